@@ -1,0 +1,38 @@
+# Two commands: `make demo` and `make test`. Everything else is for people who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-all check lock clean venv
+
+demo: venv  ## run the quickstart sweep to its end and print its tables
+	$(BIN)/rho-sweep launch quickstart
+	$(BIN)/rho-sweep analyze results/quickstart
+
+test: venv  ## the default tests, under 3 minutes on two cores
+	$(BIN)/python -m pytest -m "not slow and not cluster"
+
+test-all: venv  ## all tests
+	$(BIN)/python -m pytest
+
+check: venv  ## format, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+venv: $(STAMP)
+
+$(STAMP): requirements.lock probes.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock -r probes.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+lock:  ## pin the newest versions anew; needs uv
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
+	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,307 @@
+"""The command line. Data on stdout, progress on stderr; exit codes as in docs/cli.md."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.exceptions import TyperException
+
+from orchestrator import __version__, inspect
+from orchestrator import analyze as analysis
+from orchestrator import compare as comparison
+from orchestrator import doctor as doctoring
+from orchestrator import launch as launching
+from orchestrator import plan as planning
+from orchestrator import sweep as sweeps
+from orchestrator.cluster_file import load_cluster
+from orchestrator.display import Display, LiveDisplay, PlainDisplay
+from orchestrator.errors import UserError
+from orchestrator.files import write_whole
+from orchestrator.store import Store
+from tasks.contract import NodeError
+
+FAILED, FIXABLE, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Run grids of rho-guided fine-tuning cells and say what the results support.\n\n"
+    "Start with: rho-sweep launch quickstart",
+)
+_debug = False
+
+SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
+ResultsArgument = Annotated[Path, typer.Argument(help="A results folder, e.g. results/quickstart.")]
+SetOption = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field of the sweep.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+
+
+@app.callback()
+def main_options(
+    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+) -> None:
+    """Options of every command."""
+    global _debug  # noqa: PLW0603 - typer offers no other way to hand it to `main`
+    _debug = debug
+
+
+@app.command()
+def presets() -> None:
+    """List the built-in sweeps, one line each."""
+    for name in sweeps.presets():
+        typer.echo(f"{name:<16} {sweeps.load(name).description}")
+
+
+@app.command()
+def init(
+    preset: Annotated[str, typer.Argument(help="See: rho-sweep presets")],
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("sweep.yaml"),
+    force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
+) -> None:
+    """Write a commented sweep file.
+
+    Example: rho-sweep init dose-response -o my-sweep.yaml
+    """
+    text = sweeps.preset_text(preset)
+    if output.exists() and not force:
+        raise UserError(f"{output} exists; choose another with -o, or use --force")
+    write_whole(output, text.encode())
+    typer.echo(f"{output}: edit it, then: rho-sweep plan {output}", err=True)
+
+
+@app.command()
+def plan(
+    sweep: Annotated[list[str], typer.Argument(help="Files or presets; several are one union.")],
+    set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
+    results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    json_: JsonOption = False,
+) -> None:
+    """Show cells, what is done, memory, time and attainable p; touches nothing.
+
+    Example: rho-sweep plan dose-response ablation no-margin
+    """
+    found = planning.plan([sweeps.load(s, set_) for s in sweep], results)
+    if json_:
+        typer.echo(found.to_json())
+    else:
+        typer.echo("\n".join(planning.describe(found)))
+
+
+@app.command()
+def launch(
+    sweep: SweepArgument,
+    set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
+    results: Annotated[
+        Path | None, typer.Option(help="This sweep's own folder [default: results/NAME].")
+    ] = None,
+    cluster: Annotated[
+        Path | None, typer.Option(help="A file that names a running Ray (cluster.yaml).")
+    ] = None,
+    local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
+    inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
+    slots: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+) -> None:
+    """Run every cell that has no result yet; launching again resumes.
+
+    Examples:
+      rho-sweep launch quickstart
+
+      rho-sweep launch sweep.yaml --set probes.heldout=0 --results results/in-sample
+    """
+    if sum((cluster is not None, local, inline)) > 1:
+        raise UserError("--cluster, --local and --inline exclude each other")
+    loaded = sweeps.load(sweep, set_)
+    folder = results if results is not None else Path("results") / loaded.name
+    if detach:
+        _detach(loaded, folder)
+        return
+    address = load_cluster(cluster) if cluster is not None else None
+    options = launching.Options(inline=inline, address=address, slots=slots)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with _display() as display:
+            summary = launching.launch(loaded, folder, options, display)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; finished cells are in {folder}; launch again to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _report(summary, folder)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _display() -> Iterator[Display]:
+    if sys.stderr.isatty():
+        with LiveDisplay() as live:
+            yield live
+    else:
+        yield PlainDisplay()
+
+
+def _detach(loaded: sweeps.Sweep, folder: Path) -> None:
+    """Run this very command again in a session of its own."""
+    launching.resolve(loaded, download=True)
+    Store(folder).create()
+    command = [sys.executable, "-m", "orchestrator", *sys.argv[1:]]
+    command.remove("--detach")
+    with (folder / "launch.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    typer.echo(f"process {process.pid}; follow it: rho-sweep status {folder} --watch", err=True)
+
+
+def _report(summary: launching.Summary, folder: Path) -> None:
+    for cell in summary.unfinished:
+        status = summary.statuses.get(cell, "open")
+        message = summary.messages.get(cell, "")
+        typer.echo(f"{status} {cell} {summary.labels[cell]}: {message}", err=True)
+    ok = summary.total - len(summary.unfinished)
+    typer.echo(f"{folder}: {ok} of {summary.total} cells scored, {summary.reused} were done before")
+    typer.echo(f"tables: rho-sweep analyze {folder}", err=True)
+    if summary.unfinished:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def status(
+    results: ResultsArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Until the launch ends.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Show how far a sweep is.
+
+    Example: rho-sweep status results/quickstart --watch
+    """
+    while True:
+        found = inspect.status(Store.existing(results))
+        typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(inspect.status_lines(found)))
+        if not watch or found["launch"] is None:
+            return
+        time.sleep(2)
+
+
+@app.command()
+def logs(
+    results: ResultsArgument,
+    cell: Annotated[str, typer.Argument(help="Start of a cell id, or a label.")],
+) -> None:
+    """Show progress, attempts and error of one cell.
+
+    Example: rho-sweep logs results/quickstart 3f2a
+    """
+    store = Store.existing(results)
+    typer.echo("\n".join(inspect.log_lines(store, inspect.find_cell(store, cell))))
+
+
+@app.command()
+def stop(results: ResultsArgument) -> None:
+    """Stop a running launch; finished cells are kept."""
+    typer.echo(inspect.stop(Store.existing(results).folder))
+
+
+@app.command()
+def analyze(results: ResultsArgument, json_: JsonOption = False) -> None:
+    """Means over seeds per condition, behaviour and split.
+
+    Example: rho-sweep analyze results/quickstart
+    """
+    found = analysis.analyze(Store.existing(results))
+    if json_:
+        typer.echo(found.to_json())
+        return
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    for table in analysis.tables(found):
+        console.print(table)
+    for cell in found.unscored:
+        typer.echo(f"{cell['status']} {cell['cell_id']}: {cell['message']}", err=True)
+
+
+@app.command()
+def export(
+    results: ResultsArgument,
+    to: Annotated[str, typer.Option("--to", help="parquet or csv")] = "parquet",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder.")] = None,
+) -> None:
+    """Write every table as one Parquet or CSV file.
+
+    Example: rho-sweep export results/quickstart --to csv
+    """
+    if to not in ("parquet", "csv"):
+        raise UserError(f"--to must be parquet or csv, got {to!r}")
+    target = output if output is not None else results / "export"
+    for path in inspect.export(Store.existing(results), to, target):
+        typer.echo(path)
+
+
+@app.command()
+def compare(
+    left: Annotated[Path, typer.Argument(help="A results folder.")],
+    right: Annotated[Path, typer.Argument(help="Another one.")],
+    json_: JsonOption = False,
+) -> None:
+    """Compare two results cell by cell: scores and adapter bytes."""
+    found = comparison.compare(Store.existing(left), Store.existing(right))
+    if json_:
+        typer.echo(found.to_json())
+        return
+    typer.echo(
+        f"{found.same} same, {found.different} different, "
+        f"{found.only_left} only in {left}, {found.only_right} only in {right}"
+    )
+    for cell, parts in found.differing.items():
+        typer.echo(f"  {cell}: {', '.join(parts)}")
+
+
+@app.command()
+def doctor(
+    results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+) -> None:
+    """Check this machine; every finding says what to do."""
+    findings = list(doctoring.examine(results))
+    for finding in findings:
+        typer.echo(f"{finding.level:<8} {finding.topic:<9} {finding.text}")
+    if any(f.level == doctoring.PROBLEM for f in findings):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point: errors that the user can fix are one message and exit code 2."""
+    try:
+        code: Any = app(standalone_mode=False)
+    except (UserError, NodeError) as error:
+        if _debug:
+            raise
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(FIXABLE)
+    except TyperException as error:
+        typer.echo(f"error: {error.format_message()}", err=True)
+        sys.exit(FIXABLE)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)

@@ -1,0 +1,54 @@
+"""One launch at a time per results folder."""
+
+import fcntl
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+NAME = ".launch.lock"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system frees it however the process ends.
+
+    Raises:
+        UserError: Another launch holds it.
+    """
+    with (folder / NAME).open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(
+                f"{folder}: another launch is running{_by(folder)}; "
+                f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}"
+            ) from None
+        file.truncate(0)
+        json.dump({"pid": os.getpid(), "host": platform.node()}, file)
+        file.flush()
+        yield
+        file.truncate(0)
+
+
+def holder(folder: Path) -> tuple[int, str] | None:
+    """(pid, host) of the launch that is running, or None."""
+    path = folder / NAME
+    if not path.is_file():
+        return None
+    with path.open("r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            found = json.loads(path.read_text() or "{}")
+            return (int(found["pid"]), str(found["host"])) if found else None
+    return None
+
+
+def _by(folder: Path) -> str:
+    found = holder(folder)
+    return f" (process {found[0]} on {found[1]})" if found else ""

@@ -1,0 +1,81 @@
+"""`sweep.yaml` in the results: the sweep as resolved, with the hashes of everything it used."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator import __version__
+from orchestrator.errors import UserError
+from orchestrator.expand import Expansion
+from orchestrator.files import write_whole
+from orchestrator.provenance import git_revision
+from orchestrator.sweep import Sweep
+
+NAME = "sweep.yaml"
+
+
+def write_manifest(folder: Path, sweep: Sweep, expansion: Expansion) -> None:
+    """Write what was launched; `load_manifest` reads it back."""
+    content = {
+        "name": sweep.name,
+        "description": sweep.description,
+        "settings": {k: _plain(v) for k, v in sweep.base.items() if v is not None},
+        "grids": [
+            {axis: [_plain(v) for v in values] for axis, values in grid.axes.items()}
+            for grid in sweep.grids
+        ],
+        "run": asdict(sweep.run),
+        "resolved": _resolved(expansion),
+        "named": expansion.named,
+        "cells": {spec.cell_id: spec.label for spec in expansion.all},
+    }
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    head = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
+    write_whole(folder / NAME, (head + text).encode())
+
+
+def load_manifest(folder: Path) -> dict[str, Any]:
+    """What was launched into a results folder.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    path = folder / NAME
+    try:
+        content = yaml.safe_load(path.read_text())
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
+            raise ValueError("no cells")
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; launch the sweep again to write it anew") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be read ({line}); launch the sweep again") from None
+    return content
+
+
+def _resolved(expansion: Expansion) -> dict[str, Any]:
+    specs = expansion.all
+    return {
+        "models": _distinct(asdict(s.model) for s in specs),
+        "probes": _distinct(
+            {"pack": s.probes.pack, "heldout": s.probes.heldout, "digest": s.probes.digest}
+            for s in specs
+        ),
+        "data": _distinct(asdict(s.data) for s in specs if s.data),
+        "rho_sweep": __version__,
+        "git_revision": git_revision(),
+    }
+
+
+def _distinct(items: Any) -> list[Any]:
+    found: list[Any] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -1,0 +1,70 @@
+"""The one door to the node: runs a cell in this process and turns an error into a failure."""
+
+import os
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.contract import CellFailure, CellResult, CellSpec, Progress
+from tasks.machine import describe
+
+if TYPE_CHECKING:
+    from tasks.model import Models
+
+Outcome = CellResult | CellFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """A sign of life on its way to the driver.
+
+    Attributes:
+        cell_id: Which cell.
+        pid: Process that runs it.
+        host: Machine that process is on.
+        progress: How far it is.
+    """
+
+    cell_id: str
+    pid: int
+    host: str
+    progress: Progress
+
+
+class Node:
+    """Executes cells one after the other; the base model stays loaded between them."""
+
+    def __init__(self) -> None:
+        self._models: Models | None = None
+
+    def execute(self, spec: CellSpec, beat: Callable[[Beat], None]) -> Outcome:
+        """Run a cell; whatever it raises comes back as a failure."""
+        from tasks import cell  # MLX loads here, in the worker, never in the driver
+        from tasks.model import Models
+
+        self._models = self._models or Models()
+        machine = describe()
+        phases = cell.Phases()
+        cell_id = spec.cell_id
+
+        def report(progress: Progress) -> None:
+            beat(Beat(cell_id=cell_id, pid=os.getpid(), host=machine.host, progress=progress))
+
+        try:
+            return cell.run(spec, self._models, report, phases)
+        except Exception as error:  # noqa: BLE001 - the one place where a cell's failure becomes a row
+            return CellFailure(
+                spec=spec,
+                stage=phases.current,
+                message=_message(error),
+                trace=traceback.format_exc(),
+                machine=machine,
+            )
+
+
+def _message(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    kind = type(error).__name__
+    text = lines[0] if lines else "no message"
+    return text if kind == "NodeError" else f"{kind}: {text}"

@@ -1,0 +1,238 @@
+"""Results on disk: one Arrow file per table per cell, in one folder per sweep.
+
+The promise: a cell is whole or absent. Its adapter and child tables are written first, its
+`cells` row last; readers look only at cells that have that row. Every file is written aside,
+fsynced and renamed. Keys are unique; a reader that meets a key twice raises.
+"""
+
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from orchestrator.errors import UserError
+from orchestrator.files import link_whole, write_whole
+from orchestrator.schema import (
+    KEYS,
+    SCHEMA_VERSION,
+    TABLES,
+    failure_row,
+    result_row,
+    result_rows,
+    to_arrow,
+    versioned,
+)
+from tasks.contract import Adapter, CellFailure, CellResult, Status
+
+SETTLED = (Status.OK, Status.DIVERGED)
+CHILDREN = ("steps", "scores", "probe_scores")
+
+
+class Store:
+    """The results of one sweep.
+
+    Attributes:
+        folder: e.g. `results/dose-response`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def existing(cls, folder: Path) -> "Store":
+        """Open results that must be there.
+
+        Raises:
+            UserError: There are none.
+        """
+        if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
+            raise UserError(
+                f"{folder}: no results here; make some with: rho-sweep launch quickstart"
+            )
+        return cls(folder)
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: It cannot be made or written to.
+        """
+        try:
+            for name in (*TABLES, "adapters"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be made ({error.strerror})") from None
+        if not os.access(self.folder / "cells", os.W_OK):
+            raise UserError(f"{self.folder}: is read-only; choose another with --results DIR")
+
+    def path(self, table: str, key: str) -> Path:
+        """File of one cell in one table."""
+        return self.folder / table / f"{key}.arrow"
+
+    def adapter_folder(self, cell_id: str) -> Path:
+        """Where a cell's adapter lies; mlx-lm loads it as `adapter_path`."""
+        return self.folder / "adapters" / cell_id
+
+    def commit(self, result: CellResult, *, attempts: int, ray: str | None) -> None:
+        """Keep a finished cell, its `cells` row last."""
+        cell_id = result.spec.cell_id
+        if result.adapter is not None:
+            self._write_adapter(cell_id, result.adapter)
+        for table, rows in result_rows(result).items():
+            self._write(table, cell_id, rows)
+        self._write_cell(result_row(result), attempts, ray)
+
+    def commit_failure(self, failure: CellFailure, *, attempts: int, ray: str | None) -> None:
+        """Keep the fact that a cell failed. The next launch tries it again."""
+        self._write_cell(failure_row(failure), attempts, ray)
+
+    def _write_cell(self, row: dict[str, Any], attempts: int, ray: str | None) -> None:
+        row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
+        self._write("cells", row["cell_id"], [row])
+
+    def _write_adapter(self, cell_id: str, adapter: Adapter) -> None:
+        folder = self.adapter_folder(cell_id)
+        config = json.dumps(adapter.config, indent=2, sort_keys=True)
+        write_whole(folder / "adapter_config.json", config.encode())
+        write_whole(folder / "adapters.safetensors", adapter.weights)
+
+    def write_attempt(self, row: dict[str, Any]) -> None:
+        """Keep one attempt; a second call for it replaces the first."""
+        self._write("attempts", f"{row['cell_id']}.{row['attempt']}", [row])
+
+    def _write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
+        buffer = io.BytesIO()
+        arrow = to_arrow(table, rows)
+        with pa.ipc.new_file(buffer, arrow.schema) as writer:
+            writer.write_table(arrow)
+        write_whole(self.path(table, key), buffer.getvalue())
+
+    def statuses(self) -> dict[str, Status]:
+        """Cell id -> how it ended, of every committed cell.
+
+        Raises:
+            UserError: A file is corrupted or of another version.
+        """
+        found = {}
+        for path in self._files("cells"):
+            table = read_file(path, "cells")
+            found[table["cell_id"][0].as_py()] = Status(table["status"][0].as_py())
+        return found
+
+    def done(self) -> set[str]:
+        """Cells that need not run again: scored, or diverged."""
+        return {cell for cell, status in self.statuses().items() if status in SETTLED}
+
+    def read(self, table: str) -> pa.Table:
+        """All rows of a table that belong to committed cells.
+
+        Raises:
+            UserError: A file is corrupted or of another version, or a key occurs twice.
+        """
+        paths = self._files(table)
+        if table not in ("cells", "attempts"):
+            committed = {p.stem for p in self._files("cells")}
+            paths = [p for p in paths if p.stem in committed]
+        parts = [read_file(path, table) for path in paths]
+        whole = pa.concat_tables(parts) if parts else versioned(table).empty_table()
+        _demand_unique(whole, table, self.folder)
+        return whole
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """As `read`, as dicts."""
+        found: list[dict[str, Any]] = self.read(table).to_pylist()
+        return found
+
+    def attempts_of(self, cell_id: str) -> list[dict[str, Any]]:
+        """Attempts of one cell, in order."""
+        paths = (self.folder / "attempts").glob(f"{cell_id}.*.arrow")
+        rows = [read_file(path, "attempts").to_pylist()[0] for path in paths]
+        return sorted(rows, key=lambda r: int(r["attempt"]))
+
+    def _files(self, table: str) -> list[Path]:
+        try:
+            names = os.listdir(self.folder / table)  # noqa: PTH208 - ten thousand names, fast
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(f"{self.folder / table}: cannot be read ({error.strerror})") from None
+        return [
+            self.folder / table / name
+            for name in sorted(names)
+            if name.endswith(".arrow") and not name.startswith(".")
+        ]
+
+    def link_from(self, other: "Store", cell_id: str) -> None:
+        """Take over a finished cell of another sweep, its `cells` row last."""
+        for name in ("adapter_config.json", "adapters.safetensors"):
+            source = other.adapter_folder(cell_id) / name
+            if source.is_file():
+                link_whole(source, self.adapter_folder(cell_id) / name)
+        for attempt in (other.folder / "attempts").glob(f"{cell_id}.*.arrow"):
+            link_whole(attempt, self.folder / "attempts" / attempt.name)
+        for table in (*CHILDREN, "cells"):
+            link_whole(other.path(table, cell_id), self.path(table, cell_id))
+
+
+def read_file(path: Path, table: str) -> pa.Table:
+    """One file, checked against the schema.
+
+    Raises:
+        UserError: It is corrupted, unreadable, or of another version.
+    """
+    advice = "delete it and launch again; the cell is run anew"
+    try:
+        found = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
+        found.validate(full=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except pa.ArrowException as error:
+        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {advice}") from None
+    metadata = found.schema.metadata or {}
+    version = metadata.get(b"schema_version", b"none").decode()
+    if metadata.get(b"table", b"").decode() != table or version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {advice}"
+        )
+    if not found.schema.equals(TABLES[table]):
+        raise UserError(f"{path}: its columns are not those of {table}; {advice}")
+    return found
+
+
+def siblings(folder: Path) -> Iterator[Store]:
+    """Other sweeps' results under the same root."""
+    root = folder.resolve().parent
+    if not root.is_dir():
+        return
+    for other in sorted(root.iterdir()):
+        if other != folder.resolve() and (other / "cells").is_dir():
+            yield Store(other)
+
+
+def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
+    """Which of the wanted cells are scored in a sibling, and where."""
+    missing = set(wanted)
+    found: dict[str, Store] = {}
+    for store in siblings(folder):
+        here = {c for c in missing if store.path("cells", c).is_file()}
+        for cell in here:
+            status = read_file(store.path("cells", cell), "cells")["status"][0].as_py()
+            if Status(status) in SETTLED:
+                found[cell] = store
+        missing -= found.keys()
+    return found
+
+
+def _demand_unique(table: pa.Table, name: str, folder: Path) -> None:
+    keys = list(KEYS[name])
+    counts = table.select(keys).group_by(keys).aggregate([([], "count_all")])
+    if counts.num_rows < table.num_rows:
+        twice = counts.filter(pa.compute.greater(counts["count_all"], 1)).to_pylist()[0]
+        named = ", ".join(f"{k}={twice[k]}" for k in keys)
+        raise UserError(f"{folder / name}: the key {named} occurs more than once")

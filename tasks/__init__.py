@@ -1,0 +1,1 @@
+"""The node: model, data, losses, training and scoring of one cell."""

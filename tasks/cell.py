@@ -1,0 +1,309 @@
+"""One cell from its spec to its result: load, prepare, train, score."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tasks.blas import prefer_openblas
+
+prefer_openblas()  # before anything imports MLX
+
+import mlx.core as mx  # noqa: E402 - see above
+
+from tasks.contract import (  # noqa: E402
+    Adapter,
+    CellResult,
+    CellSpec,
+    Condition,
+    DataSpec,
+    HingeSpec,
+    Measurements,
+    NodeError,
+    ProbeScoreRow,
+    Progress,
+    ScoreRow,
+    Status,
+    StepRow,
+    TrainSpec,
+    digest_of,
+)
+from tasks.machine import describe  # noqa: E402
+from tasks.model import (  # noqa: E402
+    BaseModel,
+    Models,
+    attached,
+    save_adapter,
+    tensors_hash,
+    trainable,
+)
+from tasks.order import Order, is_swapped, lay_out  # noqa: E402
+from tasks.packs import Pair  # noqa: E402
+from tasks.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
+from tasks.score import score  # noqa: E402
+from tasks.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
+from tasks.train import DivergedError, Material, train  # noqa: E402
+
+Report = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Phases:
+    """Which phase a cell is in, and the seconds each took."""
+
+    current: str = "load"
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str, report: Report) -> Iterator[None]:
+        """Time a phase and announce it."""
+        self.current = name
+        report(Progress(stage=name))
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Training:
+    """What training needs, and what there is to tell about it."""
+
+    material: Material
+    hinge: HingeSpec | None
+    pool: EncodedPairs
+    n_truncated: int | None
+    n_leaks: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trained:
+    """What training left."""
+
+    rows: tuple[StepRow, ...]
+    adapter: Adapter | None
+    init_hash: str | None
+    n_parameters: int | None
+    diverged: str | None
+
+
+def run(spec: CellSpec, models: Models, report: Report, phases: Phases) -> CellResult:
+    """Train and score one cell.
+
+    Args:
+        spec: What to do.
+        models: Keeps the base model between the cells of a process.
+        report: Called at every phase and optimizer step.
+        phases: Filled as the cell goes on; names the phase that an error came from.
+
+    Returns:
+        A result with status `ok`, or `diverged` when a loss or gradient stopped being finite.
+
+    Raises:
+        NodeError: Model, data or probes are missing, malformed, or not those of the launch.
+    """
+    mx.reset_peak_memory()
+    with phases.phase("load", report):
+        base = models.get(spec.model)
+    with phases.phase("prepare", report):
+        probes = _probes(spec)
+        training = _prepare(spec, probes, base) if spec.train is not None else None
+        scored = encode_pairs(base.tokenizer, probes.evaluated, spec.max_length)
+    if spec.train is None or spec.seed is None or training is None:
+        return _finish(spec, base, probes, scored, None, _train_nothing(), phases, report)
+    with attached(base, spec.train, spec.seed) as lora:
+        with phases.phase("train", report):
+            trained = _train(spec.train, spec.seed, base, lora, training, report)
+        return _finish(spec, base, probes, scored, training, trained, phases, report)
+
+
+def _probes(spec: CellSpec) -> Probes:
+    wanted = spec.probes
+    probes = prepare_probes(wanted.pack, wanted.train, wanted.evaluate, wanted.heldout)
+    if probes.digest != wanted.digest:
+        raise NodeError(f"probe pack {wanted.pack} is not the one of the launch")
+    if spec.hinge is not None and probes.pool_digest != spec.hinge.pool_digest:
+        raise NodeError(f"the training pairs of pack {wanted.pack} are not those of the launch")
+    return probes
+
+
+def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
+    if spec.train is None or spec.seed is None or spec.sft_records is None:
+        raise NodeError("a trained cell needs train, seed and sft_records")
+    behaviors = spec.hinge.behaviors if spec.hinge else ()
+    pairs = [p for p in probes.pool if p.behavior in behaviors]
+    pool = encode_pairs(base.tokenizer, pairs, spec.max_length)
+    kept = tuple(p.pair for p in pool.kept)
+    _demand_pairs(behaviors, kept)
+    records, cut, leaks = _records(spec.data, probes, base, spec.max_length)
+    order = lay_out(spec.seed, spec.train, spec.sft_records, spec.hinge, kept)
+    return _Training(
+        material=Material(
+            order=order,
+            records=records,
+            pairs=_directed(spec.condition, spec.seed, pool),
+            behaviors=tuple(p.behavior for p in kept),
+        ),
+        hinge=spec.hinge,
+        pool=pool,
+        n_truncated=cut,
+        n_leaks=leaks,
+    )
+
+
+def _demand_pairs(behaviors: tuple[str, ...], kept: tuple[Pair, ...]) -> None:
+    for name in behaviors:
+        if not any(p.behavior == name for p in kept):
+            raise NodeError(
+                f"no usable training pair of {name}: raise train.max_length or lower probes.heldout"
+            )
+
+
+def _records(
+    data: DataSpec | None, probes: Probes, base: BaseModel, max_length: int
+) -> tuple[list[Tokens] | None, int | None, int | None]:
+    if data is None:
+        return None, None, None
+    mix = prepare_mix(
+        probes,
+        data.sft,
+        size=data.size,
+        trap_fraction=data.trap_fraction,
+        refusal_fraction=data.refusal_fraction,
+        download=True,
+    )
+    if mix.digest != data.digest:
+        raise NodeError(f"the SFT data {data.sft} are not those of the launch")
+    rows, cut = encode_records(base.tokenizer, mix.records, data.template, max_length)
+    return rows, cut, mix.n_leaks
+
+
+def _directed(
+    condition: Condition, seed: int, pool: EncodedPairs
+) -> tuple[tuple[Tokens, Tokens], ...]:
+    """Pairs as the hinge sees them: (should be likelier, should be less likely)."""
+    return tuple(
+        (p.negative, p.positive)
+        if is_swapped(condition, seed, p.pair.id)
+        else (p.positive, p.negative)
+        for p in pool.kept
+    )
+
+
+def _train_nothing() -> _Trained:
+    return _Trained(rows=(), adapter=None, init_hash=None, n_parameters=None, diverged=None)
+
+
+def _train(
+    train_spec: TrainSpec,
+    seed: int,
+    base: BaseModel,
+    lora: dict[str, Any],
+    training: _Training,
+    report: Report,
+) -> _Trained:
+    initial = trainable(base.model)
+    init_hash = tensors_hash(initial)
+    n_parameters = sum(v.size for v in initial.values())
+
+    def tell(step: int, steps: int, loss: float) -> None:
+        report(Progress(stage="train", step=step, steps=steps, loss=loss))
+
+    try:
+        rows = train(base.model, train_spec, training.hinge, training.material, seed, tell)
+    except DivergedError as end:
+        return _Trained(
+            rows=end.rows,
+            adapter=None,
+            init_hash=init_hash,
+            n_parameters=n_parameters,
+            diverged=str(end),
+        )
+    base.model.eval()
+    return _Trained(
+        rows=rows,
+        adapter=save_adapter(base, lora),
+        init_hash=init_hash,
+        n_parameters=n_parameters,
+        diverged=None,
+    )
+
+
+def _finish(
+    spec: CellSpec,
+    base: BaseModel,
+    probes: Probes,
+    scored: EncodedPairs,
+    training: _Training | None,
+    trained: _Trained,
+    phases: Phases,
+    report: Report,
+) -> CellResult:
+    scores: tuple[ScoreRow, ...] = ()
+    probe_scores: tuple[ProbeScoreRow, ...] = ()
+    if trained.diverged is None:
+        with phases.phase("score", report):
+            scores, probe_scores = score(base.model, scored, probes.split, _vocabulary(base))
+    return CellResult(
+        spec=spec,
+        status=Status.DIVERGED if trained.diverged else Status.OK,
+        message=trained.diverged,
+        measurements=_measurements(spec, base, probes, training, trained, phases),
+        machine=describe(),
+        steps=trained.rows,
+        scores=scores,
+        probe_scores=probe_scores,
+        adapter=trained.adapter,
+    )
+
+
+def _vocabulary(base: BaseModel) -> int:
+    config = base.files.config
+    return int(config.get("text_config", config)["vocab_size"])
+
+
+def _measurements(
+    spec: CellSpec,
+    base: BaseModel,
+    probes: Probes,
+    training: _Training | None,
+    trained: _Trained,
+    phases: Phases,
+) -> Measurements:
+    order = training.material.order if training else None
+    last = trained.rows[-max(1, len(trained.rows) // 10) :]
+    return Measurements(
+        base_precision=base.precision,
+        n_pairs_degenerate=probes.n_degenerate,
+        n_pairs_train=len(training.pool.kept) if training and training.hinge else None,
+        n_pairs_train_excluded=training.pool.reasons if training else {},
+        n_sft_truncated=training.n_truncated if training else None,
+        n_sft_leaks=training.n_leaks if training else None,
+        train_steps=len(trained.rows) if training else None,
+        trainable_parameters=trained.n_parameters,
+        ce_loss=_mean([r.ce_loss for r in last]),
+        hinge_loss=_mean([r.hinge_loss for r in last]),
+        hinge_active=_mean([r.hinge_active for r in last]),
+        init_hash=trained.init_hash,
+        sft_order_hash=order.sft_hash if order else None,
+        contrast_order_hash=order.pairs_hash if order and training and training.hinge else None,
+        pairing_key=_pairing_key(spec, order, trained),
+        memory_peak_bytes=mx.get_peak_memory(),
+        load_s=phases.seconds.get("load", 0.0),
+        prepare_s=phases.seconds.get("prepare", 0.0),
+        train_s=phases.seconds.get("train", 0.0),
+        score_s=phases.seconds.get("score", 0.0),
+    )
+
+
+def _pairing_key(spec: CellSpec, order: Order | None, trained: _Trained) -> str | None:
+    """Digest of initial adapter, batch order and dropout stream: the common random numbers."""
+    if order is None or spec.train is None:
+        return None
+    dropout = [spec.seed, spec.train.lora_dropout]
+    return digest_of([trained.init_hash, order.sft_hash, dropout])[:16]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    present = [v for v in values if v is not None]
+    return sum(present) / len(present) if present else None

@@ -1,0 +1,163 @@
+"""A base model as files: where it lies, what it is, whether it is safe. Never loads MLX."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from tasks.contract import ModelSpec, NodeError
+from tasks.hub import HUB_ID, snapshot
+from tasks.jsonl import read_text
+
+TINY = Path(__file__).parent / "tiny" / "model"
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """A model directory.
+
+    Attributes:
+        folder: Where `config.json` lies.
+        config: Its content.
+        digest: sha256 over the files that matter.
+        weight_bytes: Size of the weights on disk.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    digest: str
+    weight_bytes: int
+
+    def tensor_names(self) -> list[str]:
+        """Names in the weight files; reads their headers only."""
+        return [key for path in _weights(self.folder) for key in _header(path)]
+
+    def projections(self) -> set[str]:
+        """Names of the linear layers inside the blocks, e.g. {"q_proj", "up_proj"}."""
+        pattern = re.compile(r"layers\.\d+\.(?:.*\.)?(\w+)\.weight$")
+        names = {m.group(1) for key in self.tensor_names() if (m := pattern.search(key))}
+        return {n for n in names if "norm" not in n}
+
+
+def locate(name: str, revision: str | None, *, download: bool) -> tuple[ModelSpec, ModelFiles]:
+    """Find a model and say exactly which one it is.
+
+    Args:
+        name: `tiny`, a directory, or a hub id.
+        revision: Commit, tag or branch of a hub model.
+        download: Whether a hub model may be fetched.
+
+    Raises:
+        NotHereError: A hub model is not in the cache and may not be fetched.
+        NodeError: It is no directory, incomplete, or unsafe to load.
+    """
+    folder = _folder(name, revision, download=download)
+    files = read_folder(folder)
+    on_hub = name != "tiny" and not Path(name).is_dir()
+    commit = folder.name if on_hub else None
+    return ModelSpec(name=name, revision=commit, digest=files.digest), files
+
+
+def read_folder(folder: Path) -> ModelFiles:
+    """Check a model directory and digest it.
+
+    Raises:
+        NodeError: It has no config, no safetensors weights, or asks to run code of its own.
+    """
+    try:
+        config: dict[str, Any] = json.loads(read_text(folder / "config.json"))
+    except json.JSONDecodeError as error:
+        raise NodeError(f"{folder / 'config.json'}:{error.lineno}: not JSON") from None
+    if "model_file" in config:
+        raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
+    weights = _weights(folder)
+    if not weights:
+        raise NodeError(f"{folder}: no model*.safetensors (other weight formats are not loaded)")
+    for path in weights:
+        _header(path)
+    wanted = sorted(p for p in folder.iterdir() if _matters(p))
+    entries = [f"{p.name} {_sha256(p)}" for p in wanted]
+    return ModelFiles(
+        folder=folder,
+        config=config,
+        digest=hashlib.sha256("\n".join(entries).encode()).hexdigest(),
+        weight_bytes=sum(p.stat().st_size for p in weights),
+    )
+
+
+def precision(config: dict[str, Any]) -> str:
+    """How the base weights are stored, e.g. `bfloat16` or `q4`."""
+    quantization = config.get("quantization") or config.get("quantization_config")
+    if quantization:
+        return f"q{quantization.get('bits', '?')}"
+    return str(config.get("torch_dtype") or config.get("dtype") or "unknown")
+
+
+def _folder(name: str, revision: str | None, *, download: bool) -> Path:
+    if name == "tiny":
+        return TINY
+    if Path(name).is_dir():
+        return Path(name).resolve()
+    if Path(name).is_absolute() or name.startswith((".", "~")) or not HUB_ID.fullmatch(name):
+        raise NodeError(f"model {name}: no such directory, and no hub id of the form owner/name")
+    return snapshot(name, revision, PATTERNS, download=download)
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("model*.safetensors"))
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return list(tensors.keys())
+    except (SafetensorError, OSError) as error:
+        raise NodeError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def _matters(path: Path) -> bool:
+    if not path.is_file() or path.name.startswith("."):
+        return False
+    return any(path.match(pattern) for pattern in PATTERNS)
+
+
+def _sha256(path: Path) -> str:
+    """Digest of a file; a hub cache names its large blobs by it, so those need no reading."""
+    blob = path.resolve().name
+    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
+        return blob
+    stat = path.stat()
+    return _digest_cached(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+def _digest_cached(path: Path, size: int, mtime_ns: int) -> str:
+    """Digest, remembered beside the user's other caches for as long as the file is unchanged."""
+    if size < 64 << 20:
+        return _digest_read(path)
+    key = hashlib.sha256(f"{path}\0{size}\0{mtime_ns}".encode()).hexdigest()
+    note = cache_folder() / "digests" / key
+    if note.is_file():
+        return note.read_text()
+    digest = _digest_read(path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    aside = note.with_suffix(f".{os.getpid()}")
+    aside.write_text(digest)
+    aside.replace(note)
+    return digest
+
+
+def _digest_read(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where this project keeps what it can make again."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rho-sweep"

@@ -1,0 +1,110 @@
+"""Log-probabilities of probe texts, batched; identical texts are scored once."""
+
+import math
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+from tasks.contract import ProbeScoreRow, ScoreRow
+from tasks.losses import pad, token_cross_entropy
+from tasks.metrics import summarise
+from tasks.packs import Pair
+from tasks.tokens import EncodedPair, EncodedPairs, Tokens
+
+LOGITS_PER_BATCH = 2**25
+"""Batch size limit in logits (128 MiB of float32), so that a large vocabulary stays affordable."""
+
+
+def score(
+    model: nn.Module, pairs: EncodedPairs, split: dict[str, str], vocabulary: int
+) -> tuple[tuple[ScoreRow, ...], tuple[ProbeScoreRow, ...]]:
+    """Score pairs and summarise them by behaviour and split.
+
+    Args:
+        model: With or without an adapter, in eval mode.
+        pairs: Encoded pairs, and those excluded with a reason.
+        split: Pair id -> `train` or `heldout`.
+        vocabulary: Tokens the model knows.
+    """
+    texts = sorted({t for p in pairs.kept for t in (p.positive, p.negative)}, key=_by_length)
+    logprobs = token_logprobs(model, texts, vocabulary)
+    rows = [_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
+    rows += [_excluded(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
+    rows.sort(key=lambda r: (r.behavior, r.split, r.probe_id))
+    groups: dict[tuple[str, str], list[ProbeScoreRow]] = {}
+    for row in rows:
+        groups.setdefault((row.behavior, row.split), []).append(row)
+    scores = (summarise(behavior, part, group) for (behavior, part), group in groups.items())
+    return tuple(scores), tuple(rows)
+
+
+def token_logprobs(
+    model: nn.Module, texts: list[Tokens], vocabulary: int
+) -> dict[Tokens, NDArray[np.float64]]:
+    """Log-probability of every token but the first, by text, nats.
+
+    Args:
+        model: A causal language model.
+        texts: Distinct, each at least two tokens, ordered by length to spare padding.
+        vocabulary: Tokens the model knows; bounds the batch.
+    """
+    found: dict[Tokens, NDArray[np.float64]] = {}
+    budget = max(1, LOGITS_PER_BATCH // vocabulary)
+    for group in _grouped(texts, budget):
+        scored = -token_cross_entropy(model, pad(group))
+        mx.eval(scored)
+        values = np.asarray(scored, dtype=np.float64)
+        for text, row in zip(group, values, strict=True):
+            found[text] = row[: len(text) - 1]
+    return found
+
+
+def _grouped(texts: list[Tokens], budget: int) -> list[list[Tokens]]:
+    groups: list[list[Tokens]] = []
+    for text in texts:
+        if groups and (len(groups[-1]) + 1) * len(text) <= budget:
+            groups[-1].append(text)
+        else:
+            groups.append([text])
+    return groups
+
+
+def _by_length(text: Tokens) -> tuple[int, Tokens]:
+    return len(text), text
+
+
+def _row(
+    pair: EncodedPair, split: str, logprobs: dict[Tokens, NDArray[np.float64]]
+) -> ProbeScoreRow:
+    positive, negative = logprobs[pair.positive], logprobs[pair.negative]
+    if not (np.isfinite(positive).all() and np.isfinite(negative).all()):
+        return _excluded(pair.pair, split, "nonfinite")
+    start = max(pair.shared - 1, 0)  # entry i scores token i + 1
+    tail_positive, tail_negative = positive[start:], negative[start:]
+    both = len(tail_positive) > 0 and len(tail_negative) > 0
+    return ProbeScoreRow(
+        behavior=pair.pair.behavior,
+        split=split,
+        probe_id=pair.pair.id,
+        status="ok",
+        logprob_positive_sum=math.fsum(positive),
+        logprob_negative_sum=math.fsum(negative),
+        logprob_positive_mean=_mean(positive),
+        logprob_negative_mean=_mean(negative),
+        n_tokens_positive=len(positive),
+        n_tokens_negative=len(negative),
+        gap=_mean(positive) - _mean(negative),
+        n_completion_positive=len(tail_positive),
+        n_completion_negative=len(tail_negative),
+        gap_completion=_mean(tail_positive) - _mean(tail_negative) if both else None,
+    )
+
+
+def _excluded(pair: Pair, split: str, reason: str) -> ProbeScoreRow:
+    return ProbeScoreRow(behavior=pair.behavior, split=split, probe_id=pair.id, status=reason)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,190 @@
+"""The training loop of one cell."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import numpy as np
+from mlx import nn
+from mlx.utils import tree_map
+
+from tasks.contract import HingeSpec, StepRow, TrainSpec
+from tasks.losses import Batch, objective, pad
+from tasks.order import MicroStep, Order, learning_rate
+from tasks.seeding import entropy
+from tasks.tokens import Tokens
+
+
+class DivergedError(Exception):
+    """A loss or gradient stopped being a number.
+
+    Attributes:
+        step: Optimizer step, from 1.
+        rows: Steps done before it.
+    """
+
+    def __init__(self, step: int, quantity: str, rows: tuple[StepRow, ...]) -> None:
+        super().__init__(f"{quantity} is not finite at optimizer step {step}")
+        self.step = step
+        self.rows = rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a cell trains on, as tokens.
+
+    Attributes:
+        order: Which texts and pairs each micro-step sees.
+        records: SFT texts; None for a condition without an SFT loss.
+        pairs: (positive, negative) in the direction of training; empty without hinge.
+        behaviors: Of every pair.
+    """
+
+    order: Order
+    records: list[Tokens] | None
+    pairs: tuple[tuple[Tokens, Tokens], ...]
+    behaviors: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What an accumulation adds up; arrays stay lazy until the optimizer step is evaluated."""
+
+    gradient: dict[str, object] | None
+    ce: list[mx.array]
+    hinge: list[mx.array]
+
+
+def train(
+    model: nn.Module,
+    spec: TrainSpec,
+    hinge: HingeSpec | None,
+    material: Material,
+    seed: int,
+    report: Callable[[int, int, float], None],
+) -> tuple[StepRow, ...]:
+    """Train the attached adapter; the model changes in place.
+
+    Args:
+        model: With trainable adapter parameters.
+        spec: Optimisation.
+        hinge: Weight and margin; None without a contrastive term.
+        material: Tokens and their order.
+        seed: Seeds dropout.
+        report: Called with (step, steps, loss) after every optimizer step.
+
+    Returns:
+        One row per optimizer step.
+
+    Raises:
+        DivergedError: A loss or gradient is not finite.
+    """
+    optimizer = optim.AdamW(learning_rate=spec.learning_rate, weight_decay=spec.weight_decay)
+    steps = material.order.steps
+    rows: list[StepRow] = []
+    model.train()
+    for index, micro_steps in enumerate(steps):
+        started = time.perf_counter()
+        optimizer.learning_rate = learning_rate(spec, index, len(steps))
+        total = _accumulate(model, hinge, material, micro_steps, seed, index, spec)
+        gradient, norm = optim.clip_grad_norm(total.gradient, max_norm=spec.clip_norm)
+        optimizer.update(model, gradient)
+        mx.eval(model.trainable_parameters(), optimizer.state, norm, total.ce, total.hinge)
+        row = _measure(total, material, micro_steps, float(norm), started, index, optimizer)
+        _demand_finite(row, rows)
+        rows.append(row)
+        report(index + 1, len(steps), (row.ce_loss or 0.0) + _weighted(row, hinge))
+    return tuple(rows)
+
+
+def _accumulate(
+    model: nn.Module,
+    hinge: HingeSpec | None,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    seed: int,
+    index: int,
+    spec: TrainSpec,
+) -> _Sum:
+    """Mean gradient over the micro-steps; a last, shorter accumulation counts in full."""
+    weight, margin = (hinge.rho_weight, hinge.margin) if hinge else (0.0, 0.0)
+    value_and_grad = nn.value_and_grad(model, objective)
+    total = _Sum(None, [], [])
+    share = 1 / len(micro_steps)
+    for k, micro in enumerate(micro_steps):
+        if spec.lora_dropout > 0:
+            # MLX's dropout reads MLX's global key: set it for this micro-step alone
+            mx.random.seed(entropy(seed, f"dropout/{index}/{k}") % 2**63)
+        sft, pairs = _batches(material, micro)
+        (_, ce, hinges), gradient = value_and_grad(model, sft, pairs, weight, margin)
+        scaled = tree_map(lambda g: g * share, gradient)
+        total.gradient = (
+            scaled if total.gradient is None else tree_map(mx.add, total.gradient, scaled)
+        )
+        total.ce.append(ce)
+        total.hinge.append(hinges)
+        mx.async_eval(total.gradient, ce, hinges)  # type: ignore[no-untyped-call]  # MLX has no stub
+    return total
+
+
+def _batches(material: Material, micro: MicroStep) -> tuple[Batch | None, Batch | None]:
+    records, pairs = material.records, [material.pairs[i] for i in micro.pairs]
+    sft = pad([records[i] for i in micro.records]) if records is not None else None
+    both = [p for p, _ in pairs] + [n for _, n in pairs]
+    return sft, pad(both) if both else None
+
+
+def _measure(
+    total: _Sum,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    norm: float,
+    started: float,
+    index: int,
+    optimizer: optim.Optimizer,
+) -> StepRow:
+    used = [i for m in micro_steps for i in m.pairs]
+    hinge = np.concatenate([np.asarray(h) for h in total.hinge])
+    names = np.array([material.behaviors[i] for i in used])
+    by_name = {str(name): hinge[names == name] for name in dict.fromkeys(names.tolist())}
+    return StepRow(
+        step=index + 1,
+        ce_loss=_mean([float(c) for c in total.ce]) if material.records is not None else None,
+        hinge_loss=float(hinge.mean()) if used else None,
+        hinge_active=float((hinge > 0).mean()) if used else None,
+        hinge_loss_by_behavior={k: float(v.mean()) for k, v in by_name.items()},
+        hinge_active_by_behavior={k: float((v > 0).mean()) for k, v in by_name.items()},
+        grad_norm=norm,
+        learning_rate=float(optimizer.learning_rate),
+        tokens=_tokens(material, micro_steps),
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def _tokens(material: Material, micro_steps: tuple[MicroStep, ...]) -> int:
+    pairs = sum(len(text) for m in micro_steps for i in m.pairs for text in material.pairs[i])
+    if material.records is None:
+        return pairs
+    return pairs + sum(len(material.records[i]) for m in micro_steps for i in m.records)
+
+
+def _demand_finite(row: StepRow, rows: list[StepRow]) -> None:
+    measured = {
+        "SFT loss": row.ce_loss,
+        "hinge loss": row.hinge_loss,
+        "gradient norm": row.grad_norm,
+    }
+    for quantity, value in measured.items():
+        if value is not None and not math.isfinite(value):
+            raise DivergedError(row.step, quantity, tuple(rows))
+
+
+def _weighted(row: StepRow, hinge: HingeSpec | None) -> float:
+    return hinge.rho_weight * (row.hinge_loss or 0.0) if hinge else 0.0
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,104 @@
+"""Small random models of several architectures, in the layout of a hub model."""
+
+import importlib
+import json
+from pathlib import Path
+
+from tasks.blas import prefer_openblas
+
+prefer_openblas()
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+from mlx.utils import tree_flatten, tree_unflatten
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+from tasks.packs import STARTER
+
+CHAT = (
+    "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SIZES = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "intermediate_size": 64,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "rms_norm_eps": 1e-6,
+    "max_position_embeddings": 1024,
+    "rope_theta": 10000.0,
+}
+EXTRA = {
+    "qwen2": {},
+    "llama": {},
+    "gemma": {"head_dim": 8},
+    "phi3": {"rope_scaling": None, "original_max_position_embeddings": 1024},
+}
+
+
+def make_model(
+    folder: Path, arch: str = "qwen2", *, seed: int = 0, tie: bool = True, bits: int | None = None
+) -> Path:
+    """A random model directory that mlx-lm loads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = make_tokenizer(folder)
+    sizes = SIZES | ({"hidden_size": 64} if bits else {})
+    config = {
+        "model_type": arch,
+        "vocab_size": tokenizer.get_vocab_size(),
+        "tie_word_embeddings": tie,
+        "torch_dtype": "float32",
+        "eos_token_id": tokenizer.token_to_id("<|im_end|>"),
+        **sizes,
+        **EXTRA[arch],
+    }
+    module = importlib.import_module(f"mlx_lm.models.{arch}")
+    model = module.Model(module.ModelArgs.from_dict(config))
+    rng = np.random.default_rng(seed)
+    values = [(k, mx.array(_random(rng, k, v.shape))) for k, v in tree_flatten(model.parameters())]
+    model.update(tree_unflatten(values))
+    if bits:
+        nn.quantize(model, group_size=32, bits=bits)
+        config["quantization"] = {"group_size": 32, "bits": bits}
+    mx.save_safetensors(
+        str(folder / "model.safetensors"),
+        dict(tree_flatten(model.parameters())),
+        metadata={"format": "mlx"},
+    )
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
+    if "norm" in name:
+        return np.ones(shape, np.float32)
+    scale = 0.5 if "embed" in name else 1 / np.sqrt(shape[-1])
+    return rng.normal(0, scale, shape).astype(np.float32)
+
+
+def make_tokenizer(folder: Path) -> Tokenizer:
+    """A byte-level BPE of 400 tokens, trained on the starter probes."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(STARTER.read_text().splitlines(), trainer)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(
+            {
+                "tokenizer_class": "PreTrainedTokenizerFast",
+                "eos_token": "<|im_end|>",
+                "pad_token": "<|endoftext|>",
+                "chat_template": CHAT,
+            }
+        )
+    )
+    return tokenizer
