@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-all check lock clean venv
+.PHONY: demo test test-slow check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -13,8 +13,8 @@ demo: venv  ## run the quickstart sweep to its end and print its tables
 test: venv  ## the default tests, under 3 minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not cluster"
 
-test-all: venv  ## all tests
-	$(BIN)/python -m pytest
+test-slow: venv  ## the tests that the default leaves out
+	$(BIN)/python -m pytest -m "slow or cluster"
 
 check: venv  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

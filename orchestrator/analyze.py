@@ -13,6 +13,8 @@ from orchestrator.store import Store
 from tasks.contract import Condition, Status
 
 Row = Mapping[str, Any]
+OWN_COLUMNS = {"condition", "seed", "hinge.rho_weight", "hinge.margin"}
+DERIVED = {"data.digest", "data.revision", "hinge.pool_digest", "probes.digest", "model.digest"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,24 +144,27 @@ def _differing(cells: Iterable[Row]) -> set[str]:
         if cell["condition"] != str(Condition.BASELINE):
             for name, value in _flat(json.loads(cell["spec"])).items():
                 seen[name].add(json.dumps(value))
-    own = {"condition", "seed", "hinge.rho_weight", "hinge.margin"}
-    derived = {"data.digest", "hinge.pool_digest", "probes.digest", "model.digest", "sft_records"}
-    return {k for k, values in seen.items() if len(values) > 1} - own - derived
+    return {k for k, values in seen.items() if len(values) > 1} - OWN_COLUMNS - DERIVED
 
 
 def _flat(spec: Row, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name; a part that a condition lacks says nothing."""
+    """Nested settings by dotted name; a part that a condition lacks says nothing.
+
+    Within a part, None is a setting like any other, e.g. a `data.size` that takes all texts.
+    """
     found: dict[str, Any] = {}
     for name, value in spec.items():
         if isinstance(value, dict):
             found |= _flat(value, f"{prefix}{name}.")
-        elif value is not None:
+        elif value is not None or prefix:
             found[prefix + name] = value
     return found
 
 
 def _settings(cell: Row, names: set[str]) -> str:
     flat = _flat(json.loads(cell["spec"]))
+    if "data.size" in flat:
+        names = names - {"sft_records"}
     return " ".join(f"{n}={flat[n]}" for n in sorted(names) if n in flat)
 
 

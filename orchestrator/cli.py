@@ -26,6 +26,7 @@ from orchestrator.cluster_file import load_cluster
 from orchestrator.display import Display, LiveDisplay, PlainDisplay
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
+from orchestrator.manifest import demand_ours
 from orchestrator.store import Store
 from tasks.contract import NodeError
 
@@ -157,6 +158,7 @@ def _display() -> Iterator[Display]:
 def _detach(loaded: sweeps.Sweep, folder: Path) -> None:
     """Run this very command again in a session of its own."""
     launching.resolve(loaded, download=True)
+    demand_ours(folder)
     Store(folder).create()
     command = [sys.executable, "-m", "orchestrator", *sys.argv[1:]]
     command.remove("--detach")
@@ -257,7 +259,7 @@ def compare(
     json_: JsonOption = False,
 ) -> None:
     """Compare two results cell by cell: scores and adapter bytes."""
-    found = comparison.compare(Store.existing(left), Store.existing(right))
+    found = comparison.compare(*Store.all_existing(left, right))
     if json_:
         typer.echo(found.to_json())
         return
@@ -297,11 +299,19 @@ def main() -> None:
         typer.echo(f"error: {error}", err=True)
         sys.exit(FIXABLE)
     except TyperException as error:
-        typer.echo(f"error: {error.format_message()}", err=True)
+        context = getattr(error, "ctx", None)
+        see = f" See: {context.command_path} --help" if context else ""
+        typer.echo(f"error: {error.format_message()}{see}", err=True)
         sys.exit(FIXABLE)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a file system has more ways to say no than we foresee
+        if _debug:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        sys.exit(FIXABLE)
     sys.exit(code if isinstance(code, int) else 0)

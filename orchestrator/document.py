@@ -1,6 +1,5 @@
 """YAML with line numbers: plain values, and the line of every path."""
 
-import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,14 +31,14 @@ class Document:
         source: File or preset name, for messages.
         folder: Relative paths in the file are relative to this.
         value: Plain dicts, lists and scalars.
-        lines: Path -> line, from 1.
+        lines: Path -> line, from 1; None where `--set` gave the value.
         problems: What the file itself has wrong: keys given twice.
     """
 
     source: str
     folder: Path
     value: dict[str, Any]
-    lines: dict[Route, int] = field(default_factory=dict)
+    lines: dict[Route, int | None] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def problem(self, route: Route, message: str) -> Problem:
@@ -65,18 +64,20 @@ def parse_yaml(text: str, source: str, folder: Path) -> Document:
     Raises:
         UserError: It is no YAML, or no mapping.
     """
+    document = Document(source, folder, {})
     try:
         node = yaml.compose(text, Loader=_Loader)
+        if not isinstance(node, yaml.MappingNode):
+            raise UserError(f"{source}: expected keys and values; see: rho-sweep init quickstart")
+        document.value = _plain(node, (), document, yaml.constructor.SafeConstructor())
+    except RecursionError:
+        raise UserError(f"{source}: nested too deeply; a sweep needs three levels") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{source}{where}: not YAML ({error.problem})") from None
     except yaml.YAMLError as error:
         raise UserError(f"{source}: not YAML ({error})") from None
-    if not isinstance(node, yaml.MappingNode):
-        raise UserError(f"{source}: expected keys and values; see: rho-sweep init quickstart")
-    document = Document(source, folder, {})
-    document.value = _plain(node, (), document, yaml.constructor.SafeConstructor())
     return document
 
 
@@ -95,9 +96,22 @@ def _plain(
         return found
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*route, i), document, make) for i, item in enumerate(node.value)]
-    if node.tag == "tag:yaml.org,2002:float":
-        return float(str(node.value).replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
-    return make.construct_object(node)
+    return _scalar(node, make)
+
+
+def _scalar(node: yaml.Node, make: yaml.constructor.SafeConstructor) -> Any:
+    """A value; what only looks like a number or date stays a text, for its field to judge."""
+    text = str(node.value)
+    try:
+        match node.tag.rpartition(":")[2]:
+            case "float":
+                return float(re.sub(r"\.(?=inf|nan)", "", text.replace("_", "").lower()))
+            case "timestamp":
+                return text
+            case _:
+                return make.construct_object(node)
+    except ValueError:
+        return text
 
 
 def assign(document: Document, setting: str) -> None:
@@ -123,6 +137,7 @@ def assign(document: Document, setting: str) -> None:
         raise UserError(f"--set {setting}: the file has no such place")
     for known in [r for r in document.lines if r[: len(parts)] == parts]:
         del document.lines[known]
+    document.lines[parts] = None
 
 
 def _parts(path: str) -> Route:
@@ -139,11 +154,6 @@ def _enter(target: Any, part: str | int, setting: str) -> Any:
     if isinstance(target, dict):
         return target.setdefault(str(part), {})
     raise UserError(f"--set {setting}: the file has no such place")
-
-
-def finite(value: float) -> bool:
-    """Whether a number is neither infinite nor NaN."""
-    return math.isfinite(value)
 
 
 def raise_problems(document: Document, problems: list[Problem]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tasks.contract import CellSpec
+from tasks.contract import CellSpec, NodeError
 from tasks.model_files import ModelFiles
 
 FLOAT = 4
@@ -16,9 +16,7 @@ def cell_memory(spec: CellSpec, files: ModelFiles) -> int:
     Every text is taken to be `max_length` long, and every activation of a micro-step to live
     until its backward pass.
     """
-    config = files.config.get("text_config", files.config)
-    per_token = _per_token(config)
-    return RUNTIME_BYTES + files.weight_bytes + _tokens(spec) * per_token
+    return RUNTIME_BYTES + files.weight_bytes + _tokens(spec) * _per_token(files)
 
 
 def _tokens(spec: CellSpec) -> int:
@@ -30,10 +28,30 @@ def _tokens(spec: CellSpec) -> int:
     return texts * spec.max_length
 
 
-def _per_token(config: dict[str, Any]) -> int:
+def demand_sizes(files: ModelFiles) -> None:
+    """Check that a model's configuration says what an estimate needs.
+
+    Raises:
+        NodeError: It does not.
+    """
+    _per_token(files)
+
+
+def _per_token(files: ModelFiles) -> int:
     """Bytes one token leaves behind for the backward pass."""
-    hidden = int(config["hidden_size"])
-    inner = int(config.get("intermediate_size", 4 * hidden))
+    hidden = _size(files, "hidden_size", "n_embd", "d_model", "dim")
+    layers = _size(files, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
+    inner = _size(files, "intermediate_size", default=4 * hidden)
     block = 14 * hidden + 4 * inner
-    logits = 3 * int(config["vocab_size"])
-    return FLOAT * (block * int(config["num_hidden_layers"]) + logits)
+    return FLOAT * (block * layers + 3 * _size(files, "vocab_size"))
+
+
+def _size(files: ModelFiles, *names: str, default: int | None = None) -> int:
+    """A number of the configuration, by the first name it has; text models may be nested."""
+    config = files.config | (files.config.get("text_config") or {})
+    found: Any = next((config[n] for n in names if n in config), default)
+    if isinstance(found, list):  # a size per layer
+        found = max(found, default=None)
+    if not isinstance(found, int):
+        raise NodeError(f"{files.folder / 'config.json'}: no {names[0]} in it; is it a text model?")
+    return found

@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 from orchestrator.document import Route
 from orchestrator.errors import Problem
+from orchestrator.fields import FIELDS
 from orchestrator.sweep import Grid, Point, Sweep
 from tasks.contract import (
     CellSpec,
@@ -21,11 +22,19 @@ from tasks.contract import (
 
 @dataclass(frozen=True, slots=True)
 class ResolvedData:
-    """An SFT mix as far as a spec needs it."""
+    """An SFT mix as far as a spec needs it.
+
+    Attributes:
+        digest: sha256 over the records.
+        records: How many there are.
+        revision: Commit of a hub data set.
+        templated: Whether a template decides how the records become text.
+    """
 
     digest: str
     records: int
     revision: str | None
+    templated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +88,15 @@ def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
     problems: dict[str, Problem] = {}
     for grid, point in sweep.points():
         try:
-            for spec in specs_of(point, resolver):
-                target = cells if spec.condition.trains else baselines
-                target.setdefault(spec.cell_id, spec)
+            specs = specs_of(point, resolver)
         except _UnresolvedError as error:
-            problems.setdefault(
-                str(error), sweep.document.problem(_route(grid, error.field), str(error))
-            )
+            for field, message in error.found:
+                route = _route(grid, field)
+                problems.setdefault(message, sweep.document.problem(route, message))
+            continue
+        for spec in specs:
+            target = cells if spec.condition.trains else baselines
+            target.setdefault(spec.cell_id, spec)
     expansion = Expansion(
         named=sweep.named, cells=tuple(cells.values()), baselines=tuple(baselines.values())
     )
@@ -93,11 +104,11 @@ def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
 
 
 class _UnresolvedError(Exception):
-    """A `NodeError`, with the field it belongs to."""
+    """What does not fit about a point: (field, message) of every finding."""
 
-    def __init__(self, field: str, error: NodeError) -> None:
-        super().__init__(str(error))
-        self.field = field
+    def __init__(self, found: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(message for _, message in found))
+        self.found = found
 
 
 def _route(grid: Grid, field: str) -> Route:
@@ -106,12 +117,8 @@ def _route(grid: Grid, field: str) -> Route:
 
 def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
     """The baseline that goes with a point, and the point's own cell if it trains."""
-    keys = point["train.lora_keys"]
-    model = _resolve(
-        "model",
-        lambda: resolver.model(point["model"], point["model_revision"], keys),
-    )
-    found = _resolve("probes.pack", lambda: resolver.probes(point))
+    condition = condition_of(point)
+    model, found, data = _resolve(point, resolver)
     probes = ProbeSpec(
         pack=point["probes.pack"],
         train=point["probes.train"],
@@ -125,10 +132,8 @@ def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
         probes=_untrained(probes),
         max_length=point["train.max_length"],
     )
-    condition = _condition(point)
-    if not condition.trains:
+    if data is None:
         return (baseline,)
-    data = _resolve("data.sft", lambda: resolver.data(point))
     trained = CellSpec(
         condition=condition,
         model=model,
@@ -154,23 +159,46 @@ def _untrained(probes: ProbeSpec) -> ProbeSpec:
     )
 
 
-def _resolve(field: str, call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except NodeError as error:
-        raise _UnresolvedError(_field_of(str(error), field), error) from None
+def _resolve(
+    point: Point, resolver: Resolver
+) -> tuple[ModelSpec, ResolvedProbes, ResolvedData | None]:
+    """Model, probes and, where the point trains, data.
+
+    Raises:
+        _UnresolvedError: Everything about them that does not fit.
+    """
+    found: list[tuple[str, str]] = []
+
+    def ask(field: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except NodeError as error:
+            found.append(_placed(field, str(error), point))
+            return None
+
+    name, revision, keys = (point[k] for k in ("model", "model_revision", "train.lora_keys"))
+    model = ask("model", lambda: resolver.model(name, revision, keys))
+    probes = ask("probes.pack", lambda: resolver.probes(point))
+    data = None
+    if probes is not None and condition_of(point).trains:
+        data = ask("data.sft", lambda: resolver.data(point))
+    if model is None or probes is None or found:
+        raise _UnresolvedError(found)
+    return model, probes, data
 
 
-def _field_of(message: str, field: str) -> str:
-    """Messages about projections and behaviours belong to those fields."""
-    if message.startswith("train.lora_keys"):
-        return "train.lora_keys"
-    if "has no behaviour" in message:
-        return "probes.evaluate"
-    return field
+def _placed(field: str, message: str, point: Point) -> tuple[str, str]:
+    """A message that begins with a field, or is about behaviours, belongs to that field."""
+    named, _, rest = message.partition(": ")
+    if named in FIELDS:
+        return named, rest
+    for name in ("probes.train", "probes.evaluate"):
+        if any(f'no behaviour "{b}"' in message for b in point[name]):
+            return name, message
+    return field, message
 
 
-def _condition(point: Point) -> Condition:
+def condition_of(point: Point) -> Condition:
     """Weight 0 is sft-only, whatever the pairs were to be."""
     condition = Condition(point["condition"])
     if condition.has_hinge and condition.has_sft and point["rho_weight"] == 0:
@@ -189,7 +217,7 @@ def _data(point: Point, found: ResolvedData) -> DataSpec:
         size=point["data.size"],
         trap_fraction=point["data.trap_fraction"],
         refusal_fraction=point["data.refusal_fraction"],
-        template=point["data.template"] or ("plain" if point["data.sft"] == "alpaca" else "chat"),
+        template=(point["data.template"] or "chat") if found.templated else None,
         revision=found.revision,
         digest=found.digest,
     )

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -67,7 +68,7 @@ class Field:
         """A valid value in its canonical form."""
         match self.kind:
             case "float" if value is not None:
-                return float(value)
+                return float(value) + 0.0  # -0.0 is 0.0, also in a digest
             case "texts":
                 return tuple(sorted(value))
             case _:
@@ -99,8 +100,8 @@ class Field:
     def _number(self, value: Any) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return f"must be {self._wanted()}, got {show(value)}"
-        if isinstance(value, float) and not math.isfinite(value):
-            return f"must be finite, got {value}"
+        if not abs(value) <= sys.float_info.max:
+            return f"must be finite, got {show(value)}"
         if self.kind == "int" and not isinstance(value, int):
             return f"must be a whole number, got {value}"
         if value < self.low or (self.open_low and value == self.low):

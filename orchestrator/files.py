@@ -1,7 +1,7 @@
 """Files that are whole or absent: written aside, fsynced, renamed."""
 
 import os
-import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.errors import UserError
@@ -23,6 +23,8 @@ def write_whole(path: Path, content: bytes) -> None:
         aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
+        with suppress(OSError):
+            aside.unlink()
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
@@ -36,12 +38,25 @@ def sync_folder(folder: Path) -> None:
 
 
 def link_whole(source: Path, target: Path) -> None:
-    """A second name for a finished file, or a copy where the file system has no links."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    """A second name for a finished file, or a copy where the file system has no links.
+
+    Raises:
+        UserError: The source cannot be read, or the place cannot be written to.
+    """
     aside = target.with_name(f".{target.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        aside.unlink(missing_ok=True)
         os.link(source, aside)
+        aside.replace(target)
+        aside.unlink(missing_ok=True)  # renaming onto a name of the same file does nothing
+        sync_folder(target.parent)
     except OSError:
-        shutil.copyfile(source, aside)
-    aside.replace(target)
+        write_whole(target, _content(source))
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None

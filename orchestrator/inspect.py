@@ -63,17 +63,20 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         if found[name]:
             counts += f", {found[name]} {name}"
     lines = [f"{found['name']}: {counts}; {state}"]
-    for cell in found["running"]:
-        step = f" step {cell['step']}/{cell['steps']}" if cell["steps"] else ""
-        loss = "" if cell["loss"] is None else f" loss {cell['loss']:.3f}"
-        lines.append(f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}")
-    for cell in found["unscored"]:
-        lines.append(
-            f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
-        )
+    lines += [_running_line(cell) for cell in found["running"]]
+    lines += [
+        f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
+        for cell in found["unscored"]
+    ]
     if found["open"] and not launch:
         lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")
     return lines
+
+
+def _running_line(cell: dict[str, Any]) -> str:
+    step = f" step {cell['step']}/{cell['steps']}" if cell["steps"] else ""
+    loss = "" if cell["loss"] is None else f" loss {cell['loss']:.3f}"
+    return f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}"
 
 
 def _live(folder: Path) -> dict[str, Any]:
@@ -121,7 +124,7 @@ def stop(folder: Path) -> str:
     """Ask the running launch to stop; finished cells are kept.
 
     Raises:
-        UserError: It runs on another machine.
+        UserError: It runs on another machine, or may not be stopped by this user.
     """
     holder = lock.holder(folder)
     if holder is None:
@@ -129,7 +132,10 @@ def stop(folder: Path) -> str:
     pid, host = holder
     if host != platform.node():
         raise UserError(f"{folder}: the launch runs on {host}; stop it there")
-    os.kill(pid, signal.SIGINT)
+    try:
+        os.kill(pid, signal.SIGINT)
+    except OSError as error:
+        raise UserError(f"{folder}: process {pid} cannot be stopped ({error.strerror})") from None
     return f"{folder}: asked process {pid} to stop; launch again to go on"
 
 

@@ -18,7 +18,7 @@ from orchestrator.engine import Ended, Engine, InlineEngine, WorkerLost
 from orchestrator.estimate import cell_memory
 from orchestrator.expand import Expansion, expand
 from orchestrator.files import write_whole
-from orchestrator.manifest import write_manifest
+from orchestrator.manifest import demand_ours, write_manifest
 from orchestrator.node import Beat, Outcome
 from orchestrator.resolve import FileResolver
 from orchestrator.schedule import (
@@ -100,6 +100,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         KeyboardInterrupt: Stopped by the user; finished cells are kept.
     """
     expansion, resolver = resolve(sweep, download=True)
+    demand_ours(folder)
     store = Store(folder)
     store.create()
     with lock.held(folder):
@@ -136,11 +137,11 @@ def _engine(sweep: Sweep, options: Options, memory: dict[str, int], cells: int) 
 
     slots = options.slots or sweep.run.slots or default_slots()
     available = psutil.virtual_memory().available
-    fitting = max(1, available // max(memory.values()))
+    slots = max(1, min(slots, cells, available // max(memory.values())))
     return RayEngine(
-        slots=min(slots, fitting, cells),
+        slots=slots,
         recycle_after=sweep.run.recycle_after,
-        memory_of={c: min(m, available // 2) for c, m in memory.items()},
+        memory_of={c: min(m, available // slots) for c, m in memory.items()},
         address=options.address,
     )
 
@@ -179,8 +180,7 @@ class _Run:
     ) -> None:
         self._store, self._engine, self._display = store, engine, display
         self._specs = {s.cell_id: s for s in todo}
-        earlier = {c: _close_attempts(store, c) for c in self._specs}
-        self._schedule = Schedule.of(self._specs, earlier, retries)
+        self._schedule = Schedule.of(self._specs, _close_attempts(store), retries)
         self._running: dict[str, _Running] = {}
         self._live_at = 0.0
         self._ray = _ray_version() if engine.name == "ray" else None
@@ -309,14 +309,19 @@ class _Run:
         }
 
 
-def _close_attempts(store: Store, cell: str) -> int:
-    """Attempts made so far; one that a dead driver left running is marked lost."""
-    rows = store.attempts_of(cell)
-    for row in rows:
+def _close_attempts(store: Store) -> dict[str, int]:
+    """Attempts made so far, by cell; those that a dead driver left running are ended."""
+    made: dict[str, int] = {}
+    statuses = store.statuses()
+    for row in store.rows("attempts"):
+        cell = row["cell_id"]
+        made[cell] = max(made.get(cell, 0), int(row["attempt"]))
         if row["outcome"] == "running":
-            lost = {"outcome": "lost", "message": "the driver died", "ended_at": datetime.now(UTC)}
-            store.write_attempt(row | lost)
-    return max((int(r["attempt"]) for r in rows), default=0)
+            # a cell whose row was committed did end, whatever became of the driver after
+            outcome = str(statuses.get(cell, "lost"))
+            end = {"outcome": outcome, "message": "the driver died", "ended_at": datetime.now(UTC)}
+            store.write_attempt(row | end)
+    return made
 
 
 def _ray_version() -> str:

@@ -4,9 +4,11 @@ import fcntl
 import json
 import os
 import platform
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from orchestrator.errors import UserError
 
@@ -21,13 +23,11 @@ def held(folder: Path) -> Iterator[None]:
         UserError: Another launch holds it.
     """
     with (folder / NAME).open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(file):
             raise UserError(
                 f"{folder}: another launch is running{_by(folder)}; "
                 f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}"
-            ) from None
+            )
         file.truncate(0)
         json.dump({"pid": os.getpid(), "host": platform.node()}, file)
         file.flush()
@@ -35,14 +35,24 @@ def held(folder: Path) -> Iterator[None]:
         file.truncate(0)
 
 
+def _taken(file: TextIO) -> bool:
+    """Whether the lock could be had; one who only looks (`holder`) has it for an instant."""
+    for _ in range(5):
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def holder(folder: Path) -> tuple[int, str] | None:
     """(pid, host) of the launch that is running, or None."""
     path = folder / NAME
     if not path.is_file():
         return None
-    with path.open("r+") as file:
+    with path.open() as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             found = json.loads(path.read_text() or "{}")
             return (int(found["pid"]), str(found["host"])) if found else None

@@ -14,6 +14,7 @@ from orchestrator.provenance import git_revision
 from orchestrator.sweep import Sweep
 
 NAME = "sweep.yaml"
+HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
 def write_manifest(folder: Path, sweep: Sweep, expansion: Expansion) -> None:
@@ -32,8 +33,21 @@ def write_manifest(folder: Path, sweep: Sweep, expansion: Expansion) -> None:
         "cells": {spec.cell_id: spec.label for spec in expansion.all},
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    head = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
-    write_whole(folder / NAME, (head + text).encode())
+    write_whole(folder / NAME, (HEAD + text).encode())
+
+
+def demand_ours(folder: Path) -> None:
+    """Check that a launch into this folder would overwrite no file of the user's.
+
+    Raises:
+        UserError: There is a `sweep.yaml` that no launch wrote.
+    """
+    path = folder / NAME
+    if path.is_file() and not path.read_bytes().startswith(HEAD.encode()):
+        raise UserError(
+            f"{path}: was not written by a launch and would be overwritten; "
+            "move it away or choose another folder with --results DIR"
+        )
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

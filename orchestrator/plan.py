@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.estimate import cell_memory
 from orchestrator.launch import default_slots, resolve
-from orchestrator.store import SETTLED, Store
+from orchestrator.store import SETTLED, stores
 from orchestrator.sweep import Sweep
 from tasks.contract import CellSpec
 
@@ -123,15 +123,14 @@ def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], f
     models = {s.model.digest for s in wanted.values()}
     done: set[str] = set()
     took: list[float] = []
-    if root.is_dir():
-        for folder in sorted(p for p in root.iterdir() if (p / "cells").is_dir()):
-            rows = Store(folder).rows("cells")
-            done |= {r["cell_id"] for r in rows if r["status"] in SETTLED}
-            took += [
-                r["wall_s"]
-                for r in rows
-                if r["model_digest"] in models and r["wall_s"] and r["seed"] is not None
-            ]
+    for store in stores(root):
+        rows = store.rows("cells")
+        done |= {r["cell_id"] for r in rows if r["status"] in SETTLED}
+        took += [
+            r["wall_s"]
+            for r in rows
+            if r["model_digest"] in models and r["wall_s"] and r["seed"] is not None
+        ]
     return frozenset(done & wanted.keys()), statistics.median(took) if took else None
 
 

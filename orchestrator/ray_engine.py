@@ -15,6 +15,8 @@ from tasks.contract import CellFailure, CellSpec
 
 SLOT = "mlx"
 BEAT_EVERY_S = 0.5
+OBJECT_STORE_BYTES = 256 << 20
+"""For results on their way to the driver; an adapter of a 7B model has 16 MB."""
 
 
 class Worker:
@@ -24,10 +26,14 @@ class Worker:
         self._node = Node()
         self._board = board
         self._last = ("", "", 0.0)
+        self._posts: list[Any] = []
 
     def execute(self, spec: CellSpec) -> Outcome:
-        """Run one cell."""
-        return self._node.execute(spec, self._beat)
+        """Run one cell; all its signs of life have arrived when this returns."""
+        outcome = self._node.execute(spec, self._beat)
+        ray.get(self._posts)
+        self._posts.clear()
+        return outcome
 
     def _beat(self, beat: Beat) -> None:
         """Post signs of life, but not more often than anybody looks."""
@@ -36,7 +42,7 @@ class Worker:
         same = (cell, stage) == (beat.cell_id, beat.progress.stage)
         if not same or now - at >= BEAT_EVERY_S or beat.progress.step == beat.progress.steps:
             self._last = (beat.cell_id, beat.progress.stage, now)
-            self._board.post.remote(beat)
+            self._posts.append(self._board.post.remote(beat))
 
 
 class Board:
@@ -97,7 +103,7 @@ class RayEngine:
     ) -> None:
         self._recycle_after = recycle_after
         self._memory_of = memory_of
-        _connect(address, slots)
+        _connect(address, slots, slots * max(memory_of.values()))
         self._host = ray.util.get_node_ip_address()
         self._slots = [_Slot() for _ in range(slots)]
         self._board = ray.remote(Board).options(num_cpus=0).remote()
@@ -159,7 +165,7 @@ class RayEngine:
         ray.shutdown()
 
 
-def _connect(address: str | None, slots: int) -> None:
+def _connect(address: str | None, slots: int, memory: int) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
@@ -172,6 +178,8 @@ def _connect(address: str | None, slots: int) -> None:
                 num_cpus=max(slots, 1),
                 num_gpus=0,
                 resources={SLOT: slots},
+                _memory=memory,
+                object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 **quiet,
             )
@@ -179,6 +187,13 @@ def _connect(address: str | None, slots: int) -> None:
         where = f"at {address}" if address else "on this machine"
         line = str(error).strip().splitlines()[0]
         raise UserError(f"Ray cannot be started {where} ({line}); try --inline") from None
+    offered = ray.cluster_resources().get(SLOT, 0)
+    if offered < slots:
+        ray.shutdown()
+        raise UserError(
+            f"the Ray at {address} offers {offered:g} of the resource {SLOT!r}, {slots} are "
+            f"needed; start its nodes with --resources '{{\"{SLOT}\": 1}}' or lower --slots"
+        )
 
 
 def _reason(error: RayError) -> str:

@@ -2,7 +2,8 @@
 
 from functools import lru_cache
 
-from orchestrator.expand import ResolvedData, ResolvedProbes
+from orchestrator.estimate import demand_sizes
+from orchestrator.expand import ResolvedData, ResolvedProbes, condition_of
 from orchestrator.fields import hint
 from orchestrator.sweep import Point
 from tasks.contract import ModelSpec, NodeError
@@ -47,6 +48,7 @@ class FileResolver:
         except NotHereError as error:
             self._note(str(error))
             return ModelSpec(name=name, revision=revision)
+        demand_sizes(files)
         self.models[(name, revision)] = files
         return spec
 
@@ -58,8 +60,17 @@ class FileResolver:
             self.missing.append(text)
 
     def probes(self, point: Point) -> ResolvedProbes:
-        """Digests of the evaluated pairs and of the training pool."""
+        """Digests of the evaluated pairs and of the training pool.
+
+        Raises:
+            NodeError: The pack is malformed, or has nothing for the hinge to train on.
+        """
         found = self._prepared(point)
+        if condition_of(point).has_hinge and (bare := found.untrainable(point["probes.train"])):
+            raise NodeError(
+                f"probes.heldout: leaves no training pair of {', '.join(bare)} that is free of "
+                f"held-out text, got {point['probes.heldout']}; lower it"
+            )
         return ResolvedProbes(found.digest, found.pool_digest)
 
     def _prepared(self, point: Point) -> Probes:
@@ -94,14 +105,16 @@ class FileResolver:
             self._note(str(error))
             shares = f"{point['data.trap_fraction']}/{point['data.refusal_fraction']}"
             name = f"unresolved:alpaca/{point['data.size']}/{shares}/{probes.pool_digest}"
-            return ResolvedData(name, point["data.size"] or 0, revision)
-        return ResolvedData(mix.digest, len(mix.records), revision)
+            return ResolvedData(name, point["data.size"] or 0, revision, templated=False)
+        return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)
 
 
 def _check_projections(known: tuple[str, ...], lora_keys: tuple[str, ...]) -> None:
-    for name in lora_keys:
-        if known and name not in known:
-            raise NodeError(
-                f'train.lora_keys: "{name}" is no projection of this model'
-                f"{hint(name, known) or '; it has ' + ', '.join(known)}"
-            )
+    unknown = [name for name in lora_keys if known and name not in known]
+    if unknown:
+        named = "; ".join(
+            f'"{name}" is no projection of this model'
+            f"{hint(name, known) or '; it has ' + ', '.join(known)}"
+            for name in unknown
+        )
+        raise NodeError(f"train.lora_keys: {named}")

@@ -9,7 +9,7 @@ BACKOFF_S = (1.0, 5.0, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class HostUp:
-    """A host offers slots."""
+    """A host offers slots; said again when their number changes."""
 
     host: str
     slots: int
@@ -80,7 +80,7 @@ class Schedule:
         retries: Attempts after the first for a cell whose process was lost.
         waiting: Cell -> next attempt, in the order cells are to start.
         running: Cell -> (host, attempt).
-        free: Host -> free slots.
+        free: Host -> free slots; below 0 while a host runs more than it has come to offer.
         settled: Cells that need nothing more.
         losses: Cell -> times its process was lost in this launch.
     """
@@ -108,7 +108,7 @@ class Schedule:
         commands: list[Command] = []
         match event:
             case HostUp(host, slots):
-                self.free[host] = slots
+                self.free[host] = slots - sum(h == host for h, _ in self.running.values())
             case HostLost(host):
                 self.free.pop(host, None)
                 for cell in [c for c, (h, _) in self.running.items() if h == host]:
@@ -145,7 +145,7 @@ class Schedule:
         ready = [c for c, w in self.waiting.items() if w.not_before_s <= now_s]
         for cell in ready:
             host = max(self.free, key=lambda h: self.free[h], default=None)
-            if host is None or self.free[host] == 0:
+            if host is None or self.free[host] < 1:
                 break
             waiting = self.waiting.pop(cell)
             self.free[host] -= 1

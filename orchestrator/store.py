@@ -1,8 +1,9 @@
 """Results on disk: one Arrow file per table per cell, in one folder per sweep.
 
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
-`cells` row last; readers look only at cells that have that row. Every file is written aside,
-fsynced and renamed. Keys are unique; a reader that meets a key twice raises.
+`cells` row last; readers look only at cells that have that row. What an earlier attempt left is
+removed before, that row first. Every file is written aside, fsynced and renamed. Keys are unique;
+a reader that meets a key twice raises.
 """
 
 import io
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.ipc
 
 from orchestrator.errors import UserError
@@ -32,6 +34,8 @@ from tasks.contract import Adapter, CellFailure, CellResult, Status
 
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
+ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
+ADVICE = "delete it and launch again; the cell is run anew"
 
 
 class Store:
@@ -56,6 +60,24 @@ class Store:
                 f"{folder}: no results here; make some with: rho-sweep launch quickstart"
             )
         return cls(folder)
+
+    @classmethod
+    def all_existing(cls, *folders: Path) -> list["Store"]:
+        """Open several results.
+
+        Raises:
+            UserError: Some are not there; all of those are named.
+        """
+        found: list[Store] = []
+        problems: list[str] = []
+        for folder in folders:
+            try:
+                found.append(cls.existing(folder))
+            except UserError as error:
+                problems.append(str(error))
+        if problems:
+            raise UserError("\n".join(problems))
+        return found
 
     def create(self) -> None:
         """Make the folder.
@@ -82,6 +104,7 @@ class Store:
     def commit(self, result: CellResult, *, attempts: int, ray: str | None) -> None:
         """Keep a finished cell, its `cells` row last."""
         cell_id = result.spec.cell_id
+        self._clear(cell_id)
         if result.adapter is not None:
             self._write_adapter(cell_id, result.adapter)
         for table, rows in result_rows(result).items():
@@ -90,7 +113,15 @@ class Store:
 
     def commit_failure(self, failure: CellFailure, *, attempts: int, ray: str | None) -> None:
         """Keep the fact that a cell failed. The next launch tries it again."""
+        self._clear(failure.spec.cell_id)
         self._write_cell(failure_row(failure), attempts, ray)
+
+    def _clear(self, cell_id: str) -> None:
+        """Remove what an earlier attempt left, its `cells` row first."""
+        for table in ("cells", *CHILDREN):
+            self.path(table, cell_id).unlink(missing_ok=True)
+        for name in ADAPTER_FILES:
+            (self.adapter_folder(cell_id) / name).unlink(missing_ok=True)
 
     def _write_cell(self, row: dict[str, Any], attempts: int, ray: str | None) -> None:
         row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
@@ -119,11 +150,7 @@ class Store:
         Raises:
             UserError: A file is corrupted or of another version.
         """
-        found = {}
-        for path in self._files("cells"):
-            table = read_file(path, "cells")
-            found[table["cell_id"][0].as_py()] = Status(table["status"][0].as_py())
-        return found
+        return {path.stem: _status(path) for path in self._files("cells")}
 
     def done(self) -> set[str]:
         """Cells that need not run again: scored, or diverged."""
@@ -170,7 +197,8 @@ class Store:
 
     def link_from(self, other: "Store", cell_id: str) -> None:
         """Take over a finished cell of another sweep, its `cells` row last."""
-        for name in ("adapter_config.json", "adapters.safetensors"):
+        self._clear(cell_id)
+        for name in ADAPTER_FILES:
             source = other.adapter_folder(cell_id) / name
             if source.is_file():
                 link_whole(source, self.adapter_folder(cell_id) / name)
@@ -186,33 +214,53 @@ def read_file(path: Path, table: str) -> pa.Table:
     Raises:
         UserError: It is corrupted, unreadable, or of another version.
     """
-    advice = "delete it and launch again; the cell is run anew"
     try:
         found = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
         found.validate(full=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
-        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {advice}") from None
+        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {ADVICE}") from None
     metadata = found.schema.metadata or {}
     version = metadata.get(b"schema_version", b"none").decode()
     if metadata.get(b"table", b"").decode() != table or version != SCHEMA_VERSION:
         raise UserError(
-            f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {advice}"
+            f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {ADVICE}"
         )
     if not found.schema.equals(TABLES[table]):
-        raise UserError(f"{path}: its columns are not those of {table}; {advice}")
+        raise UserError(f"{path}: its columns are not those of {table}; {ADVICE}")
+    owner = path.name.partition(".")[0]
+    if set(found["cell_id"].unique().to_pylist()) - {owner}:
+        raise UserError(f"{path}: holds rows of another cell; {ADVICE}")
+    if table == "cells" and found.num_rows != 1:
+        raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {ADVICE}")
     return found
+
+
+def _status(path: Path) -> Status:
+    word = read_file(path, "cells")["status"][0].as_py()
+    if word not in tuple(Status):
+        raise UserError(f"{path}: status {word!r} is unknown; {ADVICE}")
+    return Status(word)
+
+
+def stores(root: Path) -> Iterator[Store]:
+    """Every results folder under a root, by name."""
+    if root.is_dir():
+        yield from (Store(folder) for folder in sorted(root.iterdir()) if _has_cells(folder))
+
+
+def _has_cells(folder: Path) -> bool:
+    try:
+        return (folder / "cells").is_dir()
+    except OSError:  # a folder that we may not enter holds nothing for us
+        return False
 
 
 def siblings(folder: Path) -> Iterator[Store]:
     """Other sweeps' results under the same root."""
-    root = folder.resolve().parent
-    if not root.is_dir():
-        return
-    for other in sorted(root.iterdir()):
-        if other != folder.resolve() and (other / "cells").is_dir():
-            yield Store(other)
+    own = folder.resolve()
+    return (store for store in stores(own.parent) if store.folder != own)
 
 
 def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
@@ -222,8 +270,7 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
     for store in siblings(folder):
         here = {c for c in missing if store.path("cells", c).is_file()}
         for cell in here:
-            status = read_file(store.path("cells", cell), "cells")["status"][0].as_py()
-            if Status(status) in SETTLED:
+            if _status(store.path("cells", cell)) in SETTLED:
                 found[cell] = store
         missing -= found.keys()
     return found

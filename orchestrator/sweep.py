@@ -137,6 +137,7 @@ def parse(document: Document) -> Sweep:
     raw, problems = document.value, list(document.problems)
     problems += _unknown_keys(document)
     problems += _name(document)
+    problems += _description(document)
     base = _base(document, problems)
     grids = _grids(document, problems)
     problems += _used(document, grids)
@@ -145,7 +146,7 @@ def parse(document: Document) -> Sweep:
     raise_problems(document, problems)
     return Sweep(
         name=raw["name"],
-        description=str(raw.get("description", "")),
+        description=raw.get("description", ""),
         base={k: v for k, v in base.items() if FIELDS[k].axis},
         grids=tuple(grids),
         run=RunSettings(**{k.partition(".")[2]: v for k, v in base.items() if k[:4] == "run."}),
@@ -181,6 +182,12 @@ def _name(document: Document) -> Iterator[Problem]:
         yield document.problem(
             ("name",), f"must be letters, digits, dots and dashes, got {show(name)}"
         )
+
+
+def _description(document: Document) -> Iterator[Problem]:
+    text = document.value.get("description", "")
+    if not isinstance(text, str):
+        yield document.problem(("description",), f"must be a text, got {show(text)}")
 
 
 def _base(document: Document, problems: list[Problem]) -> dict[str, Any]:
@@ -343,9 +350,11 @@ def _clashes(point: Point) -> Iterator[tuple[str, str]]:
     share = point["data.trap_fraction"] + point["data.refusal_fraction"]
     if share > 1:
         yield "data.trap_fraction", f"together with data.refusal_fraction it is {share:g}, above 1"
+    if share == 1 and point["data.size"] is None:
+        yield "data.size", "is missing, and without instructions nothing else says how many texts"
     per_step, behaviors = point["train.pairs_per_step"], point["probes.train"]
     if per_step is not None and per_step % len(behaviors):
         yield (
             "train.pairs_per_step",
-            f"must be a multiple of {len(behaviors)}, one pair per trained behaviour, got {per_step}",
+            f"must be a multiple of {len(behaviors)}, the trained behaviours; got {per_step}",
         )

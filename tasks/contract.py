@@ -128,7 +128,7 @@ class DataSpec:
         size: Texts in the mix; None takes every text of the source.
         trap_fraction: Share that are positives of training pairs.
         refusal_fraction: Share that are marked refusals.
-        template: `chat` (the model's own) or `plain`.
+        template: `chat` (the model's own) or `plain`; None where all records are plain text.
         revision: Commit of a hub data set; None for files.
         digest: sha256 over the records of the mix, in order.
     """
@@ -137,7 +137,7 @@ class DataSpec:
     size: int | None
     trap_fraction: float
     refusal_fraction: float
-    template: str
+    template: str | None
     revision: str | None
     digest: str
 

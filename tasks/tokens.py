@@ -76,7 +76,7 @@ def _unfit(positive: Tokens, negative: Tokens, max_length: int) -> str | None:
 
 
 def encode_records(
-    tokenizer: Any, records: Iterable[Record], template: str, max_length: int
+    tokenizer: Any, records: Iterable[Record], template: str | None, max_length: int
 ) -> tuple[list[Tokens], int]:
     """Tokens of every record cut at `max_length`, and how many were cut.
 
@@ -87,7 +87,7 @@ def encode_records(
     return [row[:max_length] for row in rows], sum(len(row) > max_length for row in rows)
 
 
-def _encode(tokenizer: Any, record: Record, template: str) -> list[int]:
+def _encode(tokenizer: Any, record: Record, template: str | None) -> list[int]:
     content = record.content
     if "text" in content:
         data = TextDataset([], tokenizer)

@@ -1,0 +1,235 @@
+"""Specs, results, sweeps and model folders as the driver's tests need them; no MLX."""
+
+import json
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from orchestrator.document import parse_yaml
+from orchestrator.expand import Expansion, ResolvedData, ResolvedProbes, expand
+from orchestrator.manifest import write_manifest
+from orchestrator.store import Store
+from orchestrator.sweep import Point, Sweep, parse
+from tasks.contract import (
+    Adapter,
+    CellFailure,
+    CellResult,
+    CellSpec,
+    Condition,
+    DataSpec,
+    HingeSpec,
+    Machine,
+    Measurements,
+    ModelSpec,
+    ProbeScoreRow,
+    ProbeSpec,
+    ScoreRow,
+    Status,
+    StepRow,
+    TrainSpec,
+    digest_of,
+)
+
+MACHINE = Machine(
+    host="here", chip="toy", os="none", python="3", mlx="0", mlx_lm="0", backend="cpu"
+)
+BEHAVIORS = ("bias", "factual")
+Scores = Mapping[tuple[str, str], float | None]
+
+
+def a_spec(
+    condition: str = "rho-guided",
+    *,
+    seed: int = 1,
+    rho_weight: float = 0.2,
+    margin: float = 0.1,
+    digest: str = "m",
+    **train: Any,
+) -> CellSpec:
+    """A cell of the toy model."""
+    kind = Condition(condition)
+    hinge = HingeSpec(
+        rho_weight=rho_weight,
+        margin=margin,
+        pairs_per_step=2,
+        behaviors=BEHAVIORS,
+        pool_digest="pool",
+    )
+    data = DataSpec(
+        sft="starter",
+        size=10,
+        trap_fraction=0.0,
+        refusal_fraction=0.0,
+        template="chat",
+        revision=None,
+        digest="data",
+    )
+    return CellSpec(
+        condition=kind,
+        model=ModelSpec(name="toy", digest=digest),
+        probes=ProbeSpec(
+            pack="starter",
+            train=BEHAVIORS if kind.trains else (),
+            evaluate=BEHAVIORS,
+            heldout=0.25,
+            digest="probes",
+        ),
+        max_length=64,
+        train=TrainSpec(**train) if kind.trains else None,
+        data=data if kind.has_sft else None,
+        sft_records=10 if kind.trains else None,
+        hinge=hinge if kind.has_hinge else None,
+        seed=seed if kind.trains else None,
+    )
+
+
+def a_result(
+    spec: CellSpec, rho: Scores | None = None, *, status: Status = Status.OK, weights: bytes = b"w"
+) -> CellResult:
+    """What the cell brought home: two steps, and one pair behind every score."""
+    ok = status is Status.OK
+    scores = rho if rho is not None else {("factual", "train"): 0.5, ("bias", "heldout"): -0.25}
+    trained = spec.condition.trains
+    return CellResult(
+        spec=spec,
+        status=status,
+        message=None if ok else "step 2: the loss is nan",
+        measurements=Measurements(base_precision="float32", n_pairs_degenerate=0),
+        machine=MACHINE,
+        steps=tuple(a_step(i) for i in (1, 2)) if trained else (),
+        scores=tuple(a_score(b, s, v) for (b, s), v in scores.items()) if ok else (),
+        probe_scores=tuple(_probe(b, s, v) for (b, s), v in scores.items()) if ok else (),
+        adapter=Adapter(weights=weights, config={"rank": 8}) if ok and trained else None,
+    )
+
+
+def a_step(step: int) -> StepRow:
+    """One optimizer step of a cell without hinge on `bias`."""
+    return StepRow(
+        step=step,
+        ce_loss=1.0 / step,
+        hinge_loss=None,
+        hinge_active=None,
+        hinge_loss_by_behavior={"factual": 0.5},
+        hinge_active_by_behavior={},
+        grad_norm=2.0,
+        learning_rate=1e-4,
+        tokens=10,
+        wall_s=0.5,
+    )
+
+
+def a_score(behavior: str, split: str, rho: float | None) -> ScoreRow:
+    """A summary with that rho; everything else follows or is missing."""
+    valid = int(rho is not None)
+    return ScoreRow(
+        behavior=behavior,
+        split=split,
+        n_pairs=1,
+        n_valid=valid,
+        n_excluded={} if valid else {"too_long": 1},
+        rho=rho,
+        rho_sd=None,
+        rho_completion=None,
+        n_completion=0,
+        accuracy=None if rho is None else float(rho > 0),
+        auc=None,
+        spearman=None,
+        ece=None,
+        brier=None,
+        status="ok" if valid else "empty",
+    )
+
+
+def _probe(behavior: str, split: str, gap: float | None) -> ProbeScoreRow:
+    if gap is None:
+        return ProbeScoreRow(behavior=behavior, split=split, probe_id="p", status="too_long")
+    return ProbeScoreRow(behavior=behavior, split=split, probe_id="p", status="ok", gap=gap)
+
+
+def a_failure(spec: CellSpec, message: str = "model toy is gone") -> CellFailure:
+    """A cell that raised an error while loading."""
+    trace = "Traceback\n  line"
+    return CellFailure(spec=spec, stage="load", message=message, trace=trace, machine=MACHINE)
+
+
+def filled(folder: Path, *results: CellResult | CellFailure) -> Store:
+    """A store with these cells."""
+    store = Store(folder)
+    store.create()
+    for result in results:
+        keep = store.commit if isinstance(result, CellResult) else store.commit_failure
+        keep(result, attempts=1, ray=None)  # type: ignore[arg-type]
+    return store
+
+
+def parsed(text: str, source: str = "sweep.yaml") -> Sweep:
+    """A sweep from its YAML text."""
+    return parse(parse_yaml(text, source, Path("/nowhere")))
+
+
+class NamesOnly:
+    """A resolver that takes names for content; it counts what it was asked."""
+
+    records = 100
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
+        self.calls += 1
+        return ModelSpec(name=name, revision=revision, digest=f"model {name} {revision}")
+
+    def probes(self, point: Point) -> ResolvedProbes:
+        pool = [point[f"probes.{k}"] for k in ("pack", "train", "heldout")]
+        scored = [point[f"probes.{k}"] for k in ("pack", "evaluate", "heldout")]
+        return ResolvedProbes(digest_of(scored), digest_of(pool))
+
+    def data(self, point: Point) -> ResolvedData:
+        names = ("sft", "size", "trap_fraction", "refusal_fraction")
+        facts = [point[f"data.{k}"] for k in names]
+        pool = self.probes(point).pool_digest if point["data.trap_fraction"] else None
+        return ResolvedData(
+            digest=digest_of([*facts, pool]),
+            records=point["data.size"] or self.records,
+            revision=None,
+            templated=point["data.sft"] != "alpaca",
+        )
+
+
+def expanded(text: str) -> Expansion:
+    """The cells of a sweep text, names taken for content."""
+    expansion, problems = expand(parsed(text), NamesOnly())
+    assert not problems
+    return expansion
+
+
+def launched(folder: Path, text: str) -> tuple[Store, Expansion]:
+    """A results folder as a launch leaves it before its first cell ends."""
+    expansion = expanded(text)
+    store = Store(folder)
+    store.create()
+    write_manifest(folder, parsed(text), expansion)
+    return store, expansion
+
+
+def model_folder(
+    folder: Path, projections: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+) -> Path:
+    """A model directory that can be located and digested, but not run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [f"model.layers.{i}.self_attn.{p}.weight" for i in (0, 1) for p in projections]
+    names += ["model.embed_tokens.weight", "model.layers.0.input_layernorm.weight"]
+    save_file({n: np.zeros((2, 2), np.float32) for n in names}, folder / "model.safetensors")
+    sizes = {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3}
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **sizes}))
+    return folder
+
+
+def shuffled(items: list[Any], seed: int = 0) -> list[Any]:
+    """The same things in another order."""
+    return random.Random(seed).sample(items, len(items))

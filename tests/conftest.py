@@ -1,0 +1,29 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+from huggingface_hub import constants
+from hypothesis import settings
+
+from tasks.blas import prefer_openblas
+
+prefer_openblas()  # before a test module imports MLX, as in every worker
+
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory) -> Path:
+    """A random Qwen2 model of a few thousand parameters."""
+    from tests.toys import make_model  # loads MLX, which most tests do without
+
+    return make_model(tmp_path_factory.mktemp("models") / "toy")
+
+
+@pytest.fixture
+def no_hub(tmp_path, monkeypatch) -> Path:
+    """An empty hub cache, so that nothing depends on what this machine has fetched."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    return tmp_path / "hub"

@@ -1,0 +1,39 @@
+"""Slow and obvious: one text at a time, no batches, no padding, no sharing."""
+
+import mlx.core as mx
+import mlx.nn as nn
+
+
+def text_ce(model, tokens) -> mx.array:
+    """Mean cross-entropy of one text, nats per token."""
+    logits = model(mx.array([tokens[:-1]]))[0]
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+    picked = [logprobs[i, t] for i, t in enumerate(tokens[1:])]
+    return -sum(picked[1:], picked[0]) / len(picked)
+
+
+def sft_loss(model, texts) -> mx.array:
+    """Mean over all tokens of the texts."""
+    total = sum(text_ce(model, t) * (len(t) - 1) for t in texts)
+    return total / sum(len(t) - 1 for t in texts)
+
+
+def objective(model, texts, pairs, rho_weight, margin) -> mx.array:
+    """The loss of one micro-step."""
+    loss = sft_loss(model, texts) if texts else mx.array(0.0)
+    for positive, negative in pairs:
+        gap = text_ce(model, positive) - text_ce(model, negative) + margin
+        loss = loss + rho_weight * mx.maximum(gap, 0.0) / len(pairs)
+    return loss
+
+
+def gradient(model, micro_steps, rho_weight, margin) -> dict[str, mx.array]:
+    """Mean gradient over [(texts, pairs), ...]."""
+    from mlx.utils import tree_flatten
+
+    total: dict[str, mx.array] = {}
+    for texts, pairs in micro_steps:
+        grad = nn.value_and_grad(model, objective)(model, texts, pairs, rho_weight, margin)[1]
+        for name, value in tree_flatten(grad):
+            total[name] = total.get(name, 0.0) + value / len(micro_steps)
+    return total

@@ -1,0 +1,213 @@
+"""One cell: the same spec gives the same bytes; every condition trains on what it says."""
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+
+import mlx.core as mx
+import mlx_lm
+import numpy as np
+import pytest
+from mlx.utils import tree_flatten
+
+from orchestrator.document import parse_yaml
+from orchestrator.expand import specs_of
+from orchestrator.resolve import FileResolver
+from orchestrator.sweep import parse
+from tasks.cell import Phases, run
+from tasks.contract import CellSpec, Condition, NodeError, Status
+from tasks.model import Models, attached
+from tests.tasks import reference
+from tests.toys import make_model
+
+SWEEP = """
+name: t
+model: {model}
+grid: {{condition: [{condition}], rho_weight: [{weight}], margin: [0.1], seed: [{seed}]}}
+data: {{sft: starter, size: {size}, trap_fraction: 0.2}}
+probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
+train: {{max_length: 64, {extra}}}
+"""
+
+
+def spec_of(model, condition="rho-guided", *, weight=0.5, seed=1, size=20, extra="") -> CellSpec:
+    text = SWEEP.format(
+        model=model, condition=condition, weight=weight, seed=seed, size=size, extra=extra
+    )
+    if condition == "sft-only":
+        text = text.replace("rho_weight: [0.5], margin: [0.1], ", "")
+    if condition == "baseline":
+        text = text.replace("rho_weight: [0.5], margin: [0.1], seed: [1]", "")
+    sweep = parse(parse_yaml(text, "t", model.parent))
+    _, point = next(sweep.points())
+    return specs_of(point, FileResolver(download=False))[-1]
+
+
+def run_cell(spec, models=None):
+    return run(spec, models or Models(), lambda _: None, Phases())
+
+
+def outcome(result):
+    return result.adapter and result.adapter.weights, result.scores, result.probe_scores
+
+
+def test_the_fifth_cell_of_a_process_equals_the_first_of_a_fresh_one(toy, tmp_path):
+    spec = spec_of(toy)
+    models = Models()
+    others = [
+        spec_of(toy, "sft-only"),
+        spec_of(toy, "baseline"),
+        spec_of(toy, "contrastive-only", seed=9),
+        spec_of(toy, "inverted-pairs", extra="lora_dropout: 0.2"),
+    ]
+    for other in others:
+        run_cell(other, models)
+    fifth = run_cell(spec, models)
+    script = (
+        "import json, sys, pickle\n"
+        "from tasks.cell import run, Phases\n"
+        "from tasks.model import Models\n"
+        "from tasks.contract import CellSpec\n"
+        "spec = CellSpec.from_dict(json.load(sys.stdin))\n"
+        "result = run(spec, Models(), lambda _: None, Phases())\n"
+        "pickle.dump(result, open(sys.argv[1], 'wb'))\n"
+    )
+    path = tmp_path / "fresh"
+    subprocess.run(
+        [sys.executable, "-c", script, path], input=json.dumps(asdict(spec)), text=True, check=True
+    )
+    import pickle
+
+    fresh = pickle.loads(path.read_bytes())
+    assert outcome(fresh) == outcome(fifth)
+    assert fresh.measurements.pairing_key == fifth.measurements.pairing_key
+
+
+def test_the_base_weights_are_untouched_by_training(toy):
+    models = Models()
+    spec = spec_of(toy)
+    before = {k: np.array(v) for k, v in tree_flatten(models.get(spec.model).model.parameters())}
+    run_cell(spec, models)
+    after = dict(tree_flatten(models.get(spec.model).model.parameters()))
+    assert before.keys() == after.keys()
+    assert all(np.array_equal(before[k], np.array(after[k])) for k in before)
+
+
+def test_an_error_in_training_leaves_the_base_model_clean(toy):
+    models = Models()
+    base = models.get(spec_of(toy).model)
+    names = {k for k, _ in tree_flatten(base.model.parameters())}
+    with pytest.raises(RuntimeError), attached(base, spec_of(toy).train, 1):
+        raise RuntimeError
+    assert {k for k, _ in tree_flatten(base.model.parameters())} == names
+
+
+def test_mlx_lm_loads_the_adapter_and_scores_as_the_cell_did(toy, tmp_path):
+    spec = spec_of(toy, extra="learning_rate: 0.01")
+    result = run_cell(spec)
+    (tmp_path / "adapters.safetensors").write_bytes(result.adapter.weights)
+    (tmp_path / "adapter_config.json").write_text(json.dumps(result.adapter.config))
+    model, tokenizer = mlx_lm.load(str(toy), adapter_path=str(tmp_path))
+    from tasks.packs import load_pack
+
+    pairs = {p.id: p for p in load_pack("starter")}
+    for row in result.probe_scores[::7]:
+        tokens = tokenizer.encode(pairs[row.probe_id].positive)
+        ce = float(reference.text_ce(model, tokens))
+        assert -ce == pytest.approx(row.logprob_positive_mean, abs=1e-5)
+
+
+def test_common_random_numbers_across_conditions_of_one_seed(toy):
+    names = ["sft-only", "rho-guided", "contrastive-only", "shuffled-pairs"]
+    results = {n: run_cell(spec_of(toy, n)).measurements for n in names}
+    assert len({m.pairing_key for m in results.values()}) == 1
+    assert len({m.init_hash for m in results.values()}) == 1
+    assert len({m.contrast_order_hash for n, m in results.items() if n != "sft-only"}) == 1
+    assert (
+        run_cell(spec_of(toy, seed=2)).measurements.pairing_key != results["rho-guided"].pairing_key
+    )
+
+
+def test_contrastive_only_takes_the_same_steps_and_has_no_sft_loss(toy):
+    guided = run_cell(spec_of(toy))
+    contrastive = run_cell(spec_of(toy, "contrastive-only"))
+    assert contrastive.measurements.train_steps == guided.measurements.train_steps == 3
+    assert all(s.ce_loss is None and s.hinge_loss is not None for s in contrastive.steps)
+
+
+def test_weight_zero_is_the_very_cell_sft_only(toy):
+    assert spec_of(toy, weight=0.0).cell_id == spec_of(toy, "sft-only").cell_id
+
+
+def test_a_trailing_partial_accumulation_is_applied(toy):
+    assert len(run_cell(spec_of(toy, size=18)).steps) == 3  # 9 micro-steps: 4 + 4 + 1
+
+
+def test_every_step_measures_its_own_loss(toy):
+    steps = run_cell(spec_of(toy)).steps
+    assert [s.step for s in steps] == [1, 2, 3]
+    for s in steps:
+        assert s.tokens > 0
+        assert set(s.hinge_active_by_behavior) == {"factual", "toxicity"}
+        assert 0 <= s.hinge_active <= 1
+        assert s.grad_norm > 0
+
+
+def test_inverted_pairs_push_the_other_way(toy):
+    extra = "learning_rate: 0.02"
+    rho = {}
+    for name in ("contrastive-only", "inverted-pairs"):
+        result = run_cell(spec_of(toy, name, weight=5.0, size=60, extra=extra))
+        rho[name] = np.mean([s.rho for s in result.scores if s.split == "train"])
+    assert rho["contrastive-only"] > rho["inverted-pairs"] + 0.1
+
+
+def test_a_cell_that_stops_being_finite_is_diverged_at_a_named_step(toy):
+    result = run_cell(spec_of(toy, extra="learning_rate: 1.0e+30"))
+    assert result.status is Status.DIVERGED
+    assert "at optimizer step" in result.message
+    assert (result.scores, result.adapter) == ((), None)
+
+
+def test_dropout_is_seeded(toy):
+    spec = spec_of(toy, extra="lora_dropout: 0.3")
+    first = run_cell(spec)
+    mx.random.seed(1234)
+    assert outcome(run_cell(spec)) == outcome(first)
+    assert outcome(run_cell(spec_of(toy))) != outcome(first)
+
+
+def test_a_quantised_base_trains_and_is_scored_unfused(tmp_path):
+    folder = make_model(tmp_path / "q4", bits=4)
+    result = run_cell(spec_of(folder, extra="learning_rate: 0.01"))
+    assert result.measurements.base_precision == "q4"
+    assert result.status is Status.OK
+    plain = run_cell(spec_of(folder, "baseline"))
+    assert [s.rho for s in plain.scores] != [s.rho for s in result.scores]
+
+
+@pytest.mark.parametrize("arch", ["llama", "gemma", "phi3"])
+def test_other_architectures_train(tmp_path, arch):
+    folder = make_model(tmp_path / arch, arch)
+    keys = "lora_keys: [qkv_proj, o_proj]" if arch == "phi3" else ""
+    assert run_cell(spec_of(folder, extra=keys)).status is Status.OK
+
+
+def test_a_spec_of_other_data_or_probes_is_refused(toy):
+    spec = spec_of(toy)
+    other = replace(spec, probes=replace(spec.probes, digest="0" * 64))
+    with pytest.raises(NodeError, match="not the one of the launch"):
+        run_cell(other)
+    other = replace(spec, data=replace(spec.data, digest="0" * 64))
+    with pytest.raises(NodeError, match="not those of the launch"):
+        run_cell(other)
+    other = replace(spec, model=replace(spec.model, digest="0" * 64))
+    with pytest.raises(NodeError, match="its files differ"):
+        run_cell(other)
+
+
+def test_a_spec_survives_json(toy):
+    for name in Condition:
+        spec = spec_of(toy, str(name))
+        assert CellSpec.from_dict(json.loads(json.dumps(asdict(spec)))) == spec

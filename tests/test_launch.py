@@ -1,0 +1,220 @@
+"""Whole launches with real Ray, real processes and real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from orchestrator.compare import compare
+from orchestrator.store import Store
+from tests.toys import make_model
+
+SWEEP = """
+name: kills
+model: {model}
+grids:
+  - condition: [sft-only]
+    seed: [1, 2]
+  - condition: [rho-guided]
+    rho_weight: [0.5]
+    margin: [0.1]
+    seed: [1, 2]
+data: {{sft: starter, size: 180, trap_fraction: 0.2}}
+train: {{max_length: 64, grad_accumulation: 2}}
+probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory, toy) -> Path:
+    path = tmp_path_factory.mktemp("sweep") / "kills.yaml"
+    path.write_text(SWEEP.format(model=toy))
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(sweep, tmp_path_factory) -> Store:
+    folder = tmp_path_factory.mktemp("undisturbed") / "kills"
+    done = start(sweep, folder, "--inline")
+    assert done.wait() == 0
+    return Store(folder)
+
+
+def start(sweep: Path, folder: Path, *options: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "orchestrator", "launch", str(sweep)]
+    log = (folder.parent / f"{folder.name}.log").open("ab")
+    return subprocess.Popen(
+        [*command, "--results", str(folder), *options],
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
+
+
+def log_of(folder: Path) -> str:
+    return (folder.parent / f"{folder.name}.log").read_text()
+
+
+def wait_for(condition, what: str, timeout_s: float = 120):
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.05)
+    raise AssertionError(f"{what} did not happen within {timeout_s} s")
+
+
+def training(folder: Path):
+    """The cells that are in the middle of training."""
+    try:
+        live = json.loads((folder / "live.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return []
+    ended = finished(folder)
+    return [c for c in live["running"] if c["stage"] == "train" and c["cell_id"] not in ended]
+
+
+def finished(folder: Path) -> dict[str, tuple[int, str]]:
+    """Cell -> (attempts, when) of what is committed."""
+    return {
+        r["cell_id"]: (r["attempts"], str(r["finished_at"])) for r in Store(folder).rows("cells")
+    }
+
+
+def demand_equal(folder: Path, undisturbed: Store) -> None:
+    found = compare(undisturbed, Store(folder))
+    assert (found.same, found.different, found.only_left, found.only_right) == (5, 0, 0, 0)
+
+
+def test_a_killed_worker_is_replaced_and_the_cell_gives_the_same_bytes(
+    sweep, undisturbed, tmp_path
+):
+    folder = tmp_path / "kills"
+    launch = start(sweep, folder, "--slots", "1")
+    victim = wait_for(lambda: training(folder), "training")[0]
+    os.kill(victim["pid"], signal.SIGKILL)
+    assert launch.wait(timeout=180) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    outcomes = [a["outcome"] for a in Store(folder).attempts_of(victim["cell_id"])]
+    assert outcomes == ["lost", "ok"]
+    assert "the worker process died" in log_of(folder)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_and_doubles_nothing(sweep, undisturbed, tmp_path):
+    folder = tmp_path / "kills"
+    launch = start(sweep, folder, "--slots", "1")
+    wait_for(lambda: folder.is_dir() and len(finished(folder)) >= 2, "two finished cells")
+    wait_for(lambda: training(folder), "training")
+    launch.kill()
+    launch.wait()
+    before = finished(folder)
+    assert 2 <= len(before) < 5
+    again = start(sweep, folder, "--slots", "1")
+    assert again.wait(timeout=180) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    after = finished(folder)
+    assert {c: after[c] for c in before} == before
+    rows = Store(folder).rows("attempts")
+    assert {r["outcome"] for r in rows} == {"ok", "lost"}
+    assert sum(r["outcome"] == "ok" for r in rows) == 5
+
+
+@pytest.mark.slow
+def test_an_interrupted_launch_ends_with_130_and_goes_on_later(sweep, undisturbed, tmp_path):
+    folder = tmp_path / "kills"
+    launch = start(sweep, folder, "--slots", "1")
+    wait_for(lambda: training(folder), "training")
+    launch.send_signal(signal.SIGINT)
+    assert launch.wait(timeout=60) == 130
+    assert "launch again" in log_of(folder)
+    assert "Traceback" not in log_of(folder)
+    assert start(sweep, folder, "--inline").wait(timeout=180) == 0
+    demand_equal(folder, undisturbed)
+
+
+@pytest.mark.slow
+def test_stop_ends_a_detached_launch(sweep, undisturbed, tmp_path):
+    folder = tmp_path / "kills"
+    assert start(sweep, folder, "--slots", "1", "--detach").wait(timeout=60) == 0
+    wait_for(lambda: training(folder), "training")
+    tool = [sys.executable, "-m", "orchestrator"]
+    status = subprocess.run(
+        [*tool, "status", str(folder), "--json"], capture_output=True, text=True, check=True
+    )
+    found = json.loads(status.stdout)
+    assert len(found["running"]) == 1
+    assert found["launch"]["pid"] > 0
+    second = start(sweep, folder, "--inline")
+    assert second.wait(timeout=60) == 2
+    assert "another launch is running" in log_of(folder)
+    subprocess.run([*tool, "stop", str(folder)], check=True)
+    lines = [*tool, "status", str(folder), "--json"]
+
+    def stopped():
+        found = subprocess.run(lines, capture_output=True, text=True, check=True)
+        return json.loads(found.stdout)["launch"] is None
+
+    wait_for(stopped, "the stop")
+    assert start(sweep, folder, "--inline").wait(timeout=180) == 0
+    demand_equal(folder, undisturbed)
+
+
+def test_cells_of_a_sibling_are_linked_not_run(sweep, undisturbed):
+    sibling = undisturbed.folder.parent / "sibling"
+    launch = start(sweep, sibling, "--inline")
+    assert launch.wait(timeout=60) == 0
+    assert "5 already done (5 in other sweeps)" in log_of(sibling)
+    demand_equal(sibling, undisturbed)
+    cell = next(iter(finished(sibling)))
+    assert Store(sibling).path("cells", cell).stat().st_ino == (
+        undisturbed.path("cells", cell).stat().st_ino
+    )
+
+
+@pytest.mark.slow
+def test_a_failed_cell_is_named_and_its_process_serves_no_other(tmp_path):
+    good = make_model(tmp_path / "good")
+    bad = make_model(tmp_path / "bad", seed=1)
+    config = json.loads((bad / "config.json").read_text())
+    (bad / "config.json").write_text(json.dumps(config | {"model_type": "no_such_model"}))
+    sweep = tmp_path / "mixed.yaml"
+    sweep.write_text(
+        SWEEP.format(model=good).replace(
+            "condition: [sft-only]", f"condition: [sft-only]\n    model: [{bad}, {good}]"
+        )
+    )
+    folder = tmp_path / "mixed"
+    launch = start(sweep, folder, "--slots", "1")
+    assert launch.wait(timeout=180) == 1
+    rows = Store(folder).rows("cells")
+    failed = [r for r in rows if r["status"] == "failed"]
+    assert {r["model"] for r in failed} == {str(bad)}
+    assert all(r["stage"] == "load" and "no_such_model" in r["message"] for r in failed)
+    assert all(r["train_s"] is None and r["memory_peak"] is None for r in failed)
+    assert all(f"failed {r['cell_id']}" in log_of(folder) for r in failed)
+    pids = {r["cell_id"]: pid_of(folder, r["cell_id"]) for r in rows}
+    for row in failed:
+        later = [r["cell_id"] for r in rows if r["finished_at"] > row["finished_at"]]
+        assert pids[row["cell_id"]] not in [pids[c] for c in later]
+    assert any(r["finished_at"] > failed[0]["finished_at"] for r in rows)
+
+
+def pid_of(folder: Path, cell: str) -> int:
+    words = (folder / "logs" / f"{cell}.log").read_text().split()
+    return int(words[words.index("pid") + 1])
+
+
+@pytest.mark.slow
+def test_a_process_serves_many_cells_and_is_replaced_when_told(sweep, undisturbed, tmp_path):
+    folder = tmp_path / "kills"
+    launch = start(sweep, folder, "--slots", "1", "--set", "run.recycle_after=2")
+    assert launch.wait(timeout=180) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    pids = [pid_of(folder, r["cell_id"]) for r in Store(folder).rows("cells")]
+    assert sorted(pids.count(p) for p in set(pids)) == [1, 2, 2]
