@@ -292,7 +292,7 @@ def version() -> None:
 def main() -> None:
     """Entry point: errors that the user can fix are one message and exit code 2."""
     try:
-        code: Any = app(standalone_mode=False)
+        code: Any = app(standalone_mode=False, prog_name="rho-sweep")
     except (UserError, NodeError) as error:
         if _debug:
             raise

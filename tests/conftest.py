@@ -10,7 +10,7 @@ from tasks.blas import prefer_openblas
 
 prefer_openblas()  # before a test module imports MLX, as in every worker
 
-settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=60)
+settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
 
 

@@ -1,5 +1,6 @@
 """YAML with line numbers, and `--set`."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -52,9 +53,10 @@ def test_plain_values_are_read_as_yaml_reads_them(value):
 @given(st.text(max_size=60))
 def test_any_text_is_a_document_or_a_clear_error(text):
     try:
-        assert isinstance(read(text).value, dict)
+        found = read(text)
     except UserError as error:
-        assert str(error).startswith("s.yaml")
+        found = str(error)
+    assert isinstance(found, Document) or found.startswith("s.yaml")
 
 
 @pytest.mark.parametrize(
@@ -83,8 +85,7 @@ def test_an_exponent_makes_a_number_as_in_python(number):
 
 @pytest.mark.parametrize("text", [".nan", ".NaN", ".NAN"])
 def test_every_spelling_of_nan_is_a_number(text):
-    value = read(f"v: {text}").value["v"]
-    assert value != value
+    assert math.isnan(read(f"v: {text}").value["v"])
 
 
 @pytest.mark.parametrize("text", [".inf", ".Inf", ".INF", "+.inf"])

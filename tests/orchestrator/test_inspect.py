@@ -66,8 +66,13 @@ def test_status_for_people_says_what_to_do_next(half):
 def test_what_runs_is_shown_only_while_a_launch_holds_the_folder(half):
     store, expansion = half
     live = {
-        **{"cell_id": expansion.all[3].cell_id, "label": "rho-guided", "attempt": 1, "host": "h"},
-        **{"pid": 1, "stage": "train", "step": 3, "steps": 9, "loss": 1.5},
+        "cell_id": expansion.all[3].cell_id,
+        "label": "rho-guided",
+        "host": "h",
+        "stage": "train",
+        "step": 3,
+        "steps": 9,
+        "loss": 1.5,
     }
     (store.folder / "live.json").write_text(json.dumps({"at": "now", "running": [live]}))
     assert status(store)["running"] == []

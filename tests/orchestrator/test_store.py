@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
@@ -299,42 +300,31 @@ def test_every_key_column_exists_and_may_not_be_null():
 # damaged files
 
 
-def spoil(path: Path, how: str) -> None:
-    content = path.read_bytes()
-    if how == "empty":
-        path.write_bytes(b"")
-    elif how == "cut":
-        path.write_bytes(content[: len(content) // 2])
-    elif how == "a byte short":
-        path.write_bytes(content[:-1])
-    elif how == "text":
-        path.write_text("not Arrow at all")
-    elif how == "zeros":
-        path.write_bytes(bytes(len(content)))
-    elif how == "folder":
-        path.unlink()
-        path.mkdir()
-    elif how == "other table":
-        rewritten(path, schema.to_arrow("steps", []))
-    elif how == "other version":
-        table = read_file(path, path.parent.name)
-        rewritten(path, table.replace_schema_metadata({"table": "cells", "schema_version": "0"}))
-    elif how == "no metadata":
-        rewritten(path, read_file(path, path.parent.name).replace_schema_metadata(None))
-    elif how == "other columns":
-        table = read_file(path, path.parent.name)
-        rewritten(path, table.drop_columns(["status"]))
-    elif how == "no row":
-        rewritten(path, read_file(path, path.parent.name).slice(0, 0))
-    elif how == "two rows":
-        table = read_file(path, path.parent.name)
-        rewritten(path, pa.concat_tables([table, table]))
+def remade(make: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
+    """Damage done to the rows or the schema of a file that is whole as such."""
+    return lambda path: rewritten(path, make(read_file(path, path.parent.name)))
 
 
-DAMAGES = (
-    *("empty", "cut", "a byte short", "text", "zeros", "folder", "other table"),
-    *("other version", "no metadata", "other columns", "no row", "two rows"),
-)
+def to_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+OTHER_VERSION = {"table": "cells", "schema_version": "0"}
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda p: p.write_bytes(b""),
+    "cut": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
+    "a byte short": lambda p: p.write_bytes(p.read_bytes()[:-1]),
+    "text": lambda p: p.write_text("not Arrow at all"),
+    "zeros": lambda p: p.write_bytes(bytes(p.stat().st_size)),
+    "folder": to_folder,
+    "other table": remade(lambda _: schema.to_arrow("steps", [])),
+    "other version": remade(lambda t: t.replace_schema_metadata(OTHER_VERSION)),
+    "no metadata": remade(lambda t: t.replace_schema_metadata(None)),
+    "other columns": remade(lambda t: t.drop_columns(["status"])),
+    "no row": remade(lambda t: t.slice(0, 0)),
+    "two rows": remade(lambda t: pa.concat_tables([t, t])),
+}
 
 
 @pytest.mark.parametrize("how", DAMAGES)
@@ -342,7 +332,7 @@ DAMAGES = (
 def test_a_damaged_cell_is_a_clear_error_that_names_the_file(tmp_path, how, act):
     store = filled(tmp_path / "r", a_result(a_spec(seed=1)), a_result(a_spec(seed=2)))
     path = store.path("cells", a_spec(seed=1).cell_id)
-    spoil(path, how)
+    DAMAGES[how](path)
     with pytest.raises(UserError) as error:
         act(store)
     assert str(path) in str(error.value)
@@ -353,7 +343,7 @@ def test_a_damaged_cell_is_a_clear_error_that_names_the_file(tmp_path, how, act)
 def test_a_damaged_child_table_is_a_clear_error(tmp_path, how):
     store = filled(tmp_path / "r", a_result(a_spec()))
     path = store.path("scores", a_spec().cell_id)
-    spoil(path, how)
+    DAMAGES[how](path)
     with pytest.raises(UserError, match=r"scores.*launch again"):
         store.read("scores")
     assert store.done() == {a_spec().cell_id}
@@ -374,11 +364,13 @@ def test_no_damage_whatever_ends_in_anything_but_rows_or_a_clear_error(one_cell,
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
+    said = str(path)
     try:
         store.statuses()
         store.rows("cells")
     except UserError as error:
-        assert str(path) in str(error)
+        said = str(error)
+    assert str(path) in said
 
 
 def test_a_file_copied_under_another_name_is_found_out(tmp_path):

@@ -181,7 +181,7 @@ def test_a_wrong_value_is_named_with_its_line(change, says):
         ("train: {lora_keys: [1]}", "must be a list of texts, got [1]"),
         ("train: {max_length: 2}", "must be >= 8, got 2"),
         ("train: {epochs: null}", "must be a whole number, got null"),
-        ("train: {pairs_per_step: 6}", "must be a multiple of 4, one pair per trained behaviour"),
+        ("train: {pairs_per_step: 6}", "must be a multiple of 4, the trained behaviours; got 6"),
         ("data: {trap_fraction: 1.1}", "must be <= 1, got 1.1"),
         ("data: {trap_fraction: 0.6, refusal_fraction: 0.6}", "it is 1.2, above 1"),
         ("data: {trap_fraction: 0.4, refusal_fraction: 0.6}", "data.size (line 8): is missing"),
@@ -243,11 +243,10 @@ model: m
 def test_no_value_whatever_escapes_the_checks(top, axes):
     document = Document("s.yaml", Path("/nowhere"), top | {"grid": axes})
     try:
-        sweep = parse(document)
+        found = parse(document).named
     except SweepError as error:
-        assert error.problems
-    else:
-        assert sweep.named >= 1
+        found = len(error.problems)
+    assert found >= 1
 
 
 @given(st.sampled_from([n for n in FIELDS if FIELDS[n].kind in ("int", "float")]), st.data())

@@ -82,12 +82,12 @@ def test_half_of_the_refusal_pairs_mirror_the_other_half(starter):
 
 
 def asked(text: str) -> str:
-    return text.split("\nAssistant:")[0]
+    return text.partition("\nAssistant:")[0]
 
 
 def refuses(text: str) -> bool:
     """A rough judge, good enough to tell the two halves apart."""
-    answer = text.split("\nAssistant:")[1].lower()
+    answer = text.partition("\nAssistant:")[2].lower()
     signs = (
         "not ",
         "n't",
@@ -229,7 +229,9 @@ def test_any_bytes_are_a_pack_or_a_clear_error(tmp_path_factory, content):
 )
 def test_any_json_is_a_pack_or_a_clear_error(tmp_path_factory, value):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    said = "any.jsonl"
     try:
-        assert load_pack(write(path, json.dumps(value)))
+        load_pack(write(path, json.dumps(value)))
     except NodeError as error:
-        assert "any.jsonl" in str(error)
+        said = str(error)
+    assert "any.jsonl" in said

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tasks.contract import NodeError
@@ -67,14 +67,15 @@ def test_shares_are_exact_or_it_is_said_what_is_missing(size, traps, refusals):
     n_refusals = min(round(size * refusals), size - n_traps)
     wanted = {INSTRUCTION: size - n_traps - n_refusals, REFUSAL: n_refusals, TRAP: n_traps}
     there = {INSTRUCTION: 60, REFUSAL: 40, TRAP: 40}
-    try:
-        mix = mixed(size=size, trap_fraction=traps, refusal_fraction=refusals)
-    except NodeError as error:
-        lacking = [k for k in wanted if wanted[k] > there[k]]
-        assert any(f"asks for {wanted[k]} {k} texts, there are {there[k]}" in str(error) for k in lacking)
-    else:
-        assert kinds(mix) == wanted
-        assert len({json.dumps(r.content) for r in mix.records}) == size
+    lacking = [k for k in wanted if wanted[k] > there[k]]
+    if lacking:
+        says = "|".join(f"asks for {wanted[k]} {k} texts, there are {there[k]}" for k in lacking)
+        with pytest.raises(NodeError, match=says):
+            mixed(size=size, trap_fraction=traps, refusal_fraction=refusals)
+        return
+    mix = mixed(size=size, trap_fraction=traps, refusal_fraction=refusals)
+    assert kinds(mix) == wanted
+    assert len({json.dumps(r.content) for r in mix.records}) == size
 
 
 @given(fractions, fractions)
@@ -115,9 +116,7 @@ def test_a_larger_share_of_traps_keeps_those_of_the_smaller(size, a, b):
 def test_an_empty_mix_is_an_error():
     refusals = tuple(r for r in SOURCE if r.kind == REFUSAL)
     with pytest.raises(NodeError, match="the mix is empty"):
-        build_mix(
-            refusals, POOL, NOTHING_HELD, size=None, trap_fraction=0.0, refusal_fraction=0.0
-        )
+        build_mix(refusals, POOL, NOTHING_HELD, size=None, trap_fraction=0.0, refusal_fraction=0.0)
 
 
 # determinism
@@ -134,29 +133,25 @@ def test_the_mix_does_not_depend_on_the_order_of_the_source(seed):
 def test_the_digest_tells_mixes_apart_by_content_alone():
     same = mixed(size=30), mixed(size=30)
     assert same[0].digest == same[1].digest
-    others = [mixed(size=31), mixed(size=30, trap_fraction=0.1), mixed(size=30, refusal_fraction=0.1)]
+    others = [
+        mixed(size=31),
+        mixed(size=30, trap_fraction=0.1),
+        mixed(size=30, refusal_fraction=0.1),
+    ]
     assert len({m.digest for m in (*same, *others)}) == 4
 
 
 # held-out text
 
 
-@given(st.floats(0, 0.9), fractions, fractions, st.integers(1, 60))
+@settings(max_examples=30)
+@given(st.floats(0, 0.9), st.floats(0, 0.5), st.floats(0, 0.5), st.integers(1, 60))
 def test_no_held_out_text_is_in_any_mix(heldout, traps, refusals, size):
     probes = prepare_probes("starter", ALL, ALL, heldout)
     held = [p for p in probes.evaluated if probes.split[p.id] == HELDOUT]
-    try:
-        mix = prepare_mix(
-            probes,
-            "starter",
-            size=size,
-            trap_fraction=traps,
-            refusal_fraction=min(refusals, 1 - traps),
-            download=False,
-        )
-    except NodeError as error:
-        assert "the SFT mix asks for" in str(error)
-        return
+    assume(round(size * traps) <= len(probes.pool))
+    shares = {"trap_fraction": traps, "refusal_fraction": refusals}
+    mix = prepare_mix(probes, "starter", size=size, **shares, download=False)
     texts = [squeezed(r.text) for r in mix.records]
     for pair in held:
         for needle in (squeezed(pair.positive), squeezed(pair.negative)):
@@ -261,7 +256,7 @@ def test_every_format_of_mlx_lm_is_read(tmp_path):
         ({"messages": []}, "every text must be a non-empty string"),
         ({"messages": ["a"]}, "every text must be a non-empty string"),
         ({"messages": [{"role": "user"}]}, "every text must be a non-empty string"),
-        ({"text": "a", "kind": "trap"}, '"kind" must be instruction or refusal, got \'trap\''),
+        ({"text": "a", "kind": "trap"}, "\"kind\" must be instruction or refusal, got 'trap'"),
         ({"text": "a", "tools": [float("nan")]}, "not JSON (NaN is no number in JSON)"),
     ],
 )
@@ -335,8 +330,11 @@ def offline(tmp_path_factory) -> dict:
     model_folder(in_cache(home, "models", "org/toy", "a" * 40))
     (in_cache(home, "models", "org/part", "b" * 40) / "tokenizer.json").write_text("{}")
     environment = os.environ | {
-        **{"HF_HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)},
-        **{"HF_HUB_CACHE": str(home / "hub"), "HF_DATASETS_CACHE": str(home / "datasets")},
+        "HF_HOME": str(home),
+        "HF_HUB_CACHE": str(home / "hub"),
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_CACHE": str(home / "datasets"),
+        "PYTHONPATH": str(ROOT),
     }
     ran = subprocess.run(
         [sys.executable, "-c", OFFLINE],

@@ -1,0 +1,51 @@
+"""Builds the `tiny` model that ships with the project: `python -m tasks.tiny.build`."""
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from tasks.blas import prefer_openblas
+from tasks.tiny.recipe import Recipe
+
+FOLDER = Path(__file__).parent / "model"
+
+
+def build(folder: Path, recipe: Recipe) -> None:
+    """Make tokenizer and model and write them into a folder.
+
+    All of it runs on the CPU, where sums have a fixed order.
+    """
+    prefer_openblas()  # before the first import of MLX
+    import mlx.core as mx
+
+    from tasks.tiny.mixture import mixture, starter_probes
+    from tasks.tiny.saving import model_config, save
+    from tasks.tiny.tokenizer import train_tokenizer
+    from tasks.tiny.training import new_model, train
+
+    texts = mixture(starter_probes(), recipe)
+    tokenizer = train_tokenizer(texts)
+    tokens = [tuple(encoding.ids) for encoding in tokenizer.encode_batch(list(texts))]
+    print(f"{len(texts)} texts ({len(set(texts))} distinct), {sum(map(len, tokens))} tokens")
+    config = model_config(tokenizer)
+    with mx.stream(mx.cpu):
+        model = new_model(config, recipe)
+        train(model, tokens, recipe, _print_loss)
+        save(folder, model, tokenizer, config)
+
+
+def _print_loss(step: int, loss: float) -> None:
+    print(f"step {step:5d}  {loss:.3f} nats per token", flush=True)
+
+
+def main() -> None:
+    """Read the command line and build."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write into")
+    parser.add_argument("--steps", type=int, default=Recipe().steps, help="optimizer steps")
+    arguments = parser.parse_args()
+    build(arguments.out, dataclasses.replace(Recipe(), steps=arguments.steps))
+
+
+if __name__ == "__main__":
+    main()
