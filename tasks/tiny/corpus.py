@@ -75,7 +75,7 @@ def _sample(rng: np.random.Generator, texts: list[str], size: int) -> list[str]:
 
 
 COUNTRIES = Grammar(
-    rows=lambda rng: rows.country_rows(),
+    rows=lambda _: rows.country_rows(),
     texts=(
         "The capital of {name} is {capital}.",
         "{capital} is the capital of {name}.",
@@ -104,7 +104,7 @@ COUNTRIES = Grammar(
 )
 
 ANIMALS = Grammar(
-    rows=lambda rng: rows.animal_rows(),
+    rows=lambda _: rows.animal_rows(),
     texts=(
         "{a_name} is {a_kind}.",
         "The {name} is {a_kind} with {legs} legs.",
@@ -131,7 +131,7 @@ ANIMALS = Grammar(
 )
 
 COLORS = Grammar(
-    rows=lambda rng: rows.color_rows(),
+    rows=lambda _: rows.color_rows(),
     texts=(
         "The color of {thing} is {color}.",
         "Something {color}: {thing}.",
@@ -150,7 +150,7 @@ COLORS = Grammar(
 )
 
 JOBS = Grammar(
-    rows=lambda rng: rows.job_rows(),
+    rows=lambda _: rows.job_rows(),
     texts=(
         "{a_name} {work}.",
         "{a_name} works in {a_place}.",
@@ -169,7 +169,7 @@ JOBS = Grammar(
 )
 
 OPPOSITES = Grammar(
-    rows=lambda rng: rows.opposite_rows(),
+    rows=lambda _: rows.opposite_rows(),
     texts=(
         "The opposite of {left} is {right}.",
         "The opposite of {right} is {left}.",
@@ -186,7 +186,7 @@ OPPOSITES = Grammar(
 )
 
 SUMS = Grammar(
-    rows=lambda rng: rows.sum_rows(),
+    rows=lambda _: rows.sum_rows(),
     texts=(
         "{x} + {y} = {z}",
         "{x} plus {y} is {z}.",
@@ -207,7 +207,7 @@ SUMS = Grammar(
 )
 
 ORDERS = Grammar(
-    rows=lambda rng: rows.order_rows(),
+    rows=lambda _: rows.order_rows(),
     texts=(
         "{after} comes after {before}.",
         "{before} comes before {after}.",
