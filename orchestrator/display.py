@@ -128,7 +128,9 @@ class LiveDisplay:
             rows.add_row(f"  {label}", *_columns(progress))
         ended = self._tally.done + self._tally.failed
         bar = ProgressBar(total=max(self._tally.total, 1), completed=ended, width=40)
-        return Group(rows, bar, Text(self._tally.line()))
+        foot = Table.grid(padding=(0, 2))
+        foot.add_row(bar, self._tally.line())
+        return Group(rows, foot)
 
 
 def opening(total: int, done: int, linked: int) -> str:

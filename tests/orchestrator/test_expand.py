@@ -218,6 +218,7 @@ def test_there_is_one_baseline_per_model_and_probes():
     assert len(found.baselines) == 4
     scored = {(b.model.name, b.probes.digest) for b in found.baselines}
     assert scored == {(c.model.name, c.probes.digest) for c in found.cells}
+    assert {(b.probes.train, b.train, b.seed) for b in found.baselines} == {((), None, None)}
 
 
 def test_a_baseline_in_the_grid_is_the_one_that_comes_anyway():
