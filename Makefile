@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow check lock clean venv
+.PHONY: demo test test-slow bench-step check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -15,6 +15,9 @@ test: venv  ## the default tests, under 3 minutes on two cores
 
 test-slow: venv  ## the tests that the default leaves out
 	$(BIN)/python -m pytest -m "slow or cluster"
+
+bench-step: venv  ## training and scoring against rho-eval's own, in one run
+	$(BIN)/python -m benchmarks.bench_step $(if $(MODELS),--models $(MODELS)) $(if $(DEVICE),--device $(DEVICE))
 
 check: venv  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

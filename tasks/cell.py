@@ -40,6 +40,7 @@ from tasks.model import (  # noqa: E402
 )
 from tasks.order import Order, is_swapped, lay_out  # noqa: E402
 from tasks.packs import Pair  # noqa: E402
+from tasks.path import PACKED, passes  # noqa: E402
 from tasks.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.score import score  # noqa: E402
 from tasks.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
@@ -190,6 +191,12 @@ def _directed(
     )
 
 
+def _path(base: BaseModel, train_spec: TrainSpec | None) -> str:
+    if train_spec is not None and train_spec.lora_dropout > 0 and base.path == PACKED:
+        return "plain: dropout is drawn for each text"
+    return base.path
+
+
 def _train_nothing() -> _Trained:
     return _Trained(rows=(), adapter=None, init_hash=None, n_parameters=None, diverged=None)
 
@@ -210,7 +217,10 @@ def _train(
         report(Progress(stage="train", step=step, steps=steps, loss=loss))
 
     try:
-        rows = train(base.model, train_spec, training.hinge, training.material, seed, tell)
+        with passes(base.model, _path(base, train_spec)) as packed:
+            rows = train(
+                base.model, train_spec, training.hinge, training.material, seed, tell, packed
+            )
     except DivergedError as end:
         return _Trained(
             rows=end.rows,
@@ -242,8 +252,8 @@ def _finish(
     scores: tuple[ScoreRow, ...] = ()
     probe_scores: tuple[ProbeScoreRow, ...] = ()
     if trained.diverged is None:
-        with phases.phase("score", report):
-            scores, probe_scores = score(base.model, scored, probes.split, _vocabulary(base))
+        with phases.phase("score", report), passes(base.model, base.path) as packed:
+            scores, probe_scores = score(base.model, scored, probes.split, base.vocabulary, packed)
     return CellResult(
         spec=spec,
         status=Status.DIVERGED if trained.diverged else Status.OK,
@@ -255,11 +265,6 @@ def _finish(
         probe_scores=probe_scores,
         adapter=trained.adapter,
     )
-
-
-def _vocabulary(base: BaseModel) -> int:
-    config = base.files.config
-    return int(config.get("text_config", config)["vocab_size"])
 
 
 def _measurements(
@@ -274,6 +279,7 @@ def _measurements(
     last = trained.rows[-max(1, len(trained.rows) // 10) :]
     return Measurements(
         base_precision=base.precision,
+        path=_path(base, spec.train),
         n_pairs_degenerate=probes.n_degenerate,
         n_pairs_train=len(training.pool.kept) if training and training.hinge else None,
         n_pairs_train_excluded=training.pool.reasons if training else {},
@@ -284,6 +290,7 @@ def _measurements(
         ce_loss=_mean([r.ce_loss for r in last]),
         hinge_loss=_mean([r.hinge_loss for r in last]),
         hinge_active=_mean([r.hinge_active for r in last]),
+        pairs_skipped=_skipped(trained, order),
         init_hash=trained.init_hash,
         sft_order_hash=order.sft_hash if order else None,
         contrast_order_hash=order.pairs_hash if order and training and training.hinge else None,
@@ -294,6 +301,12 @@ def _measurements(
         train_s=phases.seconds.get("train", 0.0),
         score_s=phases.seconds.get("score", 0.0),
     )
+
+
+def _skipped(trained: _Trained, order: Order | None) -> float | None:
+    """Share of the pairs, over all steps, that needed no backward pass."""
+    pairs = sum(len(m.pairs) for step in order.steps for m in step) if order else 0
+    return sum(r.pairs_skipped or 0 for r in trained.rows) / pairs if pairs else None
 
 
 def _pairing_key(spec: CellSpec, order: Order | None, trained: _Trained) -> str | None:

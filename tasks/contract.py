@@ -253,7 +253,8 @@ class StepRow:
         hinge_active_by_behavior: The same per behaviour.
         grad_norm: Global norm before clipping.
         learning_rate: Used in this step.
-        tokens: Tokens of SFT and pair texts fed.
+        pairs_skipped: Pairs without a backward pass, for their hinge was zero; None without hinge.
+        tokens: Tokens of SFT and pair texts.
         wall_s: Seconds of this step.
     """
 
@@ -263,6 +264,7 @@ class StepRow:
     hinge_active: float | None
     hinge_loss_by_behavior: dict[str, float]
     hinge_active_by_behavior: dict[str, float]
+    pairs_skipped: int | None
     grad_norm: float
     learning_rate: float
     tokens: int
@@ -383,9 +385,11 @@ class Measurements:
 
     Attributes:
         base_precision: e.g. `float32`, `bfloat16`, `q4`.
+        path: `packed`, or `plain: ` and why this cell's passes could not be packed.
         n_pairs_degenerate: Pairs of the pack dropped for identical texts.
         n_pairs_train: Pairs open to the hinge.
         n_pairs_train_excluded: Reason -> training pairs left out.
+        pairs_skipped: Share of the pairs of all steps that needed no backward pass.
         n_sft_truncated: SFT texts cut at max_length.
         n_sft_leaks: SFT texts dropped because they contain held-out text.
         train_steps: Optimizer steps done.
@@ -399,9 +403,11 @@ class Measurements:
     """
 
     base_precision: str
+    path: str
     n_pairs_degenerate: int
     n_pairs_train: int | None = None
     n_pairs_train_excluded: dict[str, int] = field(default_factory=dict)
+    pairs_skipped: float | None = None
     n_sft_truncated: int | None = None
     n_sft_leaks: int | None = None
     train_steps: int | None = None

@@ -18,6 +18,7 @@ from mlx_lm.utils import load as mlx_lm_load
 
 from tasks.contract import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
 from tasks.model_files import ModelFiles, locate, precision
+from tasks.path import choose
 from tasks.seeding import stream
 
 LINEAR = (nn.Linear, nn.QuantizedLinear)
@@ -31,12 +32,16 @@ class BaseModel:
         model, tokenizer: As mlx-lm loads them.
         files: The directory it came from.
         precision: How the weights are stored.
+        vocabulary: Tokens it knows.
+        path: `packed`, or `plain: ` and why its passes cannot be packed.
     """
 
     model: nn.Module
     tokenizer: Any
     files: ModelFiles
     precision: str
+    vocabulary: int
+    path: str
 
 
 class Models:
@@ -69,8 +74,14 @@ def _load(spec: ModelSpec) -> BaseModel:
         raise NodeError(f"{files.folder}: mlx-lm cannot load this model ({error})") from error
     model.freeze()
     model.eval()
+    vocabulary = int(files.config.get("text_config", files.config)["vocab_size"])
     return BaseModel(
-        model=model, tokenizer=tokenizer, files=files, precision=_precision(files, model)
+        model=model,
+        tokenizer=tokenizer,
+        files=files,
+        precision=_precision(files, model),
+        vocabulary=vocabulary,
+        path=choose(model, vocabulary),
     )
 
 

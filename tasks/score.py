@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from tasks.contract import ProbeScoreRow, ScoreRow
 from tasks.losses import pad, token_cross_entropy
 from tasks.metrics import summarise
+from tasks.pack import pack
+from tasks.packed import Packed, budget
 from tasks.packs import Pair
+from tasks.step import LEAST_SHARED
 from tasks.tokens import EncodedPair, EncodedPairs, Tokens
+from tasks.trie import Term, group, grow
 
 TOKENS_PER_BATCH = 1024
 """Larger batches leave the cache of a CPU and gain nothing."""
@@ -20,7 +24,11 @@ LOGITS_PER_BATCH = 2**27
 
 
 def score(
-    model: nn.Module, pairs: EncodedPairs, split: dict[str, str], vocabulary: int
+    model: nn.Module,
+    pairs: EncodedPairs,
+    split: dict[str, str],
+    vocabulary: int,
+    packed: Packed | None = None,
 ) -> tuple[tuple[ScoreRow, ...], tuple[ProbeScoreRow, ...]]:
     """Score pairs and summarise them by behaviour and split.
 
@@ -29,9 +37,12 @@ def score(
         pairs: Encoded pairs, and those excluded with a reason.
         split: Pair id -> `train` or `heldout`.
         vocabulary: Tokens the model knows.
+        packed: The same model, ready for packed passes; None for plain ones.
     """
     texts = sorted({t for p in pairs.kept for t in (p.positive, p.negative)}, key=_by_length)
-    logprobs = token_logprobs(model, texts, vocabulary)
+    logprobs = (
+        packed_logprobs(packed, texts) if packed else token_logprobs(model, texts, vocabulary)
+    )
     rows = [_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
     rows += [_excluded(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
     rows.sort(key=lambda r: (r.behavior, r.split, r.probe_id))
@@ -53,13 +64,29 @@ def token_logprobs(
         vocabulary: Tokens the model knows; bounds the batch.
     """
     found: dict[Tokens, NDArray[np.float64]] = {}
-    budget = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // vocabulary))
-    for group in _grouped(texts, budget):
-        scored = -token_cross_entropy(model, pad(group))
+    limit = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // vocabulary))
+    for together in _grouped(texts, limit):
+        scored = -token_cross_entropy(model, pad(together))
         mx.eval(scored)
         values = np.asarray(scored, dtype=np.float64)
-        for text, row in zip(group, values, strict=True):
+        for text, row in zip(together, values, strict=True):
             found[text] = row[: len(text) - 1]
+    return found
+
+
+def packed_logprobs(packed: Packed, texts: list[Tokens]) -> dict[Tokens, NDArray[np.float64]]:
+    """As `token_logprobs`, with shared beginnings computed once."""
+    limits = budget()
+    number = {text: i for i, text in enumerate(texts)}
+    trees = [
+        grow(Term(text, number[text], 1.0) for text in together)
+        for together in group(texts, limits.width, LEAST_SHARED)
+    ]
+    found: dict[Tokens, NDArray[np.float64]] = {}
+    for chunk in pack(trees, limits):
+        for tree, losses in chunk.split(packed.losses(chunk)):
+            for i, weights in zip(tree.functionals, tree.weights, strict=True):
+                found[texts[i]] = -losses[weights > 0]
     return found
 
 

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
@@ -14,7 +15,9 @@ from mlx.utils import tree_map
 from tasks.contract import HingeSpec, StepRow, TrainSpec
 from tasks.losses import Batch, objective, pad
 from tasks.order import MicroStep, Order, learning_rate
+from tasks.packed import Packed, budget
 from tasks.seeding import entropy
+from tasks.step import Outlook, Work, take_step
 from tasks.tokens import Tokens
 
 
@@ -49,13 +52,21 @@ class Material:
     behaviors: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Sum:
-    """What an accumulation adds up; arrays stay lazy until the optimizer step is evaluated."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Total:
+    """An accumulation, added up; arrays may be lazy until the optimizer step is evaluated.
 
-    gradient: dict[str, object] | None
-    ce: list[mx.array]
-    hinge: list[mx.array]
+    Attributes:
+        gradient: Of the mean objective over the micro-steps; None where it is exactly zero.
+        ce: SFT loss of each micro-step.
+        hinge: (P,) arrays, together one value per pair in order.
+        skipped: Pairs without a backward pass.
+    """
+
+    gradient: Any
+    ce: Sequence[Any]
+    hinge: Sequence[Any]
+    skipped: int
 
 
 def train(
@@ -65,6 +76,7 @@ def train(
     material: Material,
     seed: int,
     report: Callable[[int, int, float], None],
+    packed: Packed | None = None,
 ) -> tuple[StepRow, ...]:
     """Train the attached adapter; the model changes in place.
 
@@ -75,6 +87,7 @@ def train(
         material: Tokens and their order.
         seed: Seeds dropout.
         report: Called with (step, steps, loss) after every optimizer step.
+        packed: The same model, ready for packed passes; None for plain ones.
 
     Returns:
         One row per optimizer step.
@@ -85,12 +98,19 @@ def train(
     optimizer = optim.AdamW(learning_rate=spec.learning_rate, weight_decay=spec.weight_decay)
     steps = material.order.steps
     rows: list[StepRow] = []
+    outlook = Outlook()
     model.train()
     for index, micro_steps in enumerate(steps):
         started = time.perf_counter()
         optimizer.learning_rate = learning_rate(spec, index, len(steps))
-        total = _accumulate(model, hinge, material, micro_steps, seed, index, spec)
-        gradient, norm = optim.clip_grad_norm(total.gradient, max_norm=spec.clip_norm)
+        if packed is None:
+            total = _accumulate(model, hinge, material, micro_steps, seed, index, spec)
+        else:
+            total = _step_packed(packed, hinge, material, micro_steps, outlook)
+        gradient = total.gradient
+        if gradient is None:
+            gradient = tree_map(mx.zeros_like, model.trainable_parameters())
+        gradient, norm = optim.clip_grad_norm(gradient, max_norm=spec.clip_norm)
         optimizer.update(model, gradient)
         mx.eval(model.trainable_parameters(), optimizer.state, norm, total.ce, total.hinge)
         row = _measure(total, material, micro_steps, float(norm), started, index, optimizer)
@@ -98,6 +118,28 @@ def train(
         rows.append(row)
         report(index + 1, len(steps), (row.ce_loss or 0.0) + _weighted(row, hinge))
     return tuple(rows)
+
+
+def _step_packed(
+    packed: Packed,
+    hinge: HingeSpec | None,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    outlook: Outlook,
+) -> _Total:
+    """All micro-steps in few passes."""
+    records = material.records
+    work = Work(
+        texts=None if records is None else [[records[i] for i in m.records] for m in micro_steps],
+        pairs=[[material.pairs[i] for i in m.pairs] for m in micro_steps],
+        names=[material.behaviors[i] for m in micro_steps for i in m.pairs],
+        rho_weight=hinge.rho_weight if hinge else 0.0,
+        margin=hinge.margin if hinge else 0.0,
+    )
+    done = take_step(packed, work, outlook, budget())
+    return _Total(
+        gradient=done.gradient, ce=done.ce.tolist(), hinge=[done.hinge], skipped=done.skipped
+    )
 
 
 def _accumulate(
@@ -108,11 +150,13 @@ def _accumulate(
     seed: int,
     index: int,
     spec: TrainSpec,
-) -> _Sum:
+) -> _Total:
     """Mean gradient over the micro-steps; a last, shorter accumulation counts in full."""
     weight, margin = (hinge.rho_weight, hinge.margin) if hinge else (0.0, 0.0)
     value_and_grad = nn.value_and_grad(model, objective)
-    total = _Sum(None, [], [])
+    total: Any = None
+    losses: list[mx.array] = []
+    pair_hinges: list[mx.array] = []
     share = 1 / len(micro_steps)
     for k, micro in enumerate(micro_steps):
         if spec.lora_dropout > 0:
@@ -121,13 +165,11 @@ def _accumulate(
         sft, pairs = _batches(material, micro)
         (_, ce, hinges), gradient = value_and_grad(model, sft, pairs, weight, margin)
         scaled = tree_map(lambda g: g * share, gradient)
-        total.gradient = (
-            scaled if total.gradient is None else tree_map(mx.add, total.gradient, scaled)
-        )
-        total.ce.append(ce)
-        total.hinge.append(hinges)
-        mx.async_eval(total.gradient, ce, hinges)  # type: ignore[no-untyped-call]  # MLX has no stub
-    return total
+        total = scaled if total is None else tree_map(mx.add, total, scaled)
+        losses.append(ce)
+        pair_hinges.append(hinges)
+        mx.async_eval(total, ce, hinges)  # type: ignore[no-untyped-call]  # MLX has no stub
+    return _Total(gradient=total, ce=losses, hinge=pair_hinges, skipped=0)
 
 
 def _batches(material: Material, micro: MicroStep) -> tuple[Batch | None, Batch | None]:
@@ -138,7 +180,7 @@ def _batches(material: Material, micro: MicroStep) -> tuple[Batch | None, Batch 
 
 
 def _measure(
-    total: _Sum,
+    total: _Total,
     material: Material,
     micro_steps: tuple[MicroStep, ...],
     norm: float,
@@ -157,6 +199,7 @@ def _measure(
         hinge_active=float((hinge > 0).mean()) if used else None,
         hinge_loss_by_behavior={k: float(v.mean()) for k, v in by_name.items()},
         hinge_active_by_behavior={k: float((v > 0).mean()) for k, v in by_name.items()},
+        pairs_skipped=total.skipped if used else None,
         grad_norm=norm,
         learning_rate=float(optimizer.learning_rate),
         tokens=_tokens(material, micro_steps),

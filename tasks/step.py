@@ -1,0 +1,203 @@
+"""The gradient of one optimizer step, packed: every micro-step in the same few passes.
+
+The weights do not change inside an accumulation, so its micro-steps need no passes of their own:
+the SFT mean of each and the hinge of each pair are functionals of the same token losses. A pair
+whose hinge is zero has no gradient; passes that hold only such pairs end after the forward half.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_map
+from numpy.typing import NDArray
+
+from tasks.pack import Budget, Chunk, pack
+from tasks.packed import Packed
+from tasks.tokens import Tokens
+from tasks.trie import Floats, Term, Tree, group, grow
+
+LEAST_SHARED = 16
+"""SFT texts with this many tokens in common become one tree."""
+WORTH_ALL = 0.5
+"""Up to this share of active tokens in a pass, those are run again by themselves: a forward pass
+for the few costs less than a backward pass for all."""
+MEMORY = 0.8
+"""Weight of the past in the running share of active pairs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """One optimizer step.
+
+    Attributes:
+        texts: SFT texts of each micro-step; None without an SFT loss.
+        pairs: (positive, negative) of each micro-step, in the direction of training.
+        names: Behaviour of each pair, in the order of `pairs`.
+        rho_weight, margin: Of the hinge.
+    """
+
+    texts: Sequence[Sequence[Tokens]] | None
+    pairs: Sequence[Sequence[tuple[Tokens, Tokens]]]
+    names: Sequence[str]
+    rho_weight: float
+    margin: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stepped:
+    """What a step yields.
+
+    Attributes:
+        gradient: Of the mean objective over the micro-steps; None where it is exactly zero.
+        ce: (M,) SFT loss of each micro-step, nats per token; empty without an SFT loss.
+        hinge: (P,) of each pair, nats per token.
+        skipped: Pairs that had no backward pass.
+    """
+
+    gradient: Any | None
+    ce: Floats
+    hinge: Floats
+    skipped: int
+
+
+@dataclass(slots=True)
+class Outlook:
+    """Running share of active pairs of each behaviour, so that likely silent ones share a pass.
+
+    It decides which pairs lie side by side, never whether one is computed.
+    """
+
+    share: dict[str, float] = field(default_factory=dict)
+
+    def expects(self, name: str) -> bool:
+        """Whether a pair of this behaviour is likelier active than not."""
+        return self.share.get(name, 1.0) >= 0.5
+
+    def learn(self, names: Sequence[str], active: NDArray[np.bool_]) -> None:
+        """Take in what a step found."""
+        for name, was in zip(names, active.tolist(), strict=True):
+            self.share[name] = MEMORY * self.share.get(name, 1.0) + (1 - MEMORY) * was
+
+
+class _Ledger:
+    """What the passes of a step have found so far; functionals are micro-steps, then pairs.
+
+    Attributes:
+        ce: (M,) SFT losses, filled pass by pass.
+        hinge: (P,) of pairs; one whose two texts cancel altogether keeps the margin.
+        postponed: Trees of active pairs that still need their backward pass.
+        carried: Silent pairs that shared a backward pass with active ones.
+    """
+
+    def __init__(self, work: Work) -> None:
+        counts = [len(pairs) for pairs in work.pairs]
+        self._micro = len(counts)
+        self._margin = work.margin
+        self._pair_weights = np.repeat(
+            [work.rho_weight / (self._micro * max(n, 1)) for n in counts], counts
+        )
+        self.ce = np.zeros(self._micro if work.texts is not None else 0)
+        self.hinge = np.full(sum(counts), max(work.margin, 0.0))
+        self.postponed: list[Tree] = []
+        self.carried = 0
+
+    def weigh(self, chunk: Chunk, losses: Floats) -> Floats:
+        """(E,) derivative of the objective with respect to each loss."""
+        return np.concatenate(
+            [self._weights(tree) @ tree.weights for tree, _ in chunk.split(losses)]
+        )
+
+    def note_and_weigh(self, chunk: Chunk, losses: Floats) -> Floats:
+        """As `weigh`, once what the losses say is noted; zeros where a pass is not worth it."""
+        for tree, part in chunk.split(losses):
+            self._note(tree, tree.weights @ part)
+        active = [tree for tree in chunk.trees if self._weights(tree).any()]
+        if sum(t.size for t in active) < WORTH_ALL * sum(t.size for t in chunk.trees):
+            self.postponed += active
+            return np.zeros(len(losses))
+        self.carried += len(chunk.trees) - len(active)
+        return self.weigh(chunk, losses)
+
+    def _note(self, tree: Tree, values: Floats) -> None:
+        for functional, value in zip(tree.functionals, values, strict=True):
+            if functional < self._micro:
+                self.ce[functional] += value
+            else:
+                self.hinge[functional - self._micro] = max(value + self._margin, 0.0)
+
+    def _weights(self, tree: Tree) -> Floats:
+        """(F,) derivative of the objective with respect to each functional of a tree."""
+        return np.array([self._weight(functional) for functional in tree.functionals])
+
+    def _weight(self, functional: int) -> float:
+        if functional < self._micro:
+            return 1 / self._micro
+        pair = functional - self._micro
+        return float(self._pair_weights[pair]) if self.hinge[pair] > 0 else 0.0
+
+
+def take_step(packed: Packed, work: Work, outlook: Outlook, budget: Budget) -> Stepped:
+    """Losses and gradient of one optimizer step; the weights stay as they are."""
+    ledger = _Ledger(work)
+    busy, idle = _trees(work, outlook, budget)
+    gradients = [
+        packed.gradient(chunk, partial(ledger.note_and_weigh, chunk))
+        for chunk in pack(busy, budget) + pack(idle, budget)
+    ]
+    gradients += [
+        packed.gradient(chunk, partial(ledger.weigh, chunk))
+        for chunk in pack(ledger.postponed, budget)
+    ]
+    outlook.learn(work.names, ledger.hinge > 0)
+    return Stepped(
+        gradient=_sum([g for g in gradients if g is not None]),
+        ce=ledger.ce,
+        hinge=ledger.hinge,
+        skipped=int((ledger.hinge <= 0).sum()) - ledger.carried,
+    )
+
+
+def _trees(work: Work, outlook: Outlook, budget: Budget) -> tuple[list[Tree], list[Tree]]:
+    """Trees that likely need a backward pass, and those that likely do not."""
+    busy = _sft_trees(work, budget)
+    idle: list[Tree] = []
+    pairs = [pair for micro in work.pairs for pair in micro]
+    for number, (pair, name) in enumerate(zip(pairs, work.names, strict=True), len(work.pairs)):
+        tree = _pair_tree(pair, number)
+        (busy if outlook.expects(name) else idle).append(tree)
+    return busy, idle
+
+
+def _pair_tree(pair: tuple[Tokens, Tokens], functional: int) -> Tree:
+    """CE(positive) - CE(negative)."""
+    signs = (1.0, -1.0)
+    return grow(
+        Term(text, functional, sign / (len(text) - 1))
+        for text, sign in zip(pair, signs, strict=True)
+    )
+
+
+def _sft_trees(work: Work, budget: Budget) -> list[Tree]:
+    """The SFT mean of every micro-step, texts with a common beginning together."""
+    if work.texts is None:
+        return []
+    uses: dict[Tokens, list[Term]] = {}
+    for micro, texts in enumerate(work.texts):
+        share = 1 / sum(len(text) - 1 for text in texts)
+        for text in texts:
+            uses.setdefault(text, []).append(Term(text, micro, share))
+    together = group(uses, budget.width, LEAST_SHARED)
+    return [grow(term for text in texts for term in uses[text]) for texts in together]
+
+
+def _sum(gradients: list[Any]) -> Any | None:
+    if not gradients:
+        return None
+    total = gradients[0]
+    for gradient in gradients[1:]:
+        total = tree_map(mx.add, total, gradient)
+    return total
