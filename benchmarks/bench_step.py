@@ -36,7 +36,6 @@ from benchmarks import models, peer
 from tasks.contract import HingeSpec, ModelSpec, TrainSpec
 from tasks.model import BaseModel, Models, attached
 from tasks.order import MicroStep, Order
-from tasks.packed import budget
 from tasks.packs import Pair, load_pack
 from tasks.path import passes
 from tasks.score import score
@@ -48,6 +47,7 @@ from tasks.train import Material, train
 SPEC = TrainSpec(learning_rate=1e-9)
 BEHAVIORS = ("factual", "toxicity", "sycophancy", "bias")
 MICRO, BATCH, PER_MICRO, LONGEST = 4, 2, 4, 256
+STEPS = 3
 WEIGHT = 0.2
 ALL_ACTIVE = 1000.0
 """nats per token: no pair is ever separated by that much."""
@@ -186,7 +186,7 @@ def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
     encoded = encode_pairs(base.tokenizer, pairs, LONGEST)
     with passes(base.model, base.path) as packed:
         split = {p.id: "train" for p in pairs}
-        _, rows = score(base.model, encoded, split, base.vocabulary, packed)
+        rows = score(base.model, encoded, split, base.vocabulary, packed).probe_scores
     return {r.probe_id: -r.gap for r in rows if r.gap is not None}
 
 
@@ -245,7 +245,7 @@ def parity(base: BaseModel, case: Case) -> float:
         with passes(base.model, base.path) as packed:
             if packed is None:
                 raise SystemExit(f"the benchmark's model must run packed, not {base.path}")
-            done = take_step(packed, work, Outlook(), budget())
+            done = take_step(packed, work, Outlook(), packed.budget)
     worst = abs(float(done.hinge.mean()) - float(expected)) / max(abs(float(expected)), 1e-6)
     ours: dict[str, Any] = dict(tree_flatten(done.gradient))
     for name, value in tree_flatten(gradient):
@@ -261,7 +261,7 @@ def run(name: str, folder: Path, times: int) -> tuple[float, float, float]:
     print(f"{name}: {base.path}, {mx.default_device()}, OpenBLAS {OPENBLAS}", flush=True)
     ratios = []
     worst = 0.0
-    for case in cases(base, steps=2 if name == "5M" else 1):
+    for case in cases(base, steps=STEPS):
         theirs, ours, ratio = alternate(
             lambda case=case: train_theirs(path, case),
             lambda case=case: train_ours(base, case),

@@ -1,7 +1,7 @@
 """Points of a sweep to canonical cells: what cannot affect a cell's outcome is dropped."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 from orchestrator.document import Route
@@ -95,8 +95,11 @@ def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
                 problems.setdefault(message, sweep.document.problem(route, message))
             continue
         for spec in specs:
-            target = cells if spec.condition.trains else baselines
-            target.setdefault(spec.cell_id, spec)
+            if spec.condition.trains:
+                kept = replace(spec, grad_checkpoint=sweep.run.grad_checkpoint)
+                cells.setdefault(spec.cell_id, kept)
+            else:
+                baselines.setdefault(spec.cell_id, spec)
     expansion = Expansion(
         named=sweep.named, cells=tuple(cells.values()), baselines=tuple(baselines.values())
     )

@@ -23,7 +23,7 @@ class Field:
     """One field.
 
     Attributes:
-        kind: `int`, `float`, `text`, `choice` or `texts` (a list of texts).
+        kind: `int`, `float`, `flag`, `text`, `choice` or `texts` (a list of texts).
         low, high: Inclusive bounds of a number.
         open_low: Whether `low` itself is excluded.
         open_high: Whether `high` itself is excluded.
@@ -61,6 +61,12 @@ class Field:
                 return None if _is_text(value) else f"must be a text, got {show(value)}"
             case "choice":
                 return self._choice(value)
+            case "flag":
+                return (
+                    None
+                    if isinstance(value, bool)
+                    else f"must be {self._wanted()}, got {show(value)}"
+                )
             case _:
                 return self._number(value)
 
@@ -80,6 +86,7 @@ class Field:
             "float": "a number",
             "texts": "a list of texts",
             "text": "a text",
+            "flag": "true or false",
             "choice": f"one of {', '.join(self.choices)}",
         }[self.kind]
 
@@ -173,6 +180,7 @@ FIELDS: dict[str, Field] = {
     "run.slots": Field(kind="int", low=1, default=None, optional=True, axis=False),
     "run.recycle_after": Field(kind="int", low=1, default=25, axis=False),
     "run.retries": Field(kind="int", low=0, default=3, axis=False),
+    "run.grad_checkpoint": Field(kind="flag", default=False, axis=False),
 }
 SECTIONS = ("train", "data", "probes", "run")
 GRID_ONLY = ("condition", "rho_weight", "margin", "seed")

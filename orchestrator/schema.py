@@ -75,6 +75,9 @@ CELLS = pa.schema(
         _number("hinge_loss", "nat/token"),
         _number("hinge_active", "1"),
         _number("pairs_skipped", "1"),
+        _number("matmul_peak", "flop/s"),
+        _number("train_mfu", "1"),
+        _number("score_mfu", "1"),
         _count("memory_peak", "byte"),
         _number("load_s", "s"),
         _number("prepare_s", "s"),
@@ -118,6 +121,7 @@ STEPS = pa.schema(
         _number("grad_norm", "1"),
         _number("learning_rate", "1"),
         _count("tokens", "token"),
+        _number("flops", "flop"),
         _number("wall_s", "s"),
     ]
 )

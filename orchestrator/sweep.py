@@ -46,11 +46,13 @@ class RunSettings:
         slots: Cells at once on this machine; None lets the program choose.
         recycle_after: Cells after which a worker process is replaced.
         retries: Attempts after the first for a cell whose process was lost.
+        grad_checkpoint: Keep only the layers' inputs for the backward pass: less memory, more time.
     """
 
     slots: int | None
     recycle_after: int
     retries: int
+    grad_checkpoint: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +349,8 @@ def _home(grid: Grid, name: str) -> Route:
 
 
 def _clashes(point: Point) -> Iterator[tuple[str, str]]:
+    if point["run.grad_checkpoint"] and point["train.lora_dropout"] > 0:
+        yield "run.grad_checkpoint", "with train.lora_dropout the second pass would draw anew"
     share = point["data.trap_fraction"] + point["data.refusal_fraction"]
     if share > 1:
         yield "data.trap_fraction", f"together with data.refusal_fraction it is {share:g}, above 1"

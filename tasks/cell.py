@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.blas import prefer_openblas
@@ -29,6 +29,7 @@ from tasks.contract import (  # noqa: E402
     TrainSpec,
     digest_of,
 )
+from tasks.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
 from tasks.machine import describe  # noqa: E402
 from tasks.model import (  # noqa: E402
     BaseModel,
@@ -114,7 +115,7 @@ def run(spec: CellSpec, models: Models, report: Report, phases: Phases) -> CellR
         return _finish(spec, base, probes, scored, None, _train_nothing(), phases, report)
     with attached(base, spec.train, spec.seed) as lora:
         with phases.phase("train", report):
-            trained = _train(spec.train, spec.seed, base, lora, training, report)
+            trained = _train(spec, base, lora, training, report)
         return _finish(spec, base, probes, scored, training, trained, phases, report)
 
 
@@ -202,13 +203,15 @@ def _train_nothing() -> _Trained:
 
 
 def _train(
-    train_spec: TrainSpec,
-    seed: int,
+    spec: CellSpec,
     base: BaseModel,
     lora: dict[str, Any],
     training: _Training,
     report: Report,
 ) -> _Trained:
+    if spec.train is None or spec.seed is None:
+        raise AssertionError("a trained cell has settings and a seed")
+    path = _path(base, spec.train)
     initial = trainable(base.model)
     init_hash = tensors_hash(initial)
     n_parameters = sum(v.size for v in initial.values())
@@ -217,9 +220,16 @@ def _train(
         report(Progress(stage="train", step=step, steps=steps, loss=loss))
 
     try:
-        with passes(base.model, _path(base, train_spec)) as packed:
+        with passes(base.model, path, checkpoint=spec.grad_checkpoint) as packed:
             rows = train(
-                base.model, train_spec, training.hinge, training.material, seed, tell, packed
+                base.model,
+                spec.train,
+                training.hinge,
+                training.material,
+                spec.seed,
+                tell,
+                packed,
+                costs_of(base.model, base.files.config, base.vocabulary),
             )
     except DivergedError as end:
         return _Trained(
@@ -251,14 +261,17 @@ def _finish(
 ) -> CellResult:
     scores: tuple[ScoreRow, ...] = ()
     probe_scores: tuple[ProbeScoreRow, ...] = ()
+    load = Load()
     if trained.diverged is None:
         with phases.phase("score", report), passes(base.model, base.path) as packed:
-            scores, probe_scores = score(base.model, scored, probes.split, base.vocabulary, packed)
+            found = score(base.model, scored, probes.split, base.vocabulary, packed)
+        scores, probe_scores, load = found.scores, found.probe_scores, found.load
+    measurements = _measurements(spec, base, probes, training, trained, phases)
     return CellResult(
         spec=spec,
         status=Status.DIVERGED if trained.diverged else Status.OK,
         message=trained.diverged,
-        measurements=_measurements(spec, base, probes, training, trained, phases),
+        measurements=_utilised(measurements, base, trained, load),
         machine=describe(),
         steps=trained.rows,
         scores=scores,
@@ -300,6 +313,24 @@ def _measurements(
         prepare_s=phases.seconds.get("prepare", 0.0),
         train_s=phases.seconds.get("train", 0.0),
         score_s=phases.seconds.get("score", 0.0),
+    )
+
+
+def _utilised(
+    measured: Measurements, base: BaseModel, trained: _Trained, load: Load
+) -> Measurements:
+    """With the share of the measured peak that each phase used, where it can be counted."""
+    costs = costs_of(base.model, base.files.config, base.vocabulary)
+    if costs is None:
+        return measured
+    peak = matmul_peak(base.model(mx.zeros((1, 1), mx.int32)).dtype)
+    training = sum(row.flops or 0.0 for row in trained.rows)
+    scoring = costs.of(Needed(forward=load))
+    return replace(
+        measured,
+        matmul_peak=peak,
+        train_mfu=training / (measured.train_s * peak) if training else None,
+        score_mfu=scoring / (measured.score_s * peak) if scoring else None,
     )
 
 

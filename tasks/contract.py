@@ -175,6 +175,8 @@ class CellSpec:
         sft_records: Texts of one epoch; sets the number of steps, also where `data` is None.
         hinge: None where no hinge exists.
         seed: None for the baseline.
+        grad_checkpoint: Keep only the layers' inputs for the backward pass. Changes memory and
+            time, not the outcome, so it is no part of the identity.
     """
 
     condition: Condition
@@ -186,6 +188,7 @@ class CellSpec:
     sft_records: int | None = None
     hinge: HingeSpec | None = None
     seed: int | None = None
+    grad_checkpoint: bool = False
 
     def identity(self) -> dict[str, Any]:
         """The facts that decide the outcome, as JSON-ready values."""
@@ -237,6 +240,7 @@ class CellSpec:
             sft_records=raw["sft_records"],
             hinge=HingeSpec(**_tuples(raw["hinge"])) if raw["hinge"] else None,
             seed=raw["seed"],
+            grad_checkpoint=raw["grad_checkpoint"],
         )
 
 
@@ -255,6 +259,8 @@ class StepRow:
         learning_rate: Used in this step.
         pairs_skipped: Pairs without a backward pass, for their hinge was zero; None without hinge.
         tokens: Tokens of SFT and pair texts.
+        flops: Floating-point operations that the step needed at least; None where the model's
+            kind is not counted.
         wall_s: Seconds of this step.
     """
 
@@ -268,6 +274,7 @@ class StepRow:
     grad_norm: float
     learning_rate: float
     tokens: int
+    flops: float | None
     wall_s: float
 
 
@@ -398,6 +405,8 @@ class Measurements:
         hinge_active: Share of pairs with an active hinge over the last tenth of the steps.
         init_hash, sft_order_hash, contrast_order_hash: sha256 of what the seed decided.
         pairing_key: Equal in two cells only when they share init, batch order and dropout.
+        matmul_peak: Operations a second of a large matrix product in this process.
+        train_mfu, score_mfu: Operations needed at least, over seconds of the phase and that peak.
         memory_peak_bytes: Peak of the MLX allocator during this cell.
         load_s, prepare_s, train_s, score_s: Seconds by phase.
     """
@@ -419,6 +428,9 @@ class Measurements:
     sft_order_hash: str | None = None
     contrast_order_hash: str | None = None
     pairing_key: str | None = None
+    matmul_peak: float | None = None
+    train_mfu: float | None = None
+    score_mfu: float | None = None
     memory_peak_bytes: int = 0
     load_s: float = 0.0
     prepare_s: float = 0.0

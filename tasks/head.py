@@ -1,8 +1,8 @@
 """Cross-entropy over a large vocabulary, a block of rows at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -19,17 +19,61 @@ KEPT_BYTES = 2**27
 """Up to this much is kept from the loss for its gradient; beyond it is computed again."""
 
 
-class Softmax(Protocol):
-    """What must be known of a block of R logits for its losses and, later, their gradient."""
-
-    losses: Floats
-
-    def cotangent(self, weights: NDArray[np.float32]) -> mx.array:
-        """(R, V) derivative of sum(weights * losses) with respect to the logits."""
+def lazy_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """(E,) cross-entropies, nats, not yet evaluated; one block's logits live at a time."""
+    blocks = _blocks(len(hidden), GPU_ROWS)
+    return mx.concatenate([_losses(head, hidden[b], targets[b])[0] for b in blocks])
 
 
-class CpuSoftmax:
-    """In numpy, whose exp is several times faster than MLX's on a CPU."""
+def differentiable_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """As `lazy_losses`, and differentiable in `hidden` without keeping any logits.
+
+    A loss depends on its own row alone, so the gradient for weights w is w times the rows'
+    gradients, which come from the same logits as the losses.
+    """
+    blocks = _blocks(len(hidden), GPU_ROWS)
+    return mx.concatenate([_with_gradient(head, hidden[b], targets[b]) for b in blocks])
+
+
+def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    def in_float32(rows: mx.array) -> mx.array:
+        return head(rows).astype(mx.float32)
+
+    @mx.custom_function
+    def both(rows: mx.array) -> tuple[mx.array, mx.array]:
+        losses, probabilities = _losses(head, rows, targets)
+        cotangent = probabilities.at[mx.arange(len(targets)), targets].add(-1.0)
+        return losses, mx.vjp(in_float32, [rows], [cotangent])[1][0]
+
+    @both.vjp
+    def both_vjp(_: Any, cotangents: Any, outputs: Any) -> Any:
+        gradient = outputs[1]
+        return (cotangents[0][:, None] * gradient).astype(gradient.dtype)
+
+    found: Any = both(hidden)
+    losses: mx.array = found[0]
+    return losses
+
+
+def _losses(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+    """(R,) losses and (R, V) probabilities."""
+    logits = head(hidden).astype(mx.float32)
+    total = mx.logsumexp(logits, axis=-1, keepdims=True)
+    picked = mx.take_along_axis(logits, targets[:, None], axis=-1)
+    return (total - picked)[:, 0], mx.exp(logits - total)
+
+
+def _blocks(rows: int, size: int) -> list[slice]:
+    parts = -(-rows // size)
+    stops = [rows * part // parts for part in range(parts + 1)]
+    return [slice(start, stop) for start, stop in pairwise(stops)]
+
+
+class _Softmax:
+    """What must be known of a block of R logits for its losses and, later, their gradient.
+
+    In numpy, whose exp is several times faster than MLX's on a CPU.
+    """
 
     def __init__(self, logits: mx.array, targets: mx.array) -> None:
         values = np.asarray(logits)
@@ -42,7 +86,7 @@ class CpuSoftmax:
         self.losses: Floats = (np.log(self._sums) + largest - picked)[:, 0].astype(np.float64)
 
     def cotangent(self, weights: NDArray[np.float32]) -> mx.array:
-        """As in `Softmax`; may be called once."""
+        """(R, V) derivative of sum(weights * losses) by the logits; may be called once."""
         column = weights[:, None]
         found, self._exponentials = self._exponentials, None  # in place: it serves once
         found *= column / self._sums
@@ -51,24 +95,8 @@ class CpuSoftmax:
         return mx.array(found)
 
 
-class GpuSoftmax:
-    """In MLX."""
-
-    def __init__(self, logits: mx.array, targets: mx.array) -> None:
-        self._logits, self._targets = logits, targets
-        self._total = mx.logsumexp(logits, axis=-1, keepdims=True)
-        picked = mx.take_along_axis(logits, targets[:, None], axis=-1)
-        self.losses: Floats = np.asarray((self._total - picked)[:, 0], np.float64)
-
-    def cotangent(self, weights: NDArray[np.float32]) -> mx.array:
-        """As in `Softmax`."""
-        weight = mx.array(weights)
-        found = mx.exp(self._logits - self._total) * weight[:, None]
-        return found.at[mx.arange(len(weights)), self._targets].add(-weight)
-
-
 class HeadLoss:
-    """Losses of hidden states against targets, and later their gradient, if it is wanted.
+    """On a CPU: losses at once, and later their gradient, if it is wanted.
 
     Attributes:
         losses: (E,) cross-entropies, nats.
@@ -77,24 +105,17 @@ class HeadLoss:
     def __init__(self, head: Head, hidden: mx.array, targets: mx.array) -> None:
         self._head: Head = lambda rows: head(rows).astype(mx.float32)
         self._hidden, self._targets = hidden, targets
-        on_cpu = mx.default_device() == mx.cpu
-        self._kind: Any = CpuSoftmax if on_cpu else GpuSoftmax
-        self._parts = -(-len(hidden) // (CPU_ROWS if on_cpu else GPU_ROWS))
+        self._blocks = _blocks(len(hidden), CPU_ROWS)
         self._keep = 4 * head(hidden[:1]).shape[-1] * len(hidden) <= KEPT_BYTES
-        self._kept: dict[int, Softmax] = {}
-        self.losses: Floats = np.concatenate([self._losses(rows) for rows in self._blocks()])
+        self._kept: dict[int, _Softmax] = {}
+        self.losses: Floats = np.concatenate([self._losses(rows) for rows in self._blocks])
 
     def gradient(self, weights: Floats) -> mx.array:
         """(E, D) derivative of sum(weights * losses) with respect to the hidden states."""
-        return mx.concatenate([self._pulled_back(rows, weights[rows]) for rows in self._blocks()])
+        return mx.concatenate([self._pulled_back(rows, weights[rows]) for rows in self._blocks])
 
-    def _blocks(self) -> Iterator[slice]:
-        stops = [len(self._hidden) * part // self._parts for part in range(self._parts + 1)]
-        return (slice(start, stop) for start, stop in pairwise(stops))
-
-    def _softmax(self, rows: slice) -> Softmax:
-        found: Softmax = self._kind(self._head(self._hidden[rows]), self._targets[rows])
-        return found
+    def _softmax(self, rows: slice) -> _Softmax:
+        return _Softmax(self._head(self._hidden[rows]), self._targets[rows])
 
     def _losses(self, rows: slice) -> Floats:
         softmax = self._softmax(rows)

@@ -11,7 +11,9 @@ from types import FunctionType
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx import nn
+from mlx.utils import tree_flatten, tree_map, tree_unflatten
 from mlx_lm.models import activations, base
 
 from tasks import cpu_ops
@@ -69,25 +71,19 @@ class TreeCache:
 
 
 @contextmanager
-def hooked(model: nn.Module, *, checkpoint: bool) -> Iterator[Slots]:
+def hooked(model: nn.Module, *, checkpoint: bool, lazy: bool) -> Iterator[Slots]:
     """Hook a model for the time of the block.
 
     Args:
         model: As mlx-lm loads it, with or without an adapter.
         checkpoint: Keep only the layers' inputs for the backward pass.
+        lazy: Whether a whole pass is evaluated at once, or its forward half by itself.
 
     Raises:
         UnfitError: The model lacks a part that must be hooked.
     """
     slots = Slots()
-    changed: list[tuple[nn.Module, type]] = []
-
-    def put(module: nn.Module, make: Callable[[type], Call]) -> None:
-        old = type(module)
-        changed.append((module, old))
-        module.__class__ = type(old.__name__, (old,), {"__call__": make(old)})
-
-    try:
+    with _puts() as put:
         for rope in _ropes(model):
             put(rope, lambda old: _rope_call(old, slots))
         if mx.default_device() == mx.cpu:
@@ -96,10 +92,34 @@ def hooked(model: nn.Module, *, checkpoint: bool) -> Iterator[Slots]:
         put(find_body(model), lambda old: _body_call(old, slots))
         if "mlp" in model.layers[-1]:
             put(model.layers[-1]["mlp"], lambda old: _rows_call(old, slots))
+        wrap = mx.checkpoint if lazy else _checkpoint_at_once
         if checkpoint:
             for layer in model.layers:
-                put(layer, _checkpointed_call)
+                put(layer, lambda old: _checkpointed_call(old, wrap))
         yield slots
+
+
+@contextmanager
+def checkpointed(model: nn.Module) -> Iterator[None]:
+    """Keep only the layers' inputs for the backward pass, for the time of the block."""
+    with _puts() as put:
+        for layer in model.layers:
+            put(layer, lambda old: _checkpointed_call(old, mx.checkpoint))
+        yield
+
+
+@contextmanager
+def _puts() -> Iterator[Callable[[nn.Module, Callable[[type], Call]], None]]:
+    """A function that gives a module another call; at the end all have their own again."""
+    changed: list[tuple[nn.Module, type]] = []
+
+    def put(module: nn.Module, make: Callable[[type], Call]) -> None:
+        old = type(module)
+        changed.append((module, old))
+        module.__class__ = type(old.__name__, (old,), {"__call__": make(old)})
+
+    try:
+        yield put
     finally:
         for module, old in reversed(changed):
             module.__class__ = old
@@ -155,15 +175,49 @@ def _rows_call(old: type, slots: Slots) -> Call:
     return call
 
 
-def _checkpointed_call(old: type) -> Call:
+def _checkpointed_call(old: type, wrap: Call) -> Call:
     def call(self: Any, x: mx.array, *args: Any, **kwargs: Any) -> Any:
         def inner(parameters: Any, x: mx.array) -> Any:
             self.update(parameters)
             return old.__call__(self, x, *args, **kwargs)
 
-        return mx.checkpoint(inner)(self.trainable_parameters(), x)
+        parameters = self.trainable_parameters()
+        found = wrap(inner)(parameters, x)
+        self.update(parameters)
+        return found
 
     return call
+
+
+def _checkpoint_at_once(inner: Call) -> Call:
+    """As `mx.checkpoint`, for passes that are evaluated half-way.
+
+    MLX keeps every array that is evaluated inside a gradient; so the layer runs outside of it.
+    """
+
+    @mx.custom_function
+    def outer(parameters: Any, x: mx.array) -> Any:
+        found = inner(tree_map(detached, parameters), detached(x))
+        mx.eval(found)
+        return found
+
+    @outer.vjp
+    def outer_vjp(primals: Any, cotangent: mx.array, _: Any) -> Any:
+        names, values = zip(*tree_flatten(primals[0]), strict=True) if primals[0] else ((), ())
+
+        def flat(x: mx.array, *values: mx.array) -> Any:
+            return inner(tree_unflatten(list(zip(names, values, strict=True))), x)
+
+        gradients = mx.vjp(flat, [primals[1], *values], [cotangent])[1]
+        return tree_unflatten(list(zip(names, gradients[1:], strict=True))), gradients[0]
+
+    found: Call = outer
+    return found
+
+
+def detached(values: mx.array) -> mx.array:
+    """The same numbers, evaluated, outside any trace."""
+    return mx.array(np.array(values.astype(mx.float32))).astype(values.dtype)
 
 
 _SLOW: dict[str, tuple[Call, Call]] = {

@@ -15,6 +15,7 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers, remove_lora_layers
 from mlx_lm.utils import load as mlx_lm_load
+from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from tasks.contract import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
 from tasks.model_files import ModelFiles, locate, precision
@@ -72,6 +73,7 @@ def _load(spec: ModelSpec) -> BaseModel:
         model, tokenizer = mlx_lm_load(str(files.folder))[:2]
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise NodeError(f"{files.folder}: mlx-lm cannot load this model ({error})") from error
+    maybe_set_recommended_wired_limit()  # does nothing but on Metal
     model.freeze()
     model.eval()
     vocabulary = int(files.config.get("text_config", files.config)["vocab_size"])

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
+from mlx import nn
 from numpy.typing import NDArray
 
 from tasks.trie import Floats, Tree
+
+LINEAR = (nn.Linear, nn.QuantizedLinear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,31 @@ class Budget:
 CPU = Budget(width=192, rows=1)
 """Matrix products are at full speed from about 64 rows on; one row needs no padding."""
 GPU = Budget(width=512, rows=8)
-"""Many tokens per pass, since every pass reads all weights."""
+"""Many tokens per pass, since every pass reads all weights; fewer rows for a large model."""
+GPU_BYTES = 8 << 30
+"""What the activations of a pass may take, in the half precision of large models."""
+BYTES = 2
+
+
+def budget_of(model: nn.Module) -> Budget:
+    """What goes into one pass of a model, on this machine's kind of device."""
+    if mx.default_device() == mx.cpu:
+        return CPU
+    matrices = [m for _, m in model.named_modules() if isinstance(m, LINEAR)]
+    values = sum(sum(sides(m)) for m in matrices)
+    return Budget(width=GPU.width, rows=rows_for(values))
+
+
+def rows_for(values: int) -> int:
+    """Rows of a pass on a GPU, where each token leaves so many values for the backward pass."""
+    return max(1, min(GPU.rows, GPU_BYTES // (GPU.width * values * BYTES)))
+
+
+def sides(matrix: nn.Module) -> tuple[int, int]:
+    """Inputs and outputs."""
+    if isinstance(matrix, nn.QuantizedLinear):
+        return matrix.scales.shape[1] * matrix.group_size, matrix.scales.shape[0]
+    return matrix.weight.shape[1], matrix.weight.shape[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

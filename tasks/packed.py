@@ -8,13 +8,15 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from tasks.head import HeadLoss
-from tasks.hooks import Slots, TreeCache, find_body, hooked
-from tasks.pack import CPU, GPU, Budget, Chunk
+from tasks.head import HeadLoss, differentiable_losses, lazy_losses
+from tasks.hooks import Slots, TreeCache, detached, find_body, hooked
+from tasks.pack import Budget, Chunk, budget_of
 from tasks.trie import Floats
 
 Weigh = Callable[[Floats], Floats]
 """(E,) losses of a chunk to the (E,) weights with which they enter the objective."""
+
+Objective = Callable[[mx.array], tuple[mx.array, mx.array]]
 
 MOST_ROWS = 0.8
 """Gathering rows for the last MLP pays below this share of them."""
@@ -23,17 +25,46 @@ MOST_ROWS = 0.8
 class Packed:
     """A model whose passes take chunks; get one from `packed`."""
 
-    def __init__(self, model: nn.Module, slots: Slots) -> None:
-        self._model, self._slots = model, slots
+    def __init__(self, model: nn.Module, slots: Slots, *, lazy: bool) -> None:
+        self._model, self._slots, self.lazy = model, slots, lazy
         self._body = find_body(model)
 
-    def losses(self, chunk: Chunk) -> Floats:
-        """(E,) cross-entropy of every scored token, nats."""
+    @property
+    def budget(self) -> Budget:
+        """What goes into one pass."""
+        return budget_of(self._model)
+
+    def losses(self, chunk: Chunk) -> Floats | mx.array:
+        """(E,) cross-entropy of every scored token, nats; not yet evaluated if lazy."""
         with self._placed(chunk):
-            return HeadLoss(self._head, self._hidden(chunk), chunk.targets).losses
+            hidden = self._hidden(chunk)
+            if self.lazy:
+                return lazy_losses(self._head, hidden, chunk.targets)
+            return HeadLoss(self._head, hidden, chunk.targets).losses
+
+    def lazy_gradient(self, chunk: Chunk, objective: Objective) -> tuple[mx.array, Any]:
+        """What an objective of the losses is, and its gradient: one graph, nobody waits for it.
+
+        Args:
+            chunk: What to pass through the model.
+            objective: From (E,) losses to a scalar and what else is wanted of them.
+
+        Returns:
+            What else is wanted, and a tree like `model.trainable_parameters()`.
+        """
+
+        def value() -> tuple[mx.array, mx.array]:
+            return objective(differentiable_losses(self._head, self._hidden(chunk), chunk.targets))
+
+        with self._placed(chunk):
+            (_, wanted), gradient = nn.value_and_grad(self._model, value)()
+        mx.async_eval(wanted, gradient)  # type: ignore[no-untyped-call]  # MLX has no stub
+        return wanted, gradient
 
     def gradient(self, chunk: Chunk, weigh: Weigh) -> Any | None:
         """Gradient of sum(weights * losses) with respect to the trainable parameters.
+
+        For a CPU, where waiting for the losses costs nothing and a backward pass much.
 
         Args:
             chunk: What to pass through the model.
@@ -48,7 +79,7 @@ class Packed:
         def objective() -> mx.array:
             nonlocal idle
             hidden = self._hidden(chunk)
-            head = HeadLoss(self._head, _detached(hidden), chunk.targets)
+            head = HeadLoss(self._head, detached(hidden), chunk.targets)
             weights = weigh(head.losses)
             idle = not weights.any()
             if idle:
@@ -92,25 +123,20 @@ class Packed:
 
 
 @contextmanager
-def packed(model: nn.Module, *, checkpoint: bool = False) -> Iterator[Packed]:
+def packed(
+    model: nn.Module, *, checkpoint: bool = False, lazy: bool | None = None
+) -> Iterator[Packed]:
     """Run a model packed for the time of the block; then it is as it was.
 
     Args:
         model: As mlx-lm loads it, with or without an adapter.
         checkpoint: Compute each layer twice to keep only its input for the backward pass.
+        lazy: Whether passes are only put in line, not waited for; None decides by the device.
 
     Raises:
         UnfitError: The model cannot run packed.
     """
-    with hooked(model, checkpoint=checkpoint) as slots:
-        yield Packed(model, slots)
-
-
-def budget() -> Budget:
-    """What goes into one pass on this machine's device."""
-    return CPU if mx.default_device() == mx.cpu else GPU
-
-
-def _detached(values: mx.array) -> mx.array:
-    """The same numbers, evaluated, outside any trace."""
-    return mx.array(np.array(values.astype(mx.float32))).astype(values.dtype)
+    on_cpu = mx.default_device() == mx.cpu
+    lazy = not on_cpu if lazy is None else lazy
+    with hooked(model, checkpoint=checkpoint, lazy=lazy) as slots:
+        yield Packed(model, slots, lazy=lazy)

@@ -1,17 +1,17 @@
 """Which way a model's passes go: packed where that is exact, plain where it is not."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
-from tasks.hooks import UnfitError
+from tasks.hooks import UnfitError, checkpointed
 from tasks.losses import pad, token_cross_entropy
 from tasks.pack import pack
-from tasks.packed import Packed, budget, packed
+from tasks.packed import Packed, packed
 from tasks.seeding import stream
 from tasks.tokens import Tokens
 from tasks.trie import Term, grow
@@ -47,7 +47,8 @@ def choose(model: nn.Module, vocabulary: int) -> str:
 def passes(model: nn.Module, path: str, *, checkpoint: bool = False) -> Iterator[Packed | None]:
     """The packed model for the time of the block, or None where its path is plain."""
     if path != PACKED:
-        yield None
+        with checkpointed(model) if checkpoint else nullcontext():
+            yield None
         return
     with packed(model, checkpoint=checkpoint) as found:
         yield found
@@ -61,8 +62,8 @@ def _disagreement(model: nn.Module, vocabulary: int) -> tuple[float, float]:
     dtype = model(batch.tokens[:1]).dtype
     tree = grow(Term(text, i, 1.0) for i, text in enumerate(texts))
     with packed(model) as found:
-        (chunk,) = pack([tree], budget())
-        losses = found.losses(chunk)
+        (chunk,) = pack([tree], found.budget)
+        losses = np.asarray(found.losses(chunk))
     rows = [losses[weights > 0] for weights in tree.weights]
     gaps = [np.abs(row - plain[i, : len(row)]).max() for i, row in enumerate(rows)]
     return float(max(gaps)), AGREEMENT[dtype]

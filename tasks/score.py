@@ -1,6 +1,8 @@
 """Log-probabilities of probe texts, batched; identical texts are scored once."""
 
 import math
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import mlx.core as mx
 import numpy as np
@@ -8,19 +10,34 @@ from mlx import nn
 from numpy.typing import NDArray
 
 from tasks.contract import ProbeScoreRow, ScoreRow
+from tasks.flops import Load, load_of_text, load_of_trees
 from tasks.losses import pad, token_cross_entropy
 from tasks.metrics import summarise
-from tasks.pack import pack
-from tasks.packed import Packed, budget
+from tasks.pack import Chunk, pack
+from tasks.packed import Packed
 from tasks.packs import Pair
 from tasks.step import LEAST_SHARED
 from tasks.tokens import EncodedPair, EncodedPairs, Tokens
-from tasks.trie import Term, group, grow
+from tasks.trie import Floats, Term, group, grow
 
 TOKENS_PER_BATCH = 1024
 """Larger batches leave the cache of a CPU and gain nothing."""
 LOGITS_PER_BATCH = 2**27
 """512 MiB of float32: the limit where the vocabulary is large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """An evaluation.
+
+    Attributes:
+        scores, probe_scores: Rows of the tables of those names.
+        load: What went through the model.
+    """
+
+    scores: tuple[ScoreRow, ...]
+    probe_scores: tuple[ProbeScoreRow, ...]
+    load: Load
 
 
 def score(
@@ -29,7 +46,7 @@ def score(
     split: dict[str, str],
     vocabulary: int,
     packed: Packed | None = None,
-) -> tuple[tuple[ScoreRow, ...], tuple[ProbeScoreRow, ...]]:
+) -> Scored:
     """Score pairs and summarise them by behaviour and split.
 
     Args:
@@ -40,9 +57,11 @@ def score(
         packed: The same model, ready for packed passes; None for plain ones.
     """
     texts = sorted({t for p in pairs.kept for t in (p.positive, p.negative)}, key=_by_length)
-    logprobs = (
-        packed_logprobs(packed, texts) if packed else token_logprobs(model, texts, vocabulary)
-    )
+    if packed:
+        logprobs, load = packed_logprobs(packed, texts)
+    else:
+        logprobs = token_logprobs(model, texts, vocabulary)
+        load = sum(map(load_of_text, texts), Load())
     rows = [_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
     rows += [_excluded(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
     rows.sort(key=lambda r: (r.behavior, r.split, r.probe_id))
@@ -50,7 +69,7 @@ def score(
     for row in rows:
         groups.setdefault((row.behavior, row.split), []).append(row)
     scores = (summarise(behavior, part, group) for (behavior, part), group in groups.items())
-    return tuple(scores), tuple(rows)
+    return Scored(scores=tuple(scores), probe_scores=tuple(rows), load=load)
 
 
 def token_logprobs(
@@ -74,20 +93,36 @@ def token_logprobs(
     return found
 
 
-def packed_logprobs(packed: Packed, texts: list[Tokens]) -> dict[Tokens, NDArray[np.float64]]:
-    """As `token_logprobs`, with shared beginnings computed once."""
-    limits = budget()
+def packed_logprobs(
+    packed: Packed, texts: list[Tokens]
+) -> tuple[dict[Tokens, NDArray[np.float64]], Load]:
+    """As `token_logprobs`, with shared beginnings computed once; and what that took."""
+    limits = packed.budget
     number = {text: i for i, text in enumerate(texts)}
     trees = [
         grow(Term(text, number[text], 1.0) for text in together)
         for together in group(texts, limits.width, LEAST_SHARED)
     ]
     found: dict[Tokens, NDArray[np.float64]] = {}
-    for chunk in pack(trees, limits):
-        for tree, losses in chunk.split(packed.losses(chunk)):
+    for chunk, values in _one_behind(packed, pack(trees, limits)):
+        for tree, losses in chunk.split(values):
             for i, weights in zip(tree.functionals, tree.weights, strict=True):
                 found[texts[i]] = -losses[weights > 0]
-    return found
+    return found, load_of_trees(trees)
+
+
+def _one_behind(packed: Packed, chunks: list[Chunk]) -> Iterator[tuple[Chunk, Floats]]:
+    """Losses of each chunk, read while the next one is under way."""
+    waiting: tuple[Chunk, mx.array | Floats] | None = None
+    for chunk in chunks:
+        losses = packed.losses(chunk)
+        if isinstance(losses, mx.array):
+            mx.async_eval(losses)  # type: ignore[no-untyped-call]  # MLX has no stub
+        if waiting:
+            yield waiting[0], np.asarray(waiting[1], np.float64)
+        waiting = chunk, losses
+    if waiting:
+        yield waiting[0], np.asarray(waiting[1], np.float64)
 
 
 def _grouped(texts: list[Tokens], budget: int) -> list[list[Tokens]]:

@@ -14,9 +14,11 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_map
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
+from tasks.flops import Needed, load_of_trees
 from tasks.pack import Budget, Chunk, pack
-from tasks.packed import Packed
+from tasks.packed import Objective, Packed
 from tasks.tokens import Tokens
 from tasks.trie import Floats, Term, Tree, group, grow
 
@@ -56,12 +58,14 @@ class Stepped:
         ce: (M,) SFT loss of each micro-step, nats per token; empty without an SFT loss.
         hinge: (P,) of each pair, nats per token.
         skipped: Pairs that had no backward pass.
+        needed: What the losses and the gradient need at least.
     """
 
     gradient: Any | None
     ce: Floats
     hinge: Floats
     skipped: int
+    needed: Needed
 
 
 @dataclass(slots=True)
@@ -115,12 +119,35 @@ class _Ledger:
         """As `weigh`, once what the losses say is noted; zeros where a pass is not worth it."""
         for tree, part in chunk.split(losses):
             self._note(tree, tree.weights @ part)
-        active = [tree for tree in chunk.trees if self._weights(tree).any()]
+        active = [tree for tree in chunk.trees if self.matters(tree)]
         if sum(t.size for t in active) < WORTH_ALL * sum(t.size for t in chunk.trees):
             self.postponed += active
             return np.zeros(len(losses))
         self.carried += len(chunk.trees) - len(active)
         return self.weigh(chunk, losses)
+
+    def objective(self, chunk: Chunk) -> Objective:
+        """As `weigh`, for losses that are not known yet; also gives the functionals."""
+        names = [f for tree in chunk.trees for f in tree.functionals]
+        pairs = mx.array([f >= self._micro for f in names])
+        scale = mx.array([self._scale(f) for f in names], mx.float32)
+
+        def value(losses: mx.array) -> tuple[mx.array, mx.array]:
+            values = _values(chunk, losses)
+            hinged = mx.where(pairs, mx.maximum(values + self._margin, 0.0), values)
+            return (scale * hinged).sum(), values
+
+        return value
+
+    def note(self, chunk: Chunk, values: mx.array) -> None:
+        """Take in the functionals of a chunk, tree by tree."""
+        parts = iter(np.asarray(values, np.float64).tolist())
+        for tree in chunk.trees:
+            self._note(tree, np.array([next(parts) for _ in tree.functionals]))
+
+    def matters(self, tree: Tree) -> bool:
+        """Whether the gradient depends on a tree, once its losses are noted."""
+        return bool(self._weights(tree).any())
 
     def _note(self, tree: Tree, values: Floats) -> None:
         for functional, value in zip(tree.functionals, values, strict=True):
@@ -134,31 +161,71 @@ class _Ledger:
         return np.array([self._weight(functional) for functional in tree.functionals])
 
     def _weight(self, functional: int) -> float:
+        pair = functional - self._micro
+        silent = pair >= 0 and self.hinge[pair] <= 0
+        return 0.0 if silent else self._scale(functional)
+
+    def _scale(self, functional: int) -> float:
         if functional < self._micro:
             return 1 / self._micro
-        pair = functional - self._micro
-        return float(self._pair_weights[pair]) if self.hinge[pair] > 0 else 0.0
+        return float(self._pair_weights[functional - self._micro])
 
 
 def take_step(packed: Packed, work: Work, outlook: Outlook, budget: Budget) -> Stepped:
     """Losses and gradient of one optimizer step; the weights stay as they are."""
     ledger = _Ledger(work)
     busy, idle = _trees(work, outlook, budget)
-    gradients = [
-        packed.gradient(chunk, partial(ledger.note_and_weigh, chunk))
-        for chunk in pack(busy, budget) + pack(idle, budget)
-    ]
-    gradients += [
-        packed.gradient(chunk, partial(ledger.weigh, chunk))
-        for chunk in pack(ledger.postponed, budget)
-    ]
+    run = _in_line if packed.lazy else _looking
+    gradients = run(packed, ledger, busy, idle, budget)
     outlook.learn(work.names, ledger.hinge > 0)
     return Stepped(
         gradient=_sum([g for g in gradients if g is not None]),
         ce=ledger.ce,
         hinge=ledger.hinge,
         skipped=int((ledger.hinge <= 0).sum()) - ledger.carried,
+        needed=Needed(
+            forward=load_of_trees(busy + idle),
+            backward=load_of_trees(t for t in busy + idle if ledger.matters(t)),
+        ),
     )
+
+
+def _looking(
+    packed: Packed, ledger: _Ledger, busy: list[Tree], idle: list[Tree], budget: Budget
+) -> list[Any | None]:
+    """See every pass's losses before its backward half; on a CPU nothing is lost by waiting."""
+    gradients = [
+        packed.gradient(chunk, partial(ledger.note_and_weigh, chunk))
+        for chunk in pack(busy, budget) + pack(idle, budget)
+    ]
+    return gradients + [
+        packed.gradient(chunk, partial(ledger.weigh, chunk))
+        for chunk in pack(ledger.postponed, budget)
+    ]
+
+
+def _in_line(
+    packed: Packed, ledger: _Ledger, busy: list[Tree], idle: list[Tree], budget: Budget
+) -> list[Any | None]:
+    """Put all passes in line and wait once: busy ones whole, idle ones without backward half."""
+    done = [(c, *packed.lazy_gradient(c, ledger.objective(c))) for c in pack(busy, budget)]
+    seen = [(c, _values(c, packed.losses(c))) for c in pack(idle, budget)]
+    mx.async_eval([values for _, values in seen])  # type: ignore[no-untyped-call]  # no stub
+    for chunk, values in [(c, v) for c, v, _ in done] + seen:
+        ledger.note(chunk, values)
+    ledger.carried = sum(not ledger.matters(tree) for chunk, _, _ in done for tree in chunk.trees)
+    ledger.postponed = [t for chunk, _ in seen for t in chunk.trees if ledger.matters(t)]
+    return [gradient for _, _, gradient in done] + [
+        packed.lazy_gradient(chunk, ledger.objective(chunk))[1]
+        for chunk in pack(ledger.postponed, budget)
+    ]
+
+
+def _values(chunk: Chunk, losses: Any) -> mx.array:
+    """(F,) the chunk's functionals, tree by tree, not yet evaluated."""
+    weights = block_diag(*(tree.weights for tree in chunk.trees)).astype(np.float32)
+    found: mx.array = mx.array(weights) @ losses
+    return found
 
 
 def _trees(work: Work, outlook: Outlook, budget: Budget) -> tuple[list[Tree], list[Tree]]:

@@ -11,11 +11,13 @@ import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_map
+from numpy.typing import NDArray
 
 from tasks.contract import HingeSpec, StepRow, TrainSpec
+from tasks.flops import Costs, Load, Needed, load_of_text
 from tasks.losses import Batch, objective, pad
 from tasks.order import MicroStep, Order, learning_rate
-from tasks.packed import Packed, budget
+from tasks.packed import Packed
 from tasks.seeding import entropy
 from tasks.step import Outlook, Work, take_step
 from tasks.tokens import Tokens
@@ -61,12 +63,14 @@ class _Total:
         ce: SFT loss of each micro-step.
         hinge: (P,) arrays, together one value per pair in order.
         skipped: Pairs without a backward pass.
+        needed: What the losses and the gradient need at least; None to be counted from the hinge.
     """
 
     gradient: Any
     ce: Sequence[Any]
     hinge: Sequence[Any]
     skipped: int
+    needed: Needed | None = None
 
 
 def train(
@@ -77,6 +81,7 @@ def train(
     seed: int,
     report: Callable[[int, int, float], None],
     packed: Packed | None = None,
+    costs: Costs | None = None,
 ) -> tuple[StepRow, ...]:
     """Train the attached adapter; the model changes in place.
 
@@ -88,6 +93,7 @@ def train(
         seed: Seeds dropout.
         report: Called with (step, steps, loss) after every optimizer step.
         packed: The same model, ready for packed passes; None for plain ones.
+        costs: Of the model with its adapter; None leaves the operations uncounted.
 
     Returns:
         One row per optimizer step.
@@ -113,7 +119,8 @@ def train(
         gradient, norm = optim.clip_grad_norm(gradient, max_norm=spec.clip_norm)
         optimizer.update(model, gradient)
         mx.eval(model.trainable_parameters(), optimizer.state, norm, total.ce, total.hinge)
-        row = _measure(total, material, micro_steps, float(norm), started, index, optimizer)
+        mx.clear_cache()  # as mlx-lm's trainer does; steps differ in shape, and the cache grows
+        row = _measure(total, material, micro_steps, float(norm), started, index, optimizer, costs)
         _demand_finite(row, rows)
         rows.append(row)
         report(index + 1, len(steps), (row.ce_loss or 0.0) + _weighted(row, hinge))
@@ -136,9 +143,13 @@ def _step_packed(
         rho_weight=hinge.rho_weight if hinge else 0.0,
         margin=hinge.margin if hinge else 0.0,
     )
-    done = take_step(packed, work, outlook, budget())
+    done = take_step(packed, work, outlook, packed.budget)
     return _Total(
-        gradient=done.gradient, ce=done.ce.tolist(), hinge=[done.hinge], skipped=done.skipped
+        gradient=done.gradient,
+        ce=done.ce.tolist(),
+        hinge=[done.hinge],
+        skipped=done.skipped,
+        needed=done.needed,
     )
 
 
@@ -187,10 +198,12 @@ def _measure(
     started: float,
     index: int,
     optimizer: optim.Optimizer,
+    costs: Costs | None,
 ) -> StepRow:
     used = [i for m in micro_steps for i in m.pairs]
     hinge = np.concatenate([np.asarray(h) for h in total.hinge])
     names = np.array([material.behaviors[i] for i in used])
+    needed = total.needed or _needed(material, micro_steps, hinge)
     by_name = {str(name): hinge[names == name] for name in dict.fromkeys(names.tolist())}
     return StepRow(
         step=index + 1,
@@ -203,8 +216,23 @@ def _measure(
         grad_norm=norm,
         learning_rate=float(optimizer.learning_rate),
         tokens=_tokens(material, micro_steps),
+        flops=costs.of(needed) if costs else None,
         wall_s=time.perf_counter() - started,
     )
+
+
+def _needed(
+    material: Material, micro_steps: tuple[MicroStep, ...], hinge: NDArray[np.float64]
+) -> Needed:
+    """What texts need one by one."""
+    records = material.records or []
+    texts = [load_of_text(records[i]) for m in micro_steps for i in m.records if records]
+    pairs = [
+        sum(map(load_of_text, material.pairs[i]), Load()) for m in micro_steps for i in m.pairs
+    ]
+    active = [load for load, value in zip(pairs, hinge.tolist(), strict=True) if value > 0]
+    sft = sum(texts, Load())
+    return Needed(forward=sum(pairs, sft), backward=sum(active, sft))
 
 
 def _tokens(material: Material, micro_steps: tuple[MicroStep, ...]) -> int:

@@ -120,6 +120,7 @@ def a_step(step: int) -> StepRow:
         grad_norm=2.0,
         learning_rate=1e-4,
         tokens=10,
+        flops=1e6,
         wall_s=0.5,
     )
 

