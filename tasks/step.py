@@ -27,7 +27,7 @@ LEAST_SHARED = 16
 WORTH_ALL = 0.5
 """Up to this share of active tokens in a pass, those are run again by themselves: a forward pass
 for the few costs less than a backward pass for all."""
-MEMORY = 0.8
+MEMORY = 0.5
 """Weight of the past in the running share of active pairs."""
 
 
@@ -83,8 +83,9 @@ class Outlook:
 
     def learn(self, names: Sequence[str], active: NDArray[np.bool_]) -> None:
         """Take in what a step found."""
-        for name, was in zip(names, active.tolist(), strict=True):
-            self.share[name] = MEMORY * self.share.get(name, 1.0) + (1 - MEMORY) * was
+        for name in dict.fromkeys(names):
+            now = float(active[np.array(names) == name].mean())
+            self.share[name] = MEMORY * self.share.get(name, now) + (1 - MEMORY) * now
 
 
 class _Ledger:
@@ -117,14 +118,18 @@ class _Ledger:
 
     def note_and_weigh(self, chunk: Chunk, losses: Floats) -> Floats:
         """As `weigh`, once what the losses say is noted; zeros where a pass is not worth it."""
-        for tree, part in chunk.split(losses):
-            self._note(tree, tree.weights @ part)
-        active = [tree for tree in chunk.trees if self.matters(tree)]
+        active = self.look(chunk, losses)
         if sum(t.size for t in active) < WORTH_ALL * sum(t.size for t in chunk.trees):
             self.postponed += active
             return np.zeros(len(losses))
         self.carried += len(chunk.trees) - len(active)
         return self.weigh(chunk, losses)
+
+    def look(self, chunk: Chunk, losses: Floats) -> list[Tree]:
+        """Note what the losses say; returns the trees that the gradient depends on."""
+        for tree, part in chunk.split(losses):
+            self._note(tree, tree.weights @ part)
+        return [tree for tree in chunk.trees if self.matters(tree)]
 
     def objective(self, chunk: Chunk) -> Objective:
         """As `weigh`, for losses that are not known yet; also gives the functionals."""
@@ -196,8 +201,10 @@ def _looking(
     """See every pass's losses before its backward half; on a CPU nothing is lost by waiting."""
     gradients = [
         packed.gradient(chunk, partial(ledger.note_and_weigh, chunk))
-        for chunk in pack(busy, budget) + pack(idle, budget)
+        for chunk in pack(busy, budget)
     ]
+    for chunk in pack(idle, budget):
+        ledger.postponed += ledger.look(chunk, np.asarray(packed.losses(chunk)))
     return gradients + [
         packed.gradient(chunk, partial(ledger.weigh, chunk))
         for chunk in pack(ledger.postponed, budget)
