@@ -5,9 +5,13 @@ vocabulary is little else. The functions here give the same values to float32 ro
 fraction of the time, with first derivatives only.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
+
+Call = Callable[..., Any]
 
 _LOG2_E = 1.44269504
 _LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
@@ -72,20 +76,44 @@ def _gate_vjp(
     return cotangent * x * (sigmoid + silu - silu * sigmoid), cotangent * silu
 
 
-@mx.custom_function
+def _in_both_ways(forward: Call, vjp: Call) -> dict[bool, Any]:
+    """A function with its derivative: to be evaluated with the gradient, or at once.
+
+    MLX keeps every array that is evaluated inside a gradient, also those that the derivative does
+    not need. At once therefore means: on copies that the gradient does not see.
+    """
+
+    def at_once(*inputs: mx.array) -> Any:
+        return forward(*(mx.array(np.asarray(x)) for x in inputs))
+
+    found = {}
+    for now, function in ((False, forward), (True, at_once)):
+        found[now] = mx.custom_function(function)
+        found[now].vjp(vjp)
+    return found
+
+
 def _swiglu(gate: mx.array, x: mx.array) -> tuple[mx.array, mx.array]:
     return _gate(gate, x, exp(-gate))
 
 
-@_swiglu.vjp
 def _swiglu_vjp(primals: Any, cotangents: Any, outputs: Any) -> Any:
     gate, x = primals
     return _gate_vjp(cotangents[0], gate, x, outputs[1])
 
 
-def swiglu(gate: mx.array, x: mx.array) -> mx.array:
-    """As mlx_lm.models.activations.swiglu."""
-    arrays: Any = _swiglu(gate.astype(mx.float32), x.astype(mx.float32))
+_SWIGLU = _in_both_ways(_swiglu, _swiglu_vjp)
+
+
+def swiglu(gate: mx.array, x: mx.array, *, at_once: bool = False) -> mx.array:
+    """As mlx_lm.models.activations.swiglu.
+
+    Args:
+        gate: Of any shape.
+        x: Of the same shape.
+        at_once: Whether the result is evaluated inside a gradient.
+    """
+    arrays: Any = _SWIGLU[at_once](gate.astype(mx.float32), x.astype(mx.float32))
     found: mx.array = arrays[0].astype(x.dtype)
     return found
 
@@ -96,7 +124,6 @@ def softmax(scores: mx.array) -> mx.array:
     return weights / weights.sum(axis=-1, keepdims=True)
 
 
-@mx.custom_function
 def _attend(q: mx.array, k: mx.array, v: mx.array, bias: mx.array) -> tuple[mx.array, mx.array]:
     """Grouped attention.
 
@@ -115,7 +142,6 @@ def _attend(q: mx.array, k: mx.array, v: mx.array, bias: mx.array) -> tuple[mx.a
     return weights @ v, weights
 
 
-@_attend.vjp
 def _attend_vjp(primals: Any, cotangents: Any, outputs: Any) -> Any:
     q, k, v, bias = primals
     weights, cotangent = outputs[1], cotangents[0]
@@ -129,6 +155,9 @@ def _attend_vjp(primals: Any, cotangents: Any, outputs: Any) -> Any:
     )
 
 
+_ATTEND = _in_both_ways(_attend, _attend_vjp)
+
+
 def attention(
     queries: mx.array,
     keys: mx.array,
@@ -137,6 +166,8 @@ def attention(
     scale: float,
     mask: mx.array,
     sinks: None = None,
+    *,
+    at_once: bool = False,
 ) -> mx.array:
     """As mlx_lm.models.base.scaled_dot_product_attention, for a boolean mask and no sinks.
 
@@ -148,6 +179,7 @@ def attention(
         scale: Multiplies the scores.
         mask: (B, 1, L, L), true where a query sees a key.
         sinks: Must be None.
+        at_once: Whether the result is evaluated inside a gradient.
     """
     if sinks is not None:
         raise NotImplementedError("attention sinks")
@@ -155,6 +187,6 @@ def attention(
     bias = mx.where(mask, 0.0, -1e4).astype(mx.float32)[:, :, None]
     grouped = (queries * scale).reshape(batch, keys.shape[1], -1, dims)
     arrays = (a.astype(mx.float32) for a in (grouped, keys, values))
-    attended: Any = _attend(*arrays, bias)
+    attended: Any = _ATTEND[at_once](*arrays, bias)
     mixed: mx.array = attended[0].reshape(batch, heads, length, -1).astype(queries.dtype)
     return mixed

@@ -7,6 +7,7 @@ class, whose call does the same with packed rows, and their own class back at th
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -27,17 +28,19 @@ class UnfitError(Exception):
 
 @dataclass(slots=True)
 class Slots:
-    """What the hooked modules look at; all None means: behave as ever.
+    """What the hooked modules look at; None or false means: behave as ever.
 
     Attributes:
         positions: (B, W) position of each token.
         last_rows: Rows of the flattened (B, W) that the last layer's MLP must compute.
         hidden: What the body is to return instead of running.
+        at_once: Whether the forward half of a gradient is evaluated by itself.
     """
 
     positions: mx.array | None = None
     last_rows: mx.array | None = None
     hidden: mx.array | None = None
+    at_once: bool = False
 
 
 class TreeCache:
@@ -88,11 +91,11 @@ def hooked(model: nn.Module, *, checkpoint: bool, lazy: bool) -> Iterator[Slots]
             put(rope, lambda old: _rope_call(old, slots))
         if mx.default_device() == mx.cpu:
             for module in [m for m in model.modules() if _slow_names(type(m))]:
-                put(module, _faster_call)
+                put(module, lambda old: _faster_call(old, slots))
         put(find_body(model), lambda old: _body_call(old, slots))
         if "mlp" in model.layers[-1]:
             put(model.layers[-1]["mlp"], lambda old: _rows_call(old, slots))
-        wrap = mx.checkpoint if lazy else _checkpoint_at_once
+        wrap = mx.checkpoint if lazy else partial(_checkpoint_at_once, slots)
         if checkpoint:
             for layer in model.layers:
                 put(layer, lambda old: _checkpointed_call(old, wrap))
@@ -189,7 +192,7 @@ def _checkpointed_call(old: type, wrap: Call) -> Call:
     return call
 
 
-def _checkpoint_at_once(inner: Call) -> Call:
+def _checkpoint_at_once(slots: Slots, inner: Call) -> Call:
     """As `mx.checkpoint`, for passes that are evaluated half-way.
 
     MLX keeps every array that is evaluated inside a gradient; so the layer runs outside of it.
@@ -208,6 +211,7 @@ def _checkpoint_at_once(inner: Call) -> Call:
         def flat(x: mx.array, *values: mx.array) -> Any:
             return inner(tree_unflatten(list(zip(names, values, strict=True))), x)
 
+        slots.at_once = False
         gradients = mx.vjp(flat, [primals[1], *values], [cotangent])[1]
         return tree_unflatten(list(zip(names, gradients[1:], strict=True))), gradients[0]
 
@@ -239,8 +243,12 @@ def _slow_names(cls: type) -> dict[str, Call]:
     }
 
 
-def _faster_call(old: type) -> Call:
+def _faster_call(old: type, slots: Slots) -> Call:
     """The class's own code, with other functions under those names."""
+
+    def bound(fast: Call) -> Call:
+        return lambda *args, **kwargs: fast(*args, **kwargs, at_once=slots.at_once)
+
     call: Any = old.__call__
-    names = call.__globals__ | _slow_names(old)
+    names = call.__globals__ | {name: bound(fast) for name, fast in _slow_names(old).items()}
     return FunctionType(call.__code__, names, call.__name__, call.__defaults__, call.__closure__)

@@ -78,7 +78,9 @@ class Packed:
 
         def objective() -> mx.array:
             nonlocal idle
+            self._slots.at_once = True
             hidden = self._hidden(chunk)
+            self._slots.at_once = False
             head = HeadLoss(self._head, detached(hidden), chunk.targets)
             weights = weigh(head.losses)
             idle = not weights.any()
@@ -104,6 +106,7 @@ class Packed:
             yield
         finally:
             self._slots.positions = self._slots.last_rows = None
+            self._slots.at_once = False
 
     def _hidden(self, chunk: Chunk) -> mx.array:
         """(E, D) final hidden states at the places that predict a scored token."""
