@@ -15,7 +15,7 @@ from orchestrator import lock
 from orchestrator.display import Display
 from orchestrator.document import raise_problems
 from orchestrator.engine import Ended, Engine, InlineEngine, WorkerLost
-from orchestrator.estimate import cell_memory
+from orchestrator.estimate import RUNTIME_BYTES
 from orchestrator.expand import Expansion, expand
 from orchestrator.files import write_whole
 from orchestrator.manifest import demand_ours, write_manifest
@@ -111,7 +111,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         todo = [spec for cell, spec in wanted.items() if cell not in done]
         display.begin(total=len(wanted), done=len(done), linked=linked)
         if todo:
-            memory = {s.cell_id: _memory(s, resolver) for s in todo}
+            memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
             with closing(_engine(sweep, options, memory, len(todo))) as engine:
                 _Run(store, engine, display, todo, sweep.run.retries).to_the_end()
         return _summary(store, wanted, len(done))
@@ -123,11 +123,6 @@ def _link_siblings(store: Store, wanted: dict[str, CellSpec]) -> int:
     for cell, other in found.items():
         store.link_from(other, cell)
     return len(found)
-
-
-def _memory(spec: CellSpec, resolver: FileResolver) -> int:
-    files = next(f for f in resolver.models.values() if f.digest == spec.model.digest)
-    return cell_memory(spec, files)
 
 
 def _engine(sweep: Sweep, options: Options, memory: dict[str, int], cells: int) -> Engine:

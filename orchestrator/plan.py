@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.estimate import cell_memory
 from orchestrator.launch import default_slots, resolve
 from orchestrator.store import SETTLED, stores
 from orchestrator.sweep import Sweep
@@ -95,7 +94,11 @@ def plan(sweeps: list[Sweep], root: Path) -> Plan:
     found = [resolve(sweep, download=False) for sweep in sweeps]
     cells = _union([e.cells for e, _ in found])
     baselines = _union([e.baselines for e, _ in found])
-    files = {f.digest: f for _, r in found for f in r.models.values()}
+    memory = {
+        s.cell_id: needed
+        for s in (*baselines, *cells)
+        if (needed := next(filter(None, (r.memory(s) for _, r in found)), None))
+    }
     done, seconds = _history(root, {s.cell_id: s for s in (*baselines, *cells)})
     return Plan(
         named=sum(e.named for e, _ in found),
@@ -103,11 +106,7 @@ def plan(sweeps: list[Sweep], root: Path) -> Plan:
         baselines=baselines,
         done=done,
         missing=tuple(dict.fromkeys(m for _, r in found for m in r.missing)),
-        memory={
-            s.cell_id: cell_memory(s, files[s.model.digest])
-            for s in (*baselines, *cells)
-            if s.model.digest in files
-        },
+        memory=memory,
         seconds=seconds,
         slots=sweeps[0].run.slots or default_slots(),
         seeds=_fewest_seeds(cells),

@@ -1,16 +1,19 @@
 """Names to content: the resolver that looks at real models, packs and data."""
 
+import sys
 from functools import lru_cache
 
-from orchestrator.estimate import demand_sizes
+from orchestrator.estimate import Texts, cell_memory
 from orchestrator.expand import ResolvedData, ResolvedProbes, condition_of
 from orchestrator.fields import hint
+from orchestrator.sizes import Sizes
 from orchestrator.sweep import Point
-from tasks.contract import ModelSpec, NodeError
+from tasks import lengths
+from tasks.contract import CellSpec, ModelSpec, NodeError
 from tasks.hub import NotHereError
 from tasks.model_files import ModelFiles, locate
 from tasks.probes import Probes, prepare_mix, prepare_probes
-from tasks.sft import ALPACA_REVISION
+from tasks.sft import ALPACA_REVISION, Mix
 
 
 class FileResolver:
@@ -28,6 +31,8 @@ class FileResolver:
         self._specs: dict[tuple[str, str | None], ModelSpec] = {}
         self._data: dict[tuple[object, ...], ResolvedData] = {}
         self._probes = lru_cache(maxsize=None)(prepare_probes)
+        self._mixes: dict[str, Mix] = {}
+        self._texts: dict[tuple[object, ...], Texts] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
         """Which model it is.
@@ -48,7 +53,7 @@ class FileResolver:
         except NotHereError as error:
             self._note(str(error))
             return ModelSpec(name=name, revision=revision)
-        demand_sizes(files)
+        Sizes.of(files)
         self.models[(name, revision)] = files
         return spec
 
@@ -90,6 +95,34 @@ class FileResolver:
             self._data[key] = self._mix(point, probes)
         return self._data[key]
 
+    def memory(self, spec: CellSpec) -> int | None:
+        """Estimated peak of a cell, bytes; None where its model or data are not here."""
+        files = next((f for f in self.models.values() if f.digest == spec.model.digest), None)
+        if files is None or (spec.data and spec.data.digest not in self._mixes):
+            return None
+        metal = sys.platform == "darwin"
+        return cell_memory(spec, files, self._texts_of(spec, files), metal=metal)
+
+    def _texts_of(self, spec: CellSpec, files: ModelFiles) -> Texts:
+        trained = spec.hinge.behaviors if spec.hinge else ()
+        mix = spec.data.digest if spec.data else None
+        key = (files.digest, spec.probes, trained, mix, spec.max_length)
+        if key not in self._texts:
+            self._texts[key] = self._measure(spec, files, trained)
+        return self._texts[key]
+
+    def _measure(self, spec: CellSpec, files: ModelFiles, trained: tuple[str, ...]) -> Texts:
+        named = spec.probes
+        probes = self._probes(named.pack, named.train, named.evaluate, named.heldout)
+        folder, limit = files.folder, spec.max_length
+        pool = [p for p in probes.pool if p.behavior in trained]
+        mix = self._mixes[spec.data.digest] if spec.data else None
+        return Texts(
+            scored=lengths.of_texts(folder, probes.evaluated, limit),
+            sft=lengths.of_records(folder, mix.records, limit) if mix else None,
+            pairs=lengths.of_pairs(folder, pool, limit) if pool else None,
+        )
+
     def _mix(self, point: Point, probes: Probes) -> ResolvedData:
         revision = ALPACA_REVISION if point["data.sft"] == "alpaca" else None
         try:
@@ -106,6 +139,7 @@ class FileResolver:
             shares = f"{point['data.trap_fraction']}/{point['data.refusal_fraction']}"
             name = f"unresolved:alpaca/{point['data.size']}/{shares}/{probes.pool_digest}"
             return ResolvedData(name, point["data.size"] or 0, revision, templated=False)
+        self._mixes[mix.digest] = mix
         return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)
 
 

@@ -8,34 +8,10 @@ import numpy as np
 from mlx import nn
 from numpy.typing import NDArray
 
+from tasks.budget import CPU, Budget, on_gpu
 from tasks.trie import Floats, Tree
 
 LINEAR = (nn.Linear, nn.QuantizedLinear)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """How much goes into one forward pass. Decides speed and memory, never a result.
-
-    It depends on nothing that changes between two runs of one cell, free memory least of all:
-    another layout would round differently.
-
-    Attributes:
-        width: Tokens in a row; attention costs its square. A larger tree gets a row to itself.
-        rows: Rows in a pass.
-    """
-
-    width: int
-    rows: int
-
-
-CPU = Budget(width=192, rows=1)
-"""Matrix products are at full speed from about 64 rows on; one row needs no padding."""
-GPU = Budget(width=512, rows=8)
-"""Many tokens per pass, since every pass reads all weights; fewer rows for a large model."""
-GPU_BYTES = 8 << 30
-"""What the activations of a pass may take, in the half precision of large models."""
-BYTES = 2
 
 
 def budget_of(model: nn.Module) -> Budget:
@@ -43,13 +19,7 @@ def budget_of(model: nn.Module) -> Budget:
     if mx.default_device() == mx.cpu:
         return CPU
     matrices = [m for _, m in model.named_modules() if isinstance(m, LINEAR)]
-    values = sum(sum(sides(m)) for m in matrices)
-    return Budget(width=GPU.width, rows=rows_for(values))
-
-
-def rows_for(values: int) -> int:
-    """Rows of a pass on a GPU, where each token leaves so many values for the backward pass."""
-    return max(1, min(GPU.rows, GPU_BYTES // (GPU.width * values * BYTES)))
+    return on_gpu(sum(sum(sides(m)) for m in matrices))
 
 
 def sides(matrix: nn.Module) -> tuple[int, int]:

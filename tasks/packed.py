@@ -8,9 +8,10 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 
+from tasks.budget import Budget
 from tasks.head import HeadLoss, differentiable_losses, lazy_losses
 from tasks.hooks import Slots, TreeCache, detached, find_body, hooked
-from tasks.pack import Budget, Chunk, budget_of
+from tasks.pack import Chunk, budget_of
 from tasks.trie import Floats
 
 Weigh = Callable[[Floats], Floats]

@@ -16,8 +16,9 @@ from mlx.utils import tree_map
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from tasks.budget import Budget
 from tasks.flops import Needed, load_of_trees
-from tasks.pack import Budget, Chunk, pack
+from tasks.pack import Chunk, pack
 from tasks.packed import Objective, Packed
 from tasks.tokens import Tokens
 from tasks.trie import Floats, Term, Tree, group, grow

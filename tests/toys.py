@@ -46,11 +46,12 @@ def make_model(
     tie: bool = True,
     bits: int | None = None,
     layers: int = 2,
+    hidden: int = 32,
 ) -> Path:
     """A random model directory that mlx-lm loads."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(folder)
-    sizes = SIZES | ({"hidden_size": 64} if bits else {})
+    sizes = SIZES | {"hidden_size": 64 if bits else hidden}
     config = {
         "model_type": arch,
         "vocab_size": tokenizer.get_vocab_size(),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from mlx.utils import tree_flatten
 
 from benchmarks import peer
+from tasks.budget import CPU, GPU, Budget, on_gpu
 from tasks.contract import ModelSpec, TrainSpec
 from tasks.model import Models, attached
-from tasks.pack import CPU, GPU, Budget, rows_for
 from tasks.packed import Packed, packed
 from tasks.path import PACKED, choose
 from tasks.score import packed_logprobs
@@ -264,9 +264,9 @@ def test_a_model_is_as_it_was_after_the_block(bases):
 
 
 def test_rows_on_a_gpu_follow_from_the_model_alone():
-    assert rows_for(1000) == 8
-    assert rows_for(2 * 2**20) == 4
-    assert rows_for(10**9) == 1
+    assert on_gpu(1000).rows == 8
+    assert on_gpu(2 * 2**20).rows == 4
+    assert on_gpu(10**9).rows == 1
 
 
 def test_a_sliding_window_falls_back_and_says_so(tmp_path):
