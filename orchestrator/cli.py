@@ -109,7 +109,7 @@ def launch(
         Path | None, typer.Option(help="This sweep's own folder [default: results/NAME].")
     ] = None,
     cluster: Annotated[
-        Path | None, typer.Option(help="A file that names a running Ray (cluster.yaml).")
+        Path | None, typer.Option(help="A file that names the hosts (cluster.yaml).")
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
@@ -130,7 +130,8 @@ def launch(
     if detach:
         _detach(loaded, folder)
         return
-    address = load_cluster(cluster) if cluster is not None else None
+    hosts = load_cluster(cluster) if cluster is not None else None
+    address = hosts.gcs_address if hosts is not None else None
     options = launching.Options(inline=inline, address=address, slots=slots)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
