@@ -17,6 +17,7 @@ from typer.exceptions import TyperException
 
 from orchestrator import __version__, inspect
 from orchestrator import analyze as analysis
+from orchestrator import cluster_cli
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
@@ -40,6 +41,7 @@ app = typer.Typer(
     help="Run grids of rho-guided fine-tuning cells and say what the results support.\n\n"
     "Start with: rho-sweep launch quickstart",
 )
+app.add_typer(cluster_cli.app, name="cluster")
 _debug = False
 
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
