@@ -15,9 +15,8 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, inspect
+from orchestrator import __version__, cluster_cli, inspect
 from orchestrator import analyze as analysis
-from orchestrator import cluster_cli
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching

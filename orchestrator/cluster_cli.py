@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator import cluster_ray
+from orchestrator import install as installing
 from orchestrator.cluster_file import demand_cluster
+from orchestrator.wheel import this_version
 
 FAILED = 1
 ClusterArgument = Annotated[Path, typer.Argument(help="A file that names the hosts.")]
@@ -23,6 +25,23 @@ app = typer.Typer(
     help="Several machines as one: docs/cluster.md goes through it.\n\n"
     "Example: rho-sweep cluster up cluster.yaml",
 )
+
+
+@app.command()
+def install(
+    cluster: ClusterArgument,
+    wheels: Annotated[
+        Path | None, typer.Option(help="Folder of wheels to copy; for hosts without a registry.")
+    ] = None,
+) -> None:
+    """Put this very version with its pinned packages on every host.
+
+    Example: rho-sweep cluster install cluster.yaml
+    """
+    gathered = installing.install(demand_cluster(cluster), this_version(), wheels, _say)
+    for name, what in gathered.done.items():
+        typer.echo(f"{name}: {what}")
+    _fail_on(gathered.failed)
 
 
 @app.command()

@@ -20,7 +20,7 @@ from orchestrator.ssh import Gathered, Remote, on_all, quoted, remotes
 from orchestrator.wheel import this_version
 
 LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
-NOT_INSTALLED = (126, 127)
+NOT_INSTALLED = 127
 T = TypeVar("T")
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -66,14 +66,15 @@ def ask(remote: Remote, action: str, timeout_s: float, **request: Any) -> Answer
         UserError: The host cannot be reached, has not this version, or the action says so.
     """
     cluster = remote.cluster
-    python = f"{environment_folder(cluster)}/bin/python"
+    folder = environment_folder(cluster)
     body = {"root": cluster.root, "cluster": cluster.name, **request}
     done = remote.run(
-        f"exec {quoted(python)} -m orchestrator.ray_host {action}",
+        f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
+        f"exec {quoted(folder + '/bin/python')} -m orchestrator.ray_host {action}",
         input=json.dumps(body).encode(),
         timeout_s=timeout_s,
     )
-    if done.code in NOT_INSTALLED:
+    if done.code == NOT_INSTALLED:
         raise remote.error("this version is not installed; run: rho-sweep cluster install")
     if done.code != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
@@ -100,7 +101,7 @@ def bring_up(cluster: Cluster, say: Say) -> Raised:
     addresses = resolve(cluster.hosts)
     seen = look(cluster)
     _demand_head(cluster, seen)
-    _demand_places(cluster, seen)
+    _demand_places(seen)
     fresh = not seen.done[cluster.head]["head"]
     plans = {h.name: plan_for(cluster, h, addresses, seen.done.get(h.name)) for h in cluster.hosts}
     if fresh:
@@ -195,7 +196,7 @@ def _demand_head(cluster: Cluster, seen: Gathered[Answer]) -> None:
         raise UserError(f"no cluster without its head\n{seen.failed[cluster.head]}")
 
 
-def _demand_places(cluster: Cluster, seen: Gathered[Answer]) -> None:
+def _demand_places(seen: Gathered[Answer]) -> None:
     complaints = [f"{n}: {a['complaint']}" for n, a in seen.done.items() if a["complaint"]]
     if complaints:
         raise UserError("\n".join(complaints))

@@ -121,6 +121,7 @@ class Machine:
         program.parent.mkdir(parents=True)
         program.write_text(f'#!/bin/sh\nPYTHONPATH={CODE} exec {sys.executable} "$@"\n')
         program.chmod(0o755)
+        (program.parents[1] / "complete").write_text("")
 
     def processes(self) -> list[str]:
         """Command lines of everything that runs here, but for process 1 and this look."""
