@@ -101,7 +101,7 @@ def bring_up(cluster: Cluster, say: Say) -> Raised:
     addresses = resolve(cluster.hosts)
     seen = look(cluster)
     _demand_head(cluster, seen)
-    _demand_places(seen)
+    _demand_ready(seen)
     fresh = not seen.done[cluster.head]["head"]
     plans = {h.name: plan_for(cluster, h, addresses, seen.done.get(h.name)) for h in cluster.hosts}
     if fresh:
@@ -161,12 +161,20 @@ def resolve(hosts: Iterable[Host]) -> dict[str, str]:
     found, unknown = {}, []
     for host in hosts:
         try:
-            found[host.name] = str(socket.getaddrinfo(host.address, None)[0][4][0])
+            found[host.name] = _ip(host.address)
         except OSError:
             unknown.append(f"{host.name}: {host.address} has no IP address; give one")
     if unknown:
         raise UserError("\n".join(unknown))
     return found
+
+
+def _ip(address: str) -> str:
+    """Its IPv4 address if it has one: a name's IPv6 address is often good for one link only."""
+    try:
+        return str(socket.getaddrinfo(address, None, socket.AF_INET)[0][4][0])
+    except OSError:
+        return str(socket.getaddrinfo(address, None)[0][4][0])
 
 
 def plan_for(
@@ -196,8 +204,13 @@ def _demand_head(cluster: Cluster, seen: Gathered[Answer]) -> None:
         raise UserError(f"no cluster without its head\n{seen.failed[cluster.head]}")
 
 
-def _demand_places(seen: Gathered[Answer]) -> None:
+def _demand_ready(seen: Gathered[Answer]) -> None:
     complaints = [f"{n}: {a['complaint']}" for n, a in seen.done.items() if a["complaint"]]
+    complaints += [
+        f"{name}: runs Ray of another version of rho-sweep; first: rho-sweep cluster down"
+        for name, answer in seen.done.items()
+        if not answer["same_version"]
+    ]
     if complaints:
         raise UserError("\n".join(complaints))
 

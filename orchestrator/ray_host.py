@@ -55,6 +55,7 @@ def look(request: dict[str, Any]) -> Answer:
         if place.token.is_file()
         else None,
         "session": ray_processes.session(raylet) if raylet else None,
+        "same_version": raylet is None or ray_processes.is_under(raylet, Path(sys.prefix)),
         "head": ray_processes.named(place, "gcs_server") is not None,
         "keeper": ray_processes.named(place, "keeper") is not None,
     }

@@ -19,7 +19,7 @@ from orchestrator.ray_settings import Place
 BINARIES = ("raylet", "gcs_server")
 KEEPER = "orchestrator.ray_keeper"
 MODULES = (KEEPER, "ray.scripts.scripts")
-GENTLE_S, FORCED_S = 8.0, 5.0
+GENTLE_S, FORCED_S = 5.0, 3.0
 ROUNDS = 3
 
 
@@ -69,6 +69,14 @@ def session(raylet: psutil.Process) -> str | None:
             if sign:
                 return rest.split()[0]
     return None
+
+
+def is_under(process: psutil.Process, folder: Path) -> bool:
+    """Whether a process runs a program of a folder; one that has just ended counts as such."""
+    try:
+        return Path(process.exe()).is_relative_to(folder.resolve())
+    except psutil.Error:
+        return True
 
 
 def stop(place: Place, spare: Collection[str] = ()) -> Counter[str]:

@@ -128,6 +128,13 @@ def test_secrets_are_private_and_the_same_everywhere(lab, up):
         assert not any(secret in line for line in machine.processes())
 
 
+def test_a_raylet_may_open_many_files(lab, up):
+    host = lab.hosts[1]
+    limits = host.run("cat", f"/proc/{pid_of(host, 'raylet')}/limits").stdout
+    soft, hard = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
+    assert int(soft) == min(65536, int(hard))
+
+
 def test_a_killed_raylet_is_started_again_by_its_keeper(lab, up):
     host = lab.hosts[1]
     old = pid_of(host, "raylet")

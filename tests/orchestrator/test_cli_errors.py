@@ -629,6 +629,33 @@ def missing_cluster_file(place):
     return [*launch(place)[:2], "--results", "out", "--cluster", "gone.yaml"]
 
 
+@case("cluster.yaml: `address: local` has no hosts to log in to; see docs/cluster.md")
+def cluster_up_of_this_machine(place):
+    (place / "cluster.yaml").write_text("address: local\n")
+    return ["cluster", "up", "cluster.yaml"]
+
+
+@case("gone.yaml: no such file")
+def cluster_status_of_no_file(place):
+    return ["cluster", "status", "gone.yaml"]
+
+
+@case("one: no-such-host.invalid has no IP address", "two: neither.invalid has no IP address")
+def cluster_up_of_unknown_names(place):
+    hosts = "{name: one, address: no-such-host.invalid}, {name: two, address: neither.invalid}"
+    text = f"name: c\npython: /opt/python\nhosts: [{hosts}]\n"
+    (place / "cluster.yaml").write_text(text)
+    return ["cluster", "up", "cluster.yaml"]
+
+
+@case("empty: no wheels there; fill it: pip download")
+def cluster_install_from_an_empty_folder(place):
+    (place / "empty").mkdir()
+    text = "name: c\npython: /opt/python\nhosts: [{name: one, address: 10.0.0.1}]\n"
+    (place / "cluster.yaml").write_text(text)
+    return ["cluster", "install", "cluster.yaml", "--wheels", "empty"]
+
+
 @case("--cluster, --local and --inline exclude each other")
 def inline_together_with_local(place):
     return launch(place, "--local")
