@@ -1,8 +1,8 @@
 """The processes of one cluster on this host: found by what they run and where, and stopped.
 
 A process is ours if this user runs it, its program is Ray's or our keeper, and its command line
-names the cluster's own folder; or if it descends from one that is. Names alone would also match
-another cluster's Ray.
+names the cluster's own folder or its log is there; or if it descends from one that is. Names alone
+would also match another cluster's Ray, and the folder alone whoever reads a log.
 """
 
 import os
@@ -18,7 +18,11 @@ from orchestrator.ray_settings import Place
 
 BINARIES = ("raylet", "gcs_server")
 KEEPER = "orchestrator.ray_keeper"
-MODULES = (KEEPER, "ray.scripts.scripts")
+MODULES = {
+    KEEPER: "keeper",
+    "ray.scripts.scripts": "ray start",
+    "ray.util.client.server": "client server",
+}
 GENTLE_S, FORCED_S = 5.0, 3.0
 ROUNDS = 3
 
@@ -52,8 +56,8 @@ def kind(process: psutil.Process) -> str:
     program = Path(words[0]).name if words else ""
     if program in BINARIES:
         return program
-    if KEEPER in words:
-        return "keeper"
+    if module := next((m for m in MODULES if m in words), None):
+        return MODULES[module]
     if program.startswith("ray::"):
         agent = program.removeprefix("ray::").strip()
         return "agent" if agent.endswith("Agent") else "worker"
@@ -108,13 +112,15 @@ def _is_ours(process: psutil.Process, place: Place) -> bool:
     words = process.cmdline()
     if not words:
         return False
-    if words[0].startswith("ray::"):
-        return _writes_to(process, place.temp)
-    return _is_program(words) and names_folder(words, place.folder)
+    if not _is_program(words):
+        return False
+    return names_folder(words, place.folder) or _writes_to(process, place.temp)
 
 
 def _is_program(words: Sequence[str]) -> bool:
-    if Path(words[0]).name in BINARIES or any(module in words for module in MODULES):
+    if Path(words[0]).name in BINARIES or words[0].startswith("ray::"):
+        return True
+    if any(module in words for module in MODULES):
         return True
     return any(w.endswith(".py") and "/ray/" in w for w in words[1:5])
 
@@ -126,7 +132,7 @@ def names_folder(words: Iterable[str], folder: Path) -> bool:
 
 
 def _writes_to(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process that hides its command line has its log there."""
+    """Whether a process has a file open there; not all of Ray's say where they belong."""
     real = folder.resolve()
     return any(Path(file.path).is_relative_to(real) for file in process.open_files())
 

@@ -45,13 +45,18 @@ def start(tmp_path):
     """Starts a Python script as `NAME` with arguments; ends them all afterwards."""
     with ExitStack() as stack:
 
-        def run(name: str, script: str, *arguments: object) -> subprocess.Popen[bytes]:
+        def run(
+            name: str, script: str, *arguments: object, told: str = ""
+        ) -> subprocess.Popen[bytes]:
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(script)
             command = [sys.executable, str(path), *map(str, arguments)]
-            process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            process = stack.enter_context(subprocess.Popen(command, **pipes))
             stack.callback(process.kill)
+            process.stdin.write(f"{told}\n".encode())
+            process.stdin.flush()
             process.stdout.readline()
             return process
 
@@ -76,6 +81,20 @@ def test_only_rays_programs_in_our_folder_are_found_and_stopped(start, tmp_path)
     assert theirs.poll() is None
     assert reader.poll() is None
     assert stop(mine) == {}
+
+
+def test_a_program_of_rays_that_hides_its_folder_is_known_by_its_log(start, tmp_path):
+    mine, other = Place(tmp_path / "c/mine"), Place(tmp_path / "c/mine2")
+    logging = f"import sys; log = open(sys.stdin.readline().strip(), 'a'); {SLEEP}"
+    processes = {}
+    for place in (mine, other):
+        place.temp.mkdir(parents=True)
+        processes[place] = start("ray/agent.py", logging, told=f"{place.temp}/log")
+    reader = start("read.py", logging, told=f"{mine.temp}/log")
+    assert [p.pid for p in find(mine)] == [processes[mine].pid]
+    assert stop(mine) == {"agent": 1}
+    assert processes[other].poll() is None
+    assert reader.poll() is None
 
 
 def test_what_ignores_a_gentle_signal_is_ended_by_force(start, tmp_path, monkeypatch):
