@@ -35,7 +35,12 @@ ray.init("10.77.0.1:6379", log_to_driver=False, logging_level="ERROR")
 where = ray.remote(lambda: socket.gethostname())
 asked = [where.options(num_cpus=0, resources={"mlx": 1}, label_selector=wish).remote()
          for wish in ({"host": "mac2"}, {"rack": "left"}, {"chip": "M2-Ultra"})]
-print(*ray.get(asked), flush=True)
+hosts = ray.get(asked)
+class Cell: ...
+cell = ray.remote(Cell).options(
+    num_cpus=0, resources={"mlx": 1}, label_selector={"host": "mac2"}).remote()
+ray.get(cell.__ray_ready__.remote())
+print(*hosts, flush=True)
 input()
 """
 WITHOUT_TOKEN = """\
@@ -78,7 +83,7 @@ def status(lab: Lab, path: str) -> dict[str, dict[str, object]]:
 
 @contextmanager
 def driver(lab: Lab) -> Iterator[list[str]]:
-    """A driver on the head while it runs, with the hosts that its three tasks ran on."""
+    """A driver on the head that uses a slot of mac2, with the hosts its three tasks ran on."""
     command = lab.hosts[0].command(sys.executable, "-c", ON_THE_HEAD)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -113,6 +118,11 @@ def test_status_shows_what_the_file_says_and_what_hosts_say(lab, up):
     assert rows["mac3"]["memory_bytes"] > 1 << 30
     table = lab.laptop.rho_sweep("cluster", "status", up).stdout
     assert re.search(r"mac1 \(head\) +10.77.0.1 +up +M2 Ultra +0 +1 +2 GB", table)
+
+
+def test_a_slot_that_is_used_counts_as_running(lab, up):
+    with driver(lab):
+        assert [row["running"] for row in status(lab, up).values()] == [0, 1, 0]
 
 
 def test_secrets_are_private_and_the_same_everywhere(lab, up):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator import ray_processes
-from orchestrator.ray_processes import find, kind, names_folder, stop
+from orchestrator.ray_processes import find, is_under, kind, names_folder, stop
 from orchestrator.ray_settings import Place
 
 FOLDER = Path("/home/ada/.rho-sweep/c/studios")
@@ -95,6 +95,12 @@ def test_a_program_of_rays_that_hides_its_folder_is_known_by_its_log(start, tmp_
     assert stop(mine) == {"agent": 1}
     assert processes[other].poll() is None
     assert reader.poll() is None
+
+
+def test_a_program_belongs_to_the_folder_it_was_started_from(start, tmp_path):
+    process = psutil.Process(start("ray/monitor.py", SLEEP).pid)
+    assert is_under(process, Path(process.exe()).parents[1])
+    assert not is_under(process, tmp_path)
 
 
 def test_what_ignores_a_gentle_signal_is_ended_by_force(start, tmp_path, monkeypatch):
