@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, inspect
+from orchestrator import __version__, cluster_cli, inspect
 from orchestrator import analyze as analysis
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
@@ -40,6 +40,7 @@ app = typer.Typer(
     help="Run grids of rho-guided fine-tuning cells and say what the results support.\n\n"
     "Start with: rho-sweep launch quickstart",
 )
+app.add_typer(cluster_cli.app, name="cluster")
 _debug = False
 
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
@@ -109,7 +110,7 @@ def launch(
         Path | None, typer.Option(help="This sweep's own folder [default: results/NAME].")
     ] = None,
     cluster: Annotated[
-        Path | None, typer.Option(help="A file that names a running Ray (cluster.yaml).")
+        Path | None, typer.Option(help="A file that names the hosts (cluster.yaml).")
     ] = None,
     local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
@@ -130,7 +131,8 @@ def launch(
     if detach:
         _detach(loaded, folder)
         return
-    address = load_cluster(cluster) if cluster is not None else None
+    hosts = load_cluster(cluster) if cluster is not None else None
+    address = hosts.gcs_address if hosts is not None else None
     options = launching.Options(inline=inline, address=address, slots=slots)
     signal.signal(signal.SIGTERM, _interrupt)
     try:

@@ -7,8 +7,13 @@ from pathlib import Path
 from orchestrator.errors import UserError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write a file so that a crash at any moment leaves the old one, or none, or the new one.
+
+    Args:
+        path: The file; its folder is made.
+        content: All of it.
+        private: Let nobody else read it, at no time: mode 0600.
 
     Raises:
         UserError: The place cannot be written to.
@@ -16,7 +21,8 @@ def write_whole(path: Path, content: bytes) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        aside.unlink(missing_ok=True)
+        with open(aside, "xb", opener=_private if private else None) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -26,6 +32,10 @@ def write_whole(path: Path, content: bytes) -> None:
         with suppress(OSError):
             aside.unlink()
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(folder: Path) -> None:

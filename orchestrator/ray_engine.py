@@ -11,12 +11,10 @@ from ray.exceptions import RayError, RayTaskError
 from orchestrator.engine import Ended, Report, WorkerLost
 from orchestrator.errors import UserError
 from orchestrator.node import Beat, Node, Outcome
+from orchestrator.ray_settings import OBJECT_STORE_BYTES, SLOT
 from tasks.contract import CellFailure, CellSpec
 
-SLOT = "mlx"
 BEAT_EVERY_S = 0.5
-OBJECT_STORE_BYTES = 256 << 20
-"""For results on their way to the driver; an adapter of a 7B model has 16 MB."""
 
 
 class Worker:

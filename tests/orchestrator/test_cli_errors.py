@@ -612,14 +612,14 @@ def status_without_a_manifest(place):
 # where cells run, and the command itself
 
 
-@case("cluster.yaml: 2 problems", 'adress (line 1): unknown key; did you mean "address"?', "name")
+@case("cluster.yaml: 2 problems", "host (line 3): stands beside", "name (line 2): must be letters")
 def malformed_cluster_file(place):
-    (place / "cluster.yaml").write_text("adress: here:1\nname: [x]\n")
+    (place / "cluster.yaml").write_text("address: local\nname: [x]\nhost: []\n")
     return [*launch(place)[:2], "--results", "out", "--cluster", "cluster.yaml"]
 
 
-@case("address (line 1): must be host:port or local")
-def cluster_address_without_a_port(place):
+@case("address (line 1): must be local, or left out")
+def cluster_address_of_somewhere(place):
     (place / "cluster.yaml").write_text("address: somewhere\n")
     return [*launch(place)[:2], "--results", "out", "--cluster", "cluster.yaml"]
 
@@ -627,6 +627,33 @@ def cluster_address_without_a_port(place):
 @case("gone.yaml: no such file")
 def missing_cluster_file(place):
     return [*launch(place)[:2], "--results", "out", "--cluster", "gone.yaml"]
+
+
+@case("cluster.yaml: `address: local` has no hosts to log in to; see docs/cluster.md")
+def cluster_up_of_this_machine(place):
+    (place / "cluster.yaml").write_text("address: local\n")
+    return ["cluster", "up", "cluster.yaml"]
+
+
+@case("gone.yaml: no such file")
+def cluster_status_of_no_file(place):
+    return ["cluster", "status", "gone.yaml"]
+
+
+@case("one: no-such-host.invalid has no IP address", "two: neither.invalid has no IP address")
+def cluster_up_of_unknown_names(place):
+    hosts = "{name: one, address: no-such-host.invalid}, {name: two, address: neither.invalid}"
+    text = f"name: c\npython: /opt/python\nhosts: [{hosts}]\n"
+    (place / "cluster.yaml").write_text(text)
+    return ["cluster", "up", "cluster.yaml"]
+
+
+@case("empty: no wheels there; fill it: pip download")
+def cluster_install_from_an_empty_folder(place):
+    (place / "empty").mkdir()
+    text = "name: c\npython: /opt/python\nhosts: [{name: one, address: 10.0.0.1}]\n"
+    (place / "cluster.yaml").write_text(text)
+    return ["cluster", "install", "cluster.yaml", "--wheels", "empty"]
 
 
 @case("--cluster, --local and --inline exclude each other")

@@ -1,0 +1,58 @@
+"""Certificates for Ray's connections: one authority per cluster, one certificate per host.
+
+Made with the openssl command; the authority's key is thrown away when all are signed.
+"""
+
+import ipaddress
+import subprocess
+import tempfile
+from pathlib import Path
+
+from orchestrator.errors import UserError
+
+DAYS = "825"
+KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+
+
+def make(cluster: str, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
+    """Certificates of a new cluster.
+
+    Args:
+        cluster: Its name.
+        addresses: Host name -> IP address, which the certificate is for.
+
+    Returns:
+        Host name -> `ca.crt`, `node.crt`, `node.key` as PEM.
+
+    Raises:
+        UserError: There is no openssl command, or it fails.
+    """
+    with tempfile.TemporaryDirectory(prefix="rho-sweep-") as name:
+        folder = Path(name)
+        authority = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", f"/CN=rho-sweep {cluster}"]
+        _openssl(folder, "req", "-x509", *KEY, *authority, "-days", DAYS)
+        return {host: _sign(folder, address) for host, address in addresses.items()}
+
+
+def _sign(folder: Path, address: str) -> dict[str, str]:
+    ip = ipaddress.ip_address(address)
+    (folder / "names").write_text(f"subjectAltName=IP:{ip},IP:127.0.0.1,DNS:localhost\n")
+    _openssl(folder, "req", *KEY, "-keyout", "node.key", "-out", "node.csr", "-subj", f"/CN={ip}")
+    signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
+    _openssl(folder, "x509", "-req", "-in", "node.csr", *signed, "-days", DAYS, "-out", "node.crt")
+    return {name: (folder / name).read_text() for name in ("ca.crt", "node.crt", "node.key")}
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    try:
+        done = subprocess.run(
+            ["openssl", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise UserError("tls: true needs the openssl command on this machine") from None
+    if done.returncode != 0:
+        raise UserError(f"openssl {arguments[0]}: {done.stderr.strip().splitlines()[-1]}")

@@ -1,0 +1,62 @@
+"""Process 1 of a lab machine: its own files, then reaping until the tests let go of its stdin.
+
+Usage: init.py HOSTNAME FOLDER PATH...    the paths stay visible, read-only
+"""
+
+import contextlib
+import os
+import select
+import subprocess
+import sys
+from pathlib import Path
+
+OWN = ("tmp", "root", "run", "var/tmp")
+FILES = ("etc/hosts", "etc/resolv.conf")
+
+
+def mount(*arguments: str) -> None:
+    """Run mount(8)."""
+    subprocess.run(["mount", *arguments], check=True)
+
+
+def hide_the_rest(folder: Path, visible: list[str]) -> None:
+    """Own temporary, home and run folders; everything else read-only."""
+    mount("--make-rprivate", "/")
+    for path in visible:
+        top = next((own for own in OWN if Path(path).is_relative_to(f"/{own}")), None)
+        if top is not None:
+            place = folder / path.lstrip("/")
+            place.mkdir(parents=True, exist_ok=True)
+            mount("--bind", path, str(place))
+            mount("-o", "remount,bind,ro", str(place))
+    mount("-t", "tmpfs", "-o", "size=1g", "tmpfs", "/dev/shm")
+    for name in FILES:
+        mount("--bind", str(folder / name), f"/{name}")
+    for name in reversed(OWN):  # the lab lies below the first one
+        mount("--rbind", str(folder / name), f"/{name}")
+    mount("-o", "remount,bind,ro", "/")
+
+
+def reap_until_eof() -> None:
+    """Collect orphans; end when the other side of stdin is closed."""
+    while True:
+        readable, _, _ = select.select([0], [], [], 0.2)
+        if readable and not os.read(0, 1):
+            return
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def main() -> None:
+    """Set up, say so, wait."""
+    hostname, folder, *visible = sys.argv[1:]
+    subprocess.run(["hostname", hostname], check=True)
+    hide_the_rest(Path(folder), visible)
+    os.chdir("/root")
+    print("ready", flush=True)
+    reap_until_eof()
+
+
+if __name__ == "__main__":
+    main()
