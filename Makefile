@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow bench-step bench-memory check lock clean venv
+.PHONY: demo test test-slow bench-step bench-campaign bench-memory check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -18,6 +18,9 @@ test-slow: venv  ## the tests that the default leaves out
 
 bench-step: venv  ## training and scoring against rho-eval's own, in one run
 	$(BIN)/python -m benchmarks.bench_step $(if $(MODELS),--models $(MODELS)) $(if $(DEVICE),--device $(DEVICE))
+
+bench-campaign: venv  ## the published campaign in miniature, rho-eval's way against ours
+	$(BIN)/python -m benchmarks.bench_campaign
 
 bench-memory: venv  ## estimated against measured memory of real cells
 	$(BIN)/python -m benchmarks.bench_memory
