@@ -21,6 +21,7 @@ from orchestrator.wheel import this_version
 
 LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
 NOT_INSTALLED = 127
+RAY_HOST = "orchestrator.ray_host"
 T = TypeVar("T")
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -59,8 +60,20 @@ def environment_folder(cluster: Cluster) -> str:
     return f"{cluster.root}/env/{this_version().environment}"
 
 
-def ask(remote: Remote, action: str, timeout_s: float, **request: Any) -> Answer:
-    """Run an action of `ray_host` on a host.
+def ask(
+    remote: Remote, action: str, timeout_s: float, *, module: str = RAY_HOST, **request: Any
+) -> Answer:
+    """Run an action of a module, by default `ray_host`, on a host; its answer is JSON.
+
+    Raises:
+        UserError: As `run_there`.
+    """
+    answer: Answer = json.loads(run_there(remote, module, action, timeout_s, **request))
+    return answer
+
+
+def run_there(remote: Remote, module: str, action: str, timeout_s: float, **request: Any) -> bytes:
+    """Standard output of an action on a host, which gets the request as JSON.
 
     Raises:
         UserError: The host cannot be reached, has not this version, or the action says so.
@@ -70,7 +83,7 @@ def ask(remote: Remote, action: str, timeout_s: float, **request: Any) -> Answer
     body = {"root": cluster.root, "cluster": cluster.name, **request}
     done = remote.run(
         f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
-        f"exec {quoted(folder + '/bin/python')} -m orchestrator.ray_host {action}",
+        f"exec {quoted(folder + '/bin/python')} -m {module} {action}",
         input=json.dumps(body).encode(),
         timeout_s=timeout_s,
     )
@@ -79,8 +92,7 @@ def ask(remote: Remote, action: str, timeout_s: float, **request: Any) -> Answer
     if done.code != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise remote.error(lines[-1] if lines else f"{action} ended with exit code {done.code}")
-    answer: Answer = json.loads(done.stdout)
-    return answer
+    return done.stdout
 
 
 def look(cluster: Cluster) -> Gathered[Answer]:
@@ -222,7 +234,7 @@ def _stop(remote: Remote) -> dict[str, int]:
 
 def _start(remote: Remote, plan: NodePlan, shared: Secrets, *, head: bool) -> str:
     certificates_ = shared.certificates.get(remote.host.name, {})
-    request = {"plan": plan.as_json(), "head": head, "token": shared.token}
+    request: dict[str, Any] = {"plan": plan.as_json(), "head": head, "token": shared.token}
     ask(remote, "start", START_S, certificates=certificates_, **request)
     return "started"
 

@@ -1,0 +1,154 @@
+"""Sweeps on the head: start a driver, list and send results, stop. Runs over ssh.
+
+    python -m orchestrator.far_host list < request.json
+
+A request has `root`, `cluster` and `sweep`, the name of a results folder. The answer is JSON; that
+of `send` is one line of JSON and then the files' bytes, in the same order. An error that people
+can fix is one line on stderr and exit code 2.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator import inspect, lock
+from orchestrator.errors import UserError
+from orchestrator.files import write_whole
+from orchestrator.manifest import demand_ours
+from orchestrator.ray_settings import NodePlan, Place, environment
+from orchestrator.store import Store
+
+START_S = 120.0
+SAID_LINES = 8
+KEPT_HERE = ("checkpoints", "export")
+"""Folders that nobody needs elsewhere."""
+Answer = dict[str, Any]
+
+
+def folder_of(request: dict[str, Any]) -> Path:
+    """The results folder that a request is about."""
+    return _root(request) / "results" / str(request["sweep"])
+
+
+def launch(request: dict[str, Any]) -> Answer:
+    """Start a driver that outlives this connection, unless one is running.
+
+    Returns:
+        `pid` of the driver, and whether it was `running` before; or, if it ended at once, its exit
+        `code` and what it `said`.
+
+    Raises:
+        UserError: The cluster is not up, or the driver does not get going.
+    """
+    folder = folder_of(request)
+    demand_ours(folder)
+    Store(folder).create()
+    if found := lock.holder(folder):
+        return {"pid": found[0], "running": True}
+    place = Place(_root(request) / "c" / str(request["cluster"]))
+    if not place.plan.is_file():
+        raise UserError("the cluster is down; first: rho-sweep cluster up")
+    plan = NodePlan.parse(json.loads(place.plan.read_text()))
+    path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
+    write_whole(path, request["text"].encode())
+    command = [sys.executable, "-m", "orchestrator", "launch", str(path)]
+    command += ["--results", str(folder), "--ray", plan.gcs]
+    started_at = _size(folder / "launch.log")
+    with (folder / "launch.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=_root(request),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | environment(place, plan.ports, tls=plan.tls),
+            start_new_session=True,
+        )
+    return _wait_for(process, folder, started_at)
+
+
+def listing(request: dict[str, Any]) -> Answer:
+    """Files of a results folder with size and time of change, and the driver that runs."""
+    folder = folder_of(request)
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] in KEPT_HERE or any(part.startswith(".") for part in name.parts):
+            continue
+        try:
+            if path.is_file():
+                facts = path.stat()
+                files[str(name)] = [facts.st_size, facts.st_mtime_ns]
+        except FileNotFoundError:
+            continue
+    return {"files": files, "launch": lock.holder(folder)}
+
+
+def send(request: dict[str, Any]) -> bytes:
+    """The wanted files that are still there: `{name: [size, sha256]}`, a newline, their bytes."""
+    folder = folder_of(request)
+    found: dict[str, bytes] = {}
+    for name in request["files"]:
+        try:
+            found[name] = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+    head = {n: [len(body), hashlib.sha256(body).hexdigest()] for n, body in found.items()}
+    return json.dumps(head).encode() + b"\n" + b"".join(found.values())
+
+
+def stop(request: dict[str, Any]) -> Answer:
+    """Ask the driver to stop."""
+    return {"said": inspect.stop(folder_of(request))}
+
+
+def _root(request: dict[str, Any]) -> Path:
+    return Path(request["root"]).expanduser()
+
+
+def _wait_for(process: subprocess.Popen[bytes], folder: Path, log_start: int) -> Answer:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if (code := process.poll()) is not None:
+            with (folder / "launch.log").open("rb") as log:
+                log.seek(log_start)
+                said = log.read().decode(errors="replace").strip().splitlines()
+            return {"code": code, "said": "\n".join(said[-SAID_LINES:])}
+        found = lock.holder(folder)
+        if found and found[0] == process.pid:
+            return {"pid": process.pid, "running": False}
+        time.sleep(0.1)
+    raise UserError(f"the driver does not get going; see {folder / 'launch.log'}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any]], Answer | bytes]] = {
+    "launch": launch,
+    "list": listing,
+    "send": send,
+    "stop": stop,
+}
+
+
+def main() -> None:
+    """Answer one request."""
+    try:
+        answer = ACTIONS[sys.argv[1]](json.load(sys.stdin))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    sys.stdout.buffer.write(body)
+
+
+if __name__ == "__main__":
+    main()
