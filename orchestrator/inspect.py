@@ -15,8 +15,8 @@ import pyarrow.parquet
 
 from orchestrator import lock
 from orchestrator.errors import UserError
-from orchestrator.launch import LIVE
 from orchestrator.manifest import load_manifest
+from orchestrator.run import LIVE
 from orchestrator.schema import TABLES
 from orchestrator.store import Store
 

@@ -1,5 +1,6 @@
 """Which cell runs where and when. Pure: events in, commands out, no clock and no network."""
 
+import math
 from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -76,6 +77,7 @@ class Schedule:
     settled: set[str] = field(default_factory=set)
     fleet: Fleet = field(default_factory=Fleet)
     speeds: Speeds = field(default_factory=Speeds)
+    _ticked_s: float = math.inf
     _unchecked: bool = True
     _noted: set[str] = field(default_factory=set)
 
@@ -135,6 +137,10 @@ class Schedule:
         return Outlook.of(self.fleet, self.running.values(), self.speeds, now_s)
 
     def _tick(self, now_s: float) -> Iterator[Command]:
+        if now_s - self._ticked_s > self.rules.silence_s / 2:  # it was the driver that slept
+            for run in self.running.values():
+                run.seen_s = now_s
+        self._ticked_s = now_s
         silent = [k for k, r in self.running.items() if now_s - r.seen_s > self.rules.silence_s]
         for cell, attempt in silent:
             reason = f"no sign of life for {self.rules.silence_s:g} s"
@@ -155,7 +161,7 @@ class Schedule:
                 self._noted.add(cell)
                 yield Note(f"{cell} goes on from a checkpoint, on {job.family} only")
 
-    def _settle(self, cell: str, attempt: int, ok: bool, now_s: float) -> Iterator[Command]:  # noqa: FBT001 - as in the event
+    def _settle(self, cell: str, attempt: int, ok: bool, now_s: float) -> Iterator[Command]:
         run = self.running.pop((cell, attempt))
         host = self.fleet.hosts[run.host]
         if ok:

@@ -2,15 +2,18 @@
 
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
 `cells` row last; readers look only at cells that have that row. What an earlier attempt left is
-removed before, that row first. Every file is written aside, fsynced and renamed. Keys are unique;
-a reader that meets a key twice raises.
+removed before, that row first. Every file is written aside, fsynced and renamed, several at once:
+most of the time goes into waiting for the disk. The journal (`attempts`) is written in the
+background; `flush` waits for it. Keys are unique; a reader that meets a key twice raises.
 """
 
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +33,15 @@ from orchestrator.schema import (
     to_arrow,
     versioned,
 )
-from tasks.contract import Adapter, CellFailure, CellResult, Status
+from tasks.contract import CellFailure, CellResult, Status
 
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
 ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
 ADVICE = "delete it and launch again; the cell is run anew"
+_DISK = ThreadPoolExecutor(max_workers=8, thread_name_prefix="store")
+_BEHIND = 64
+"""Rows of the journal that may wait for the disk."""
 
 
 class Store:
@@ -47,6 +53,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._journal: dict[str, Future[None]] = {}
 
     @classmethod
     def existing(cls, folder: Path) -> "Store":
@@ -105,11 +112,22 @@ class Store:
         """Keep a finished cell, its `cells` row last."""
         cell_id = result.spec.cell_id
         self._clear(cell_id)
-        if result.adapter is not None:
-            self._write_adapter(cell_id, result.adapter)
-        for table, rows in result_rows(result).items():
-            self._write(table, cell_id, rows)
+        writes = [_DISK.submit(write) for write in self._children(result)]
+        wait(writes)
+        for write in writes:
+            write.result()
         self._write_cell(result_row(result), attempts, ray)
+
+    def _children(self, result: CellResult) -> Iterator[Callable[[], None]]:
+        """Everything but the `cells` row, as writes that may run side by side."""
+        cell_id = result.spec.cell_id
+        if result.adapter is not None:
+            folder = self.adapter_folder(cell_id)
+            config = json.dumps(result.adapter.config, indent=2, sort_keys=True).encode()
+            yield partial(write_whole, folder / ADAPTER_FILES[0], config)
+            yield partial(write_whole, folder / ADAPTER_FILES[1], result.adapter.weights)
+        for table, rows in result_rows(result).items():
+            yield partial(self._write, table, cell_id, rows)
 
     def commit_failure(self, failure: CellFailure, *, attempts: int, ray: str | None) -> None:
         """Keep the fact that a cell failed. The next launch tries it again."""
@@ -127,15 +145,33 @@ class Store:
         row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
         self._write("cells", row["cell_id"], [row])
 
-    def _write_adapter(self, cell_id: str, adapter: Adapter) -> None:
-        folder = self.adapter_folder(cell_id)
-        config = json.dumps(adapter.config, indent=2, sort_keys=True)
-        write_whole(folder / "adapter_config.json", config.encode())
-        write_whole(folder / "adapters.safetensors", adapter.weights)
-
     def write_attempt(self, row: dict[str, Any]) -> None:
-        """Keep one attempt; a second call for it replaces the first."""
-        self._write("attempts", f"{row['cell_id']}.{row['attempt']}", [row])
+        """Keep one attempt, soon; a second call for it replaces the first.
+
+        Raises:
+            UserError: An earlier row could not be written.
+        """
+        key = f"{row['cell_id']}.{row['attempt']}"
+        if len(self._journal) >= _BEHIND:
+            self.flush()
+        before = self._journal.get(key)
+        self._journal[key] = _DISK.submit(self._write_after, before, key, row)
+
+    def _write_after(self, before: "Future[None] | None", key: str, row: dict[str, Any]) -> None:
+        """Rows of one attempt go to one file, in order; the earlier one was begun before."""
+        if before is not None:
+            before.result()
+        self._write("attempts", key, [row])
+
+    def flush(self) -> None:
+        """Wait until the journal is on the disk.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        journal, self._journal = self._journal, {}
+        for write in journal.values():
+            write.result()
 
     def _write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
         buffer = io.BytesIO()
@@ -162,6 +198,7 @@ class Store:
         Raises:
             UserError: A file is corrupted or of another version, or a key occurs twice.
         """
+        self.flush()
         paths = self._files(table)
         if table not in ("cells", "attempts"):
             committed = {p.stem for p in self._files("cells")}
@@ -178,6 +215,7 @@ class Store:
 
     def attempts_of(self, cell_id: str) -> list[dict[str, Any]]:
         """Attempts of one cell, in order."""
+        self.flush()
         paths = (self.folder / "attempts").glob(f"{cell_id}.*.arrow")
         rows = [read_file(path, "attempts").to_pylist()[0] for path in paths]
         return sorted(rows, key=lambda r: int(r["attempt"]))

@@ -9,7 +9,18 @@ import random
 import statistics
 from dataclasses import dataclass, field
 
-from orchestrator.events import Event, GiveUp, HostLost, HostUp, Job, Lost, Settled, Start, Stop, Tick
+from orchestrator.events import (
+    Event,
+    GiveUp,
+    HostLost,
+    HostUp,
+    Job,
+    Lost,
+    Settled,
+    Start,
+    Stop,
+    Tick,
+)
 from orchestrator.schedule import Rules, Schedule
 
 GB = 2**30
