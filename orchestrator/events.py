@@ -69,10 +69,16 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """An attempt gave a sign of life."""
+    """An attempt gave a sign of life.
+
+    Attributes:
+        cell, attempt: Which.
+        done: Share of its optimizer steps; None where it did not say.
+    """
 
     cell: str
     attempt: int
+    done: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

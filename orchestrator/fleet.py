@@ -27,9 +27,9 @@ class Host:
     faults: list[tuple[float, str]] = field(default_factory=list)
 
     @property
-    def kind(self) -> Kind:
-        """What decides its speed."""
-        return self.chip, self.slots
+    def kinds(self) -> tuple[Kind, Kind]:
+        """What decides its speed: its chip, and itself."""
+        return (self.chip, self.slots), (self.name, self.slots)
 
     def fits(self, job: Job) -> bool:
         """Whether the job could run here if nothing else did."""

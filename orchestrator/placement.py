@@ -10,6 +10,8 @@ from orchestrator.speed import Speeds
 
 OVERDUE = 0.1
 """A cell that should have ended is taken to need this share of its time so far."""
+TELLING = 0.1
+"""Share of the steps after which progress tells more than the estimate."""
 GAIN = 0.9
 """A second copy is started where it would take less than this share of the time left."""
 GAIN_S = 2.0
@@ -25,12 +27,20 @@ class Run:
         host: Where.
         started_s: Since when.
         seen_s: Its last sign of life.
+        total_s: How long it will have taken, going by its progress; None before there is some.
     """
 
     job: Job
     host: str
     started_s: float
     seen_s: float
+    total_s: float | None = None
+
+    def see(self, done: float | None, now_s: float) -> None:
+        """Take in a sign of life."""
+        self.seen_s = now_s
+        if done is not None and done >= TELLING:
+            self.total_s = (now_s - self.started_s) / done
 
 
 @dataclass(slots=True)
@@ -123,13 +133,13 @@ class Outlook:
 
     def duration_s(self, host: Host, job: Job) -> float | None:
         """Seconds a job would take; None while nothing is known about speed."""
-        speed = self.speeds.of(host.kind)
+        speed = self.speeds.of(*host.kinds)
         return None if speed is None else job.work / speed
 
     def left_s(self, run: Run) -> float:
         """Seconds until an attempt ends, as far as one can tell."""
         elapsed = self.now_s - run.started_s
-        seconds = self.duration_s(self.hosts[run.host], run.job)
+        seconds = run.total_s or self.duration_s(self.hosts[run.host], run.job)
         overdue = OVERDUE * elapsed
         return overdue if seconds is None else max(seconds - elapsed, overdue)
 
@@ -162,7 +172,7 @@ class Outlook:
                 seconds = self.duration_s(host, run.job)
                 if host.name == run.host or not load.idle(run.job) or seconds is None:
                     continue
-                if seconds < min(GAIN * left_s, left_s - GAIN_S) and self.speeds.known(host.kind):
+                if seconds < min(GAIN * left_s, left_s - GAIN_S) and self.speeds.known(host.kinds[0]):
                     load.take(self.now_s + seconds, run.job.memory, now=True)
                     return cell, host.name
         return None

@@ -130,7 +130,7 @@ class Run:
     def _take(self, report: Report) -> None:
         match report:
             case Sign(cell, attempt, beat):
-                self._feed(Alive(cell, attempt))
+                self._feed(Alive(cell, attempt, _done(beat)))
                 if beat is not None and (cell, attempt) in self._running:
                     self._running[cell, attempt].beat = beat
                     self._log(beat)
@@ -250,6 +250,11 @@ class Run:
             "left_s": left_s,
             "running": [a.live(self._label(a.cell)) for a in self._running.values()],
         }
+
+
+def _done(beat: Beat | None) -> float | None:
+    """Share of a cell's optimizer steps."""
+    return beat.progress.step / beat.progress.steps if beat and beat.progress.steps else None
 
 
 def _ray_version() -> str:

@@ -109,8 +109,8 @@ class Schedule:
                 commands += self._settle(cell, attempt, ok, now_s)
             case Lost(cell, attempt, reason) if (cell, attempt) in self.running:
                 commands += self._lose(cell, attempt, "lost", reason, now_s)
-            case Alive(cell, attempt) if (cell, attempt) in self.running:
-                self.running[cell, attempt].seen_s = now_s
+            case Alive(cell, attempt, done) if (cell, attempt) in self.running:
+                self.running[cell, attempt].see(done, now_s)
                 return []
             case Bound(cell, family) if cell in self.jobs:
                 job = self.jobs[cell]
@@ -122,7 +122,7 @@ class Schedule:
 
     def left_s(self, now_s: float) -> float | None:
         """Estimated seconds to the end; None before a cell has ended or without a host."""
-        rate = sum((self.speeds.of(h.kind) or 0.0) * h.slots for h in self.fleet.usable(now_s))
+        rate = sum((self.speeds.of(*h.kinds) or 0.0) * h.slots for h in self.fleet.usable(now_s))
         if not rate:
             return None
         outlook = self._outlook(now_s)
@@ -130,7 +130,7 @@ class Schedule:
         work = sum(self.jobs[cell].work for _, cell in self.queue)
         for key, left in lefts.items():
             host = self.fleet.hosts[self.running[key].host]
-            work += left * (self.speeds.of(host.kind) or 0.0)
+            work += left * (self.speeds.of(*host.kinds) or 0.0)
         return max(work / rate, max(lefts.values(), default=0.0))
 
     def _outlook(self, now_s: float) -> Outlook:
@@ -166,7 +166,7 @@ class Schedule:
         host = self.fleet.hosts[run.host]
         if ok:
             host.faults.clear()
-            self.speeds.learn(host.kind, run.job.work, now_s - run.started_s)
+            self.speeds.learn(*host.kinds, run.job.work, now_s - run.started_s)
         self.settled.add(cell)
         for other in [a for c, a in self.running if c == cell]:
             del self.running[cell, other]

@@ -11,35 +11,43 @@ PAIRS_PER_BEHAVIOR = 100
 BACKWARD = 3
 """Cost of a training token, in scored tokens: forward once, backward twice."""
 
+PRIOR = 0.1
+"""Weight of a chip's record in that of a host: about one cell's, see `KEEP`."""
+
 Kind = tuple[str, int]
-"""Chip and slots: cells that share a chip slow one another down."""
+"""Chip or host, and slots: cells that share a chip slow one another down."""
 
 
 @dataclass(slots=True)
 class Speeds:
-    """Work per second of one slot, by kind of host.
+    """Work per second of one slot, by chip, corrected for each host.
 
     Attributes:
-        seen: Kind -> (work, seconds), the newest cells weighing most.
+        chips: Chip -> (work, seconds), the newest cells weighing most.
+        hosts: The same by host: one may be slower than its chip, or share it with others.
     """
 
-    seen: dict[Kind, tuple[float, float]] = field(default_factory=dict)
+    chips: dict[Kind, tuple[float, float]] = field(default_factory=dict)
+    hosts: dict[Kind, tuple[float, float]] = field(default_factory=dict)
 
-    def learn(self, kind: Kind, work: float, seconds: float) -> None:
+    def learn(self, chip: Kind, host: Kind, work: float, seconds: float) -> None:
         """Take in a finished cell."""
         if seconds > 0:
-            before = self.seen.get(kind, (0.0, 0.0))
-            self.seen[kind] = (KEEP * before[0] + work, KEEP * before[1] + seconds)
+            for record, kind in ((self.chips, chip), (self.hosts, host)):
+                before = record.get(kind, (0.0, 0.0))
+                record[kind] = (KEEP * before[0] + work, KEEP * before[1] + seconds)
 
-    def known(self, kind: Kind) -> bool:
+    def known(self, chip: Kind) -> bool:
         """Whether a host of that kind has finished a cell."""
-        return kind in self.seen
+        return chip in self.chips
 
-    def of(self, kind: Kind) -> float | None:
-        """Work per second; the mean of the others for a new kind, None before any cell ended."""
-        if not self.seen:
-            return None
-        work, seconds = self.seen.get(kind) or map(sum, zip(*self.seen.values(), strict=True))
+    def of(self, chip: Kind, host: Kind) -> float | None:
+        """Work per second; the mean of all for a new chip, None before any cell ended."""
+        if chip not in self.chips:
+            work, seconds = (sum(r[i] for r in self.chips.values()) for i in (0, 1))
+            return work / seconds if seconds else None
+        of_chip, of_host = self.chips[chip], self.hosts.get(host, (0.0, 0.0))
+        work, seconds = (h + PRIOR * c for h, c in zip(of_host, of_chip, strict=True))
         return work / seconds
 
 

@@ -23,6 +23,7 @@ from orchestrator.events import (
     Tick,
 )
 from orchestrator.schedule import Rules, Schedule
+from orchestrator.speed import Speeds
 
 GB = 2**30
 RULES = Rules(retries=3, silence_s=1000)
@@ -267,8 +268,8 @@ def two_speeds(*cells: Job) -> Schedule:
     schedule = Schedule.of([*first, *cells], {}, RULES)
     schedule.handle(HostUp("fast", 1, None, "F"), 0)
     schedule.handle(HostUp("slow", 1, None, "S"), 0)
-    schedule.speeds.learn(("F", 1), 400, 100)
-    schedule.speeds.learn(("S", 1), 100, 100)
+    schedule.speeds.learn(("F", 1), ("fast", 1), 400, 100)
+    schedule.speeds.learn(("S", 1), ("slow", 1), 100, 100)
     return schedule
 
 
@@ -288,6 +289,18 @@ def test_speeds_are_learned_from_finished_cells_and_give_the_time_left():
     assert schedule.left_s(75) == pytest.approx(75)
     schedule.handle(Settled("b", 1, ok=False), 76)
     assert schedule.left_s(76) == pytest.approx(50)
+
+
+def test_a_host_slower_than_its_chip_is_known_for_it_and_a_new_one_is_not():
+    speeds = Speeds()
+    for _ in range(20):
+        speeds.learn(("M2", 1), ("good", 1), 10, 1)
+        speeds.learn(("M2", 1), ("bad", 1), 10, 10)
+    assert speeds.of(("M2", 1), ("bad", 1)) == pytest.approx(1, rel=0.2)
+    assert speeds.of(("M2", 1), ("good", 1)) > 5
+    assert 1.5 < speeds.of(("M2", 1), ("new", 1)) < 2.5
+    of_a_new_chip = speeds.of(("M9", 1), ("other", 1))
+    assert of_a_new_chip == pytest.approx(speeds.of(("M2", 1), ("new", 1)))
 
 
 def test_a_host_that_reports_again_gets_no_more_than_its_slots():
@@ -494,6 +507,15 @@ def test_at_the_tail_an_idle_faster_host_runs_a_second_copy_and_the_first_result
     (stop,) = schedule.handle(Settled(slow[0], 2), 500)
     assert stop == Stop(*slow, "cancelled", "the copy on fast ended first")
     assert schedule.finished
+
+
+def test_slow_progress_is_seen_where_the_estimate_knows_nothing():
+    schedule = Schedule.of([Job(c, 10) for c in "abc"], {}, RULES)
+    schedule.handle(HostUp("m1", 1, None, "M"), 0)
+    schedule.handle(HostUp("m2", 1, None, "M"), 0)
+    schedule.handle(Settled("a", 1), 10)
+    schedule.handle(Alive("b", 1, 0.2), 18)
+    assert schedule.handle(Settled("c", 1), 20) == [Start("b", "m1", 2, copy=True)]
 
 
 def test_a_lost_copy_costs_the_other_one_nothing():
