@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from orchestrator.errors import UserError
 
@@ -15,8 +16,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with aside.open("wb") as file:
+        with _opened(aside) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -26,6 +26,21 @@ def write_whole(path: Path, content: bytes) -> None:
         with suppress(OSError):
             aside.unlink()
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A new file; its folder is made if need be, which is seldom."""
+    try:
+        return path.open("wb")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("wb")
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may exist; to look first is much cheaper where it does not."""
+    if path.exists():
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

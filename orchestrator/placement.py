@@ -172,7 +172,9 @@ class Outlook:
                 seconds = self.duration_s(host, run.job)
                 if host.name == run.host or not load.idle(run.job) or seconds is None:
                     continue
-                if seconds < min(GAIN * left_s, left_s - GAIN_S) and self.speeds.known(host.kinds[0]):
+                if seconds < min(GAIN * left_s, left_s - GAIN_S) and self.speeds.known(
+                    host.kinds[0]
+                ):
                     load.take(self.now_s + seconds, run.job.memory, now=True)
                     return cell, host.name
         return None

@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from orchestrator.committer import Committer
 from orchestrator.display import Display
 from orchestrator.engine import Ended, Engine, Report, Sign, WorkerLost
 from orchestrator.events import (
@@ -70,6 +71,7 @@ class Run:
         self._told = False
         self._shown_at = self._live_at = 0.0
         self._ray = _ray_version() if engine.name == "ray" else None
+        self._committer = Committer(store, self._ray)
 
     def to_the_end(self) -> None:
         """Run until every cell is settled."""
@@ -86,6 +88,7 @@ class Run:
             self._finish("every cell is settled")
         finally:
             (self._store.folder / LIVE).unlink(missing_ok=True)
+            self._land(last=True)
             self._store.flush()
 
     def _finish(self, reason: str) -> None:
@@ -99,9 +102,11 @@ class Run:
         while not self._schedule.finished:
             for report in self._engine.poll(POLL_S):
                 self._take(report)
+            self._land()
             self._feed(Tick())
             self._show()
             self._complain()
+        self._land(last=True)
 
     def _feed(self, event: Event) -> None:
         for command in self._schedule.handle(event, time.monotonic()):
@@ -149,18 +154,14 @@ class Run:
         if (cell, attempt) not in self._running:
             self._compare(cell, attempt, outcome)
             return
-        ended = self._running[cell, attempt]
-        if isinstance(outcome, CellResult):
-            self._store.commit(outcome, attempts=attempt, ray=self._ray)
-            status, message = outcome.status, outcome.message
-        else:
-            self._store.commit_failure(outcome, attempts=attempt, ray=self._ray)
-            status, message = Status.FAILED, outcome.message
-        self._end(ended, str(status), message)
+        self._committer.put(self._running.pop((cell, attempt)), outcome)
         if any(c == cell for c, _ in self._running):
             self._prints[cell] = Fingerprint.of(outcome)
-        self._settled(cell, status, message)
         self._feed(Settled(cell, attempt, isinstance(outcome, CellResult)))
+
+    def _land(self, *, last: bool = False) -> None:
+        for kept in self._committer.landed(last=last):
+            self._settled(kept.cell, kept.status, kept.message)
 
     def _compare(self, cell: str, attempt: int, outcome: Outcome) -> None:
         """A copy that ended, too: keep nothing of it but whether it agrees."""

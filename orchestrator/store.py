@@ -22,7 +22,7 @@ import pyarrow.compute
 import pyarrow.ipc
 
 from orchestrator.errors import UserError
-from orchestrator.files import link_whole, write_whole
+from orchestrator.files import link_whole, remove, write_whole
 from orchestrator.schema import (
     KEYS,
     SCHEMA_VERSION,
@@ -137,9 +137,9 @@ class Store:
     def _clear(self, cell_id: str) -> None:
         """Remove what an earlier attempt left, its `cells` row first."""
         for table in ("cells", *CHILDREN):
-            self.path(table, cell_id).unlink(missing_ok=True)
+            remove(self.path(table, cell_id))
         for name in ADAPTER_FILES:
-            (self.adapter_folder(cell_id) / name).unlink(missing_ok=True)
+            remove(self.adapter_folder(cell_id) / name)
 
     def _write_cell(self, row: dict[str, Any], attempts: int, ray: str | None) -> None:
         row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
