@@ -42,6 +42,7 @@ def status(store: Store) -> dict[str, Any]:
         "open": len(labels) - counts["ok"] - counts["diverged"],
         "running": live["running"],
         "at": live["at"],
+        "left_s": live.get("left_s"),
         "unscored": [
             {"cell_id": c, "label": labels[c], "status": r["status"], "message": r["message"]}
             for c, r in rows.items()

@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -17,10 +19,12 @@ from orchestrator.compare import compare
 from orchestrator.display import PlainDisplay
 from orchestrator.engine import InlineEngine
 from orchestrator.events import Job
+from orchestrator.launch import Options, launch
 from orchestrator.ray_engine import RayEngine
 from orchestrator.run import LIVE, Run, Work
 from orchestrator.schedule import Rules
 from orchestrator.store import Store
+from orchestrator.sweep import load
 from tests.builders import a_spec
 from tests.orchestrator.sleeper import Instant, Sleeper
 
@@ -219,3 +223,40 @@ def test_at_the_tail_the_fast_host_takes_over_from_the_slow_one(lab, tmp_path):
     outcomes = demand_whole(store, todo, tmp_path)
     assert outcomes["fast", "ok"] == 4
     assert outcomes["slow", "cancelled"] + outcomes["slow", "duplicate"] == 1
+
+
+SWEEP = """
+name: cells
+model: {model}
+grids:
+  - {{condition: [sft-only], seed: [1, 2, 3]}}
+  - {{condition: [rho-guided], rho_weight: [0.5], margin: [0.1], seed: [1, 2, 3]}}
+data: {{sft: starter, size: 180, trap_fraction: 0.2}}
+train: {{max_length: 64, grad_accumulation: 2, epochs: 3}}
+probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
+"""
+
+
+def test_real_cells_give_the_same_bytes_though_a_host_dies(lab, toy, tmp_path):
+    path = tmp_path / "cells.yaml"
+    path.write_text(SWEEP.format(model=toy))
+    sweep, cluster = load(str(path)), lab("a", "b")
+
+    def sabotage() -> None:
+        training(tmp_path / "r", "b")
+        cluster.kill_raylet("b")
+
+    thread = saboteur(sabotage)
+    options = Options(address=cluster.cluster.address)
+    summary = launch(sweep, tmp_path / "r", options, PlainDisplay())
+    thread.join()
+    assert (summary.total, summary.unfinished) == (7, [])
+    command = [sys.executable, "-m", "orchestrator", "launch", str(path), "--inline"]
+    elsewhere = str(tmp_path / "elsewhere" / "r")
+    alone = subprocess.run([*command, "--results", elsewhere], check=False)
+    assert alone.returncode == 0
+    found = compare(Store(tmp_path / "elsewhere" / "r"), Store(tmp_path / "r"))
+    assert (found.same, found.different, found.only_left) == (7, 0, 0)
+    rows = Store(tmp_path / "r").rows("attempts")
+    assert [r["host"] for r in rows if r["outcome"] == "lost"] == ["b"]
+    assert sum(r["outcome"] == "ok" for r in rows) == 7
