@@ -1,7 +1,8 @@
 """The host on which a cell would end first. Pure."""
 
+import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.events import Job
@@ -48,16 +49,28 @@ class _Load:
     """What a host has to do.
 
     Attributes:
+        host: Which host.
+        speed: Work per second of one slot; None while nothing is known.
         ready_s: When each slot is free, the earliest first.
         free: Slots with nothing to do and nothing planned.
         ends: (when, memory it then gives back) of what runs.
         memory: Bytes free now; None where nobody counts.
     """
 
+    host: Host
+    speed: float | None
     ready_s: list[float]
     free: int
     ends: list[tuple[float, int]]
     memory: int | None
+
+    def can(self, job: Job) -> bool:
+        """Whether the host could run a job if nothing else ran on it."""
+        return self.host.fits(job) and (job.family is None or self.host.of_family(job))
+
+    def seconds(self, job: Job) -> float | None:
+        """How long a job would take; None while nothing is known about speed."""
+        return None if self.speed is None else job.work / self.speed
 
     def idle(self, job: Job) -> bool:
         """Whether a slot and the memory for a job are free now."""
@@ -94,28 +107,27 @@ class Outlook:
 
     Attributes:
         hosts: All that were ever seen, by name.
-        usable: Those that may be given cells, in the order they registered.
         speeds: Work per second.
         now_s: Now.
-        loads: Usable host with slots -> what it has to do.
+        loads: What those have to do that may be given cells, in the order they registered.
+        planned: Cells that wait for a place.
     """
 
     hosts: dict[str, Host]
-    usable: list[Host]
     speeds: Speeds
     now_s: float
-    loads: dict[str, _Load] = field(default_factory=dict)
+    loads: list[_Load] = field(default_factory=list)
+    planned: int = 0
 
     @classmethod
     def of(cls, fleet: Fleet, runs: Iterable[Run], speeds: Speeds, now_s: float) -> "Outlook":
         """The hosts with what runs on them."""
-        outlook = cls(fleet.hosts, list(fleet.usable(now_s)), speeds, now_s)
+        outlook = cls(fleet.hosts, speeds, now_s)
         by_host: dict[str, list[Run]] = {name: [] for name in fleet.hosts}
         for run in runs:
             by_host[run.host].append(run)
-        for host in outlook.usable:
-            if host.slots > 0:
-                outlook.loads[host.name] = outlook._load(host, by_host[host.name])
+        usable = [h for h in fleet.usable(now_s) if h.slots > 0]
+        outlook.loads = [outlook._load(h, by_host[h.name]) for h in usable]
         return outlook
 
     def _load(self, host: Host, runs: list[Run]) -> _Load:
@@ -124,62 +136,52 @@ class Outlook:
         latest = sorted(end for end, _ in ends)[-host.slots :]
         used = sum(m for _, m in ends)
         memory = None if host.memory is None else host.memory - used
-        return _Load([self.now_s] * free + latest, free, ends, memory)
+        speed = self.speeds.of(*host.kinds)
+        return _Load(host, speed, [self.now_s] * free + latest, free, ends, memory)
 
     @property
     def free(self) -> bool:
         """Whether any slot has nothing to do and nothing planned."""
-        return any(load.free for load in self.loads.values())
-
-    def duration_s(self, host: Host, job: Job) -> float | None:
-        """Seconds a job would take; None while nothing is known about speed."""
-        speed = self.speeds.of(*host.kinds)
-        return None if speed is None else job.work / speed
+        return any(load.free for load in self.loads)
 
     def left_s(self, run: Run) -> float:
         """Seconds until an attempt ends, as far as one can tell."""
         elapsed = self.now_s - run.started_s
-        seconds = run.total_s or self.duration_s(self.hosts[run.host], run.job)
-        overdue = OVERDUE * elapsed
-        return overdue if seconds is None else max(seconds - elapsed, overdue)
+        speed = self.speeds.of(*self.hosts[run.host].kinds)
+        total_s = run.total_s or (run.job.work / speed if speed else 0.0)
+        return max(total_s - elapsed, OVERDUE * elapsed)
 
     def choose(self, job: Job, shunned: set[str]) -> str | None:
         """The host to start a job on now, or None: it waits for a place that is planned."""
-        found: list[tuple[float, int, str]] = []
-        for host in self._able(job):
-            if host.name in shunned:
+        best: _Load | None = None
+        best_s, most_free = math.inf, 0
+        for load in self.loads:
+            seconds = load.seconds(job)
+            if load.host.name in shunned or not load.can(job):
                 continue
-            load = self.loads[host.name]
-            start_s = load.starts_s(job, self.now_s)
-            seconds = self.duration_s(host, job)
-            if seconds is not None or load.idle(job):
-                found.append((start_s + (seconds or 0.0), -load.free, host.name))
-        if not found:
+            if seconds is None and not load.idle(job):
+                continue
+            end_s = load.starts_s(job, self.now_s) + (seconds or 0.0)
+            if end_s < best_s or (end_s == best_s and load.free > most_free):
+                best, best_s, most_free = load, end_s, load.free
+        if best is None:
             return None
-        end_s, _, name = min(found, key=lambda f: f[:2])
-        load = self.loads[name]
-        now = load.idle(job)
-        load.take(end_s, job.memory, now=now)
-        return name if now else None
+        now = best.idle(job)
+        self.planned += not now
+        best.take(best_s, job.memory, now=now)
+        return best.host.name if now else None
 
     def copy(self, running: Mapping[tuple[str, int], Run]) -> tuple[str, str] | None:
         """(cell, host) of a second copy that is worth it, that of the slowest cell first."""
         copies = Counter(cell for cell, _ in running)
         alone = [(self.left_s(r), cell, r) for (cell, _), r in running.items() if copies[cell] == 1]
         for left_s, cell, run in sorted(alone, key=lambda a: -a[0]):
-            for host in self._able(run.job):
-                load = self.loads[host.name]
-                seconds = self.duration_s(host, run.job)
-                if host.name == run.host or not load.idle(run.job) or seconds is None:
+            for load in self.loads:
+                seconds = load.seconds(run.job)
+                idle = load.host.name != run.host and load.can(run.job) and load.idle(run.job)
+                if not idle or seconds is None or not self.speeds.known(load.host.kinds[0]):
                     continue
-                if seconds < min(GAIN * left_s, left_s - GAIN_S) and self.speeds.known(
-                    host.kinds[0]
-                ):
+                if seconds < min(GAIN * left_s, left_s - GAIN_S):
                     load.take(self.now_s + seconds, run.job.memory, now=True)
-                    return cell, host.name
+                    return cell, load.host.name
         return None
-
-    def _able(self, job: Job) -> Iterator[Host]:
-        """Hosts in use that can run a job."""
-        able = (h for h in self.usable if h.fits(job) and h.of_family(job))
-        return (h for h in able if h.name in self.loads)

@@ -157,7 +157,8 @@ class Run:
         self._committer.put(self._running.pop((cell, attempt)), outcome)
         if any(c == cell for c, _ in self._running):
             self._prints[cell] = Fingerprint.of(outcome)
-        self._feed(Settled(cell, attempt, isinstance(outcome, CellResult)))
+        ok = isinstance(outcome, CellResult) and outcome.status is Status.OK
+        self._feed(Settled(cell, attempt, ok))
 
     def _land(self, *, last: bool = False) -> None:
         for kept in self._committer.landed(last=last):

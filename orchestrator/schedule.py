@@ -22,9 +22,12 @@ from orchestrator.events import (
     Stop,
     Tick,
 )
-from orchestrator.fleet import Fleet, Host
+from orchestrator.fleet import Fleet
 from orchestrator.placement import Outlook, Run
 from orchestrator.speed import Speeds
+
+AHEAD = 500
+"""Cells that are planned beyond those that start; a host that suits none stays idle for now."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,11 +217,11 @@ class Schedule:
     def _start(self, now_s: float) -> Iterator[Command]:
         outlook = self._outlook(now_s)
         for place, cell in list(self.queue):
-            if not outlook.free:
+            if not outlook.free or outlook.planned >= AHEAD:
                 return
             if self.not_before.get(cell, now_s) > now_s:
                 continue
-            host = outlook.choose(self.jobs[cell], self._shunned(cell, outlook.usable))
+            host = outlook.choose(self.jobs[cell], self._shunned(cell, now_s))
             if host is not None:
                 self.queue.remove((place, cell))
                 yield self._run(cell, host, now_s)
@@ -226,13 +229,15 @@ class Schedule:
             while found := outlook.copy(self.running):
                 yield self._run(*found, now_s, copy=True)
 
-    def _shunned(self, cell: str, hosts: Iterable[Host]) -> set[str]:
+    def _shunned(self, cell: str, now_s: float) -> set[str]:
         """Hosts not to use for a cell that was lost twice, as long as there are others."""
         lost_on = self.losses.get(cell, [])
         if len(lost_on) < 2:
             return set()
         job = self.jobs[cell]
-        possible = {h.name for h in hosts if h.slots and h.fits(job) and h.of_family(job)}
+        possible = {
+            h.name for h in self.fleet.usable(now_s) if h.slots and h.fits(job) and h.of_family(job)
+        }
         for shunned in (set(lost_on), {lost_on[-1]}):
             if possible - shunned:
                 return shunned

@@ -22,7 +22,7 @@ from orchestrator.events import (
     Stop,
     Tick,
 )
-from orchestrator.schedule import Rules, Schedule
+from orchestrator.schedule import AHEAD, Rules, Schedule
 from orchestrator.speed import Speeds
 
 GB = 2**30
@@ -332,6 +332,13 @@ def test_what_fits_on_no_host_is_refused_at_once_with_numbers():
     assert (refusal.attempt, refusal.stage) == (0, "placement")
     assert "needs about 100.0 GiB" in refusal.reason
     assert "m1, offers 64.0 GiB" in refusal.reason
+
+
+def test_any_number_of_cells_that_must_wait_hold_up_no_other():
+    big = [Job(f"big{i}", 9, 100 * GB) for i in range(2 * AHEAD)]
+    schedule = Schedule.of([*big, Job("small", 1, GB)], {}, RULES)
+    schedule.handle(HostUp("m2", 0, 128 * GB), 0)
+    assert schedule.handle(HostUp("m1", 1, 64 * GB), 0) == [Start("small", "m1", 1)]
 
 
 def test_what_fits_on_a_host_that_is_down_waits_for_it():
