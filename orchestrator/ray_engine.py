@@ -21,6 +21,8 @@ from tasks.machine import describe
 
 PATIENCE_S = 2.0
 """The driver waits no longer for any answer of Ray; what is late comes with a later call."""
+LOOK_EVERY_S = 0.2
+"""Signs of life are fetched so often; the last one comes with the result."""
 OBJECT_STORE_BYTES = 256 << 20
 """For results on their way to the driver; an adapter of a 7B model has 16 MB."""
 
@@ -78,6 +80,7 @@ class RayEngine:
         self._nodes = Nodes(local=address is None)
         self._board = _beside_driver(ray.remote(Board)).remote()
         self._drain: Any = None
+        self._drained_s = 0.0
         self._places: dict[str, _Place] = {}
         self._running: dict[Any, tuple[str, _Slot]] = {}
         self._late: list[Report] = []
@@ -138,6 +141,9 @@ class RayEngine:
 
     def _signs(self) -> list[Report]:
         """Signs of life; the board lives here, so they are not long in coming."""
+        if time.monotonic() - self._drained_s < LOOK_EVERY_S:
+            return []
+        self._drained_s = time.monotonic()
         self._drain = self._drain or self._board.drain.remote()
         if not ray.wait([self._drain], timeout=PATIENCE_S)[0]:
             return []
@@ -154,11 +160,11 @@ class RayEngine:
         if spec is None:
             raise AssertionError("a running slot has a cell")
         try:
-            outcome = ray.get(ref, timeout=PATIENCE_S)
+            outcome, sign = ray.get(ref, timeout=PATIENCE_S)
         except GetTimeoutError:
             return []
         except RayTaskError as error:
-            outcome = _broken(spec, error)
+            outcome, sign = _broken(spec, error), None
         except RayError as error:
             self._end(ref, slot)
             self._retire(slot)
@@ -167,7 +173,8 @@ class RayEngine:
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
             self._retire(slot)
-        return [Ended(spec.cell_id, attempt, outcome)]
+        ended = Ended(spec.cell_id, attempt, outcome)
+        return [ended] if sign is None else [sign, ended]
 
     def _end(self, ref: Any, slot: _Slot) -> None:
         del self._running[ref]

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import ray
-
 from orchestrator.engine import Executor, Sign
 from orchestrator.node import Beat, Outcome
 from tasks.contract import CellSpec
@@ -15,8 +13,6 @@ from tasks.contract import CellSpec
 BEAT_EVERY_S = 0.5
 PULSE_EVERY_S = 5.0
 """A process says so often that it lives, however long the cell has nothing to report."""
-LAST_POST_S = 5.0
-"""How long a finished cell waits for its last sign of life to arrive."""
 
 
 class Worker:
@@ -25,17 +21,16 @@ class Worker:
     def __init__(self, board: Any, node: Callable[[], Executor]) -> None:
         self._node = node()
         self._board = board
-        self._last = ("", "", 0.0)
-        self._post: Any = None
+        self._posted = ("", "", 0.0)
+        self._last: Sign | None = None
 
-    def execute(self, spec: CellSpec, attempt: int) -> Outcome:
-        """Run one cell; its signs of life have arrived when this returns, if they can."""
+    def execute(self, spec: CellSpec, attempt: int) -> tuple[Outcome, Sign | None]:
+        """Run one cell; returns what came of it, and its last sign of life."""
         cell = spec.cell_id
+        self._last = None
         with self._pulse(cell, attempt):
             outcome = self._node.execute(spec, lambda beat: self._beat(attempt, beat))
-        if self._post is not None:  # posts arrive in order
-            ray.wait([self._post], timeout=LAST_POST_S)
-        return outcome
+        return outcome, self._last
 
     @contextmanager
     def _pulse(self, cell: str, attempt: int) -> Iterator[None]:
@@ -54,12 +49,12 @@ class Worker:
 
     def _beat(self, attempt: int, beat: Beat) -> None:
         """Post progress, but not more often than anybody looks."""
-        cell, stage, at = self._last
+        self._last = Sign(beat.cell_id, attempt, beat)
+        cell, stage, at = self._posted
         now = time.monotonic()
-        same = (cell, stage) == (beat.cell_id, beat.progress.stage)
-        if not same or now - at >= BEAT_EVERY_S or beat.progress.step == beat.progress.steps:
-            self._last = (beat.cell_id, beat.progress.stage, now)
-            self._post = self._board.post.remote(Sign(beat.cell_id, attempt, beat))
+        if (cell, stage) != (beat.cell_id, beat.progress.stage) or now - at >= BEAT_EVERY_S:
+            self._posted = (beat.cell_id, beat.progress.stage, now)
+            self._board.post.remote(self._last)
 
 
 class Board:
