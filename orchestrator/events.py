@@ -156,8 +156,9 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something worth a line."""
+    """Something worth a line about a cell."""
 
+    cell: str
     text: str
 
 

@@ -20,7 +20,7 @@ GAIN_S = 2.0
 
 
 @dataclass(slots=True)
-class Run:
+class Running:
     """One attempt that is under way.
 
     Attributes:
@@ -120,17 +120,17 @@ class Outlook:
     planned: int = 0
 
     @classmethod
-    def of(cls, fleet: Fleet, runs: Iterable[Run], speeds: Speeds, now_s: float) -> "Outlook":
+    def of(cls, fleet: Fleet, runs: Iterable[Running], speeds: Speeds, now_s: float) -> "Outlook":
         """The hosts with what runs on them."""
         outlook = cls(fleet.hosts, speeds, now_s)
-        by_host: dict[str, list[Run]] = {name: [] for name in fleet.hosts}
+        by_host: dict[str, list[Running]] = {name: [] for name in fleet.hosts}
         for run in runs:
             by_host[run.host].append(run)
         usable = [h for h in fleet.usable(now_s) if h.slots > 0]
         outlook.loads = [outlook._load(h, by_host[h.name]) for h in usable]
         return outlook
 
-    def _load(self, host: Host, runs: list[Run]) -> _Load:
+    def _load(self, host: Host, runs: list[Running]) -> _Load:
         ends = [(self.now_s + self.left_s(r), r.job.memory) for r in runs]
         free = max(0, host.slots - len(runs))
         latest = sorted(end for end, _ in ends)[-host.slots :]
@@ -144,7 +144,7 @@ class Outlook:
         """Whether any slot has nothing to do and nothing planned."""
         return any(load.free for load in self.loads)
 
-    def left_s(self, run: Run) -> float:
+    def left_s(self, run: Running) -> float:
         """Seconds until an attempt ends, as far as one can tell."""
         elapsed = self.now_s - run.started_s
         speed = self.speeds.of(*self.hosts[run.host].kinds)
@@ -171,7 +171,7 @@ class Outlook:
         best.take(best_s, job.memory, now=now)
         return best.host.name if now else None
 
-    def copy(self, running: Mapping[tuple[str, int], Run]) -> tuple[str, str] | None:
+    def copy(self, running: Mapping[tuple[str, int], Running]) -> tuple[str, str] | None:
         """(cell, host) of a second copy that is worth it, that of the slowest cell first."""
         copies = Counter(cell for cell, _ in running)
         alone = [(self.left_s(r), cell, r) for (cell, _), r in running.items() if copies[cell] == 1]

@@ -129,8 +129,8 @@ class Run:
             case Quarantine(host, reason):
                 self._display.note(reason)
                 self._tell("host-lost", reason, lost_host=host)
-            case Note(text):
-                self._display.note(text)
+            case Note(cell, text):
+                self._display.note(f"{self._label(cell)}: {text}")
 
     def _take(self, report: Report) -> None:
         match report:

@@ -23,7 +23,7 @@ from orchestrator.events import (
     Tick,
 )
 from orchestrator.fleet import Fleet
-from orchestrator.placement import Outlook, Run
+from orchestrator.placement import Outlook, Running
 from orchestrator.speed import Speeds
 
 AHEAD = 500
@@ -75,7 +75,7 @@ class Schedule:
     queue: list[tuple[int, str]]
     made: dict[str, int]
     not_before: dict[str, float] = field(default_factory=dict)
-    running: dict[tuple[str, int], Run] = field(default_factory=dict)
+    running: dict[tuple[str, int], Running] = field(default_factory=dict)
     losses: dict[str, list[str]] = field(default_factory=dict)
     settled: set[str] = field(default_factory=set)
     fleet: Fleet = field(default_factory=Fleet)
@@ -162,7 +162,7 @@ class Schedule:
                 yield GiveUp(cell, self.made[cell], reason, "placement")
             elif job.family and cell not in self._noted:
                 self._noted.add(cell)
-                yield Note(f"{cell} goes on from a checkpoint, on {job.family} only")
+                yield Note(cell, f"goes on from a checkpoint, on {job.family} only")
 
     def _settle(self, cell: str, attempt: int, ok: bool, now_s: float) -> Iterator[Command]:
         run = self.running.pop((cell, attempt))
@@ -199,6 +199,11 @@ class Schedule:
         pauses = self.rules.backoff_s
         self.not_before[cell] = now_s + pauses[min(losses, len(pauses)) - 1]
         insort(self.queue, (self.rank[cell], cell))
+        job = self.jobs[cell]
+        if job.family and not any(h.of_family(job) for h in self.fleet.usable(now_s)):
+            yield Note(
+                cell, f"waits for a host with {job.family}, for its checkpoint is from there"
+            )
 
     def _blame(self, name: str, cell: str, now_s: float) -> Iterator[Command]:
         """Count a loss against a host; the last one in use stays in use."""
@@ -224,10 +229,10 @@ class Schedule:
             host = outlook.choose(self.jobs[cell], self._shunned(cell, now_s))
             if host is not None:
                 self.queue.remove((place, cell))
-                yield self._run(cell, host, now_s)
+                yield self._begin(cell, host, now_s)
         if not self.queue:
             while found := outlook.copy(self.running):
-                yield self._run(*found, now_s, copy=True)
+                yield self._begin(*found, now_s, copy=True)
 
     def _shunned(self, cell: str, now_s: float) -> set[str]:
         """Hosts not to use for a cell that was lost twice, as long as there are others."""
@@ -243,8 +248,8 @@ class Schedule:
                 return shunned
         return set()
 
-    def _run(self, cell: str, host: str, now_s: float, *, copy: bool = False) -> Start:
+    def _begin(self, cell: str, host: str, now_s: float, *, copy: bool = False) -> Start:
         self.made[cell] += 1
         key = (cell, self.made[cell])
-        self.running[key] = Run(self.jobs[cell], host, now_s, now_s)
+        self.running[key] = Running(self.jobs[cell], host, now_s, now_s)
         return Start(cell, host, self.made[cell], copy)

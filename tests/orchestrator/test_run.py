@@ -171,6 +171,7 @@ def test_a_driver_that_died_leaves_an_attempt_that_the_next_launch_ends(tmp_path
     store.commit(a_result(SPECS[0]), attempts=2, ray=None)
     for attempt in (1, 2):
         store.write_attempt(row | {"attempt": attempt})
+    store.flush()
     run(tmp_path, Script([HostUp("m1", 1)], [ok(1)]), only(1))
     found = [r for r in store.rows("attempts") if r["cell_id"] == SPECS[0].cell_id]
     assert [(r["attempt"], r["outcome"]) for r in found] == [(1, "lost"), (2, "ok")]

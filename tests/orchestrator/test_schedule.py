@@ -354,9 +354,20 @@ def test_a_cell_bound_to_a_chip_family_waits_for_it_and_says_so():
     schedule.handle(HostUp("old", 2, None, "Apple M1 Max"), 0)
     schedule.handle(HostUp("new", 0, None, "Apple M2 Ultra"), 0)
     (note,) = schedule.handle(Tick(), 0)
-    assert note == Note("b goes on from a checkpoint, on Apple M2 only")
+    assert note == Note("b", "goes on from a checkpoint, on Apple M2 only")
     found = schedule.handle(HostUp("new", 1, None, "Apple M2 Ultra"), 1)
     assert found == [Start("b", "new", 1)]
+
+
+def test_a_lost_cell_whose_chip_is_gone_with_its_host_says_what_it_waits_for():
+    schedule = Schedule.of(jobs("a"), {}, RULES)
+    schedule.handle(HostUp("new", 1, None, "Apple M2 Ultra"), 0)
+    schedule.handle(Bound("a", "Apple M2"), 1)
+    schedule.handle(HostUp("old", 1, None, "Apple M1"), 2)
+    _, note = schedule.handle(HostLost("new"), 3)
+    assert note == Note("a", "waits for a host with Apple M2, for its checkpoint is from there")
+    assert starts(schedule.handle(Tick(), 100)) == []
+    assert schedule.handle(Bound("a", None), 101) == [Start("a", "old", 2)]
 
 
 def test_a_cell_bound_to_a_chip_that_no_host_has_is_refused():
