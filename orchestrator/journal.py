@@ -38,6 +38,11 @@ class Attempt:
             "message": message,
         }
 
+    @property
+    def stage(self) -> str:
+        """Phase it is in; `start` before it said so."""
+        return self.beat.progress.stage if self.beat else "start"
+
     def live(self, label: str) -> dict[str, Any]:
         """The attempt as `status` shows it."""
         progress = self.beat.progress if self.beat else None
@@ -47,7 +52,7 @@ class Attempt:
             "attempt": self.number,
             "host": self.host,
             "pid": self.beat.pid if self.beat else None,
-            "stage": progress.stage if progress else "start",
+            "stage": self.stage,
             "step": progress.step if progress else 0,
             "steps": progress.steps if progress else 0,
             "loss": progress.loss if progress else None,

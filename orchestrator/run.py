@@ -70,6 +70,7 @@ class Run:
         self._notifier = Notifier(work.notify)
         self._told = False
         self._shown_at = self._live_at = 0.0
+        self._stages: list[tuple[Key, str]] = []
         self._ray = _ray_version() if engine.name == "ray" else None
         self._committer = Committer(store, self._ray)
 
@@ -240,8 +241,9 @@ class Run:
             self._label(a.cell): a.beat.progress if a.beat else None for a in self._running.values()
         }
         self._display.running(running, left_s)
-        if now_s - self._live_at >= 1:
-            self._live_at = now_s
+        stages = [(key, a.stage) for key, a in self._running.items()]
+        if now_s - self._live_at >= 1 or stages != self._stages:
+            self._live_at, self._stages = now_s, stages
             content = json.dumps(self._live(left_s)).encode()
             write_whole(self._store.folder / LIVE, content)
 
