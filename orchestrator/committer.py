@@ -11,7 +11,7 @@ from orchestrator.node import Outcome
 from orchestrator.store import Store
 from tasks.contract import CellResult, Status
 
-AT_ONCE = 4
+AT_ONCE = 6
 BEHIND = 16
 """Results in memory that may wait for the disk."""
 

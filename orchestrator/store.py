@@ -2,18 +2,17 @@
 
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
 `cells` row last; readers look only at cells that have that row. What an earlier attempt left is
-removed before, that row first. Every file is written aside, fsynced and renamed, several at once:
-most of the time goes into waiting for the disk. The journal (`attempts`) is written in the
-background; `flush` waits for it. Keys are unique; a reader that meets a key twice raises.
+removed before, that row first. Every file is written aside, fsynced and renamed. Different cells
+may be committed by several threads at once. The journal (`attempts`) is written in the background;
+`flush` waits for it. Keys are unique; a reader that meets a key twice raises.
 """
 
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +32,13 @@ from orchestrator.schema import (
     to_arrow,
     versioned,
 )
-from tasks.contract import CellFailure, CellResult, Status
+from tasks.contract import Adapter, CellFailure, CellResult, Status
 
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
 ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
 ADVICE = "delete it and launch again; the cell is run anew"
-_DISK = ThreadPoolExecutor(max_workers=8, thread_name_prefix="store")
+_DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
 _BEHIND = 64
 """Rows of the journal that may wait for the disk."""
 
@@ -112,22 +111,11 @@ class Store:
         """Keep a finished cell, its `cells` row last."""
         cell_id = result.spec.cell_id
         self._clear(cell_id)
-        writes = [_DISK.submit(write) for write in self._children(result)]
-        wait(writes)
-        for write in writes:
-            write.result()
-        self._write_cell(result_row(result), attempts, ray)
-
-    def _children(self, result: CellResult) -> Iterator[Callable[[], None]]:
-        """Everything but the `cells` row, as writes that may run side by side."""
-        cell_id = result.spec.cell_id
         if result.adapter is not None:
-            folder = self.adapter_folder(cell_id)
-            config = json.dumps(result.adapter.config, indent=2, sort_keys=True).encode()
-            yield partial(write_whole, folder / ADAPTER_FILES[0], config)
-            yield partial(write_whole, folder / ADAPTER_FILES[1], result.adapter.weights)
+            self._write_adapter(cell_id, result.adapter)
         for table, rows in result_rows(result).items():
-            yield partial(self._write, table, cell_id, rows)
+            self._write(table, cell_id, rows)
+        self._write_cell(result_row(result), attempts, ray)
 
     def commit_failure(self, failure: CellFailure, *, attempts: int, ray: str | None) -> None:
         """Keep the fact that a cell failed. The next launch tries it again."""
@@ -145,6 +133,12 @@ class Store:
         row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
         self._write("cells", row["cell_id"], [row])
 
+    def _write_adapter(self, cell_id: str, adapter: Adapter) -> None:
+        folder = self.adapter_folder(cell_id)
+        config = json.dumps(adapter.config, indent=2, sort_keys=True)
+        write_whole(folder / "adapter_config.json", config.encode())
+        write_whole(folder / "adapters.safetensors", adapter.weights)
+
     def write_attempt(self, row: dict[str, Any]) -> None:
         """Keep one attempt, soon; a second call for it replaces the first.
 
@@ -153,7 +147,8 @@ class Store:
         """
         key = f"{row['cell_id']}.{row['attempt']}"
         if len(self._journal) >= _BEHIND:
-            self.flush()
+            for oldest in list(self._journal)[: _BEHIND // 2]:
+                self._journal.pop(oldest).result()
         before = self._journal.get(key)
         self._journal[key] = _DISK.submit(self._write_after, before, key, row)
 
