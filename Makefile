@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow bench-step bench-campaign bench-memory check lock clean venv
+.PHONY: demo test test-slow bench-step bench-campaign bench-memory bench-driver check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -24,6 +24,9 @@ bench-campaign: venv  ## the published campaign in miniature, rho-eval's way aga
 
 bench-memory: venv  ## estimated against measured memory of real cells
 	$(BIN)/python -m benchmarks.bench_memory
+
+bench-driver: venv  ## cells per second through schedule, journal and store; Ray's share of a cell
+	$(BIN)/python -m benchmarks.bench_driver
 
 check: venv  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

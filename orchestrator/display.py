@@ -19,8 +19,8 @@ class Display(Protocol):
     def begin(self, *, total: int, done: int, linked: int) -> None:
         """The launch knows how many cells there are."""
 
-    def running(self, cells: dict[str, Progress | None]) -> None:
-        """What runs now, by label."""
+    def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
+        """What runs now, by label; and seconds to the end, as far as one can tell."""
 
     def settled(self, label: str, status: Status, message: str | None) -> None:
         """A cell ended."""
@@ -35,6 +35,7 @@ class Tally:
     def __init__(self) -> None:
         self.total = self.done = self.failed = self.here = 0
         self.started = time.monotonic()
+        self.left_s: float | None = None
 
     def begin(self, total: int, done: int) -> None:
         """Start counting."""
@@ -57,7 +58,8 @@ class Tally:
         parts.append(f"{clock(elapsed)} elapsed")
         left = self.total - self.done - self.failed
         if self.here and left:
-            parts.append(f"about {clock(elapsed / self.here * left)} left")
+            left_s = elapsed / self.here * left if self.left_s is None else self.left_s
+            parts.append(f"about {clock(left_s)} left")
         return ", ".join(parts)
 
 
@@ -72,8 +74,9 @@ class PlainDisplay:
         self._tally.begin(total, done)
         print(opening(total, done, linked), file=sys.stderr, flush=True)
 
-    def running(self, cells: dict[str, Progress | None]) -> None:
+    def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:  # noqa: ARG002 - as in the protocol
         """Steps are not worth a line each."""
+        self._tally.left_s = left_s
 
     def settled(self, label: str, status: Status, message: str | None) -> None:
         """Say how the cell ended and how far the launch is."""
@@ -107,8 +110,9 @@ class LiveDisplay:
         self._tally.begin(total, done)
         self.note(opening(total, done, linked))
 
-    def running(self, cells: dict[str, Progress | None]) -> None:
+    def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
         """Redraw."""
+        self._tally.left_s = left_s
         self._cells = cells
         self._live.update(self._panel())
 

@@ -1,30 +1,50 @@
 """What a launch needs of the thing that executes cells, and its in-process twin."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from orchestrator.events import HostLost, HostUp
 from orchestrator.node import Beat, Node, Outcome
 from tasks.contract import CellSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """A cell came back."""
+class Sign:
+    """A sign of life of an attempt; `beat` is None where only its process said that it lives."""
 
     cell_id: str
+    attempt: int
+    beat: Beat | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt came back."""
+
+    cell_id: str
+    attempt: int
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """The process of a cell died."""
+    """The process of an attempt died."""
 
     cell_id: str
+    attempt: int
     reason: str
 
 
-Report = Beat | Ended | WorkerLost
+Report = Sign | Ended | WorkerLost | HostUp | HostLost
+
+
+class Executor(Protocol):
+    """Runs a cell in its own process; `orchestrator.node.Node`, or a stand-in without models."""
+
+    def execute(self, spec: CellSpec, beat: Callable[[Beat], None]) -> Outcome:
+        """Run a cell; never raises."""
 
 
 class Engine(Protocol):
@@ -32,11 +52,14 @@ class Engine(Protocol):
 
     name: str
 
-    def hosts(self) -> dict[str, int]:
-        """Host -> slots."""
+    def hosts(self) -> list[HostUp]:
+        """The hosts at the start; `poll` tells of later ones."""
 
-    def start(self, spec: CellSpec, host: str) -> None:
+    def start(self, spec: CellSpec, host: str, attempt: int) -> None:
         """Begin a cell; at most as many at once as the host has slots."""
+
+    def abandon(self, cell_id: str, attempt: int) -> None:
+        """End an attempt without waiting for it; nothing is reported of it any more."""
 
     def poll(self, timeout_s: float) -> list[Report]:
         """What happened since the last call; waits up to `timeout_s` for something."""
@@ -50,27 +73,31 @@ class InlineEngine:
 
     name = "inline"
 
-    def __init__(self) -> None:
-        self._node = Node()
-        self._queue: deque[CellSpec] = deque()
-        self._beats: list[Report] = []
+    def __init__(self, node: Callable[[], Executor] = Node) -> None:
+        self._node = node()
+        self._queue: deque[tuple[CellSpec, int]] = deque()
 
-    def hosts(self) -> dict[str, int]:
+    def hosts(self) -> list[HostUp]:
         """One slot, here."""
-        return {"inline": 1}
+        return [HostUp("inline", 1)]
 
-    def start(self, spec: CellSpec, host: str) -> None:  # noqa: ARG002 - there is one host
+    def start(self, spec: CellSpec, host: str, attempt: int) -> None:  # noqa: ARG002 - there is one host
         """Put a cell in the queue; `poll` runs it."""
-        self._queue.append(spec)
+        self._queue.append((spec, attempt))
+
+    def abandon(self, cell_id: str, attempt: int) -> None:
+        """Take a cell out of the queue."""
+        self._queue = deque(q for q in self._queue if (q[0].cell_id, q[1]) != (cell_id, attempt))
 
     def poll(self, timeout_s: float) -> list[Report]:  # noqa: ARG002 - a cell takes its time
         """Run the next cell to its end."""
         if not self._queue:
             return []
-        spec = self._queue.popleft()
-        outcome = self._node.execute(spec, self._beats.append)
-        beats, self._beats = self._beats, []
-        return [*beats, Ended(spec.cell_id, outcome)]
+        spec, attempt = self._queue.popleft()
+        beats: list[Beat] = []
+        outcome = self._node.execute(spec, beats.append)
+        signs = [Sign(spec.cell_id, attempt, beat) for beat in beats]
+        return [*signs, Ended(spec.cell_id, attempt, outcome)]
 
     def close(self) -> None:
         """Nothing runs between two calls."""

@@ -181,6 +181,9 @@ FIELDS: dict[str, Field] = {
     "run.recycle_after": Field(kind="int", low=1, default=25, axis=False),
     "run.retries": Field(kind="int", low=0, default=3, axis=False),
     "run.grad_checkpoint": Field(kind="flag", default=False, axis=False),
+    "run.silence_s": Field(kind="float", low=10, default=180.0, axis=False),
+    "run.notify": Field(kind="text", default=None, optional=True, axis=False),
+    "run.notify_failures": Field(kind="float", low=0, high=1, default=0.1, axis=False),
 }
 SECTIONS = ("train", "data", "probes", "run")
 GRID_ONLY = ("condition", "rho_weight", "margin", "seed")

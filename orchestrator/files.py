@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from orchestrator.errors import UserError
 
@@ -20,9 +21,7 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.unlink(missing_ok=True)
-        with open(aside, "xb", opener=_private if private else None) as file:
+        with _opened(aside, private=private) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -34,8 +33,29 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None
 
 
+def _opened(path: Path, *, private: bool) -> BinaryIO:
+    """A new file; its folder is made if need be, which is seldom."""
+    try:
+        return _made(path, private=private)
+    except FileExistsError:
+        path.unlink()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    return _made(path, private=private)
+
+
+def _made(path: Path, *, private: bool) -> BinaryIO:
+    return open(path, "xb", opener=_private if private else None)
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that may exist; to look first is much cheaper where it does not."""
+    if path.exists():
+        path.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

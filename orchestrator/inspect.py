@@ -14,11 +14,14 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from orchestrator import lock
+from orchestrator.display import clock
 from orchestrator.errors import UserError
-from orchestrator.launch import LIVE
 from orchestrator.manifest import load_manifest
+from orchestrator.run import LIVE
 from orchestrator.schema import TABLES
 from orchestrator.store import Store
+
+NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
 
 
 def status(store: Store) -> dict[str, Any]:
@@ -31,7 +34,7 @@ def status(store: Store) -> dict[str, Any]:
     rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
     holder = lock.holder(store.folder)
-    live = _live(store.folder) if holder else {"running": [], "at": None}
+    live = _live(store.folder) if holder else NOTHING
     return {
         "name": store.folder.name,
         "launch": {"pid": holder[0], "host": holder[1]} if holder else None,
@@ -42,6 +45,7 @@ def status(store: Store) -> dict[str, Any]:
         "open": len(labels) - counts["ok"] - counts["diverged"],
         "running": live["running"],
         "at": live["at"],
+        "left_s": live.get("left_s"),
         "unscored": [
             {"cell_id": c, "label": labels[c], "status": r["status"], "message": r["message"]}
             for c, r in rows.items()
@@ -58,6 +62,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         if launch
         else "no launch running"
     )
+    if launch and found["left_s"] is not None:
+        state += f", about {clock(found['left_s'])} left"
     counts = f"{found['ok']} of {found['total']} cells scored"
     for name in ("diverged", "failed"):
         if found[name]:
@@ -83,7 +89,7 @@ def _live(folder: Path) -> dict[str, Any]:
     try:
         live: dict[str, Any] = json.loads((folder / LIVE).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
-        return {"running": [], "at": None}
+        return NOTHING
     return live
 
 

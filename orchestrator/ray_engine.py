@@ -1,62 +1,29 @@
-"""Runs cells through Ray: one worker process per slot, kept while all goes well."""
+"""Runs cells through Ray: one worker process per slot of every node, kept while all goes well."""
 
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import ActorUnschedulableError, GetTimeoutError, RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.engine import Ended, Report, WorkerLost
+from orchestrator.engine import Ended, Executor, Report, Sign, WorkerLost
 from orchestrator.errors import UserError
-from orchestrator.node import Beat, Node, Outcome
+from orchestrator.events import HostLost, HostUp
+from orchestrator.node import Node
+from orchestrator.ray_nodes import Nodes
 from orchestrator.ray_settings import OBJECT_STORE_BYTES, SLOT
+from orchestrator.ray_worker import Board, Worker
 from tasks.contract import CellFailure, CellSpec
+from tasks.machine import describe
 
-BEAT_EVERY_S = 0.5
-
-
-class Worker:
-    """A process that executes cells; a Ray actor. Retrying is the schedule's business."""
-
-    def __init__(self, board: Any) -> None:
-        self._node = Node()
-        self._board = board
-        self._last = ("", "", 0.0)
-        self._posts: list[Any] = []
-
-    def execute(self, spec: CellSpec) -> Outcome:
-        """Run one cell; all its signs of life have arrived when this returns."""
-        outcome = self._node.execute(spec, self._beat)
-        ray.get(self._posts)
-        self._posts.clear()
-        return outcome
-
-    def _beat(self, beat: Beat) -> None:
-        """Post signs of life, but not more often than anybody looks."""
-        cell, stage, at = self._last
-        now = time.monotonic()
-        same = (cell, stage) == (beat.cell_id, beat.progress.stage)
-        if not same or now - at >= BEAT_EVERY_S or beat.progress.step == beat.progress.steps:
-            self._last = (beat.cell_id, beat.progress.stage, now)
-            self._posts.append(self._board.post.remote(beat))
-
-
-class Board:
-    """Collects signs of life from all workers; a Ray actor."""
-
-    def __init__(self) -> None:
-        self._beats: list[Beat] = []
-
-    def post(self, beat: Beat) -> None:
-        """Add one."""
-        self._beats.append(beat)
-
-    def drain(self) -> list[Beat]:
-        """Take all."""
-        beats, self._beats = self._beats, []
-        return beats
+PATIENCE_S = 2.0
+"""The driver waits no longer for any answer of Ray; what is late comes with a later call."""
+LOOK_EVERY_S = 0.2
+"""Signs of life are fetched so often; the last one comes with the result."""
 
 
 @dataclass(slots=True)
@@ -65,28 +32,36 @@ class _Slot:
 
     Attributes:
         worker: Actor handle; None until a cell needs one, and after it was retired.
-        memory: Bytes that the worker reserved.
         cells: Cells it has finished.
         spec: What it is running.
+        attempt: Of that cell.
     """
 
     worker: Any = None
-    memory: int = 0
     cells: int = 0
     spec: CellSpec | None = None
+    attempt: int = 0
+
+
+@dataclass(slots=True)
+class _Place:
+    """A node and its slots."""
+
+    node_id: str
+    slots: list[_Slot] = field(default_factory=list)
 
 
 class RayEngine:
-    """One Ray node, started here or reached by its address.
+    """The nodes of a Ray cluster that have slots, or one node that is started here.
 
     Args:
-        slots: Cells at once.
         recycle_after: Cells after which a worker process is replaced.
-        memory_of: Estimated peak memory of a cell, bytes.
+        slots: Cells at once on a node started here; a cluster's nodes say it themselves.
         address: Of a running Ray; None starts one on this machine.
+        node: Makes what executes the cells in a worker process.
 
     Raises:
-        UserError: Ray cannot be started or reached.
+        UserError: Ray cannot be started or reached, or has no node with slots.
     """
 
     name = "ray"
@@ -94,61 +69,142 @@ class RayEngine:
     def __init__(
         self,
         *,
-        slots: int,
         recycle_after: int,
-        memory_of: dict[str, int],
+        slots: int = 1,
         address: str | None = None,
+        node: Callable[[], Executor] = Node,
     ) -> None:
-        self._recycle_after = recycle_after
-        self._memory_of = memory_of
-        _connect(address, slots, slots * max(memory_of.values()))
-        self._host = ray.util.get_node_ip_address()
-        self._slots = [_Slot() for _ in range(slots)]
-        self._board = ray.remote(Board).options(num_cpus=0).remote()
-        self._running: dict[Any, _Slot] = {}
+        self._recycle_after, self._node = recycle_after, node
+        _connect(address, slots)
+        self._nodes = Nodes(local=address is None)
+        self._board = _beside_driver(ray.remote(Board)).remote()
+        self._drain: Any = None
+        self._drained_s = 0.0
+        self._places: dict[str, _Place] = {}
+        self._running: dict[Any, tuple[str, _Slot]] = {}
+        self._late: list[Report] = []
+        self._first = [e for e in self._host_changes() if isinstance(e, HostUp)]
+        if not self._first:
+            self.close()
+            raise UserError(
+                f"the Ray at {address} has no node with the resource {SLOT!r}; "
+                f"start its nodes with --resources '{{\"{SLOT}\": 1}}'"
+            )
 
-    def hosts(self) -> dict[str, int]:
-        """Host -> slots."""
-        return {self._host: len(self._slots)}
+    def hosts(self) -> list[HostUp]:
+        """The hosts at the start."""
+        return self._first
 
-    def start(self, spec: CellSpec, host: str) -> None:  # noqa: ARG002 - there is one host
+    def start(self, spec: CellSpec, host: str, attempt: int) -> None:
         """Begin a cell on a free slot, in the slot's worker if it still may serve."""
-        slot = next(s for s in self._slots if s.spec is None)
-        memory = self._memory_of.get(spec.cell_id, 0)
-        if slot.worker is not None and memory > slot.memory:
-            self._retire(slot)
+        place = self._places.get(host)
+        slot = next((s for s in place.slots if s.spec is None), None) if place else None
+        if place is None or slot is None:
+            self._late.append(WorkerLost(spec.cell_id, attempt, f"host {host} has no free slot"))
+            return
         if slot.worker is None:
-            slot.memory, slot.cells = memory, 0
-            options = {"num_cpus": 1, "resources": {SLOT: 1}, "max_restarts": 0}
-            slot.worker = ray.remote(Worker).options(memory=memory, **options).remote(self._board)
-        slot.spec = spec
-        self._running[slot.worker.execute.remote(spec)] = slot
+            slot.cells, slot.worker = 0, self._worker(place.node_id)
+        slot.spec, slot.attempt = spec, attempt
+        self._running[slot.worker.execute.remote(spec, attempt)] = (host, slot)
+
+    def _worker(self, node_id: str) -> Any:
+        options = {
+            "num_cpus": 0,
+            "resources": {SLOT: 1},
+            "max_restarts": 0,
+            "max_task_retries": 0,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
+        }
+        return ray.remote(Worker).options(**options).remote(self._board, self._node)
+
+    def abandon(self, cell_id: str, attempt: int) -> None:
+        """Forget an attempt and kill its process; Ray's word on it is not waited for."""
+        for ref, (_, slot) in list(self._running.items()):
+            if slot.spec is not None and (slot.spec.cell_id, slot.attempt) == (cell_id, attempt):
+                del self._running[ref]
+                slot.spec = None
+                self._retire(slot)
 
     def poll(self, timeout_s: float) -> list[Report]:
         """What happened since the last call."""
+        late, self._late = self._late, []
         if not self._running:
-            time.sleep(timeout_s)
-            return []
-        ready, _ = ray.wait(list(self._running), timeout=timeout_s)
-        beats: list[Report] = list(ray.get(self._board.drain.remote()))
-        return beats + [self._collect(ref) for ref in ready]
+            time.sleep(0 if late else timeout_s)
+            return late + self._host_changes()
+        refs = list(self._running)
+        first, _ = ray.wait(refs, timeout=0 if late else timeout_s)
+        ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if first else ([], None)
+        signs = self._signs()
+        ended = [report for ref in ready for report in self._collect(ref)]
+        return [*late, *signs, *ended, *self._host_changes()]
 
-    def _collect(self, ref: Any) -> Report:
-        slot = self._running.pop(ref)
-        spec, slot.spec = slot.spec, None
+    def _signs(self) -> list[Report]:
+        """Signs of life; the board lives here, so they are not long in coming."""
+        if time.monotonic() - self._drained_s < LOOK_EVERY_S:
+            return []
+        self._drained_s = time.monotonic()
+        self._drain = self._drain or self._board.drain.remote()
+        if not ray.wait([self._drain], timeout=PATIENCE_S)[0]:
+            return []
+        drain, self._drain = self._drain, None
+        try:
+            signs: list[Sign] = ray.get(drain, timeout=PATIENCE_S)
+        except RayError:  # the board died; Ray starts it anew
+            return []
+        return list(signs)
+
+    def _collect(self, ref: Any) -> list[Report]:
+        host, slot = self._running[ref]
+        spec, attempt = slot.spec, slot.attempt
         if spec is None:
             raise AssertionError("a running slot has a cell")
         try:
-            outcome: Outcome = ray.get(ref)
-        except RayTaskError:
-            raise
+            outcome, sign = ray.get(ref, timeout=PATIENCE_S)
+        except GetTimeoutError:
+            return []
+        except RayTaskError as error:
+            outcome, sign = _broken(spec, error), None
         except RayError as error:
+            self._end(ref, slot)
             self._retire(slot)
-            return WorkerLost(spec.cell_id, _reason(error))
+            return self._loss(host, spec.cell_id, attempt, error)
+        self._end(ref, slot)
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
             self._retire(slot)
-        return Ended(spec.cell_id, outcome)
+        ended = Ended(spec.cell_id, attempt, outcome)
+        return [ended] if sign is None else [sign, ended]
+
+    def _end(self, ref: Any, slot: _Slot) -> None:
+        del self._running[ref]
+        slot.spec = None
+
+    def _loss(self, host: str, cell: str, attempt: int, error: RayError) -> list[Report]:
+        """Ray knows of a dead node through its actors before its list of nodes says so."""
+        if isinstance(error, ActorUnschedulableError) or "node has died" in str(error):
+            self._nodes.bury(host)
+            return []
+        return [WorkerLost(cell, attempt, _reason(error))]
+
+    def _host_changes(self) -> list[Report]:
+        came, gone = self._nodes.changes()
+        found: list[Report] = []
+        for host in gone:
+            self._forget(host)
+            found.append(HostLost(host))
+        for node in came:
+            place = self._places.setdefault(node.up.host, _Place(node.node_id))
+            missing = node.up.slots - len(place.slots)
+            place.slots += [_Slot() for _ in range(missing)]
+            found.append(node.up)
+        return found
+
+    def _forget(self, host: str) -> None:
+        """A host is gone; what ran on it is not waited for."""
+        for ref in [r for r, (h, _) in self._running.items() if h == host]:
+            del self._running[ref]
+        for slot in self._places.pop(host).slots:
+            self._retire(slot)
 
     def _retire(self, slot: _Slot) -> None:
         """End a worker process; the slot's next cell gets a new one."""
@@ -158,12 +214,20 @@ class RayEngine:
 
     def close(self) -> None:
         """Stop all workers, and Ray itself if it was started here."""
-        for slot in self._slots:
-            self._retire(slot)
+        self._nodes.close()
+        for place in self._places.values():
+            for slot in place.slots:
+                self._retire(slot)
         ray.shutdown()
 
 
-def _connect(address: str | None, slots: int, memory: int) -> None:
+def _beside_driver(actor: Any) -> Any:
+    """Signs of life must arrive whatever becomes of the other nodes."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return actor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
+
+
+def _connect(address: str | None, slots: int) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
@@ -173,10 +237,9 @@ def _connect(address: str | None, slots: int, memory: int) -> None:
         else:
             ray.init(
                 address="local",
-                num_cpus=max(slots, 1),
+                num_cpus=slots,
                 num_gpus=0,
                 resources={SLOT: slots},
-                _memory=memory,
                 object_store_memory=OBJECT_STORE_BYTES,
                 include_dashboard=False,
                 **quiet,
@@ -185,15 +248,21 @@ def _connect(address: str | None, slots: int, memory: int) -> None:
         where = f"at {address}" if address else "on this machine"
         line = str(error).strip().splitlines()[0]
         raise UserError(f"Ray cannot be started {where} ({line}); try --inline") from None
-    offered = ray.cluster_resources().get(SLOT, 0)
-    if offered < slots:
-        ray.shutdown()
-        raise UserError(
-            f"the Ray at {address} offers {offered:g} of the resource {SLOT!r}, {slots} are "
-            f"needed; start its nodes with --resources '{{\"{SLOT}\": 1}}' or lower --slots"
-        )
+
+
+def _broken(spec: CellSpec, error: RayTaskError) -> CellFailure:
+    """The worker itself raised an error, not the cell: a fault of the installation, as a rule."""
+    return CellFailure(
+        spec=spec,
+        stage="process",
+        message=f"{type(error.cause).__name__}: {error.cause}",
+        trace=str(error),
+        machine=describe(),
+    )
 
 
 def _reason(error: RayError) -> str:
-    line = next((x for x in str(error).splitlines() if x.strip()), type(error).__name__)
-    return f"the worker process died ({line.strip()[:160]})"
+    lines = [x.strip() for x in str(error).splitlines() if x.strip()]
+    line = next((x for x in lines if x.startswith("The actor is dead")), "")
+    detail = (line or "".join(lines[:1]) or type(error).__name__).partition("Worker exit type")[0]
+    return f"the worker process died ({detail.strip()[:160]})"

@@ -2,14 +2,16 @@
 
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
 `cells` row last; readers look only at cells that have that row. What an earlier attempt left is
-removed before, that row first. Every file is written aside, fsynced and renamed. Keys are unique;
-a reader that meets a key twice raises.
+removed before, that row first. Every file is written aside, fsynced and renamed. Different cells
+may be committed by several threads at once. The journal (`attempts`) is written in the background;
+`flush` waits for it. Keys are unique; a reader that meets a key twice raises.
 """
 
 import io
 import json
 import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ import pyarrow.compute
 import pyarrow.ipc
 
 from orchestrator.errors import UserError
-from orchestrator.files import link_whole, write_whole
+from orchestrator.files import link_whole, remove, write_whole
 from orchestrator.schema import (
     KEYS,
     SCHEMA_VERSION,
@@ -36,6 +38,9 @@ SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
 ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
 ADVICE = "delete it and launch again; the cell is run anew"
+_DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
+_BEHIND = 64
+"""Rows of the journal that may wait for the disk."""
 
 
 class Store:
@@ -47,6 +52,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._journal: dict[str, Future[None]] = {}
 
     @classmethod
     def existing(cls, folder: Path) -> "Store":
@@ -119,9 +125,9 @@ class Store:
     def _clear(self, cell_id: str) -> None:
         """Remove what an earlier attempt left, its `cells` row first."""
         for table in ("cells", *CHILDREN):
-            self.path(table, cell_id).unlink(missing_ok=True)
+            remove(self.path(table, cell_id))
         for name in ADAPTER_FILES:
-            (self.adapter_folder(cell_id) / name).unlink(missing_ok=True)
+            remove(self.adapter_folder(cell_id) / name)
 
     def _write_cell(self, row: dict[str, Any], attempts: int, ray: str | None) -> None:
         row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
@@ -134,8 +140,33 @@ class Store:
         write_whole(folder / "adapters.safetensors", adapter.weights)
 
     def write_attempt(self, row: dict[str, Any]) -> None:
-        """Keep one attempt; a second call for it replaces the first."""
-        self._write("attempts", f"{row['cell_id']}.{row['attempt']}", [row])
+        """Keep one attempt, soon; a second call for it replaces the first.
+
+        Raises:
+            UserError: An earlier row could not be written.
+        """
+        key = f"{row['cell_id']}.{row['attempt']}"
+        if len(self._journal) >= _BEHIND:
+            for oldest in list(self._journal)[: _BEHIND // 2]:
+                self._journal.pop(oldest).result()
+        before = self._journal.get(key)
+        self._journal[key] = _DISK.submit(self._write_after, before, key, row)
+
+    def _write_after(self, before: "Future[None] | None", key: str, row: dict[str, Any]) -> None:
+        """Rows of one attempt go to one file, in order; the earlier one was begun before."""
+        if before is not None:
+            before.result()
+        self._write("attempts", key, [row])
+
+    def flush(self) -> None:
+        """Wait until the journal is on the disk.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        journal, self._journal = self._journal, {}
+        for write in journal.values():
+            write.result()
 
     def _write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
         buffer = io.BytesIO()
@@ -162,6 +193,7 @@ class Store:
         Raises:
             UserError: A file is corrupted or of another version, or a key occurs twice.
         """
+        self.flush()
         paths = self._files(table)
         if table not in ("cells", "attempts"):
             committed = {p.stem for p in self._files("cells")}
@@ -178,6 +210,7 @@ class Store:
 
     def attempts_of(self, cell_id: str) -> list[dict[str, Any]]:
         """Attempts of one cell, in order."""
+        self.flush()
         paths = (self.folder / "attempts").glob(f"{cell_id}.*.arrow")
         rows = [read_file(path, "attempts").to_pylist()[0] for path in paths]
         return sorted(rows, key=lambda r: int(r["attempt"]))

@@ -47,12 +47,18 @@ class RunSettings:
         recycle_after: Cells after which a worker process is replaced.
         retries: Attempts after the first for a cell whose process was lost.
         grad_checkpoint: Keep only the layers' inputs for the backward pass: less memory, more time.
+        silence_s: A cell without a sign of life for so long is abandoned and run again.
+        notify: Shell command that is run on events; see docs/sweep-file.md.
+        notify_failures: Share of the cells that may fail before `notify` is run.
     """
 
     slots: int | None
     recycle_after: int
     retries: int
     grad_checkpoint: bool
+    silence_s: float
+    notify: str | None
+    notify_failures: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

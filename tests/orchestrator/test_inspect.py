@@ -83,6 +83,8 @@ def test_what_runs_is_shown_only_while_a_launch_holds_the_folder(half):
         lines = status_lines(found)
         assert "  running   rho-guided on h: train step 3/9 loss 1.500" in lines
         assert not any("launch the sweep again" in line for line in lines)
+        assert "left" not in lines[0]
+        assert status_lines(found | {"left_s": 200.0})[0].endswith("about 3:20 left")
         (store.folder / "live.json").write_text('{"at": ')
         assert status(store)["running"] == []
 

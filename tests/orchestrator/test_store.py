@@ -261,6 +261,30 @@ def test_a_second_write_of_an_attempt_replaces_the_first(tmp_path):
     ]
 
 
+def test_the_journal_is_written_behind_and_is_whole_after_a_flush(tmp_path):
+    store = filled(tmp_path / "r")
+    for attempt in range(300):
+        row = {"cell_id": "c", "attempt": attempt, "started_at": 0, "outcome": "running"}
+        store.write_attempt(row)
+        store.write_attempt(row | {"outcome": "lost"})
+    store.flush()
+    rows = Store(store.folder).rows("attempts")
+    assert sorted(r["attempt"] for r in rows) == list(range(300))
+    assert {r["outcome"] for r in rows} == {"lost"}
+
+
+def test_a_journal_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch):
+    store = filled(tmp_path / "r")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    store.write_attempt({"cell_id": "c", "attempt": 1, "started_at": 0, "outcome": "ok"})
+    with pytest.raises(UserError, match="No space left on device"):
+        store.flush()
+
+
 def test_rows_are_in_the_order_of_ids_whatever_the_file_system_says(tmp_path, monkeypatch):
     store = filled(tmp_path / "r", *(a_result(a_spec(seed=s)) for s in range(4)))
     real = os.listdir
@@ -276,6 +300,7 @@ def test_rows_are_in_the_order_of_ids_whatever_the_file_system_says(tmp_path, mo
 def test_every_file_names_its_table_its_version_and_its_units(tmp_path):
     store = filled(tmp_path / "r", a_result(a_spec()))
     store.write_attempt({"cell_id": "c", "attempt": 1, "started_at": 0, "outcome": "ok"})
+    store.flush()
     for table in schema.TABLES:
         (path,) = (store.folder / table).glob("*.arrow")
         with pa.ipc.open_file(path) as reader:

@@ -1,0 +1,81 @@
+"""Keeps results in the background, so that no host waits for the driver's disk."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator.journal import Attempt
+from orchestrator.node import Outcome
+from orchestrator.store import Store
+from tasks.contract import CellResult, Status
+
+AT_ONCE = 6
+BEHIND = 16
+"""Results in memory that may wait for the disk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A cell whose row is on the disk."""
+
+    cell: str
+    status: Status
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    write: Future[None]
+    attempt: Attempt
+    ended_at: datetime
+    kept: Kept
+
+
+class Committer:
+    """Commits several cells side by side; used by one thread.
+
+    Args:
+        store: Where to.
+        ray: Version that ran the cells; None without Ray.
+    """
+
+    def __init__(self, store: Store, ray: str | None) -> None:
+        self._store, self._ray = store, ray
+        self._pool = ThreadPoolExecutor(max_workers=AT_ONCE, thread_name_prefix="commit")
+        self._pending: deque[_Pending] = deque()
+
+    def put(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Begin to keep what an attempt brought home; returns at once."""
+        if isinstance(outcome, CellResult):
+            kept = Kept(attempt.cell, outcome.status, outcome.message)
+        else:
+            kept = Kept(attempt.cell, Status.FAILED, outcome.message)
+        write = self._pool.submit(self._commit, outcome, attempt.number)
+        self._pending.append(_Pending(write, attempt, datetime.now(UTC), kept))
+
+    def _commit(self, outcome: Outcome, attempts: int) -> None:
+        if isinstance(outcome, CellResult):
+            self._store.commit(outcome, attempts=attempts, ray=self._ray)
+        else:
+            self._store.commit_failure(outcome, attempts=attempts, ray=self._ray)
+
+    def landed(self, *, last: bool = False) -> Iterator[Kept]:
+        """Cells that are kept since the last call, their attempts ended in the journal.
+
+        Args:
+            last: Wait for all.
+
+        Raises:
+            UserError: A cell cannot be written.
+        """
+        while self._pending:
+            first = self._pending[0]
+            if not (last or first.write.done() or len(self._pending) > BEHIND):
+                return
+            self._pending.popleft()
+            first.write.result()
+            row = first.attempt.row(str(first.kept.status), first.kept.message, first.ended_at)
+            self._store.write_attempt(row)
+            yield first.kept
