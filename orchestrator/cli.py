@@ -15,18 +15,21 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, cluster_cli, inspect
+from orchestrator import __version__, cluster_cli, inspect, lock
 from orchestrator import analyze as analysis
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
 from orchestrator import plan as planning
 from orchestrator import sweep as sweeps
+from orchestrator.cluster import Cluster
 from orchestrator.cluster_file import load_cluster
 from orchestrator.display import Display, LiveDisplay, PlainDisplay
 from orchestrator.errors import UserError
+from orchestrator.far import Driver, Far
 from orchestrator.files import write_whole
-from orchestrator.manifest import demand_ours
+from orchestrator.follow import follow
+from orchestrator.manifest import demand_ours, load_manifest
 from orchestrator.store import Store
 from tasks.contract import NodeError
 
@@ -116,6 +119,9 @@ def launch(
     inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
     slots: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
+    ray: Annotated[
+        str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
+    ] = None,
 ) -> None:
     """Run every cell that has no result yet; launching again resumes.
 
@@ -123,17 +129,23 @@ def launch(
       rho-sweep launch quickstart
 
       rho-sweep launch sweep.yaml --set probes.heldout=0 --results results/in-sample
+
+      rho-sweep launch sweep.yaml --cluster cluster.yaml --detach
     """
     if sum((cluster is not None, local, inline)) > 1:
         raise UserError("--cluster, --local and --inline exclude each other")
     loaded = sweeps.load(sweep, set_)
     folder = results if results is not None else Path("results") / loaded.name
+    hosts = load_cluster(cluster) if cluster is not None else None
+    if cluster is not None and hosts is not None:
+        if slots is not None:
+            raise UserError("--slots is for this machine; hosts have theirs in the cluster file")
+        _launch_far(loaded, folder, hosts, cluster, detach=detach)
+        return
     if detach:
         _detach(loaded, folder)
         return
-    hosts = load_cluster(cluster) if cluster is not None else None
-    address = hosts.gcs_address if hosts is not None else None
-    options = launching.Options(inline=inline, address=address, slots=slots)
+    options = launching.Options(inline=inline, address=ray, slots=slots)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _display() as display:
@@ -171,6 +183,34 @@ def _detach(loaded: sweeps.Sweep, folder: Path) -> None:
     typer.echo(f"process {process.pid}; follow it: rho-sweep status {folder} --watch", err=True)
 
 
+def _launch_far(
+    loaded: sweeps.Sweep, folder: Path, hosts: Cluster, cluster_file: Path, *, detach: bool
+) -> None:
+    """Run the sweep on a cluster; the driver lives on its head."""
+    demand_ours(folder)
+    Store(folder).create()
+    if holder := lock.holder(folder):
+        raise UserError(f"{folder}: a launch is running on this machine (process {holder[0]})")
+    far = Far(hosts, folder)
+    started = far.launch(sweeps.as_text(loaded))
+    far.remember(cluster_file)
+    where = f"process {started['pid']} on {hosts.head}" if "pid" in started else hosts.head
+    typer.echo(f"{'running already' if started.get('running') else 'started'}: {where}", err=True)
+    if detach:
+        typer.echo(f"follow it: rho-sweep status {folder} --watch", err=True)
+        return
+    try:
+        with _display() as display:
+            follow(far, display)
+    except KeyboardInterrupt:
+        if not (sys.stdin.isatty() and typer.confirm("stop the sweep? (n: it goes on)", err=True)):
+            typer.echo(f"it goes on; follow it: rho-sweep status {folder} --watch", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        typer.echo(far.stop(), err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    _report(launching.summary(Store(folder), load_manifest(folder)["cells"], 0), folder)
+
+
 def _report(summary: launching.Summary, folder: Path) -> None:
     for cell in summary.unfinished:
         status = summary.statuses.get(cell, "open")
@@ -194,7 +234,7 @@ def status(
     Example: rho-sweep status results/quickstart --watch
     """
     while True:
-        found = inspect.status(Store.existing(results))
+        found = inspect.status(Store.existing(results), _pulled(results))
         typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(inspect.status_lines(found)))
         if not watch or found["launch"] is None:
             return
@@ -210,6 +250,7 @@ def logs(
 
     Example: rho-sweep logs results/quickstart 3f2a
     """
+    _pulled(results)
     store = Store.existing(results)
     typer.echo("\n".join(inspect.log_lines(store, inspect.find_cell(store, cell))))
 
@@ -217,7 +258,21 @@ def logs(
 @app.command()
 def stop(results: ResultsArgument) -> None:
     """Stop a running launch; finished cells are kept."""
-    typer.echo(inspect.stop(Store.existing(results).folder))
+    folder = Store.existing(results).folder
+    far = Far.of(folder)
+    typer.echo(far.stop() if far else inspect.stop(folder))
+
+
+def _pulled(folder: Path) -> Driver | None:
+    """The driver of results that are made on a cluster, once what is new there is here too."""
+    far = Far.of(folder)
+    if far is None:
+        return None
+    try:
+        return far.pull().driver
+    except UserError as error:
+        typer.echo(f"{error}\nthis is what was here before", err=True)
+        return None
 
 
 @app.command()

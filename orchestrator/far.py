@@ -22,12 +22,8 @@ LAST = "cells"
 """A cell's row comes after all that belongs to it, here as on the head."""
 
 
-@dataclass(frozen=True, slots=True)
-class Driver:
-    """A process that runs a sweep."""
-
-    pid: int
-    host: str
+Driver = tuple[int, str]
+"""Process and host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +98,7 @@ class Far:
                 self._index[name] = files[name]
                 came += 1
             write_whole(self.folder / PULLED, json.dumps(self._index).encode())
-        driver = Driver(*found["launch"]) if found["launch"] else None
+        driver = tuple(found["launch"]) if found["launch"] else None
         return Pulled(driver, came)
 
     def _drop(self, gone: set[str]) -> None:

@@ -76,6 +76,7 @@ def launch(request: dict[str, Any]) -> Answer:
 def listing(request: dict[str, Any]) -> Answer:
     """Files of a results folder with size and time of change, and the driver that runs."""
     folder = folder_of(request)
+    driver = lock.holder(folder)  # looked at first: without one, the files are the last ones
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -87,7 +88,7 @@ def listing(request: dict[str, Any]) -> Answer:
                 files[str(name)] = [facts.st_size, facts.st_mtime_ns]
         except FileNotFoundError:
             continue
-    return {"files": files, "launch": lock.holder(folder)}
+    return {"files": files, "launch": driver}
 
 
 def send(request: dict[str, Any]) -> bytes:

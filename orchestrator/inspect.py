@@ -24,8 +24,12 @@ from orchestrator.store import Store
 NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
 
 
-def status(store: Store) -> dict[str, Any]:
+def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any]:
     """Counts, running cells and failures of a results folder, JSON-ready.
+
+    Args:
+        store: The results.
+        driver: Process and host, if it is known to run elsewhere.
 
     Raises:
         UserError: The folder holds no launched sweep.
@@ -33,8 +37,8 @@ def status(store: Store) -> dict[str, Any]:
     labels: dict[str, str] = load_manifest(store.folder)["cells"]
     rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
-    holder = lock.holder(store.folder)
-    live = _live(store.folder) if holder else NOTHING
+    holder = lock.holder(store.folder) or driver
+    running = live(store.folder) if holder else NOTHING
     return {
         "name": store.folder.name,
         "launch": {"pid": holder[0], "host": holder[1]} if holder else None,
@@ -43,9 +47,9 @@ def status(store: Store) -> dict[str, Any]:
         "diverged": counts["diverged"],
         "failed": counts["failed"],
         "open": len(labels) - counts["ok"] - counts["diverged"],
-        "running": live["running"],
-        "at": live["at"],
-        "left_s": live.get("left_s"),
+        "running": running["running"],
+        "at": running["at"],
+        "left_s": running.get("left_s"),
         "unscored": [
             {"cell_id": c, "label": labels[c], "status": r["status"], "message": r["message"]}
             for c, r in rows.items()
@@ -85,12 +89,13 @@ def _running_line(cell: dict[str, Any]) -> str:
     return f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}"
 
 
-def _live(folder: Path) -> dict[str, Any]:
+def live(folder: Path) -> dict[str, Any]:
+    """What the driver last said of itself."""
     try:
-        live: dict[str, Any] = json.loads((folder / LIVE).read_text())
+        found: dict[str, Any] = json.loads((folder / LIVE).read_text())
     except (FileNotFoundError, json.JSONDecodeError):
         return NOTHING
-    return live
+    return found
 
 
 def find_cell(store: Store, word: str) -> str:

@@ -100,7 +100,8 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
             with closing(_engine(sweep, options, memory, len(todo))) as engine:
                 Run(store, engine, display, _work(sweep, todo, memory, resolver)).to_the_end()
-        return _summary(store, wanted, len(done))
+        labels = {c: s.label for c, s in wanted.items()}
+        return summary(store, labels, len(done))
 
 
 def _link_siblings(store: Store, wanted: dict[str, CellSpec]) -> int:
@@ -150,12 +151,13 @@ def default_slots() -> int:
     return max(1, len(os.sched_getaffinity(0)))
 
 
-def _summary(store: Store, wanted: dict[str, CellSpec], reused: int) -> Summary:
-    rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in wanted}
+def summary(store: Store, labels: dict[str, str], reused: int) -> Summary:
+    """How the cells with those labels ended."""
+    rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
     return Summary(
-        total=len(wanted),
+        total=len(labels),
         reused=reused,
         statuses={c: Status(r["status"]) for c, r in rows.items()},
-        labels={c: s.label for c, s in wanted.items()},
+        labels=labels,
         messages={c: r["message"] for c, r in rows.items() if r["message"]},
     )

@@ -1,5 +1,6 @@
 """A sweep file, checked: its settings, and its grids as points. Pure but for reading the file."""
 
+import copy
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from orchestrator.document import Document, Route, assign, parse_yaml, raise_problems
 from orchestrator.errors import Problem, UserError
@@ -134,6 +137,24 @@ def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
     for setting in settings:
         assign(document, setting)
     return parse(document)
+
+
+def as_text(sweep: Sweep) -> str:
+    """The sweep as a file that says the same wherever it lies."""
+    content = copy.deepcopy(sweep.document.value)
+    for name in PATHS:
+        *sections, key = name.split(".")
+        holder = content
+        for section in sections:
+            holder = holder.get(section, {})
+        if key in holder:
+            holder[key] = _anchored(name, holder[key], sweep.document.folder)
+    for _, grid in _raw_grids(Document("", sweep.document.folder, content)):
+        for name in PATHS:
+            if name in grid:
+                values = grid[name] if isinstance(grid[name], list) else [grid[name]]
+                grid[name] = [_anchored(name, v, sweep.document.folder) for v in values]
+    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def parse(document: Document) -> Sweep:
