@@ -144,7 +144,7 @@ def stop(folder: Path) -> str:
     if host != platform.node():
         raise UserError(f"{folder}: the launch runs on {host}; stop it there")
     try:
-        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)  # SIGINT is ignored by what a script starts with &
     except OSError as error:
         raise UserError(f"{folder}: process {pid} cannot be stopped ({error.strerror})") from None
     return f"{folder}: asked process {pid} to stop; launch again to go on"

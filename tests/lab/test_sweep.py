@@ -30,8 +30,8 @@ def home(lab: Lab) -> Path:
 
 def write_sweep(lab: Lab, seeds: int, size: int = 16) -> str:
     numbers = ", ".join(map(str, range(1, seeds + 1)))
-    (home(lab) / "lab.yaml").write_text(SWEEP.format(seeds=numbers, size=size))
-    return "lab.yaml"
+    (home(lab) / "lab.yml").write_text(SWEEP.format(seeds=numbers, size=size))
+    return "lab.yml"
 
 
 def status(lab: Lab, folder: str) -> dict:

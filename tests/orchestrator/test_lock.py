@@ -3,11 +3,13 @@
 import fcntl
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,10 @@ from orchestrator.errors import UserError
 from orchestrator.inspect import stop
 
 HOLD = """
-import platform, sys
+import platform, signal, sys
 from pathlib import Path
-from orchestrator import lock
+from orchestrator import cli, lock
+signal.signal(signal.SIGTERM, cli._interrupt)
 
 if len(sys.argv) > 2:
     platform.node = lambda: sys.argv[2]
@@ -100,12 +103,18 @@ def test_two_folders_are_held_apart(tmp_path):
         assert lock.holder(tmp_path / "a") == lock.holder(tmp_path / "b")
 
 
-def test_stop_interrupts_the_launch_and_says_so(tmp_path):
+def test_stop_interrupts_the_launch_and_says_so(tmp_path, monkeypatch):
+    # a script's background job is born with SIGINT ignored
+    monkeypatch.setattr(subprocess, "Popen", partial(subprocess.Popen, preexec_fn=_deaf))
     with holding(tmp_path) as other:
         assert f"asked process {other.pid} to stop" in stop(tmp_path)
         assert other.stdout is not None
         assert other.stdout.readline() == "interrupted\n"
     assert stop(tmp_path) == f"{tmp_path}: no launch is running"
+
+
+def _deaf():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def test_stop_reaches_no_further_than_this_machine(tmp_path):
