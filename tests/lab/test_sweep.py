@@ -2,13 +2,16 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.lab.machines import Lab, wait_until
+from tests.lab.machines import Lab, Machine, wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+SEEDS = 13
+"""27 cells."""
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 SWEEP = """\
 name: lab
@@ -28,7 +31,7 @@ def home(lab: Lab) -> Path:
     return lab.laptop.folder / "root"
 
 
-def write_sweep(lab: Lab, seeds: int, size: int = 16) -> str:
+def write_sweep(lab: Lab, seeds: int, size: int = 96) -> str:
     numbers = ", ".join(map(str, range(1, seeds + 1)))
     (home(lab) / "lab.yml").write_text(SWEEP.format(seeds=numbers, size=size))
     return "lab.yml"
@@ -49,9 +52,9 @@ def compared(lab: Lab, left: str, right: str) -> str:
 
 @pytest.fixture(scope="module")
 def local(lab) -> str:
-    """The same sweeps run undisturbed on the laptop; 25 cells."""
+    """The same sweeps run undisturbed on the laptop."""
     lab.laptop.rho_sweep(
-        "launch", write_sweep(lab, 12), "--inline", "--results", "results/local", timeout_s=400
+        "launch", write_sweep(lab, SEEDS), "--inline", "--results", "results/local", timeout_s=400
     )
     return "results/local"
 
@@ -70,6 +73,71 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up, local):
     assert "7 same, 0 different" in compared(lab, "results/away", local)
     hosts = {r["host"] for r in attempts(lab, "results/away")}
     assert len(hosts) > 1
+
+
+def test_a_sweep_survives_every_fault(lab, up, local, capsys):
+    sweep, folder = write_sweep(lab, SEEDS), "results/faults"
+    mac1, mac2, mac3 = lab.hosts
+
+    def launch() -> None:
+        lab.laptop.rho_sweep(
+            "launch", sweep, "--cluster", up, "--results", folder, "--detach", timeout_s=180
+        )
+
+    faults: dict[str, float] = {}
+
+    def fault(name: str, act, timeout_s: float = 120) -> None:
+        """Do it in the middle of the sweep; count the seconds until another cell is committed."""
+        wait_until("cells run", lambda: len(status(lab, folder)["running"]) > 1, 120)
+        before = status(lab, folder)["ok"]
+        started = time.monotonic()
+        act()
+        wait_until(f"{name}: cells end", lambda: status(lab, folder)["ok"] > before, timeout_s)
+        faults[name] = time.monotonic() - started
+
+    def cut(machine: Machine, seconds: float) -> None:
+        lab.cut(machine.name)
+        time.sleep(seconds)
+        lab.mend(machine.name)
+
+    def kill_gcs() -> None:
+        kill(mac1, "gcs_server")
+        wait_until("the driver ends", lambda: status(lab, folder)["launch"] is None, 150)
+        lab.laptop.rho_sweep("cluster", "up", up, timeout_s=200)
+        launch()
+
+    def kill_driver() -> None:
+        kill(mac1, "orchestrator launch")
+        launch()
+
+    launch()
+    fault("SIGKILL of a worker", lambda: kill(mac2, "ray::Worker"))
+    fault("SIGKILL of a raylet", lambda: kill(mac3, "raylet/raylet"))
+    fault("link cut of 25 s", lambda: cut(mac2, 25))
+    fault("SIGKILL of the driver", kill_driver)
+    fault("link cut of 60 s", lambda: cut(mac3, 60))
+    fault("SIGKILL of the head's GCS", kill_gcs, 300)
+    found = wait_for_end(lab, folder, 400)
+    with capsys.disabled():
+        lines = (
+            f"  {name}: {seconds:.0f} s to the next finished cell\n"
+            for name, seconds in faults.items()
+        )
+        print("\n" + "".join(lines), end="")
+    assert found["ok"] == found["total"] == 2 * SEEDS + 1
+    assert f"{2 * SEEDS + 1} same, 0 different" in compared(lab, folder, local)
+    ended_well = Counter(a["cell_id"] for a in attempts(lab, folder) if a["outcome"] == "ok")
+    assert set(ended_well.values()) == {1}
+    outcomes = {a["outcome"] for a in attempts(lab, folder)}
+    assert "lost" in outcomes
+
+
+def kill(machine: Machine, words: str) -> None:
+    """SIGKILL one process whose command line has these words."""
+    lines = machine.run("ps", "-eo", "pid=,args=").stdout.splitlines()
+    pids = [line.split()[0] for line in lines if words in line and "ps -eo" not in line]
+    assert pids, f"{machine.name}: no {words} among\n" + "\n".join(lines)
+    machine.run("kill", "-9", pids[0])
 
 
 def attempts(lab: Lab, folder: str) -> list[dict]:

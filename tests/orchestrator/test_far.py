@@ -1,0 +1,157 @@
+"""Results that are made on a head: pulled whole, in order, checked; without ssh."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator import far as far_module
+from orchestrator import far_host, lock
+from orchestrator.cluster_file import parse_cluster
+from orchestrator.document import parse_yaml
+from orchestrator.errors import UserError
+from orchestrator.far import Far, _batches
+from orchestrator.inspect import status
+from orchestrator.manifest import HEAD
+from orchestrator.store import Store
+from orchestrator.sweep import as_text, parse
+from tests.builders import a_result, a_spec
+
+CLUSTER = """
+name: studios
+python: /usr/bin/python3
+hosts: [{name: mac1, address: 10.0.0.1}]
+"""
+
+
+@pytest.fixture
+def head(tmp_path, monkeypatch) -> Path:
+    """The head's root; requests reach the real code there without a connection."""
+    root = tmp_path / "root"
+
+    def run_there(remote, module, action, timeout_s, **request):
+        assert module == far_host.__name__
+        answer = far_host.ACTIONS[action](
+            json.loads(json.dumps({"root": str(root), "cluster": "studios", **request}))
+        )
+        return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+    def ask(remote, action, timeout_s, *, module, **request):
+        return json.loads(run_there(remote, module, action, timeout_s, **request))
+
+    monkeypatch.setattr(far_module, "run_there", run_there)
+    monkeypatch.setattr(far_module, "ask", ask)
+    return root
+
+
+@pytest.fixture
+def far(tmp_path) -> Far:
+    cluster = parse_cluster(parse_yaml(CLUSTER, "cluster.yaml", tmp_path))
+    (tmp_path / "here/mine").mkdir(parents=True)
+    return Far(cluster, tmp_path / "here/mine")
+
+
+@pytest.fixture
+def there(head) -> Store:
+    store = Store(head / "results/mine")
+    store.create()
+    store.commit(a_result(a_spec()), attempts=1, ray=None)
+    return store
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = [p for p in folder.rglob("*") if p.is_file()]
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in paths
+        if not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    }
+
+
+def test_everything_comes_and_nothing_twice(far, there):
+    first = far.pull()
+    assert files(far.folder) == files(there.folder)
+    assert first.files == len(files(there.folder)) > 3
+    assert far.pull().files == 0
+    assert Far(far._head.cluster, far.folder).pull().files == 0
+
+
+def test_what_changes_comes_again_and_what_goes_is_dropped(far, there):
+    far.pull()
+    (cell,) = there.done()
+    there.commit(a_result(a_spec()), attempts=2, ray=None)
+    assert far.pull().files > 0
+    assert Store(far.folder).rows("cells") == there.rows("cells")
+    there._clear(cell)
+    far.pull()
+    assert Store(far.folder).done() == set()
+    assert files(far.folder) == files(there.folder)
+
+
+def test_a_cells_row_comes_after_what_belongs_to_it():
+    names = {"cells/a.arrow": [1, 0], "adapters/a/x": [40 << 20, 0], "scores/a.arrow": [1, 0]}
+    batches = list(_batches(list(names), names))
+    assert [n for batch in batches for n in batch][-1] == "cells/a.arrow"
+    assert len(batches) == 2
+    assert sorted(n for batch in batches for n in batch) == sorted(names)
+
+
+def test_other_bytes_are_refused_and_come_with_the_next_pull(far, there, monkeypatch):
+    real = far_module.run_there
+
+    def bent(*args, **request):
+        body = real(*args, **request)
+        return body[:-1] + bytes([body[-1] ^ 1])
+
+    monkeypatch.setattr(far_module, "run_there", bent)
+    with pytest.raises(UserError, match=r"mac1 .*arrived with other bytes; try again"):
+        far.pull()
+    assert not list((far.folder / "cells").glob("*")) if (far.folder / "cells").exists() else True
+    monkeypatch.setattr(far_module, "run_there", real)
+    far.pull()
+    assert files(far.folder) == files(there.folder)
+
+
+def test_the_driver_there_is_the_launch_here(far, there):
+    manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
+    (there.folder / "sweep.yaml").write_text(HEAD + manifest)
+    with lock.held(there.folder):
+        driver = far.pull().driver
+        assert driver[0] == os.getpid()
+        assert status(Store(far.folder), driver)["launch"]["pid"] == os.getpid()
+    assert far.pull().driver is None
+    assert status(Store(far.folder))["launch"] is None
+    assert far.stop().endswith("no launch is running")
+
+
+def test_a_folder_remembers_its_cluster(far, tmp_path):
+    assert Far.of(far.folder) is None
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    far.remember(tmp_path / "cluster.yaml")
+    assert Far.of(far.folder)._head.host.name == "mac1"
+    (tmp_path / "cluster.yaml").unlink()
+    with pytest.raises(UserError, match=r"cluster.yaml"):
+        Far.of(far.folder)
+
+
+def test_a_cluster_that_is_down_starts_no_driver(far, head):
+    with pytest.raises(UserError, match="the cluster is down; first: rho-sweep cluster up"):
+        far.launch("name: mine\n")
+
+
+def test_a_sweep_as_text_says_the_same_elsewhere(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("")
+    (tmp_path / "model").mkdir()
+    text = """
+name: s
+model: ./model
+grid: {condition: rho-guided, rho_weight: 0.2, margin: [0.1], seed: [1, 2], data.sft: [pairs.jsonl]}
+train: {learning_rate: 2e-4}
+probes: {pack: pairs.jsonl}
+"""
+    here = parse(parse_yaml(text, "s", tmp_path))
+    there = parse(parse_yaml(as_text(here), "s", Path("/nowhere")))
+    assert [p for _, p in there.points()] == [p for _, p in here.points()]
+    assert str(tmp_path / "pairs.jsonl") in as_text(here)
