@@ -17,6 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from orchestrator import inspect, lock
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
@@ -44,7 +46,7 @@ def launch(request: dict[str, Any]) -> Answer:
         `code` and what it `said`.
 
     Raises:
-        UserError: The cluster is not up, or the driver does not get going.
+        UserError: The cluster is not up or busy, or the driver does not get going.
     """
     folder = folder_of(request)
     demand_ours(folder)
@@ -55,6 +57,7 @@ def launch(request: dict[str, Any]) -> Answer:
     if not place.plan.is_file():
         raise UserError("the cluster is down; first: rho-sweep cluster up")
     plan = NodePlan.parse(json.loads(place.plan.read_text()))
+    _demand_idle(_root(request) / "results", plan.gcs)
     path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
     write_whole(path, request["text"].encode())
     command = [sys.executable, "-m", "orchestrator", "launch", str(path)]
@@ -111,6 +114,24 @@ def stop(request: dict[str, Any]) -> Answer:
 
 def _root(request: dict[str, Any]) -> Path:
     return Path(request["root"]).expanduser()
+
+
+def _demand_idle(results: Path, gcs: str) -> None:
+    """Check that no other sweep's driver uses the cluster: each takes all slots."""
+    for folder in sorted(results.iterdir()):
+        found = lock.holder(folder)
+        if found and gcs in _command(found[0]):
+            raise UserError(
+                f"the cluster is busy with {folder.name} (process {found[0]}); wait, or: "
+                f"rho-sweep stop results/{folder.name}"
+            )
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return []
 
 
 def _wait_for(process: subprocess.Popen[bytes], folder: Path, log_start: int) -> Answer:

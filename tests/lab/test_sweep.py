@@ -11,6 +11,8 @@ from tests.lab.machines import Lab, Machine, wait_until
 
 SEEDS = 13
 """27 cells."""
+EPOCHS = 8
+"""So that the sweep lasts longer than all faults together."""
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 SWEEP = """\
@@ -21,9 +23,9 @@ grid:
   rho_weight: [0.2]
   margin: [0.1]
   seed: [{seeds}]
-data: {{sft: starter, size: {size}}}
+data: {{sft: starter, size: 48}}
 probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
-train: {{max_length: 64, learning_rate: 1e-3}}
+train: {{max_length: 64, learning_rate: 1e-3, epochs: {epochs}}}
 """
 
 
@@ -31,9 +33,9 @@ def home(lab: Lab) -> Path:
     return lab.laptop.folder / "root"
 
 
-def write_sweep(lab: Lab, seeds: int, size: int = 96) -> str:
+def write_sweep(lab: Lab, seeds: int, epochs: int = 1) -> str:
     numbers = ", ".join(map(str, range(1, seeds + 1)))
-    (home(lab) / "lab.yml").write_text(SWEEP.format(seeds=numbers, size=size))
+    (home(lab) / "lab.yml").write_text(SWEEP.format(seeds=numbers, epochs=epochs))
     return "lab.yml"
 
 
@@ -50,16 +52,14 @@ def compared(lab: Lab, left: str, right: str) -> str:
     return lab.laptop.rho_sweep("compare", left, right).stdout
 
 
-@pytest.fixture(scope="module")
-def local(lab) -> str:
-    """The same sweeps run undisturbed on the laptop."""
-    lab.laptop.rho_sweep(
-        "launch", write_sweep(lab, SEEDS), "--inline", "--results", "results/local", timeout_s=400
-    )
-    return "results/local"
+def undisturbed(lab: Lab, sweep: str, name: str) -> str:
+    """The same sweep on the laptop alone, beside no results that it could take over."""
+    folder = f"alone/{name}/lab"
+    lab.laptop.rho_sweep("launch", sweep, "--inline", "--results", folder, timeout_s=600)
+    return folder
 
 
-def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up, local):
+def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
     sweep = write_sweep(lab, 3)
     done = lab.laptop.rho_sweep(
         "launch", sweep, "--cluster", up, "--results", "results/away", "--detach", timeout_s=120
@@ -70,13 +70,15 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up, local):
     lab.mend("laptop")
     found = wait_for_end(lab, "results/away")
     assert found["ok"] == found["total"] == 7
-    assert "7 same, 0 different" in compared(lab, "results/away", local)
+    assert "7 same, 0 different, 0 only" in compared(
+        lab, "results/away", undisturbed(lab, sweep, "away")
+    )
     hosts = {r["host"] for r in attempts(lab, "results/away")}
     assert len(hosts) > 1
 
 
-def test_a_sweep_survives_every_fault(lab, up, local, capsys):
-    sweep, folder = write_sweep(lab, SEEDS), "results/faults"
+def test_a_sweep_survives_every_fault(lab, up, capsys):
+    sweep, folder = write_sweep(lab, SEEDS, EPOCHS), "results/faults"
     mac1, mac2, mac3 = lab.hosts
 
     def launch() -> None:
@@ -88,7 +90,11 @@ def test_a_sweep_survives_every_fault(lab, up, local, capsys):
 
     def fault(name: str, act, timeout_s: float = 120) -> None:
         """Do it in the middle of the sweep; count the seconds until another cell is committed."""
-        wait_until("cells run", lambda: len(status(lab, folder)["running"]) > 1, 120)
+        try:
+            wait_until("cells run", lambda: len(status(lab, folder)["running"]) > 1, 120)
+        except AssertionError as error:
+            log = (mac1.folder / "root/.rho-sweep" / folder / "launch.log").read_text()
+            raise AssertionError(f"{name}: {status(lab, folder)}\n{log[-3000:]}") from error
         before = status(lab, folder)["ok"]
         started = time.monotonic()
         act()
@@ -125,7 +131,9 @@ def test_a_sweep_survives_every_fault(lab, up, local, capsys):
         )
         print("\n" + "".join(lines), end="")
     assert found["ok"] == found["total"] == 2 * SEEDS + 1
-    assert f"{2 * SEEDS + 1} same, 0 different" in compared(lab, folder, local)
+    assert f"{2 * SEEDS + 1} same, 0 different, 0 only" in compared(
+        lab, folder, undisturbed(lab, sweep, "faults")
+    )
     ended_well = Counter(a["cell_id"] for a in attempts(lab, folder) if a["outcome"] == "ok")
     assert set(ended_well.values()) == {1}
     outcomes = {a["outcome"] for a in attempts(lab, folder)}

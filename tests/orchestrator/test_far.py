@@ -2,6 +2,9 @@
 
 import json
 import os
+import subprocess
+import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import yaml
 
 from orchestrator import far as far_module
 from orchestrator import far_host, lock
+from orchestrator.cluster import Ports
 from orchestrator.cluster_file import parse_cluster
 from orchestrator.document import parse_yaml
 from orchestrator.errors import UserError
@@ -139,6 +143,26 @@ def test_a_folder_remembers_its_cluster(far, tmp_path):
 def test_a_cluster_that_is_down_starts_no_driver(far, head):
     with pytest.raises(UserError, match="the cluster is down; first: rho-sweep cluster up"):
         far.launch("name: mine\n")
+
+
+def test_a_cluster_runs_one_sweep_at_a_time(far, head, there):
+    plan = {"host": "mac1", "address": "10.0.0.1", "gcs": "10.0.0.1:6379", "slots": 1}
+    plan |= {"memory_bytes": 1, "labels": {}, "ports": asdict(Ports()), "tls": False}
+    (head / "c/studios").mkdir(parents=True)
+    (head / "c/studios/plan.json").write_text(json.dumps(plan))
+    other = head / "results/other"
+    other.mkdir()
+    script = (
+        "import sys; from pathlib import Path; from orchestrator import lock\n"
+        "with lock.held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(other), "--ray", "10.0.0.1:6379"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match=r"busy with other \(process \d+\); wait, or: rho-sw"):
+            far.launch("name: mine\n")
+        process.stdin.close()
 
 
 def test_a_sweep_as_text_says_the_same_elsewhere(tmp_path):
