@@ -9,11 +9,11 @@ import pytest
 
 from tests.lab.machines import Lab, Machine, wait_until
 
-SEEDS = 13
-"""27 cells."""
+SEEDS = 20
+"""41 cells."""
 EPOCHS = 8
 """So that the sweep lasts longer than all faults together."""
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.timeout(1500)
 
 SWEEP = """\
 name: lab
@@ -59,6 +59,7 @@ def undisturbed(lab: Lab, sweep: str, name: str) -> str:
     return folder
 
 
+@pytest.mark.cluster
 def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
     sweep = write_sweep(lab, 3)
     done = lab.laptop.rho_sweep(
@@ -77,6 +78,7 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
     assert len(hosts) > 1
 
 
+@pytest.mark.faults
 def test_a_sweep_survives_every_fault(lab, up, capsys):
     sweep, folder = write_sweep(lab, SEEDS, EPOCHS), "results/faults"
     mac1, mac2, mac3 = lab.hosts
