@@ -21,6 +21,7 @@ from orchestrator.wheel import this_version
 
 LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
 NOT_INSTALLED = 127
+RAY_HOST = "orchestrator.ray_host"
 T = TypeVar("T")
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -59,18 +60,18 @@ def environment_folder(cluster: Cluster) -> str:
     return f"{cluster.root}/env/{this_version().environment}"
 
 
-def ask(remote: Remote, action: str, timeout_s: float, **request: Any) -> Answer:
-    """Run an action of `ray_host` on a host.
+def ask(
+    remote: Remote, action: str, timeout_s: float, module: str = RAY_HOST, **request: Any
+) -> Answer:
+    """Run an action of `ray_host`, or of another module of that kind, on a host.
 
     Raises:
         UserError: The host cannot be reached, has not this version, or the action says so.
     """
     cluster = remote.cluster
-    folder = environment_folder(cluster)
     body = {"root": cluster.root, "cluster": cluster.name, **request}
     done = remote.run(
-        f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
-        f"exec {quoted(folder + '/bin/python')} -m orchestrator.ray_host {action}",
+        f"{host_command(cluster, module)} {action}",
         input=json.dumps(body).encode(),
         timeout_s=timeout_s,
     )
@@ -81,6 +82,15 @@ def ask(remote: Remote, action: str, timeout_s: float, **request: Any) -> Answer
         raise remote.error(lines[-1] if lines else f"{action} ended with exit code {done.code}")
     answer: Answer = json.loads(done.stdout)
     return answer
+
+
+def host_command(cluster: Cluster, module: str) -> str:
+    """Runs a module of this version on a host; ends with 127 where it is not installed."""
+    folder = environment_folder(cluster)
+    return (
+        f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
+        f"exec {quoted(folder + '/bin/python')} -m {module}"
+    )
 
 
 def look(cluster: Cluster) -> Gathered[Answer]:
@@ -222,7 +232,7 @@ def _stop(remote: Remote) -> dict[str, int]:
 
 def _start(remote: Remote, plan: NodePlan, shared: Secrets, *, head: bool) -> str:
     certificates_ = shared.certificates.get(remote.host.name, {})
-    request = {"plan": plan.as_json(), "head": head, "token": shared.token}
+    request: Answer = {"plan": plan.as_json(), "head": head, "token": shared.token}
     ask(remote, "start", START_S, certificates=certificates_, **request)
     return "started"
 
