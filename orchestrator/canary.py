@@ -1,6 +1,6 @@
 """The numerical canary: one small cell on every host, and what its results say about them.
 
-    python -m orchestrator.canary < spec.json      on a host; prints the result as JSON
+python -m orchestrator.canary < spec.json      on a host; prints the result as JSON
 """
 
 import hashlib

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import cluster_ray, needs
+from orchestrator import cluster_doctor, cluster_ray, needs
 from orchestrator import install as installing
 from orchestrator import prefetch as prefetching
 from orchestrator import sweep as sweeps
@@ -72,6 +72,31 @@ def prefetch(
         if not brought:
             typer.echo(f"{name}: nothing needed; all of it ships with the program")
     _fail_on(gathered.failed)
+
+
+@app.command()
+def doctor(
+    cluster: ClusterArgument,
+    sweep: Annotated[
+        str | None, typer.Argument(help="Also look for its models, data and memory.")
+    ] = None,
+    set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
+    json_: JsonOption = False,
+) -> None:
+    """Look at every host before anything runs; exit code 1 if something is wrong.
+
+    Example: rho-sweep cluster doctor cluster.yaml sweep.yaml
+    """
+    named = demand_cluster(cluster)
+    report = cluster_doctor.examine(named, sweeps.load(sweep, set_) if sweep else None, _say)
+    if json_:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        for host, findings in report.findings.items():
+            for f in findings:
+                typer.echo(f"{f.level:<8} {host:<10} {f.topic:<9} {f.text}")
+    if not report.healthy:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

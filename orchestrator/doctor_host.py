@@ -1,6 +1,6 @@
 """Facts about this host for `cluster doctor`. Runs over ssh: a JSON request in, JSON out.
 
-    python -m orchestrator.doctor_host examine < request.json
+python -m orchestrator.doctor_host examine < request.json
 """
 
 import importlib.metadata
@@ -70,9 +70,7 @@ def _power() -> str | None:
     """What `pmset -g` prints; None elsewhere than on macOS."""
     if sys.platform != "darwin":
         return None
-    return subprocess.run(
-        ["pmset", "-g"], capture_output=True, text=True, check=False
-    ).stdout
+    return subprocess.run(["pmset", "-g"], capture_output=True, text=True, check=False).stdout
 
 
 def _listening(place: Place) -> list[int]:

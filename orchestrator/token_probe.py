@@ -75,4 +75,4 @@ def ask(host: str, port: int, method: str, token: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(ask(sys.argv[1], int(sys.argv[2]), sys.argv[3], (sys.argv[4:] or [None])[0]))
+    print(ask(sys.argv[1], int(sys.argv[2]), sys.argv[3], next(iter(sys.argv[4:]), None)))

@@ -27,7 +27,6 @@ AGENTS = 2
 ON_THE_HEAD = """\
 import os
 from pathlib import Path
-from orchestrator import token_probe
 from orchestrator.cluster import Ports
 from orchestrator.ray_settings import Place, environment
 place = Place(Path.home() / ".rho-sweep/c/studios")
