@@ -56,7 +56,8 @@ def cluster(served, tmp_path) -> Cluster:
     """A host with this version and no copies."""
     program = tmp_path / "root/env" / this_version().environment / "bin/python"
     program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={CODE} exec {sys.executable} "$@"\n')
+    variables = f"PYTHONPATH={CODE} HF_HUB_OFFLINE=1 HF_HOME={tmp_path}/hub"
+    program.write_text(f'#!/bin/sh\n{variables} exec {sys.executable} "$@"\n')
     program.chmod(0o755)
     (program.parents[1] / "complete").touch()
     return dataclasses.replace(served, root=str(tmp_path / "root"))
@@ -162,6 +163,21 @@ def test_a_damaged_copy_is_made_whole_again(cluster, need, monkeypatch, damage):
         assert found(cluster, need, monkeypatch) is None
     assert bring(cluster, need) == "copied"
     assert is_whole(found(cluster, need, monkeypatch), need)
+
+
+def test_hub_content_is_copied_from_here_where_the_hub_is_out_of_reach(cluster, need, monkeypatch):
+    hub_need = dataclasses.replace(need, name="ada/mine", revision="a" * 40)
+    said = []
+    found = prefetch(cluster, [hub_need], from_here=False, say=said.append).demand()
+    assert found == {"one": {hub_need.label: "copied"}}
+    assert any("copying it from here" in line for line in said)
+    monkeypatch.setenv(content.VARIABLE, str(copies(cluster)))
+    for revision in ("a" * 40, None):
+        assert is_whole(content.named("model", "ada/mine", revision), need)
+    assert content.named("model", "ada/mine", "b" * 40) is None
+    absent = dataclasses.replace(hub_need, source=None, files={}, digest=None, revision="b" * 40)
+    with pytest.raises(UserError, match="prefetch --from-here"):
+        prefetch(cluster, [absent], from_here=False, say=said.append).demand()
 
 
 def test_a_file_that_changes_while_it_is_copied_is_never_used(cluster, need, monkeypatch):
