@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-import shutil
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -136,7 +135,8 @@ def take_down(cluster: Cluster) -> Gathered[dict[str, int]]:
     others = [r for r in remotes(cluster) if r.host.name != cluster.head]
     stopped = on_all(others, _stop)  # a raylet ends quickly while it has a head to tell
     last = on_all([_head(cluster)], _stop)
-    shutil.rmtree(local_folder(cluster), ignore_errors=True)
+    for secret in ("token", "certificates.json"):
+        (local_folder(cluster) / secret).unlink(missing_ok=True)
     done = _in_order(cluster, stopped.done | last.done)
     return Gathered(done, stopped.failed | last.failed)
 
