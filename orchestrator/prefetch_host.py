@@ -19,12 +19,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator import needs
 from orchestrator.errors import UserError
 from orchestrator.files import sync_folder, write_whole
 from tasks import content
 from tasks.contract import NodeError
-from tasks.hub import NotHereError
 
 CHUNK = 1 << 20
 BLOB = re.compile(r"[0-9a-f]{64}")
@@ -97,6 +95,9 @@ def digest(request: Request) -> Request:
     Raises:
         UserError: A download fails.
     """
+    from orchestrator import needs  # slow to load; most requests do without
+    from tasks.hub import NotHereError
+
     os.environ[content.VARIABLE] = str(folder_of(request))
     key, fetch = (request["kind"], request["name"], request["revision"]), request["download"]
     try:
@@ -116,6 +117,8 @@ def download(request: Request) -> Request:
     Raises:
         UserError: The hub cannot be reached, or bytes are wrong.
     """
+    from orchestrator import needs
+
     answer = digest(request | {"download": True})
     where = needs.place_here(request["kind"], request["name"], request["revision"])
     for path in where.rglob("*"):

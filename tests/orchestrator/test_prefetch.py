@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import pickle
 import random
 import signal
 import subprocess
@@ -109,8 +110,6 @@ def test_a_copy_is_found_by_name_and_by_content_and_made_once(cluster, need, mon
 def test_a_copy_cut_by_a_kill_is_not_found_and_goes_on_where_it_was(
     cluster, need, monkeypatch, tmp_path
 ):
-    import pickle
-
     (tmp_path / "request").write_bytes(pickle.dumps((cluster, need)))
     part = copies(cluster) / f"part-{need.digest}/mine/model.safetensors"
     process = subprocess.Popen(
