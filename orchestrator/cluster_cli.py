@@ -10,13 +10,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import cluster_ray
+from orchestrator import cluster_doctor, cluster_ray, needs
 from orchestrator import install as installing
+from orchestrator import prefetch as prefetching
+from orchestrator import sweep as sweeps
 from orchestrator.cluster_file import demand_cluster
 from orchestrator.wheel import this_version
 
 FAILED = 1
 ClusterArgument = Annotated[Path, typer.Argument(help="A file that names the hosts.")]
+SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
+SetOption = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field of the sweep.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 
 app = typer.Typer(
@@ -42,6 +48,55 @@ def install(
     for name, what in gathered.done.items():
         typer.echo(f"{name}: {what}")
     _fail_on(gathered.failed)
+
+
+@app.command()
+def prefetch(
+    cluster: ClusterArgument,
+    sweep: SweepArgument,
+    set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
+    from_here: Annotated[
+        bool, typer.Option("--from-here", help="Copy from this machine; hosts ask no hub.")
+    ] = False,
+) -> None:
+    """Bring a sweep's models and data to every host; only what is missing or wrong is copied.
+
+    Example: rho-sweep cluster prefetch cluster.yaml sweep.yaml
+    """
+    named = demand_cluster(cluster)
+    wanted = needs.of_sweep(sweeps.load(sweep, set_), download=from_here)
+    gathered = prefetching.prefetch(named, wanted, from_here=from_here, say=_say)
+    for name, brought in gathered.done.items():
+        for label, what in brought.items():
+            typer.echo(f"{name}: {label}: {what}")
+        if not brought:
+            typer.echo(f"{name}: nothing needed; all of it ships with the program")
+    _fail_on(gathered.failed)
+
+
+@app.command()
+def doctor(
+    cluster: ClusterArgument,
+    sweep: Annotated[
+        str | None, typer.Argument(help="Also look for its models, data and memory.")
+    ] = None,
+    set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
+    json_: JsonOption = False,
+) -> None:
+    """Look at every host before anything runs; exit code 1 if something is wrong.
+
+    Example: rho-sweep cluster doctor cluster.yaml sweep.yaml
+    """
+    named = demand_cluster(cluster)
+    report = cluster_doctor.examine(named, sweeps.load(sweep, set_) if sweep else None, _say)
+    if json_:
+        typer.echo(json.dumps(report.as_json(), indent=2))
+    else:
+        for host, findings in report.findings.items():
+            for f in findings:
+                typer.echo(f"{f.level:<8} {host:<10} {f.topic:<9} {f.text}")
+    if not report.healthy:
+        raise typer.Exit(FAILED)
 
 
 @app.command()

@@ -4,7 +4,6 @@ import contextlib
 import hashlib
 import json
 import secrets
-import shutil
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ def environment_folder(cluster: Cluster) -> str:
 
 
 def ask(
-    remote: Remote, action: str, timeout_s: float, *, module: str = RAY_HOST, **request: Any
+    remote: Remote, action: str, timeout_s: float, module: str = RAY_HOST, **request: Any
 ) -> Answer:
     """Run an action of a module, by default `ray_host`, on a host; its answer is JSON.
 
@@ -79,11 +78,9 @@ def run_there(remote: Remote, module: str, action: str, timeout_s: float, **requ
         UserError: The host cannot be reached, has not this version, or the action says so.
     """
     cluster = remote.cluster
-    folder = environment_folder(cluster)
     body = {"root": cluster.root, "cluster": cluster.name, **request}
     done = remote.run(
-        f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
-        f"exec {quoted(folder + '/bin/python')} -m {module} {action}",
+        f"{host_command(cluster, module)} {action}",
         input=json.dumps(body).encode(),
         timeout_s=timeout_s,
     )
@@ -93,6 +90,15 @@ def run_there(remote: Remote, module: str, action: str, timeout_s: float, **requ
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise remote.error(lines[-1] if lines else f"{action} ended with exit code {done.code}")
     return done.stdout
+
+
+def host_command(cluster: Cluster, module: str) -> str:
+    """Runs a module of this version on a host; ends with 127 where it is not installed."""
+    folder = environment_folder(cluster)
+    return (
+        f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
+        f"exec {quoted(folder + '/bin/python')} -m {module}"
+    )
 
 
 def look(cluster: Cluster) -> Gathered[Answer]:
@@ -138,7 +144,8 @@ def take_down(cluster: Cluster) -> Gathered[dict[str, int]]:
     others = [r for r in remotes(cluster) if r.host.name != cluster.head]
     stopped = on_all(others, _stop)  # a raylet ends quickly while it has a head to tell
     last = on_all([_head(cluster)], _stop)
-    shutil.rmtree(local_folder(cluster), ignore_errors=True)
+    for secret in ("token", "certificates.json"):
+        (local_folder(cluster) / secret).unlink(missing_ok=True)
     done = _in_order(cluster, stopped.done | last.done)
     return Gathered(done, stopped.failed | last.failed)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster import Ports
+from tasks import content
 
 SLOT = "mlx"
 OBJECT_STORE_BYTES = 256 << 20
@@ -56,6 +57,11 @@ class Place:
         )
 
 
+def content_folder(place: Place) -> Path:
+    """What `cluster prefetch` copied: `<root>/content`."""
+    return place.folder.parents[1] / "content"
+
+
 def remote_folder(root: str, cluster: str) -> str:
     """The folder of `Place` as a host's path that may start with `~/`."""
     return f"{root}/c/{cluster}"
@@ -103,6 +109,7 @@ def label(text: str) -> str:
 def environment(place: Place, ports: Ports, *, tls: bool) -> dict[str, str]:
     """Variables for Ray's own processes and for drivers on a host."""
     found = {
+        content.VARIABLE: str(content_folder(place)),
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(place.token),

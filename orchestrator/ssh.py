@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import BinaryIO, Generic, TypeVar
 
 from orchestrator.cluster_file import Cluster, Host
 from orchestrator.errors import UserError
@@ -22,6 +22,7 @@ T = TypeVar("T")
 SSH_FAILED = 255
 CONNECT_S = 10
 COPY_S = 3600.0
+PIECE = 1 << 20
 OPTIONS = {
     "BatchMode": "yes",
     "StrictHostKeyChecking": "accept-new",
@@ -126,6 +127,46 @@ class Remote:
                 self._stream(script, stdin=source, stdout=subprocess.DEVNULL)
         except OSError as error:
             raise UserError(f"{local}: cannot be read ({error.strerror})") from None
+
+    def send(self, source: BinaryIO, command: str, tell: Callable[[int], None]) -> None:
+        """Stream a file, from where it stands to its end, into a command that must succeed.
+
+        Args:
+            source: What to send.
+            command: As for `run`.
+            tell: Told after each piece how many bytes were sent.
+
+        Raises:
+            UserError: The host cannot be reached, or the command fails.
+        """
+        process = subprocess.Popen(
+            self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if process.stdin is None:
+            raise AssertionError("asked for a pipe")
+        sent = 0
+        try:
+            while piece := source.read(PIECE):
+                process.stdin.write(piece)
+                sent += len(piece)
+                tell(sent)
+        except BrokenPipeError:
+            pass  # its last words say why
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdin = None
+            stderr = process.communicate()[1]
+        if process.returncode == SSH_FAILED:
+            raise self._unreachable(stderr)
+        if process.returncode != 0:
+            raise self.error(_last_line(Finished(process.returncode, b"", stderr)))
 
     def fetch(self, remote: str, local: Path) -> None:
         """Copy a file from the host, whole or not at all.

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from huggingface_hub import snapshot_download
+from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HFValidationError,
@@ -11,8 +11,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from tasks import content
 from tasks.contract import NodeError
 
+COMMIT = re.compile(r"[0-9a-f]{40}")
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -41,7 +43,9 @@ def snapshot(
         NotHereError: Not in the cache, and `download` is false.
         NodeError: The hub does not have it, or cannot be reached.
     """
-    kind = "dataset" if data else "model"
+    kind = content.DATASET if data else content.MODEL
+    if copied := content.named(kind, repo, revision):
+        return copied
     try:
         return Path(
             snapshot_download(
@@ -69,3 +73,21 @@ def snapshot(
     except (HfHubHTTPError, OSError) as error:
         line = str(error).splitlines()[0]
         raise NodeError(f"{kind} {repo}: cannot be fetched ({line})") from None
+
+
+def commit_of(repo: str, revision: str | None) -> str:
+    """The commit that a model's revision means now.
+
+    Raises:
+        NodeError: The hub does not have it, or cannot be reached.
+    """
+    if revision is not None and COMMIT.fullmatch(revision):
+        return revision
+    try:
+        return str(HfApi().model_info(repo, revision=revision).sha)
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise NodeError(
+            f"model {repo}: the hub does not say which commit that is ({line}); "
+            "give the commit as model_revision"
+        ) from None

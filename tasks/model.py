@@ -66,7 +66,7 @@ class Models:
 
 
 def _load(spec: ModelSpec) -> BaseModel:
-    found, files = locate(spec.name, spec.revision, download=True)
+    found, files = locate(spec.name, spec.revision, download=True, digest=spec.digest)
     if spec.digest is not None and found.digest != spec.digest:
         raise NodeError(f"model {spec.name} is not the one of the launch: its files differ here")
     try:

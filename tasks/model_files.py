@@ -10,6 +10,7 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
+from tasks import content
 from tasks.contract import ModelSpec, NodeError
 from tasks.hub import HUB_ID, NotHereError, snapshot
 from tasks.jsonl import read_text
@@ -46,20 +47,24 @@ class ModelFiles:
         return {n for n in names if "norm" not in n}
 
 
-def locate(name: str, revision: str | None, *, download: bool) -> tuple[ModelSpec, ModelFiles]:
+def locate(
+    name: str, revision: str | None, *, download: bool, digest: str | None = None
+) -> tuple[ModelSpec, ModelFiles]:
     """Find a model and say exactly which one it is.
 
     Args:
         name: `tiny`, a directory, or a hub id.
         revision: Commit, tag or branch of a hub model.
         download: Whether a hub model may be fetched.
+        digest: What it is to be, if known; a copy with this content goes before the name.
 
     Raises:
         NotHereError: A hub model is not in the cache and may not be fetched.
         NodeError: It is no directory, incomplete, or unsafe to load.
     """
-    folder = _folder(name, revision, download=download)
-    on_hub = name != "tiny" and not Path(name).is_dir()
+    copied = content.with_digest(digest) or content.named(content.MODEL, name, revision)
+    folder = copied or _folder(name, revision, download=download)
+    on_hub = HUB_ID.fullmatch(name) is not None and not Path(name).is_dir()
     if on_hub and not download and not _is_complete(folder):
         raise NotHereError(f"model {name} is on this machine in part only")
     files = read_folder(folder)
@@ -83,14 +88,17 @@ def read_folder(folder: Path) -> ModelFiles:
         raise NodeError(f"{folder}: {absent[0]} is missing, which {INDEX} names")
     for path in weights:
         _header(path)
-    wanted = sorted(p for p in folder.iterdir() if _matters(p))
-    entries = [f"{p.name} {_sha256(p)}" for p in wanted]
     return ModelFiles(
         folder=folder,
         config=config,
-        digest=hashlib.sha256("\n".join(entries).encode()).hexdigest(),
+        digest=content.digest_of_files(file_digests(folder)),
         weight_bytes=sum(p.stat().st_size for p in weights),
     )
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of the files that make the model."""
+    return {p.name: file_digest(p) for p in folder.iterdir() if _matters(p)}
 
 
 def precision(config: dict[str, Any]) -> str:
@@ -155,7 +163,7 @@ def _matters(path: Path) -> bool:
     return any(path.match(pattern) for pattern in PATTERNS)
 
 
-def _sha256(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """Digest of a file; a hub cache names its large blobs by it, so those need no reading."""
     blob = path.resolve().name
     if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):

