@@ -49,9 +49,7 @@ class State:
         """Put adapter and optimizer back as they were, bit by bit."""
         model.load_weights(list(self.adapter.items()), strict=False)
         optimizer.init(model.trainable_parameters())
-        optimizer.state = tree_map_with_path(
-            lambda path, _: self.optimizer[path], optimizer.state
-        )
+        optimizer.state = tree_map_with_path(lambda path, _: self.optimizer[path], optimizer.state)
         mx.eval(model.trainable_parameters(), optimizer.state)
 
 
