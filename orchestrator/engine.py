@@ -2,10 +2,12 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
+from orchestrator.errors import UserError
 from orchestrator.events import HostLost, HostUp
 from orchestrator.node import Beat, Node, Outcome
 from tasks.contract import CellSpec
@@ -125,11 +127,15 @@ class InlineEngine:
         spec, attempt, resume = self._queue.popleft()
         beats: list[Beat] = []
         saving = Saving(
-            every_s=self._every_s, keep=partial(self._keep, spec.cell_id), resume=resume
+            every_s=self._every_s, keep=partial(self._save, spec.cell_id), resume=resume
         )
         outcome = self._node.execute(spec, beats.append, saving)
         signs = [Sign(spec.cell_id, attempt, beat) for beat in beats]
         return [*signs, Ended(spec.cell_id, attempt, outcome)]
+
+    def _save(self, cell_id: str, sealed: bytes) -> None:
+        with suppress(UserError):  # a full disk must not cost the cell
+            self._keep(cell_id, sealed)
 
     def close(self) -> None:
         """Nothing runs between two calls."""
