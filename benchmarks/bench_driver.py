@@ -9,14 +9,13 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 from orchestrator.display import PlainDisplay
 from orchestrator.engine import Ended, Engine, Report
 from orchestrator.events import HostUp, Job
-from orchestrator.node import Beat, Outcome
+from orchestrator.node import Outcome
 from orchestrator.ray_engine import RayEngine
 from orchestrator.run import Run, Work
 from orchestrator.store import Store
@@ -42,7 +41,7 @@ class Quiet(PlainDisplay):
 class Nothing:
     """A node whose cells do nothing."""
 
-    def execute(self, spec: CellSpec, beat: Callable[[Beat], None]) -> Outcome:  # noqa: ARG002
+    def execute(self, spec: CellSpec, *_: object) -> Outcome:
         return a_result(spec)
 
 
@@ -58,7 +57,7 @@ class Immediate:
     def hosts(self) -> list[HostUp]:
         return [HostUp("here", self._slots)]
 
-    def start(self, spec: CellSpec, host: str, attempt: int) -> None:  # noqa: ARG002
+    def start(self, spec: CellSpec, host: str, attempt: int, *_: object) -> None:  # noqa: ARG002
         self._queue.append(Ended(spec.cell_id, attempt, a_result(spec)))
 
     def abandon(self, cell_id: str, attempt: int) -> None:

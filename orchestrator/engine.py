@@ -2,12 +2,16 @@
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from orchestrator.errors import UserError
 from orchestrator.events import HostLost, HostUp
 from orchestrator.node import Beat, Node, Outcome
 from tasks.contract import CellSpec
+from tasks.envelope import Saving
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +41,22 @@ class WorkerLost:
     reason: str
 
 
-Report = Sign | Ended | WorkerLost | HostUp | HostLost
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """An attempt made a checkpoint."""
+
+    cell_id: str
+    attempt: int
+    sealed: bytes
+
+
+Report = Sign | Saved | Ended | WorkerLost | HostUp | HostLost
 
 
 class Executor(Protocol):
     """Runs a cell in its own process; `orchestrator.node.Node`, or a stand-in without models."""
 
-    def execute(self, spec: CellSpec, beat: Callable[[Beat], None]) -> Outcome:
+    def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
         """Run a cell; never raises."""
 
 
@@ -55,8 +68,8 @@ class Engine(Protocol):
     def hosts(self) -> list[HostUp]:
         """The hosts at the start; `poll` tells of later ones."""
 
-    def start(self, spec: CellSpec, host: str, attempt: int) -> None:
-        """Begin a cell; at most as many at once as the host has slots."""
+    def start(self, spec: CellSpec, host: str, attempt: int, resume: bytes | None) -> None:
+        """Begin a cell, or go on from a checkpoint; at most as many at once as it has slots."""
 
     def abandon(self, cell_id: str, attempt: int) -> None:
         """End an attempt without waiting for it; nothing is reported of it any more."""
@@ -69,21 +82,39 @@ class Engine(Protocol):
 
 
 class InlineEngine:
-    """Runs cells in this very process, one at a time: for debugging and tests."""
+    """Runs cells in this very process, one at a time: for debugging and tests.
+
+    Args:
+        node: Makes what executes the cells.
+        checkpoint_s: Seconds of training that may be lost; 0 for no checkpoints.
+        keep: Keeps the checkpoint of a cell at once, for `poll` returns only at the cell's end.
+    """
 
     name = "inline"
 
-    def __init__(self, node: Callable[[], Executor] = Node) -> None:
-        self._node = node()
-        self._queue: deque[tuple[CellSpec, int]] = deque()
+    def __init__(
+        self,
+        node: Callable[[], Executor] = Node,
+        *,
+        checkpoint_s: float = 0.0,
+        keep: Callable[[str, bytes], object] = lambda _cell, _sealed: None,
+    ) -> None:
+        self._node, self._every_s, self._keep = node(), checkpoint_s, keep
+        self._queue: deque[tuple[CellSpec, int, bytes | None]] = deque()
 
     def hosts(self) -> list[HostUp]:
         """One slot, here."""
         return [HostUp("inline", 1)]
 
-    def start(self, spec: CellSpec, host: str, attempt: int) -> None:  # noqa: ARG002 - there is one host
+    def start(
+        self,
+        spec: CellSpec,
+        host: str,  # noqa: ARG002 - there is one host
+        attempt: int,
+        resume: bytes | None,
+    ) -> None:
         """Put a cell in the queue; `poll` runs it."""
-        self._queue.append((spec, attempt))
+        self._queue.append((spec, attempt, resume))
 
     def abandon(self, cell_id: str, attempt: int) -> None:
         """Take a cell out of the queue."""
@@ -93,11 +124,18 @@ class InlineEngine:
         """Run the next cell to its end."""
         if not self._queue:
             return []
-        spec, attempt = self._queue.popleft()
+        spec, attempt, resume = self._queue.popleft()
         beats: list[Beat] = []
-        outcome = self._node.execute(spec, beats.append)
+        saving = Saving(
+            every_s=self._every_s, keep=partial(self._save, spec.cell_id), resume=resume
+        )
+        outcome = self._node.execute(spec, beats.append, saving)
         signs = [Sign(spec.cell_id, attempt, beat) for beat in beats]
         return [*signs, Ended(spec.cell_id, attempt, outcome)]
+
+    def _save(self, cell_id: str, sealed: bytes) -> None:
+        with suppress(UserError):  # a full disk must not cost the cell
+            self._keep(cell_id, sealed)
 
     def close(self) -> None:
         """Nothing runs between two calls."""

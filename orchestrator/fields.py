@@ -182,6 +182,7 @@ FIELDS: dict[str, Field] = {
     "run.retries": Field(kind="int", low=0, default=3, axis=False),
     "run.grad_checkpoint": Field(kind="flag", default=False, axis=False),
     "run.silence_s": Field(kind="float", low=10, default=180.0, axis=False),
+    "run.checkpoint_s": Field(kind="float", low=0, default=60.0, axis=False),
     "run.notify": Field(kind="text", default=None, optional=True, axis=False),
     "run.notify_failures": Field(kind="float", low=0, high=1, default=0.1, axis=False),
 }

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.events import HostUp, Job
-from orchestrator.speed import Kind, family
+from orchestrator.speed import Kind
+from tasks.machine import family
 
 
 @dataclass(slots=True)

@@ -4,11 +4,13 @@ import os
 import platform
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 
 from orchestrator import lock
+from orchestrator.checkpoints import FOLDER, Checkpoints
 from orchestrator.display import Display
 from orchestrator.document import raise_problems
 from orchestrator.engine import Engine, InlineEngine
@@ -93,12 +95,14 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         wanted = {spec.cell_id: spec for spec in expansion.all}
         linked = _link_siblings(store, wanted)
         done = store.done() & wanted.keys()
+        checkpoints = Checkpoints(folder / FOLDER)
+        checkpoints.drop_all(done)
         write_manifest(folder, sweep, expansion)
         todo = [spec for cell, spec in wanted.items() if cell not in done]
         display.begin(total=len(wanted), done=len(done), linked=linked)
         if todo:
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
-            with closing(_engine(sweep, options, memory, len(todo))) as engine:
+            with closing(_engine(sweep, options, memory, checkpoints)) as engine:
                 Run(store, engine, display, _work(sweep, todo, memory, resolver)).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
@@ -131,17 +135,21 @@ def _files(spec: CellSpec, resolver: FileResolver) -> ModelFiles:
     return next(f for f in resolver.models.values() if f.digest == spec.model.digest)
 
 
-def _engine(sweep: Sweep, options: Options, memory: dict[str, int], cells: int) -> Engine:
+def _engine(
+    sweep: Sweep, options: Options, memory: dict[str, int], checkpoints: Checkpoints
+) -> Engine:
+    every_s = sweep.run.checkpoint_s
     if options.inline:
-        return InlineEngine()
+        return InlineEngine(checkpoint_s=every_s, keep=checkpoints.keep)
     from orchestrator.ray_engine import RayEngine
 
+    engine = partial(RayEngine, recycle_after=sweep.run.recycle_after, checkpoint_s=every_s)
     if options.address is not None:
-        return RayEngine(recycle_after=sweep.run.recycle_after, address=options.address)
+        return engine(address=options.address)
     slots = options.slots or sweep.run.slots or default_slots()
     available = psutil.virtual_memory().available
-    slots = max(1, min(slots, cells, available // max(memory.values())))
-    return RayEngine(recycle_after=sweep.run.recycle_after, slots=slots)
+    slots = max(1, min(slots, len(memory), available // max(memory.values())))
+    return engine(slots=slots)
 
 
 def default_slots() -> int:

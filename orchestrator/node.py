@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tasks.contract import CellFailure, CellResult, CellSpec, Progress
+from tasks.envelope import NO_SAVING, Saving
 from tasks.machine import describe
 
 if TYPE_CHECKING:
@@ -38,7 +39,9 @@ class Node:
     def __init__(self) -> None:
         self._models: Models | None = None
 
-    def execute(self, spec: CellSpec, beat: Callable[[Beat], None]) -> Outcome:
+    def execute(
+        self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving = NO_SAVING
+    ) -> Outcome:
         """Run a cell; whatever it raises comes back as a failure."""
         from tasks import cell  # MLX loads here, in the worker, never in the driver
         from tasks.model import Models
@@ -52,7 +55,7 @@ class Node:
             beat(Beat(cell_id=cell_id, pid=os.getpid(), host=machine.host, progress=progress))
 
         try:
-            return cell.run(spec, self._models, report, phases)
+            return cell.run(spec, self._models, report, phases, saving)
         except Exception as error:  # noqa: BLE001 - the one place where a cell's failure becomes a row
             return CellFailure(
                 spec=spec,

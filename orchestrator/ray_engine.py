@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import ActorUnschedulableError, GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.engine import Ended, Executor, Report, Sign, WorkerLost
+from orchestrator.engine import Ended, Executor, Report, WorkerLost
 from orchestrator.errors import UserError
 from orchestrator.events import HostLost, HostUp
 from orchestrator.node import Node
@@ -58,6 +58,7 @@ class RayEngine:
         recycle_after: Cells after which a worker process is replaced.
         slots: Cells at once on a node started here; a cluster's nodes say it themselves.
         address: Of a running Ray; None starts one on this machine.
+        checkpoint_s: Seconds of training that may be lost; 0 for no checkpoints.
         node: Makes what executes the cells in a worker process.
 
     Raises:
@@ -72,9 +73,10 @@ class RayEngine:
         recycle_after: int,
         slots: int = 1,
         address: str | None = None,
+        checkpoint_s: float = 0.0,
         node: Callable[[], Executor] = Node,
     ) -> None:
-        self._recycle_after, self._node = recycle_after, node
+        self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
         _connect(address, slots)
         self._nodes = Nodes(local=address is None)
         self._board = _beside_driver(ray.remote(Board)).remote()
@@ -95,7 +97,7 @@ class RayEngine:
         """The hosts at the start."""
         return self._first
 
-    def start(self, spec: CellSpec, host: str, attempt: int) -> None:
+    def start(self, spec: CellSpec, host: str, attempt: int, resume: bytes | None) -> None:
         """Begin a cell on a free slot, in the slot's worker if it still may serve."""
         place = self._places.get(host)
         slot = next((s for s in place.slots if s.spec is None), None) if place else None
@@ -105,7 +107,7 @@ class RayEngine:
         if slot.worker is None:
             slot.cells, slot.worker = 0, self._worker(place.node_id)
         slot.spec, slot.attempt = spec, attempt
-        self._running[slot.worker.execute.remote(spec, attempt)] = (host, slot)
+        self._running[slot.worker.execute.remote(spec, attempt, resume)] = (host, slot)
 
     def _worker(self, node_id: str) -> Any:
         options = {
@@ -115,7 +117,8 @@ class RayEngine:
             "max_task_retries": 0,
             "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
         }
-        return ray.remote(Worker).options(**options).remote(self._board, self._node)
+        worker = ray.remote(Worker).options(**options)
+        return worker.remote(self._board, self._node, self._every_s)
 
     def abandon(self, cell_id: str, attempt: int) -> None:
         """Forget an attempt and kill its process; Ray's word on it is not waited for."""
@@ -139,7 +142,7 @@ class RayEngine:
         return [*late, *signs, *ended, *self._host_changes()]
 
     def _signs(self) -> list[Report]:
-        """Signs of life; the board lives here, so they are not long in coming."""
+        """Signs of life and checkpoints; the board lives here, so they are not long in coming."""
         if time.monotonic() - self._drained_s < LOOK_EVERY_S:
             return []
         self._drained_s = time.monotonic()
@@ -148,10 +151,10 @@ class RayEngine:
             return []
         drain, self._drain = self._drain, None
         try:
-            signs: list[Sign] = ray.get(drain, timeout=PATIENCE_S)
+            signs: list[Report] = ray.get(drain, timeout=PATIENCE_S)
         except RayError:  # the board died; Ray starts it anew
             return []
-        return list(signs)
+        return signs
 
     def _collect(self, ref: Any) -> list[Report]:
         host, slot = self._running[ref]

@@ -5,11 +5,14 @@ import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from orchestrator.checkpoints import FOLDER, Checkpoints
 from orchestrator.committer import Committer
 from orchestrator.display import Display
-from orchestrator.engine import Ended, Engine, Report, Sign, WorkerLost
+from orchestrator.engine import Ended, Engine, Report, Saved, Sign, WorkerLost
+from orchestrator.errors import UserError
 from orchestrator.events import (
     Alive,
+    Bound,
     Command,
     Event,
     GiveUp,
@@ -32,7 +35,7 @@ from orchestrator.schedule import Rules, Schedule
 from orchestrator.store import Store
 from orchestrator.twins import Fingerprint
 from tasks.contract import CellFailure, CellResult, CellSpec, Status
-from tasks.machine import describe
+from tasks.machine import describe, family
 
 POLL_S = 0.25
 LIVE = "live.json"
@@ -73,6 +76,8 @@ class Run:
         self._stages: list[tuple[Key, str]] = []
         self._ray = _ray_version() if engine.name == "ray" else None
         self._committer = Committer(store, self._ray)
+        self._checkpoints = Checkpoints(store.folder / FOLDER)
+        self._families: dict[str, str] = {}
 
     def to_the_end(self) -> None:
         """Run until every cell is settled."""
@@ -98,7 +103,10 @@ class Run:
         self._complain()
 
     def _loop(self) -> None:
-        for host in self._engine.hosts():
+        hosts = self._engine.hosts()
+        self._families = {host.host: family(host.chip) for host in hosts}
+        self._bind()
+        for host in hosts:
             self._feed(host)
         while not self._schedule.finished:
             for report in self._engine.poll(POLL_S):
@@ -108,6 +116,12 @@ class Run:
             self._show()
             self._complain()
         self._land(last=True)
+
+    def _bind(self) -> None:
+        """A cell stays where its checkpoint is of use, if there is such a host."""
+        for cell, chips in self._checkpoints.families(self._work.specs):
+            if chips in self._families.values():
+                self._feed(Bound(cell, chips))
 
     def _feed(self, event: Event) -> None:
         for command in self._schedule.handle(event, time.monotonic()):
@@ -119,7 +133,8 @@ class Run:
                 begun = Attempt(cell, attempt, host, datetime.now(UTC))
                 self._running[cell, attempt] = begun
                 self._store.write_attempt(begun.row("running", None))
-                self._engine.start(self._work.specs[cell], host, attempt)
+                resume = self._checkpoints.read(cell)
+                self._engine.start(self._work.specs[cell], host, attempt, resume)
             case Stop(cell, attempt, outcome, reason):
                 self._engine.abandon(cell, attempt)
                 self._end(self._running[cell, attempt], outcome, reason)
@@ -140,6 +155,8 @@ class Run:
                 if beat is not None and (cell, attempt) in self._running:
                     self._running[cell, attempt].beat = beat
                     self._log(beat)
+            case Saved(cell, attempt, sealed):
+                self._save(cell, attempt, sealed)
             case Ended(cell, attempt, outcome):
                 self._ended(cell, attempt, outcome)
             case WorkerLost(cell, attempt, reason):
@@ -148,8 +165,22 @@ class Run:
                 self._feed(report)
                 self._display.note(f"host {host} was lost")
                 self._tell("host-lost", f"host {host} was lost", lost_host=host)
-            case HostUp():
+            case HostUp(host, chip=chip):
+                self._families[host] = family(chip)
                 self._feed(report)
+
+    def _save(self, cell: str, attempt: int, sealed: bytes) -> None:
+        """Keep a checkpoint; one that cannot be kept hurts nobody."""
+        if (cell, attempt) not in self._running:
+            return
+        try:
+            kept = self._checkpoints.keep(cell, sealed)
+        except UserError as error:
+            self._display.note(f"{self._label(cell)}: no checkpoint: {error}")
+            return
+        if kept is not None:
+            host = self._running[cell, attempt].host
+            self._feed(Bound(cell, self._families[host] or None))
 
     def _ended(self, cell: str, attempt: int, outcome: Outcome) -> None:
         if (cell, attempt) not in self._running:
@@ -158,8 +189,7 @@ class Run:
         self._committer.put(self._running.pop((cell, attempt)), outcome)
         if any(c == cell for c, _ in self._running):
             self._prints[cell] = Fingerprint.of(outcome)
-        ok = isinstance(outcome, CellResult) and outcome.status is Status.OK
-        self._feed(Settled(cell, attempt, ok))
+        self._feed(Settled(cell, attempt, _tells_speed(outcome)))
 
     def _land(self, *, last: bool = False) -> None:
         for kept in self._committer.landed(last=last):
@@ -191,6 +221,7 @@ class Run:
         self._settled(command.cell, Status.FAILED, message)
 
     def _settled(self, cell: str, status: Status, message: str | None) -> None:
+        self._checkpoints.drop(cell)
         self._display.settled(self._label(cell), status, message)
         self._counts[status] += 1
         share = self._counts[Status.FAILED] / len(self._work.specs)
@@ -225,11 +256,12 @@ class Run:
         progress = beat.progress
         loss = "" if progress.loss is None else f" loss {progress.loss:.4f}"
         step = f" step {progress.step}/{progress.steps}" if progress.steps else ""
+        note = f" {progress.note}" if progress.note else ""
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {beat.host} pid {beat.pid} {progress.stage}"
         folder = self._store.folder / "logs"
         folder.mkdir(exist_ok=True)
         with (folder / f"{beat.cell_id}.log").open("a") as file:
-            file.write(f"{line}{step}{loss}\n")
+            file.write(f"{line}{step}{loss}{note}\n")
 
     def _show(self) -> None:
         now_s = time.monotonic()
@@ -257,8 +289,18 @@ class Run:
 
 
 def _done(beat: Beat | None) -> float | None:
-    """Share of a cell's optimizer steps."""
-    return beat.progress.step / beat.progress.steps if beat and beat.progress.steps else None
+    """Share of the optimizer steps that an attempt has to do."""
+    if beat is None or not beat.progress.steps:
+        return None
+    progress = beat.progress
+    return (progress.step - progress.resumed) / (progress.steps - progress.resumed)
+
+
+def _tells_speed(outcome: Outcome) -> bool:
+    """Whether an attempt did all of its cell, to the end."""
+    if not isinstance(outcome, CellResult) or outcome.status is not Status.OK:
+        return False
+    return not outcome.measurements.resumed_steps
 
 
 def _ray_version() -> str:

@@ -64,6 +64,7 @@ CELLS = pa.schema(
         _text("contrast_order_hash"),
         _text("adapter_sha256"),
         _count("train_steps", "optimizer step"),
+        _count("resumed_steps", "optimizer step"),
         _count("trainable_parameters", "parameter"),
         _count("n_pairs_degenerate", "pair"),
         _count("n_pairs_train", "pair"),

@@ -51,12 +51,6 @@ class Speeds:
         return work / seconds
 
 
-def family(chip: str) -> str:
-    """Chips that compute the same bits: `Apple M2` of `Apple M2 Ultra`; others stand alone."""
-    words = chip.split()
-    return " ".join(words[:2]) if words[:1] == ["Apple"] else chip
-
-
 def cell_work(spec: CellSpec, weight_bytes: int) -> float:
     """Estimated effort of a cell: tokens, weighted by the size of the model.
 

@@ -51,6 +51,7 @@ class RunSettings:
         retries: Attempts after the first for a cell whose process was lost.
         grad_checkpoint: Keep only the layers' inputs for the backward pass: less memory, more time.
         silence_s: A cell without a sign of life for so long is abandoned and run again.
+        checkpoint_s: Seconds of training that a lost process may cost; 0 for no checkpoints.
         notify: Shell command that is run on events; see docs/sweep-file.md.
         notify_failures: Share of the cells that may fail before `notify` is run.
     """
@@ -60,6 +61,7 @@ class RunSettings:
     retries: int
     grad_checkpoint: bool
     silence_s: float
+    checkpoint_s: float
     notify: str | None
     notify_failures: float
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Self
 
 from orchestrator.node import Outcome
-from orchestrator.speed import family
 from tasks.contract import CellResult
+from tasks.machine import family
 
 
 @dataclass(frozen=True, slots=True)

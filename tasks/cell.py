@@ -12,6 +12,7 @@ prefer_openblas()  # before anything imports MLX
 
 import mlx.core as mx  # noqa: E402 - see above
 
+from tasks.checkpoint import Keeper, State, load, origin  # noqa: E402
 from tasks.contract import (  # noqa: E402
     Adapter,
     CellResult,
@@ -29,6 +30,7 @@ from tasks.contract import (  # noqa: E402
     TrainSpec,
     digest_of,
 )
+from tasks.envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
 from tasks.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
 from tasks.machine import describe  # noqa: E402
 from tasks.model import (  # noqa: E402
@@ -87,9 +89,16 @@ class _Trained:
     init_hash: str | None
     n_parameters: int | None
     diverged: str | None
+    resumed: State | None = None
 
 
-def run(spec: CellSpec, models: Models, report: Report, phases: Phases) -> CellResult:
+def run(
+    spec: CellSpec,
+    models: Models,
+    report: Report,
+    phases: Phases,
+    saving: Saving = NO_SAVING,
+) -> CellResult:
     """Train and score one cell.
 
     Args:
@@ -97,6 +106,7 @@ def run(spec: CellSpec, models: Models, report: Report, phases: Phases) -> CellR
         models: Keeps the base model between the cells of a process.
         report: Called at every phase and optimizer step.
         phases: Filled as the cell goes on; names the phase that an error came from.
+        saving: Where its checkpoints come from and go to.
 
     Returns:
         A result with status `ok`, or `diverged` when a loss or gradient stopped being finite.
@@ -115,7 +125,9 @@ def run(spec: CellSpec, models: Models, report: Report, phases: Phases) -> CellR
         return _finish(spec, base, probes, scored, None, _train_nothing(), phases, report)
     with attached(base, spec.train, spec.seed) as lora:
         with phases.phase("train", report):
-            trained = _train(spec, base, lora, training, report)
+            trained = _train(spec, base, lora, training, report, saving)
+        if trained.resumed is not None:
+            phases.seconds["train"] += trained.resumed.elapsed_s
         return _finish(spec, base, probes, scored, training, trained, phases, report)
 
 
@@ -208,6 +220,7 @@ def _train(
     lora: dict[str, Any],
     training: _Training,
     report: Report,
+    saving: Saving,
 ) -> _Trained:
     if spec.train is None or spec.seed is None:
         raise AssertionError("a trained cell has settings and a seed")
@@ -215,9 +228,12 @@ def _train(
     initial = trainable(base.model)
     init_hash = tensors_hash(initial)
     n_parameters = sum(v.size for v in initial.values())
+    made = origin(spec)
+    start = _take_up(saving, made, report)
+    resumed = len(start.rows) if start else 0
 
     def tell(step: int, steps: int, loss: float) -> None:
-        report(Progress(stage="train", step=step, steps=steps, loss=loss))
+        report(Progress(stage="train", step=step, steps=steps, loss=loss, resumed=resumed))
 
     try:
         with passes(base.model, path, checkpoint=spec.grad_checkpoint) as packed:
@@ -230,6 +246,8 @@ def _train(
                 tell,
                 packed,
                 costs_of(base.model, base.files.config, base.vocabulary),
+                start,
+                Keeper(made, saving, start),
             )
     except DivergedError as end:
         return _Trained(
@@ -238,6 +256,7 @@ def _train(
             init_hash=init_hash,
             n_parameters=n_parameters,
             diverged=str(end),
+            resumed=start,
         )
     base.model.eval()
     return _Trained(
@@ -246,7 +265,22 @@ def _train(
         init_hash=init_hash,
         n_parameters=n_parameters,
         diverged=None,
+        resumed=start,
     )
+
+
+def _take_up(saving: Saving, here: Origin, report: Report) -> State | None:
+    """The checkpoint to go on from, or None and the reason in the log."""
+    if saving.resume is None:
+        return None
+    try:
+        state = load(saving.resume, here)
+    except UnusableError as error:
+        report(Progress(stage="train", note=f"starts anew, without its checkpoint: {error}"))
+        return None
+    done = len(state.rows)
+    report(Progress(stage="train", note=f"goes on from its checkpoint after step {done}"))
+    return state
 
 
 def _finish(
@@ -299,6 +333,7 @@ def _measurements(
         n_sft_truncated=training.n_truncated if training else None,
         n_sft_leaks=training.n_leaks if training else None,
         train_steps=len(trained.rows) if training else None,
+        resumed_steps=_resumed(trained) if training else None,
         trainable_parameters=trained.n_parameters,
         ce_loss=_mean([r.ce_loss for r in last]),
         hinge_loss=_mean([r.hinge_loss for r in last]),
@@ -332,6 +367,10 @@ def _utilised(
         train_mfu=training / (measured.train_s * peak) if training else None,
         score_mfu=scoring / (measured.score_s * peak) if scoring else None,
     )
+
+
+def _resumed(trained: _Trained) -> int:
+    return len(trained.resumed.rows) if trained.resumed else 0
 
 
 def _skipped(trained: _Trained, order: Order | None) -> float | None:

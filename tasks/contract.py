@@ -400,6 +400,7 @@ class Measurements:
         n_sft_truncated: SFT texts cut at max_length.
         n_sft_leaks: SFT texts dropped because they contain held-out text.
         train_steps: Optimizer steps done.
+        resumed_steps: Of those, taken over from a checkpoint of an earlier attempt.
         trainable_parameters: Of the adapter.
         ce_loss, hinge_loss: Mean over the last tenth of the steps, nats per token.
         hinge_active: Share of pairs with an active hinge over the last tenth of the steps.
@@ -408,7 +409,8 @@ class Measurements:
         matmul_peak: Operations a second of a large matrix product in this process.
         train_mfu, score_mfu: Operations needed at least, over seconds of the phase and that peak.
         memory_peak_bytes: Peak of the MLX allocator during this cell.
-        load_s, prepare_s, train_s, score_s: Seconds by phase.
+        load_s, prepare_s, train_s, score_s: Seconds by phase; training counts the seconds that
+            lie behind the checkpoint, too.
     """
 
     base_precision: str
@@ -420,6 +422,7 @@ class Measurements:
     n_sft_truncated: int | None = None
     n_sft_leaks: int | None = None
     train_steps: int | None = None
+    resumed_steps: int | None = None
     trainable_parameters: int | None = None
     ce_loss: float | None = None
     hinge_loss: float | None = None
@@ -489,12 +492,16 @@ class Progress:
         stage: Current phase.
         step, steps: Optimizer step reached, and how many there are; 0 outside training.
         loss: Of that step, nats per token; None outside training.
+        resumed: Steps taken over from a checkpoint.
+        note: Something worth a line in the log.
     """
 
     stage: str
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    resumed: int = 0
+    note: str | None = None
 
 
 class NodeError(Exception):

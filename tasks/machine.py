@@ -33,3 +33,9 @@ def chip() -> str:
             if line.startswith("model name"):
                 return line.split(":", 1)[1].strip()
     return platform.machine()
+
+
+def family(chip: str) -> str:
+    """Chips that compute the same bits: `Apple M2` of `Apple M2 Ultra`; others stand alone."""
+    words = chip.split()
+    return " ".join(words[:2]) if words[:1] == ["Apple"] else chip

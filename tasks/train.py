@@ -13,6 +13,7 @@ from mlx import nn
 from mlx.utils import tree_map
 from numpy.typing import NDArray
 
+from tasks.checkpoint import Keeper, State
 from tasks.contract import HingeSpec, StepRow, TrainSpec
 from tasks.flops import Costs, Load, Needed, load_of_text
 from tasks.losses import Batch, objective, pad
@@ -82,6 +83,8 @@ def train(
     report: Callable[[int, int, float], None],
     packed: Packed | None = None,
     costs: Costs | None = None,
+    start: State | None = None,
+    keeper: Keeper | None = None,
 ) -> tuple[StepRow, ...]:
     """Train the attached adapter; the model changes in place.
 
@@ -94,6 +97,8 @@ def train(
         report: Called with (step, steps, loss) after every optimizer step.
         packed: The same model, ready for packed passes; None for plain ones.
         costs: Of the model with its adapter; None leaves the operations uncounted.
+        start: Go on from here; None begins with the first step.
+        keeper: Looks after every step whether a checkpoint is due.
 
     Returns:
         One row per optimizer step.
@@ -105,8 +110,11 @@ def train(
     steps = material.order.steps
     rows: list[StepRow] = []
     outlook = Outlook()
+    if start is not None:
+        start.restore(model, optimizer)
+        rows, outlook = list(start.rows), Outlook(dict(start.outlook))
     model.train()
-    for index, micro_steps in enumerate(steps):
+    for index, micro_steps in enumerate(steps[len(rows) :], len(rows)):
         started = time.perf_counter()
         optimizer.learning_rate = learning_rate(spec, index, len(steps))
         if packed is None:
@@ -124,6 +132,8 @@ def train(
         _demand_finite(row, rows)
         rows.append(row)
         report(index + 1, len(steps), (row.ce_loss or 0.0) + _weighted(row, hinge))
+        if keeper is not None:
+            keeper.look(model, optimizer, rows, outlook)
     return tuple(rows)
 
 

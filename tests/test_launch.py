@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.checkpoints import Checkpoints
 from orchestrator.compare import compare
 from orchestrator.store import Store
 from tests.toys import make_model
@@ -103,6 +104,69 @@ def test_a_killed_worker_is_replaced_and_the_cell_gives_the_same_bytes(
     outcomes = [a["outcome"] for a in Store(folder).attempts_of(victim["cell_id"])]
     assert outcomes == ["lost", "ok"]
     assert "the worker process died" in log_of(folder)
+
+
+EVERY_STEP = ("--set", "run.checkpoint_s=0.000001")
+
+
+def checkpoint(folder: Path):
+    """A cell in training that has a checkpoint after some steps."""
+    for cell in training(folder):
+        found = Checkpoints(folder / "checkpoints").look(cell["cell_id"])
+        if found is not None and found.step >= 3:
+            return cell, found.step
+    return None
+
+
+def demand_resumed(folder: Path, cell: str, least: int) -> None:
+    """The cell's last attempt went on from a checkpoint at least so far on; none is left."""
+    (row,) = [r for r in Store(folder).rows("cells") if r["cell_id"] == cell]
+    assert row["resumed_steps"] >= least
+    log = (folder / "logs" / f"{cell}.log").read_text()
+    assert f"goes on from its checkpoint after step {row['resumed_steps']}" in log
+    assert list((folder / "checkpoints").iterdir()) == []
+
+
+def test_a_killed_worker_costs_no_step_behind_the_checkpoint(sweep, undisturbed, tmp_path):
+    folder = tmp_path / "kills"
+    launch = start(sweep, folder, "--slots", "1", *EVERY_STEP)
+    victim, step = wait_for(lambda: checkpoint(folder), "a checkpoint")
+    os.kill(victim["pid"], signal.SIGKILL)
+    assert launch.wait(timeout=180) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    demand_resumed(folder, victim["cell_id"], step)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damaged", [False, True])
+def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
+    sweep, undisturbed, tmp_path, damaged
+):
+    folder = tmp_path / "kills"
+    launch = start(sweep, folder, "--slots", "1", *EVERY_STEP)
+    victim, step = wait_for(lambda: checkpoint(folder), "a checkpoint")
+    launch.kill()
+    launch.wait()
+    cell = victim["cell_id"]
+    path = folder / "checkpoints" / cell
+    if damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    again = start(sweep, folder, "--slots", "1", *EVERY_STEP)
+    assert again.wait(timeout=180) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    if not damaged:
+        demand_resumed(folder, cell, step)
+    else:
+        log = (folder / "logs" / f"{cell}.log").read_text()
+        assert "starts anew, without its checkpoint: it is torn or damaged" in log
+
+
+@pytest.mark.slow
+def test_zero_seconds_make_no_checkpoints(sweep, undisturbed, tmp_path):
+    folder = tmp_path / "kills"
+    assert start(sweep, folder, "--inline", "--set", "run.checkpoint_s=0").wait() == 0
+    demand_equal(folder, undisturbed)
+    assert not (folder / "checkpoints").exists()
 
 
 @pytest.mark.slow

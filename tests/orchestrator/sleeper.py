@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from orchestrator.node import Beat, Outcome
 from tasks.contract import CellResult, CellSpec, Progress
+from tasks.envelope import Saving
 from tests.builders import a_result
 
 STEP_S = 0.05
@@ -17,7 +18,7 @@ class Instant:
 
     step_s = 0.0
 
-    def execute(self, spec: CellSpec, beat: Callable[[Beat], None]) -> Outcome:
+    def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
         """Beat, sleep, and give the result of that seed."""
         for step in range(1, STEPS + 1):
             time.sleep(self.step_s)

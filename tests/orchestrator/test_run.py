@@ -30,12 +30,14 @@ class Script:
         self._hosts, self.looks = hosts, deque(looks)
         self.started: list[tuple[str, str, int]] = []
         self.abandoned: list[tuple[str, int]] = []
+        self.resumed: list[bytes | None] = []
 
     def hosts(self) -> list[HostUp]:
         return self._hosts
 
-    def start(self, spec, host, attempt) -> None:
+    def start(self, spec, host, attempt, resume) -> None:
         self.started.append((spec.cell_id, host, attempt))
+        self.resumed.append(resume)
 
     def abandon(self, cell_id, attempt) -> None:
         self.abandoned.append((cell_id, attempt))
