@@ -122,6 +122,7 @@ def launch(
     ray: Annotated[
         str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
     ] = None,
+    without: Annotated[list[str], typer.Option(hidden=True, help="A host not to be used.")] = [],  # noqa: B006 - as above
 ) -> None:
     """Run every cell that has no result yet; launching again resumes.
 
@@ -145,7 +146,7 @@ def launch(
     if detach:
         _detach(loaded, folder)
         return
-    options = launching.Options(inline=inline, address=ray, slots=slots)
+    options = launching.Options(inline=inline, address=ray, slots=slots, without=frozenset(without))
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _display() as display:
@@ -196,6 +197,8 @@ def _launch_far(
     far.remember(cluster_file)
     where = f"process {started['pid']} on {hosts.head}" if "pid" in started else hosts.head
     typer.echo(f"{'running already' if started.get('running') else 'started'}: {where}", err=True)
+    for host in started.get("without", []):
+        typer.echo(f"{host} is not used: its canary was wrong; see cluster doctor", err=True)
     if detach:
         typer.echo(f"follow it: rho-sweep status {folder} --watch", err=True)
         return

@@ -19,12 +19,13 @@ from typing import Any
 
 import psutil
 
-from orchestrator import inspect, lock
+from orchestrator import canary, inspect, lock
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
 from orchestrator.manifest import demand_ours
 from orchestrator.ray_settings import NodePlan, Place, environment
 from orchestrator.store import Store
+from orchestrator.wheel import this_version
 
 START_S = 120.0
 SAID_LINES = 8
@@ -62,6 +63,9 @@ def launch(request: dict[str, Any]) -> Answer:
     write_whole(path, request["text"].encode())
     command = [sys.executable, "-m", "orchestrator", "launch", str(path)]
     command += ["--results", str(folder), "--ray", plan.gcs]
+    verdicts = canary.read_file(place.folder / canary.FILE, this_version().environment)
+    unusable = [host for host, verdict in verdicts.items() if not verdict.usable]
+    command += [word for host in unusable for word in ("--without", host)]
     started_at = _size(folder / "launch.log")
     with (folder / "launch.log").open("ab") as log:
         process = subprocess.Popen(
@@ -73,7 +77,7 @@ def launch(request: dict[str, Any]) -> Answer:
             env=os.environ | environment(place, plan.ports, tls=plan.tls),
             start_new_session=True,
         )
-    return _wait_for(process, folder, started_at)
+    return _wait_for(process, folder, started_at, unusable)
 
 
 def listing(request: dict[str, Any]) -> Answer:
@@ -134,7 +138,9 @@ def _command(pid: int) -> list[str]:
         return []
 
 
-def _wait_for(process: subprocess.Popen[bytes], folder: Path, log_start: int) -> Answer:
+def _wait_for(
+    process: subprocess.Popen[bytes], folder: Path, log_start: int, unusable: list[str]
+) -> Answer:
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if (code := process.poll()) is not None:
@@ -144,7 +150,7 @@ def _wait_for(process: subprocess.Popen[bytes], folder: Path, log_start: int) ->
             return {"code": code, "said": "\n".join(said[-SAID_LINES:])}
         found = lock.holder(folder)
         if found and found[0] == process.pid:
-            return {"pid": process.pid, "running": False}
+            return {"pid": process.pid, "running": False, "without": unusable}
         time.sleep(0.1)
     raise UserError(f"the driver does not get going; see {folder / 'launch.log'}")
 

@@ -61,11 +61,13 @@ class Options:
         address: Of a running Ray; None starts one here.
         slots: Cells at once on this machine; None lets the program choose. The hosts of a
             cluster have their own.
+        without: Hosts of a cluster that are not to be used.
     """
 
     inline: bool = False
     address: str | None = None
     slots: int | None = None
+    without: frozenset[str] = frozenset()
 
 
 def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
@@ -145,7 +147,7 @@ def _engine(
 
     engine = partial(RayEngine, recycle_after=sweep.run.recycle_after, checkpoint_s=every_s)
     if options.address is not None:
-        return engine(address=options.address)
+        return engine(address=options.address, without=options.without)
     slots = options.slots or sweep.run.slots or default_slots()
     available = psutil.virtual_memory().available
     slots = max(1, min(slots, len(memory), available // max(memory.values())))

@@ -59,6 +59,7 @@ class RayEngine:
         slots: Cells at once on a node started here; a cluster's nodes say it themselves.
         address: Of a running Ray; None starts one on this machine.
         checkpoint_s: Seconds of training that may be lost; 0 for no checkpoints.
+        without: Hosts of a cluster that are not to be used.
         node: Makes what executes the cells in a worker process.
 
     Raises:
@@ -73,12 +74,13 @@ class RayEngine:
         recycle_after: int,
         slots: int = 1,
         address: str | None = None,
+        without: frozenset[str] = frozenset(),
         checkpoint_s: float = 0.0,
         node: Callable[[], Executor] = Node,
     ) -> None:
         self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
         _connect(address, slots)
-        self._nodes = Nodes(local=address is None)
+        self._nodes = Nodes(local=address is None, without=without)
         self._board = _beside_driver(ray.remote(Board)).remote()
         self._drain: Any = None
         self._drained_s = 0.0

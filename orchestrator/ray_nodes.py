@@ -38,10 +38,11 @@ class Nodes:
     Args:
         local: Whether there is but one node, this machine. Its name and chip are asked here, and
             its memory limits nothing: the number of its slots was chosen with that in mind.
+        without: Hosts that are not to be used.
     """
 
-    def __init__(self, *, local: bool) -> None:
-        self._local = local
+    def __init__(self, *, local: bool, without: frozenset[str] = frozenset()) -> None:
+        self._local, self._without = local, without
         self._latest: list[Mapping[str, Any]] = ray.nodes()
         self._known: dict[str, Node] = {}
         self._dead: set[str] = set()
@@ -59,6 +60,8 @@ class Nodes:
         for node in map(self._node, alive):
             name = node.up.host
             known = name in self._known and self._known[name].node_id == node.node_id
+            if name in self._without:
+                continue
             if node.up.slots > 0 and (known or name not in found):
                 found[name] = node
         gone = [

@@ -93,3 +93,9 @@ def test_a_node_without_labels_goes_by_its_address(nodes, listed):
     listed(nodes, node("1"), node("2", None), node("3", None, mlx=0))
     came, _ = nodes.changes()
     assert [n.up for n in came] == [HostUp("10.0.0.1", 1, 64 * GB, "")]
+
+
+def test_a_host_that_is_not_to_be_used_never_comes(listed):
+    listed(None, node("1", "mac1"), node("2", "mac2"))
+    with closing(Nodes(local=False, without=frozenset(["mac2"]))) as found:
+        assert names(found.changes()) == (["mac1"], [])
