@@ -4,20 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow test-faults bench-step bench-campaign bench-memory bench-driver check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
 	$(BIN)/rho-sweep analyze results/quickstart
 
 test: venv  ## the default tests, under 3 minutes on two cores
-	$(BIN)/python -m pytest -m "not slow and not cluster and not faults"
+	$(BIN)/python -m pytest -m "not slow and not cluster and not lab"
 
 test-slow: venv  ## the tests that the default leaves out
 	$(BIN)/python -m pytest -m "slow or cluster"
 
-test-faults: venv  ## every fault of a cluster during one sweep; needs root and namespaces
-	$(BIN)/python -m pytest -s -m faults
+test-lab: venv  ## the long tests of a cluster, every fault among them; needs root and namespaces
+	$(BIN)/python -m pytest -s -m lab
 
 bench-step: venv  ## training and scoring against rho-eval's own, in one run
 	$(BIN)/python -m benchmarks.bench_step $(if $(MODELS),--models $(MODELS)) $(if $(DEVICE),--device $(DEVICE))

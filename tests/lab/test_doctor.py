@@ -89,6 +89,7 @@ def other_kernels(lab) -> Iterator[None]:
     program.write_text(good)
 
 
+@pytest.mark.lab
 def test_a_host_without_the_sweep_s_files_says_prefetch(lab, cluster):
     code, rows = doctor(lab, cluster, "local.yaml")
     assert code == 1
@@ -98,6 +99,7 @@ def test_a_host_without_the_sweep_s_files_says_prefetch(lab, cluster):
         assert "run: rho-sweep cluster prefetch" in text
 
 
+@pytest.mark.cluster
 def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster):
     lines, said = prefetch(lab, cluster)
     assert len(lines) == 9
@@ -118,6 +120,7 @@ def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster):
     assert len(found.pop().strip()) == 64
 
 
+@pytest.mark.lab
 def test_damaged_files_are_named_and_copied_again(lab, cluster):
     prefetch(lab, cluster)
     weights = content(lab.machines["mac2"], "*/mine/model.safetensors")[0]
@@ -135,6 +138,7 @@ def test_damaged_files_are_named_and_copied_again(lab, cluster):
     assert content(lab.machines["mac2"], "*/mine/tokenizer.json")[0].stat().st_mtime_ns == kept
 
 
+@pytest.mark.cluster
 def test_hosts_with_other_bits_form_a_group_and_the_verdict_is_kept(lab, cluster, other_kernels):
     code, rows = doctor(lab, cluster)
     groups = {name: row["canary"]["group"] for name, row in rows.items()}
@@ -154,6 +158,7 @@ def test_hosts_with_other_bits_form_a_group_and_the_verdict_is_kept(lab, cluster
         assert {n: h["group"] for n, h in kept["hosts"].items()} == groups
 
 
+@pytest.mark.lab
 def test_a_host_that_is_off_is_named_and_not_usable(lab, cluster):
     lab.cut("mac3")
     try:
@@ -168,6 +173,7 @@ def test_a_host_that_is_off_is_named_and_not_usable(lab, cluster):
     assert rows["mac1"]["canary"]["usable"] is True
 
 
+@pytest.mark.lab
 def test_a_cluster_that_is_up_refuses_a_wrong_token_on_its_own_ports(lab, up, home):
     code, rows = doctor(lab, up)
     assert code == 0, rows

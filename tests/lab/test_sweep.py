@@ -78,7 +78,7 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
     assert len(hosts) > 1
 
 
-@pytest.mark.faults
+@pytest.mark.lab
 def test_a_sweep_survives_every_fault(lab, up, capsys):
     sweep, folder = write_sweep(lab, SEEDS, EPOCHS), "results/faults"
     mac1, mac2, mac3 = lab.hosts

@@ -143,7 +143,13 @@ def settle(path: Path) -> None:
         time.sleep(0.5)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "short", "long", "gone", "bad start"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "flipped",
+        *(pytest.param(d, marks=pytest.mark.slow) for d in ("short", "long", "gone", "bad start")),
+    ],
+)
 def test_a_damaged_copy_is_made_whole_again(cluster, need, monkeypatch, damage):
     bring(cluster, need)
     path = found(cluster, need, monkeypatch) / "config.json"
