@@ -12,7 +12,6 @@ from tasks.model_files import TINY
 from tests.lab.conftest import write_cluster
 from tests.lab.machines import Lab, Machine
 
-pytestmark = pytest.mark.cluster
 SWEEP = """\
 name: local
 model: ./mine
