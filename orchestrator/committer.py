@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from orchestrator.journal import Attempt
 from orchestrator.node import Outcome
@@ -52,14 +53,16 @@ class Committer:
             kept = Kept(attempt.cell, outcome.status, outcome.message)
         else:
             kept = Kept(attempt.cell, Status.FAILED, outcome.message)
-        write = self._pool.submit(self._commit, outcome, attempt.number)
-        self._pending.append(_Pending(write, attempt, datetime.now(UTC), kept))
+        ended_at = datetime.now(UTC)
+        write = self._pool.submit(self._commit, outcome, attempt.number, ended_at)
+        self._pending.append(_Pending(write, attempt, ended_at, kept))
 
-    def _commit(self, outcome: Outcome, attempts: int) -> None:
+    def _commit(self, outcome: Outcome, attempts: int, ended_at: datetime) -> None:
+        facts: dict[str, Any] = {"attempts": attempts, "ray": self._ray, "finished_at": ended_at}
         if isinstance(outcome, CellResult):
-            self._store.commit(outcome, attempts=attempts, ray=self._ray)
+            self._store.commit(outcome, **facts)
         else:
-            self._store.commit_failure(outcome, attempts=attempts, ray=self._ray)
+            self._store.commit_failure(outcome, **facts)
 
     def landed(self, *, last: bool = False) -> Iterator[Kept]:
         """Cells that are kept since the last call, their attempts ended in the journal.

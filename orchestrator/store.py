@@ -107,20 +107,41 @@ class Store:
         """Where a cell's adapter lies; mlx-lm loads it as `adapter_path`."""
         return self.folder / "adapters" / cell_id
 
-    def commit(self, result: CellResult, *, attempts: int, ray: str | None) -> None:
-        """Keep a finished cell, its `cells` row last."""
+    def commit(
+        self,
+        result: CellResult,
+        *,
+        attempts: int,
+        ray: str | None,
+        finished_at: datetime | None = None,
+    ) -> None:
+        """Keep a finished cell, its `cells` row last.
+
+        Args:
+            result: What it brought home.
+            attempts: Made at it so far.
+            ray: Version that ran it; None without Ray.
+            finished_at: When it ended; None is now.
+        """
         cell_id = result.spec.cell_id
         self._clear(cell_id)
         if result.adapter is not None:
             self._write_adapter(cell_id, result.adapter)
         for table, rows in result_rows(result).items():
             self._write(table, cell_id, rows)
-        self._write_cell(result_row(result), attempts, ray)
+        self._write_cell(result_row(result), attempts, ray, finished_at)
 
-    def commit_failure(self, failure: CellFailure, *, attempts: int, ray: str | None) -> None:
+    def commit_failure(
+        self,
+        failure: CellFailure,
+        *,
+        attempts: int,
+        ray: str | None,
+        finished_at: datetime | None = None,
+    ) -> None:
         """Keep the fact that a cell failed. The next launch tries it again."""
         self._clear(failure.spec.cell_id)
-        self._write_cell(failure_row(failure), attempts, ray)
+        self._write_cell(failure_row(failure), attempts, ray, finished_at)
 
     def _clear(self, cell_id: str) -> None:
         """Remove what an earlier attempt left, its `cells` row first."""
@@ -129,8 +150,11 @@ class Store:
         for name in ADAPTER_FILES:
             remove(self.adapter_folder(cell_id) / name)
 
-    def _write_cell(self, row: dict[str, Any], attempts: int, ray: str | None) -> None:
-        row |= {"attempts": attempts, "ray": ray, "finished_at": datetime.now(UTC)}
+    def _write_cell(
+        self, row: dict[str, Any], attempts: int, ray: str | None, finished_at: datetime | None
+    ) -> None:
+        ended = finished_at or datetime.now(UTC)
+        row |= {"attempts": attempts, "ray": ray, "finished_at": ended}
         self._write("cells", row["cell_id"], [row])
 
     def _write_adapter(self, cell_id: str, adapter: Adapter) -> None:
