@@ -11,7 +11,7 @@ from tests.lab.machines import Lab, Machine, wait_until
 
 SEEDS = 20
 """41 cells."""
-EPOCHS = 8
+EPOCHS = 14
 """So that the sweep lasts longer than all faults together."""
 pytestmark = pytest.mark.timeout(1500)
 
@@ -121,10 +121,10 @@ def test_a_sweep_survives_every_fault(lab, up, capsys):
     launch()
     fault("SIGKILL of a worker", lambda: kill(mac2, "ray::Worker"))
     fault("SIGKILL of a raylet", lambda: kill(mac3, "raylet/raylet"))
+    fault("SIGKILL of the head's GCS", kill_gcs, 300)
     fault("link cut of 25 s", lambda: cut(mac2, 25))
     fault("SIGKILL of the driver", kill_driver)
     fault("link cut of 60 s", lambda: cut(mac3, 60))
-    fault("SIGKILL of the head's GCS", kill_gcs, 300)
     found = wait_for_end(lab, folder, 400)
     with capsys.disabled():
         lines = (
