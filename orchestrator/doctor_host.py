@@ -8,7 +8,6 @@ import json
 import platform
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,7 +22,7 @@ import psutil
 from orchestrator import ray_processes, token_probe
 from orchestrator.cluster import Ports
 from orchestrator.files import write_whole
-from orchestrator.ray_host import place_of
+from orchestrator.ray_host import is_taken, place_of
 from orchestrator.ray_settings import Place
 from orchestrator.wheel import this_version
 from tasks.machine import chip
@@ -51,7 +50,7 @@ def examine(request: Answer) -> Answer:
         "power": _power(),
         "running": ray_processes.named(place, "raylet") is not None,
         "listening": ours,
-        "taken": [p for p in _numbers(Ports(**request["ports"])) if p not in ours and _taken(p)],
+        "taken": [p for p in _numbers(Ports(**request["ports"])) if p not in ours and is_taken(p)],
         "token": _token(place, *request["gcs"]),
     }
 
@@ -87,16 +86,6 @@ def _listening(place: Place) -> list[int]:
 def _numbers(ports: Ports) -> list[int]:
     """The ports that have a name of their own."""
     return [n for key, n in asdict(ports).items() if key not in ("worker_low", "worker_high")]
-
-
-def _taken(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return True
-    return False
 
 
 def _token(place: Place, address: str, port: int) -> dict[str, str] | None:

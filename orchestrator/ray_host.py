@@ -165,7 +165,7 @@ def _demand_ports(plan: NodePlan, *, head: bool) -> None:
     names = ["node_manager", "object_manager", "runtime_env_agent"]
     if head:
         names += ["gcs", "dashboard"]
-    taken = [f"{n} {getattr(plan.ports, n)}" for n in names if _taken(getattr(plan.ports, n))]
+    taken = [f"{n} {getattr(plan.ports, n)}" for n in names if is_taken(getattr(plan.ports, n))]
     if taken:
         raise UserError(
             f"ports in use by something else: {', '.join(taken)}; "
@@ -173,7 +173,8 @@ def _demand_ports(plan: NodePlan, *, head: bool) -> None:
         )
 
 
-def _taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Whether a program listens on a port of this machine."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -1,6 +1,6 @@
 """How long the texts of a cell are, for estimates. Never loads MLX."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -64,9 +64,15 @@ def _lengths(values: Iterable[int]) -> Lengths:
 
 def _together(first: list[int], second: list[int]) -> int:
     """Tokens that a model must be fed: all but the last of each, the common prefix once."""
-    pairs = zip(first, second, strict=False)
-    shared = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))
-    return len(first) + len(second) - shared - 2
+    return len(first) + len(second) - shared_prefix(first, second) - 2
+
+
+def shared_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens of the common prefix."""
+    limit = min(len(first), len(second))
+    if first[:limit] == second[:limit]:
+        return limit
+    return next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
 
 
 def _ids(folder: Path, texts: list[str]) -> list[list[int]] | None:

@@ -24,16 +24,17 @@ MOST_ROWS = 0.8
 
 
 class Packed:
-    """A model whose passes take chunks; get one from `packed`."""
+    """A model whose passes take chunks; get one from `packed`.
+
+    Attributes:
+        lazy: Whether passes are only put in line, not waited for.
+        budget: What goes into one pass.
+    """
 
     def __init__(self, model: nn.Module, slots: Slots, *, lazy: bool) -> None:
         self._model, self._slots, self.lazy = model, slots, lazy
         self._body = find_body(model)
-
-    @property
-    def budget(self) -> Budget:
-        """What goes into one pass."""
-        return budget_of(self._model)
+        self.budget: Budget = budget_of(model)
 
     def losses(self, chunk: Chunk) -> Floats | mx.array:
         """(E,) cross-entropy of every scored token, nats; not yet evaluated if lazy."""

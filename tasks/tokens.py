@@ -8,6 +8,7 @@ from typing import Any
 from mlx_lm.tuner.datasets import ChatDataset, CompletionsDataset, TextDataset
 
 from tasks.contract import NodeError
+from tasks.lengths import shared_prefix
 from tasks.packs import Pair
 from tasks.sft import Record, plain_text
 
@@ -30,9 +31,7 @@ class EncodedPair:
     @property
     def shared(self) -> int:
         """Tokens of the common prefix."""
-        limit = min(len(self.positive), len(self.negative))
-        pairs = zip(self.positive, self.negative, strict=False)
-        return next((i for i, (a, b) in enumerate(pairs) if a != b), limit)
+        return shared_prefix(self.positive, self.negative)
 
 
 @dataclass(frozen=True, slots=True)

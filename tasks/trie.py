@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.lengths import shared_prefix
 from tasks.tokens import Tokens
 
 Ints = NDArray[np.int32]
@@ -122,14 +123,6 @@ def _pruned(nodes: _Nodes, functionals: tuple[int, ...], weights: Floats) -> Tre
         functionals=functionals,
         weights=weights[:, edges],
     )
-
-
-def shared_prefix(first: Tokens, second: Tokens) -> int:
-    """Tokens of the common prefix."""
-    limit = min(len(first), len(second))
-    if first[:limit] == second[:limit]:
-        return limit
-    return next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
 
 
 def group(texts: Iterable[Tokens], width: int, least: int) -> list[list[Tokens]]:

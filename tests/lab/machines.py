@@ -5,6 +5,7 @@ a network, and a read-only view of the system, of this interpreter and of this c
 """
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
@@ -17,17 +18,19 @@ CODE = Path(__file__).resolve().parents[2]
 INIT = Path(__file__).with_name("init.py")
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 TOOLS = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "hostname")
+HOME = pwd.getpwuid(0).pw_dir
+"""Of the user that everything in the lab runs as."""
 LAPTOP, HOSTS = "laptop", ("mac1", "mac2", "mac3")
 UNSHARE = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
 SSHD_CONFIG = """\
 Port 22
 ListenAddress {address}
-HostKey /root/host_key
+HostKey {home}/host_key
 PidFile none
 UsePAM no
 PasswordAuthentication no
 PermitRootLogin prohibit-password
-AuthorizedKeysFile /root/.ssh/authorized_keys
+AuthorizedKeysFile {home}/.ssh/authorized_keys
 StrictModes no
 MaxStartups 100
 """
@@ -82,7 +85,7 @@ class Machine:
     def command(self, *arguments: str, **environment: str) -> list[str]:
         """A command line that runs another one on this machine."""
         env = {
-            "HOME": "/root",
+            "HOME": HOME,
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "LANG": "C.UTF-8",
             "PYTHONPATH": str(CODE),
@@ -208,9 +211,9 @@ class Lab:
         for host in self.hosts:
             home = host.folder / "root"
             (home / ".ssh/authorized_keys").write_text(public)
-            (home / "sshd_config").write_text(SSHD_CONFIG.format(address=host.address))
+            (home / "sshd_config").write_text(SSHD_CONFIG.format(address=host.address, home=HOME))
             host.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "host_key")
-            host.run(str(SSHD), "-f", "/root/sshd_config")
+            host.run(str(SSHD), "-f", f"{HOME}/sshd_config")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.wheel import this_version
 from tasks.model_files import TINY
 from tests.lab.conftest import write_cluster
-from tests.lab.machines import Lab, Machine
+from tests.lab.machines import HOME, Lab, Machine
 
 SWEEP = """\
 name: local
@@ -103,7 +103,7 @@ def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster):
     lines, said = prefetch(lab, cluster)
     assert len(lines) == 9
     assert all(line.endswith(": copied") for line in lines)
-    assert "mac2: model /root/mine: copying, " in said
+    assert f"mac2: model {HOME}/mine: copying, " in said
     again, said = prefetch(lab, cluster)
     assert all(line.endswith(": was there") for line in again)
     assert said == ""
@@ -113,7 +113,7 @@ def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster):
     spec = lab.laptop.python(SPEC).stdout.strip()
     assert not (lab.hosts[1].folder / "root/mine").exists()
     script = ["-c", RUN, spec]
-    environment = f"/root/.rho-sweep/env/{this_version().environment}/bin/python"
+    environment = f"{HOME}/.rho-sweep/env/{this_version().environment}/bin/python"
     found = {h.run(environment, *script, timeout_s=SLOW).stdout for h in lab.hosts[1:]}
     assert len(found) == 1
     assert len(found.pop().strip()) == 64
@@ -132,7 +132,7 @@ def test_damaged_files_are_named_and_copied_again(lab, cluster):
     assert finding(rows["mac1"], "model")[0] == "ok"
     lines, _ = prefetch(lab, cluster)
     copied = [line for line in lines if line.endswith(": copied")]
-    assert copied == ["mac2: model /root/mine: copied"]
+    assert copied == [f"mac2: model {HOME}/mine: copied"]
     assert weights.read_bytes() == whole
     assert content(lab.machines["mac2"], "*/mine/tokenizer.json")[0].stat().st_mtime_ns == kept
 

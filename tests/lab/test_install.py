@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.wheel import this_version
 from tests.lab.conftest import write_cluster
-from tests.lab.machines import CODE, Lab, Machine
+from tests.lab.machines import CODE, HOME, Lab, Machine
 
 pytestmark = pytest.mark.cluster
 TOYS = {
@@ -74,7 +74,7 @@ def install(lab: Lab, cluster: str) -> tuple[str, dict, dict, str]:
 
 
 def imports(host: Machine, environment: str) -> str:
-    python = f"/root/{ROOT}/env/{environment}/bin/python"
+    python = f"{HOME}/{ROOT}/env/{environment}/bin/python"
     script = "import orchestrator, ray; print(orchestrator.__file__, ray.TOY)"
     return host.run(python, "-c", script, PYTHONPATH="").stdout
 
@@ -85,7 +85,7 @@ def test_every_host_gets_this_version_once(lab, cluster):
     assert "mac2: copying" in said
     for host in lab.hosts:
         where, toy = imports(host, environment).split()
-        assert where.startswith(f"/root/{ROOT}/env/{environment}/lib")
+        assert where.startswith(f"{HOME}/{ROOT}/env/{environment}/lib")
         assert str(CODE) not in where
         assert toy == "True"
     again = install(lab, cluster)

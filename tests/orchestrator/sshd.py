@@ -38,6 +38,18 @@ def running(folder: Path) -> Iterator[int]:
         server.wait()
 
 
+@contextlib.contextmanager
+def reachable(folder: Path) -> Iterator[int]:
+    """As `running`, with `client` first in PATH for the time of the block."""
+    path = os.environ["PATH"]
+    os.environ["PATH"] = f"{client(folder)}:{path}"
+    try:
+        with running(folder) as port:
+            yield port
+    finally:
+        os.environ["PATH"] = path
+
+
 def client(folder: Path) -> Path:
     """A folder for PATH whose `ssh` keeps its known hosts in `folder`."""
     bin_ = folder / "bin"

@@ -43,13 +43,8 @@ print(prefetch(cluster, [need], from_here=False, say=print))
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("prefetch")
-    path = os.environ["PATH"]
-    os.environ["PATH"] = f"{sshd.client(folder)}:{path}"
-    try:
-        with sshd.running(folder) as port:
-            yield a_cluster(folder, port)
-    finally:
-        os.environ["PATH"] = path
+    with sshd.reachable(folder) as port:
+        yield a_cluster(folder, port)
 
 
 @pytest.fixture

@@ -48,13 +48,8 @@ def a_cluster(folder, port: int, names=("one",)) -> Cluster:
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ssh")
-    path = os.environ["PATH"]
-    os.environ["PATH"] = f"{sshd.client(folder)}:{path}"
-    try:
-        with sshd.running(folder) as port:
-            yield a_cluster(folder, port)
-    finally:
-        os.environ["PATH"] = path
+    with sshd.reachable(folder) as port:
+        yield a_cluster(folder, port)
 
 
 @pytest.fixture
