@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-emit-index-url --custom-compile-command
 
 .PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver check lock clean venv
 
@@ -39,15 +41,15 @@ check: venv  ## format, lint, types, import rules
 
 venv: $(STAMP)
 
-$(STAMP): requirements.lock probes.lock pyproject.toml
+$(STAMP): requirements-dev.lock probes.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock -r probes.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-dev.lock -r probes.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
 lock:  ## pin the newest versions anew; needs uv
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements.lock
+	$(PIN) "make lock" --extra alpaca pyproject.toml -o requirements.lock
+	$(PIN) "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
