@@ -1,0 +1,1 @@
+"""From Arrow tables to what they support: arms, contrasts, inference, tables."""
