@@ -22,6 +22,7 @@ from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
 from orchestrator import plan as planning
 from orchestrator import sweep as sweeps
+from orchestrator.analysis.load import load_frame
 from orchestrator.cluster import Cluster
 from orchestrator.cluster_file import load_cluster
 from orchestrator.display import Display, LiveDisplay, PlainDisplay
@@ -92,13 +93,20 @@ def plan(
     sweep: Annotated[list[str], typer.Argument(help="Files or presets; several are one union.")],
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
     results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    pilot: Annotated[
+        Path | None, typer.Option(help="Results whose spread over seeds is taken for the plan's.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show cells, what is done, memory, time and attainable p; touches nothing.
+    """Show cells, what is done, memory, time, attainable p and power; touches nothing.
 
-    Example: rho-sweep plan dose-response ablation no-margin
+    Examples:
+      rho-sweep plan dose-response ablation no-margin
+
+      rho-sweep plan dose-response --pilot results/quickstart
     """
-    found = planning.plan([sweeps.load(s, set_) for s in sweep], results)
+    evidence = load_frame([Store.existing(pilot)]).evidence() if pilot is not None else []
+    found = planning.plan([sweeps.load(s, set_) for s in sweep], results, evidence)
     if json_:
         typer.echo(found.to_json())
     else:
@@ -284,7 +292,7 @@ def analyze(results: ResultsArgument, json_: JsonOption = False) -> None:
 
     Example: rho-sweep analyze results/quickstart
     """
-    found = analysis.analyze(Store.existing(results))
+    found = analysis.analyze([Store.existing(results)])
     if json_:
         typer.echo(found.to_json())
         return

@@ -227,6 +227,14 @@ class Store:
         _demand_unique(whole, table, self.folder)
         return whole
 
+    def read_cell(self, table: str, cell_id: str) -> pa.Table:
+        """One cell's rows of a table.
+
+        Raises:
+            UserError: The file is missing, corrupted or of another version.
+        """
+        return read_file(self.path(table, cell_id), table)
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """As `read`, as dicts."""
         found: list[dict[str, Any]] = self.read(table).to_pylist()
