@@ -101,7 +101,7 @@ def test_one_cell_with_two_scores_is_an_error(tmp_path):
         filled(tmp_path / name, scored("rho-guided", rho, seed=1))
         for name, rho in (("a", 1.0), ("b", 1.5))
     ]
-    with pytest.raises(UserError, match="has different scores in .*rho-sweep compare"):
+    with pytest.raises(UserError, match=r"has different scores in .*rho-sweep compare"):
         load_frame(stores)
 
 
