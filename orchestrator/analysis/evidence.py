@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orchestrator.stats.records import Summary
 from tasks.contract import Condition
@@ -39,6 +40,9 @@ class ArmEvidence:
         keys: Seed -> pairing key; a seed without one is absent.
         batch: Of the arm's cells; None for printed figures.
         accuracy: Mean share of pairs with a positive gap.
+        settings: Values of the settings in which the arms of these results differ, by name; those
+            that an arm does not have are absent. Arms are compared where they agree.
+        printed_range: Smallest and largest delta of printed figures; None where not printed.
     """
 
     arm_id: str
@@ -56,6 +60,8 @@ class ArmEvidence:
     keys: Mapping[int, str] = field(default_factory=dict)
     batch: Batch | None = None
     accuracy: float | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    printed_range: tuple[float, float] | None = None
 
     @property
     def n(self) -> int:
@@ -69,6 +75,12 @@ class ArmEvidence:
         if self.baseline is None:
             return {}
         return {seed: rho - self.baseline for seed, rho in self.scores.items()}
+
+    @property
+    def delta_range(self) -> tuple[float, float] | None:
+        """Smallest and largest delta over seeds; None where not known."""
+        found = self.deltas.values()
+        return (min(found), max(found)) if found else self.printed_range
 
     @property
     def label(self) -> str:

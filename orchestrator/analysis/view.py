@@ -1,6 +1,6 @@
 """A table as data, and its cells as text: what terminal, CSV, Markdown and HTML have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,6 +32,10 @@ class Column:
         shape: How a cell is written.
         unit: e.g. `nat/token`; empty for none.
         digits: After the point, for numbers.
+        instead: Key of a row's own words, shown in place of the value where a row has them: an
+            arm's label, or why there is no number.
+        of_notes: Whether the published notes have this column.
+        data_only: In files and JSON, but not on screen: what a shown column says already.
     """
 
     label: str
@@ -39,6 +43,9 @@ class Column:
     shape: Shape = Shape.TEXT
     unit: str = ""
     digits: int = 3
+    instead: str = ""
+    of_notes: bool = False
+    data_only: bool = False
 
     @property
     def heading(self) -> str:
@@ -52,15 +59,19 @@ class Column:
 
     def text(self, row: Row) -> str:
         """A row's cell; empty where there is nothing."""
+        if self.instead and row.get(self.instead):
+            return str(row[self.instead])
         values = [row.get(name) for name in self.fields]
-        if values[0] is None:
+        first = values[0]
+        if first is None:
             return ""
         if self.shape is Shape.INTERVAL:
-            return f"[{_number(values[0], self.digits)}, {_number(values[1], self.digits)}]"
+            low, high = (_number(v, self.digits) for v in values if v is not None)
+            return f"[{low}, {high}]"
         if self.shape is Shape.PLUS_MINUS:
-            mean = _number(values[0], self.digits)
+            mean = _number(first, self.digits)
             return mean if values[1] is None else f"{mean} ± {values[1]:.{self.digits}f}"
-        return _TEXTS[self.shape](values[0], self.digits)
+        return _TEXTS[self.shape](first, self.digits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +99,25 @@ class View:
         """Keys of all columns, in order, each once."""
         return tuple(dict.fromkeys(f for c in self.columns for f in c.fields))
 
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """Columns for people."""
+        return tuple(c for c in self.columns if not c.data_only)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Missing:
+    """A table that these results do not fill.
+
+    Attributes:
+        key, name: As of the `View` that it would be.
+        reason: Why, e.g. `one margin only`.
+    """
+
+    key: str
+    name: str
+    reason: str
+
 
 def p_text(p: float) -> str:
     """A p-value: three decimals, more where it is small."""
@@ -100,7 +130,7 @@ def _number(value: float, digits: int) -> str:
     return f"{value:+.{digits}f}"
 
 
-_TEXTS = {
+_TEXTS: dict[Shape, Callable[[Any, int], str]] = {
     Shape.TEXT: lambda value, _: str(value),
     Shape.INTEGER: lambda value, _: f"{value:d}",
     Shape.SIGNED: _number,
