@@ -157,7 +157,7 @@ def _reading(
     if margin is not None and margin.p_noninferior is not None and margin.p_tost is not None:
         kept = "non-inferior" if margin.p_noninferior <= alpha else "non-inferiority not shown"
         same = "equivalent" if margin.p_tost <= alpha else "equivalence not shown"
-        parts.append(f"{kept} and {same} at δ={margin.delta:g}")
+        parts.append(f"{kept}, {same} (δ={margin.delta:g})")
     return "; ".join(parts) or f"not tested: {found.test.state}"
 
 

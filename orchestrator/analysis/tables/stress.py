@@ -21,7 +21,12 @@ from orchestrator.analysis.tables.refusals import (
     names,
     stressed,
 )
-from orchestrator.analysis.tables.stress_columns import STRESS, share_text, stress_columns
+from orchestrator.analysis.tables.stress_columns import (
+    STRESS,
+    range_text,
+    share_text,
+    stress_columns,
+)
 from orchestrator.analysis.view import Missing, Row, View, p_text
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.multiplicity import holm
@@ -122,9 +127,11 @@ def _row(
         "n_seeds": len(attack.seeds),
         "jb_low": inside.low if inside else None,
         "jb_high": inside.high if inside else None,
+        "jb_text": range_text(inside),
         "ci_method": method,
         "matched_low": twin.low if twin else None,
         "matched_high": twin.high if twin else None,
+        "twin_text": range_text(twin),
         "judge": head.judge or None,
         **_benign(arm.sets[BENIGN]),
         **_apart(arm),

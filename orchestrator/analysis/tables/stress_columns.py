@@ -10,10 +10,12 @@ from orchestrator.analysis.tables.columns import (
     of_notes,
     p_value,
     percent,
+    plain,
     signed,
     words,
 )
 from orchestrator.analysis.view import Column
+from orchestrator.stats.records import Interval
 
 STRESS = ("T7", "stress")
 BY_CATEGORY = ("T8", "stress_by_category")
@@ -24,8 +26,8 @@ def stress_columns(*, matched: bool) -> tuple[Column, ...]:
     """Of T7; those of matched prompts are shown where such prompts were asked."""
     twins = (
         percent("Refusal of matched benign", "matched_pct", instead="matched_text"),
-        interval("95% CI (matched)", "matched_low", "matched_high", digits=2),
-        signed("Jailbreak minus matched", "jailbreak_minus_matched", "1", digits=2),
+        interval("95% CI (matched)", "matched_low", "matched_high", instead="twin_text"),
+        signed("Jailbreak minus matched", "jailbreak_minus_matched", digits=2),
         interval("95% CI (jailbreak minus matched)", "apart_low", "apart_high", digits=2),
     )
     return (
@@ -37,10 +39,10 @@ def stress_columns(*, matched: bool) -> tuple[Column, ...]:
             *data(count("benign k", "benign_k", "answer"), count("benign n", "benign_n", "answer")),
         ),
         count("seeds", "n_seeds"),
-        interval("95% CI (jailbreak)", "jb_low", "jb_high", digits=2),
+        interval("95% CI (jailbreak)", "jb_low", "jb_high", instead="jb_text"),
         words("CI by", "ci_method"),
-        signed("benign at most", "benign_upper", "1", digits=2),
-        signed("diff vs baseline", "diff_vs_baseline", "1", digits=2),
+        plain("benign at most", "benign_upper", digits=2),
+        signed("diff vs baseline", "diff_vs_baseline", digits=2),
         interval("95% CI (diff)", "diff_low", "diff_high", digits=2),
         count("gain/loss", "gain", "prompt", instead="discordant_text"),
         *data(count("loss", "loss", "prompt")),
@@ -54,7 +56,7 @@ def stress_columns(*, matched: bool) -> tuple[Column, ...]:
         *data(
             interval("p bounds", "p_min", "p_max"),
             interval("p Holm bounds", "p_holm_min", "p_holm_max"),
-            signed("benign at most, exact", "benign_upper_exact", "1"),
+            plain("benign at most, exact", "benign_upper_exact"),
         ),
         words("without verdict", "outside"),
         *data(*_outside(), *SETTINGS),
@@ -81,6 +83,11 @@ def category_columns(names: Sequence[str]) -> tuple[Column, ...]:
         count("prompts on which arms differ", "n_discordant", "prompt", instead="discordant_text"),
         *data(*(count(f"{name} judged", f"{name}_n", "answer") for name in names)),
     )
+
+
+def range_text(found: Interval | None) -> str | None:
+    """An interval of a share, e.g. `[48%, 83%]`."""
+    return f"[{100 * found.low:.0f}%, {100 * found.high:.0f}%]" if found else None
 
 
 def share_text(k: int, n: int) -> str | None:
