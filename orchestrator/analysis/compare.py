@@ -243,11 +243,12 @@ def _plan_paired(test: MeanTest) -> tuple[float | None, int | None]:
 
 
 def _plan_welch(a: Summary, b: Summary) -> tuple[float | None, int | None]:
-    """The same from both sds, taken as equal: five seeds say too little of their ratio."""
+    """The same from both sds as they are; the smallest difference takes them as equal."""
     if a.sd is None or b.sd is None or not (a.sd or b.sd):
         return None, None
     spread = sqrt((a.sd**2 + b.sd**2) / 2)
     unit = power.mde_welch(a.n, b.n)
     diff = a.mean - b.mean
-    n = power.n_welch(abs(diff) / spread) if diff else None
+    ratio = a.sd / b.sd if a.sd and b.sd else 1.0
+    n = power.n_welch(abs(diff) / spread, ratio) if diff else None
     return None if unit is None else unit * spread, n

@@ -1,0 +1,89 @@
+"""All tables of some results at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.inference import Inference, Kind
+from orchestrator.analysis.invariants import check
+from orchestrator.analysis.tables.arms import Arms, default_split
+from orchestrator.analysis.tables.claims import claims
+from orchestrator.analysis.tables.components import Component, both_intervals, components
+from orchestrator.analysis.tables.config import config
+from orchestrator.analysis.tables.dose import dose_response
+from orchestrator.analysis.tables.dose_tests import dose_tests
+from orchestrator.analysis.tables.effects import effects
+from orchestrator.analysis.tables.margin import margin
+from orchestrator.analysis.tables.means import ablation_means
+from orchestrator.analysis.tables.pairing import pairing
+from orchestrator.analysis.tables.plan import plan
+from orchestrator.analysis.tables.refusal import REFUSAL, refusal_buffer
+from orchestrator.analysis.tables.refusals import Refusals
+from orchestrator.analysis.tables.stress import stress
+from orchestrator.analysis.tables.stress_categories import stress_by_category
+from orchestrator.analysis.tables.variance import variance
+from orchestrator.analysis.view import Missing, View
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What tables are made of.
+
+    Attributes:
+        evidence: Of all arms, behaviours and splits.
+        inference: Contrasts, tested.
+        refusals: Answers of a stress test, counted.
+        components: Variance over seeds and probe pairs.
+        manifests: Of the results, in order.
+        sesoi: Loss of refusal that would not matter, nats per token; None takes the one that
+            some non-inferiority contrast on refusal states.
+        alpha: Level of every family.
+    """
+
+    evidence: Sequence[ArmEvidence]
+    inference: Sequence[Inference] = ()
+    refusals: Sequence[Refusals] = ()
+    components: Sequence[Component] = ()
+    manifests: Sequence[Mapping[str, Any]] = ()
+    sesoi: float | None = None
+    alpha: float = 0.05
+
+
+def tables(material: Material, split: str | None = None) -> tuple[View | Missing, ...]:
+    """T1 to T13 on one split, held-out pairs unless another is named; checked.
+
+    Raises:
+        InvariantError: A table contradicts itself or the evidence.
+    """
+    arms = Arms(material.evidence, split or default_split(material.evidence))
+    both, alpha = both_intervals(material.components), material.alpha
+    stressed = stress(material.refusals, alpha)
+    found = (
+        refusal_buffer(arms, _sesoi(material), alpha),
+        margin(arms),
+        variance(arms, alpha=alpha),
+        ablation_means(arms, both),
+        effects(arms, material.inference, alpha=alpha),
+        dose_response(arms),
+        dose_tests(arms, alpha),
+        stressed,
+        stress_by_category(material.refusals),
+        config(material.manifests),
+        pairing(arms),
+        components(arms, material.components),
+        plan(material.inference, stressed),
+        claims(material.inference),
+    )
+    check(found, material.evidence, material.inference)
+    return found
+
+
+def _sesoi(material: Material) -> float | None:
+    """The stated one, else the smallest that a contrast on refusal states."""
+    stated = [
+        i.sesoi
+        for i in material.inference
+        if i.kind is Kind.NONINFERIORITY and i.behavior == REFUSAL and i.sesoi is not None
+    ]
+    return material.sesoi if material.sesoi is not None else min(stated, default=None)
