@@ -2,20 +2,26 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
 
+from orchestrator.analysis.against import against
 from orchestrator.analysis.default_questions import default_questions
 from orchestrator.analysis.evidence import ArmEvidence
 from orchestrator.analysis.families import settle
 from orchestrator.analysis.frame import Frame
 from orchestrator.analysis.infer import infer
 from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.load import load_frame, load_registration
+from orchestrator.analysis.load import load_frame, load_manifests, load_registration
+from orchestrator.analysis.published_tables import published_tables
+from orchestrator.analysis.render import as_json
 from orchestrator.analysis.select import Selector
+from orchestrator.analysis.tables.arms import default_split
+from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.views import views_of
 from orchestrator.registration import Registered, Registration
 from orchestrator.registry import Questions
 from orchestrator.store import Store
@@ -64,6 +70,9 @@ class Analysis:
         evidence: The same with every seed.
         registration: The contrasts, registered ones first.
         inference: Each contrast tested, with a verdict.
+        views: The tables T1 to T13 that these results fill.
+        missing: The others, and why.
+        split: Which pairs the tables are about.
         unscored: Cells that diverged or failed: cell id, label parts, message.
     """
 
@@ -71,6 +80,9 @@ class Analysis:
     evidence: tuple[ArmEvidence, ...]
     registration: Registration
     inference: tuple[Inference, ...]
+    views: tuple[View, ...]
+    missing: tuple[Missing, ...]
+    split: str
     unscored: tuple[dict[str, Any], ...]
 
     def to_json(self) -> str:
@@ -79,35 +91,86 @@ class Analysis:
             "arms": [asdict(a) for a in self.arms],
             "contrasts": self.registration.plain(),
             "inference": [asdict(i) for i in self.inference],
+            "split": self.split,
+            "tables": [as_json(v) for v in self.views],
+            "missing_tables": [asdict(m) for m in self.missing],
             "unscored": list(self.unscored),
         }
         return json.dumps(body, indent=2, allow_nan=False)
 
 
-def analyze(stores: Sequence[Store], asked: Questions | None = None) -> Analysis:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user wants beyond what was registered.
+
+    Attributes:
+        questions: Asked after the data, so exploratory; None for none.
+        split: Pairs that the tables are about; None for the held-out ones where there are any.
+        published: Whether the published figures are shown beside.
+    """
+
+    questions: Questions | None = None
+    split: str | None = None
+    published: bool = False
+
+
+def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     """Summarise and test the committed cells of one or more results folders.
 
     Args:
         stores: The results.
-        asked: Further questions; they come after the data and are exploratory.
+        asked: What is wanted beyond what was registered.
 
     Raises:
         UserError: A table is corrupted or holds a key twice, an arm mixes batches, arms with
             different baselines are compared, or a registered question was edited.
     """
+    wanted = asked or Asked()
     registration = load_registration(stores)
-    if asked is not None:
-        registration = registration.with_questions(asked, None)
-    return analyze_frame(load_frame(stores), registration)
+    if wanted.questions is not None:
+        registration = registration.with_questions(wanted.questions, None)
+    return analyze_frame(load_frame(stores), registration, wanted, load_manifests(stores))
 
 
-def analyze_frame(frame: Frame, registration: Registration) -> Analysis:
+def analyze_frame(
+    frame: Frame,
+    registration: Registration,
+    asked: Asked | None = None,
+    manifests: Sequence[Mapping[str, Any]] = (),
+) -> Analysis:
     """As `analyze`, of tables at hand."""
-    evidence = frame.evidence()
+    wanted, evidence = asked or Asked(), frame.evidence()
     selector = Selector(frame, evidence)
     if not registration.contrasts:
         found = tuple(Registered(contrast=c, at=None) for c in default_questions(selector))
         registration = Registration(alpha=registration.alpha, contrasts=found)
+    inference = _inference(frame, selector, registration)
+    split = wanted.split or default_split(evidence)
+    views = views_of(
+        frame,
+        evidence,
+        inference,
+        split=split,
+        alpha=registration.alpha,
+        manifests=manifests,
+    )
+    if wanted.published:
+        views = against(views, published_tables(registration.alpha))
+    return Analysis(
+        arms=tuple(sorted(map(_arm, evidence), key=_order)),
+        evidence=tuple(evidence),
+        registration=registration,
+        inference=inference,
+        views=tuple(v for v in views if isinstance(v, View)),
+        missing=tuple(v for v in views if isinstance(v, Missing)),
+        split=split,
+        unscored=tuple({k: r[k] for k in UNSCORED} for r in frame.unscored),
+    )
+
+
+def _inference(
+    frame: Frame, selector: Selector, registration: Registration
+) -> tuple[Inference, ...]:
     tested = [
         row
         for r in registration.contrasts
@@ -115,13 +178,7 @@ def analyze_frame(frame: Frame, registration: Registration) -> Analysis:
             r.contrast, selector, frame, alpha=registration.alpha, registered=r.at is not None
         )
     ]
-    return Analysis(
-        arms=tuple(sorted(map(_arm, evidence), key=_order)),
-        evidence=tuple(evidence),
-        registration=registration,
-        inference=settle(tested, registration.alpha),
-        unscored=tuple({k: r[k] for k in UNSCORED} for r in frame.unscored),
-    )
+    return settle(tested, registration.alpha)
 
 
 def _arm(e: ArmEvidence) -> ArmScore:

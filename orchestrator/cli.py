@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, cluster_cli, inspect, lock
-from orchestrator import analyze as analysis
+from orchestrator import __version__, analyze_cli, cluster_cli, inspect, lock
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
@@ -45,6 +43,7 @@ app = typer.Typer(
     "Start with: rho-sweep launch quickstart",
 )
 app.add_typer(cluster_cli.app, name="cluster")
+app.command(name="analyze")(analyze_cli.analyze)
 _debug = False
 
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
@@ -284,23 +283,6 @@ def _pulled(folder: Path) -> Driver | None:
     except UserError as error:
         typer.echo(f"{error}\nthis is what was here before", err=True)
         return None
-
-
-@app.command()
-def analyze(results: ResultsArgument, json_: JsonOption = False) -> None:
-    """Means over seeds per condition, behaviour and split.
-
-    Example: rho-sweep analyze results/quickstart
-    """
-    found = analysis.analyze([Store.existing(results)])
-    if json_:
-        typer.echo(found.to_json())
-        return
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    for table in analysis.tables(found):
-        console.print(table)
-    for cell in found.unscored:
-        typer.echo(f"{cell['status']} {cell['cell_id']}: {cell['message']}", err=True)
 
 
 @app.command()

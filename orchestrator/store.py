@@ -304,8 +304,10 @@ def read_file(path: Path, table: str) -> pa.Table:
 
 
 def _whole(content: bytes) -> pa.Table:
-    """A file's rows, validated. Batch by batch and without threads: a third of the time, and a
-    scan of a large sweep reads ten thousand files of one row."""
+    """A file's rows, validated.
+
+    Batch by batch and without threads: a scan of a large sweep reads ten thousand files of one row.
+    """
     reader = pa.ipc.RecordBatchFileReader(content, options=_IN_THIS_THREAD)
     batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
     for batch in batches:

@@ -3,11 +3,9 @@
 from orchestrator.analysis.evidence import ArmEvidence
 from orchestrator.analysis.inference import Kind
 from orchestrator.analysis.select import Selector
+from orchestrator.analysis.views import MOST_ARMS
 from orchestrator.registry import Contrast
 from tasks.contract import Condition
-
-MOST = 400
-"""Beyond so many arms nobody reads all comparisons; the user names those that matter."""
 
 
 def default_questions(selector: Selector) -> tuple[Contrast, ...]:
@@ -16,7 +14,7 @@ def default_questions(selector: Selector) -> tuple[Contrast, ...]:
     for split in selector.splits[:1]:
         for behavior in selector.behaviors(split):
             arms |= {e.arm_id: e for e in selector.trained(behavior, split)}
-    if len(arms) > MOST:
+    if len(arms) > MOST_ARMS:
         return ()
     reference = any(e.condition is Condition.SFT_ONLY for e in arms.values())
     named = {_named(e) for e in arms.values()}

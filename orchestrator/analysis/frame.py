@@ -61,6 +61,12 @@ class Probes:
     probe_ids: tuple[str, ...]
     gaps: Floats
 
+    def of(self, seeds: Sequence[int], probe_ids: Sequence[str]) -> Floats:
+        """Gaps of some seeds and pairs, in the order given."""
+        rows = [self.seeds.index(s) for s in seeds]
+        places = {p: i for i, p in enumerate(self.probe_ids)}
+        return self.gaps[np.ix_(rows, [places[p] for p in probe_ids])]
+
 
 class Frame:
     """Cells, scores and probe scores of some results.
@@ -145,6 +151,12 @@ class Frame:
             probe_ids=tuple(ids),
             gaps=gaps.reshape(len(columns), len(ids)),
         )
+
+    def difference(self, a: ArmEvidence, b: ArmEvidence, seeds: Sequence[int]) -> Floats:
+        """Gaps of a minus gaps of b, (S, P): the given seeds by the pairs that both arms have."""
+        one, two = (self.probes(e.arm_id, e.behavior, e.split) for e in (a, b))
+        common = sorted(set(one.probe_ids) & set(two.probe_ids))
+        return one.of(seeds, common) - two.of(seeds, common)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

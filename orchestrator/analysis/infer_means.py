@@ -3,8 +3,6 @@
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from orchestrator.analysis.ask import Ask, Tested, emptied, opposite
 from orchestrator.analysis.compare import PAIRED, Comparison, compare, paired_seeds
 from orchestrator.analysis.frame import Floats
@@ -79,14 +77,7 @@ def _crossed(ask: Ask, row: Inference, found: Comparison) -> Tested:
     if found.pairing != PAIRED:
         reason = f"seeds x probes needs paired seeds: {found.reason}"
         return Tested(row=emptied(row, "unpaired", reason))
-    seeds = paired_seeds(ask.a, ask.b)
-    one, two = (ask.frame.probes(e.arm_id, ask.row.behavior, ask.row.split) for e in (ask.a, ask.b))
-    common = sorted(set(one.probe_ids) & set(two.probe_ids))
-    first, second = (
-        p.gaps[np.ix_([p.seeds.index(s) for s in seeds], [p.probe_ids.index(i) for i in common])]
-        for p in (one, two)
-    )
-    return _crossed_row(ask, row, first - second)
+    return _crossed_row(ask, row, ask.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b)))
 
 
 def _crossed_row(ask: Ask, row: Inference, matrix: Floats) -> Tested:
@@ -153,8 +144,7 @@ def _against_baseline(ask: Ask) -> Floats:
     arm = ask.frame.baseline_arm(ask.a.baseline_key)
     base = ask.frame.probes(arm or "", ask.row.behavior, ask.row.split)
     common = sorted(set(trained.probe_ids) & set(base.probe_ids))
-    mine = trained.gaps[:, [trained.probe_ids.index(i) for i in common]]
-    return np.asarray(mine - base.gaps[:1, [base.probe_ids.index(i) for i in common]])
+    return trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
 
 
 def margin_test(ask: Ask) -> Tested:

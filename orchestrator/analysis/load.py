@@ -1,6 +1,7 @@
 """One or more results folders as one frame and one set of registered questions."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -46,6 +47,11 @@ def _demand_same(one: Store, other: Store, cell: str) -> None:
         )
 
 
+def load_manifests(stores: Sequence[Store]) -> list[dict[str, Any]]:
+    """Of results that a launch made; a folder without one has none."""
+    return [load_manifest(s.folder) for s in stores if (s.folder / NAME).is_file()]
+
+
 def load_registration(stores: Sequence[Store]) -> Registration:
     """The questions of all results, in order; one that several ask is asked once.
 
@@ -54,10 +60,8 @@ def load_registration(stores: Sequence[Store]) -> Registration:
     """
     found: dict[str, Registered] = {}
     alphas = []
-    for store in stores:
-        if not (store.folder / NAME).is_file():
-            continue
-        registration = Registration.of(load_manifest(store.folder))
+    for manifest in load_manifests(stores):
+        registration = Registration.of(manifest)
         if registration.contrasts:
             alphas.append(registration.alpha)
         for one in registration.contrasts:

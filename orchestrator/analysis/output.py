@@ -13,6 +13,7 @@ import pyarrow.ipc
 from orchestrator.analysis.inference import Inference
 from orchestrator.analysis.render import arrow, csv
 from orchestrator.analysis.view import View
+from orchestrator.errors import UserError
 from orchestrator.files import write_whole
 from orchestrator.registration import Registration
 from orchestrator.schema import SCHEMA_VERSION
@@ -102,18 +103,17 @@ CONTRASTS = pa.schema(
 
 
 def write_analysis(
-    folder: Path,
+    target: Path,
     registration: Registration,
     inference: Sequence[Inference],
     views: Sequence[View],
-) -> Path:
+) -> None:
     """Write everything; what an earlier analysis left is replaced or removed.
 
-    Returns:
-        The folder.
+    Raises:
+        UserError: The folder cannot be written to, or holds files that are no analysis.
     """
-    target = folder / FOLDER
-    target.mkdir(exist_ok=True)
+    _demand_ours(target)
     files = {
         "contrasts.arrow": _bytes(_table("contrasts", _contrasts(registration), CONTRASTS)),
         "inference.arrow": _bytes(_table("inference", _inference(inference), INFERENCE)),
@@ -126,7 +126,18 @@ def write_analysis(
     for old in [*target.glob("*.arrow"), *target.glob("*.csv")]:
         if old.name not in files:
             old.unlink()
-    return target
+
+
+def _demand_ours(target: Path) -> None:
+    """Make the folder; one with other files in it is not ours to tidy."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        others = [p.name for p in target.iterdir() if p.suffix not in (".arrow", ".csv")]
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
+    known = (target / "inference.arrow").is_file() or not any(target.iterdir())
+    if others or not known:
+        raise UserError(f"{target}: holds files that are no analysis; choose another with -o DIR")
 
 
 def _inference(rows: Sequence[Inference]) -> list[dict[str, Any]]:

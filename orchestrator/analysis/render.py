@@ -4,7 +4,7 @@ import csv as csv_module
 import io
 import re
 import unicodedata
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 from rich.table import Table
@@ -28,7 +28,7 @@ def terminal(view: View) -> Table:
         caption_justify="left",
     )
     for column in view.shown:
-        justify = "right" if column.numeric else "left"
+        justify: Literal["left", "right"] = "right" if column.numeric else "left"
         table.add_column(Text(visible(column.heading)), justify=justify)
     for row in view.rows:
         table.add_row(*(Text(visible(c.text(row))) for c in view.shown))

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.evidence import ArmEvidence, same_settings
 from orchestrator.analysis.frame import Frame
 from orchestrator.registry import Contrast, describe, matches
 from tasks.contract import Condition
@@ -75,7 +75,7 @@ class Selector:
             if contrast.b is None:
                 yield Chosen(arms=(a,), behavior=behavior, split=split)
                 continue
-            seconds = [b for b in self._named(contrast.b, behavior, split) if agree(a, b)]
+            seconds = [b for b in self._named(contrast.b, behavior, split) if same_settings(a, b)]
             if len(seconds) == 1:
                 yield Chosen(arms=(a, seconds[0]), behavior=behavior, split=split)
                 continue
@@ -98,7 +98,7 @@ class Selector:
                 zero = [
                     e
                     for e in self._groups[behavior, split]
-                    if e.condition is Condition.SFT_ONLY and agree(first, e)
+                    if e.condition is Condition.SFT_ONLY and same_settings(first, e)
                 ]
                 if len(zero) == 1 and first.condition.has_sft:
                     doses[0.0] = zero[0]
@@ -111,8 +111,3 @@ class Selector:
         if not groups:
             problem = f"no scored cell has {describe(contrast.a)}"
             yield Chosen(behavior=behavior, split=split, problem=problem)
-
-
-def agree(a: ArmEvidence, b: ArmEvidence) -> bool:
-    """Whether the settings that both have, beside those of the hinge, are the same."""
-    return all(a.settings[k] == b.settings[k] for k in a.settings.keys() & b.settings.keys())

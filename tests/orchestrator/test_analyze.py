@@ -155,7 +155,7 @@ def test_a_cell_that_failed_is_named_and_counts_nowhere(tmp_path):
 def test_json_holds_every_number_and_null_where_there_is_none(tmp_path):
     store = filled(tmp_path / "r", scored("rho-guided", None), a_failure(a_spec(seed=2)))
     body = json.loads(analyze([store]).to_json())
-    assert set(body) == {"arms", "unscored"}
+    assert {"arms", "unscored"} <= set(body)
     assert set(body["arms"][0]) == set(ArmScore.__dataclass_fields__)
     assert body["arms"][0]["mean"] is None
     assert body["unscored"][0]["cell_id"] == a_spec(seed=2).cell_id

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from orchestrator.analysis.inference import Inference
-from orchestrator.analyze import analyze
+from orchestrator.analyze import Asked, analyze
 from orchestrator.registry import Contrast, Questions
 from orchestrator.store import Store
 from tasks.contract import CellResult
@@ -39,5 +39,5 @@ def plain() -> dict[str, object]:
 def ask(store: Store, **contrast: object) -> tuple[Inference, ...]:
     """What one contrast says of a store, asked after the data."""
     one = Contrast.from_dict({"id": "q", "claim": "c", "split": "train", **contrast})
-    found = analyze([store], Questions(contrasts=(one,)))
+    found = analyze([store], Asked(questions=Questions(contrasts=(one,))))
     return tuple(r for r in found.inference if r.contrast_id == "q")
