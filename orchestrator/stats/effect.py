@@ -17,7 +17,10 @@ class EffectSize:
     """A mean difference in standard deviations, small-sample bias removed.
 
     Attributes:
-        estimate, low, high: None unless the state is ok; the interval is exact for normal values.
+        estimate, low, high: None unless the state is ok. All three are multiplied by the bias
+            factor, as is usual; the interval, exact for normal values, therefore holds the true
+            effect times that factor. Divided by `bias_factor(df)` it is the true effect's own,
+            which at three seeds an arm is a quarter wider.
         level: Of the interval.
     """
 

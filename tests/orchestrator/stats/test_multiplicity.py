@@ -1,7 +1,7 @@
 """Adjusted p values against statsmodels, and by their laws."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -11,6 +11,7 @@ probabilities = st.floats(0, 1).map(lambda p: round(p, 4))
 families = st.lists(probabilities, min_size=1, max_size=12)
 
 
+@settings(max_examples=8)  # statsmodels takes its time
 @given(families)
 def test_adjusted_p_values_agree_with_statsmodels(ps):
     assert holm(ps) == pytest.approx(list(multipletests(ps, method="holm")[1]))
