@@ -5,6 +5,7 @@ other probes, which is what any sentence about a method needs. Pooling all entri
 independent answers none of them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Literal
@@ -23,7 +24,7 @@ from orchestrator.stats.records import (
 )
 
 MIN_N = 3
-"""Seeds, and probes: with two, an interval for both populations at 95 % holds the truth in 89 %."""
+"""Seeds, and probes: with two, an interval for both populations at 95 % may hold the truth in 89 %."""
 
 Source = Literal["two_way", "seed_only", "probe_only"]
 
@@ -38,8 +39,7 @@ class Crossed:
         var_seed, var_probe, var_resid: Components of variance, at least 0.
         se, df, t, p, both: For new seeds and new probes. `source` tells which mean squares the
             variance is made of: the sum of both mean squares minus the residual's, or one alone
-            where that is larger.
-            None below three seeds or three probes.
+            where that is larger. None below three seeds or three probes.
         seeds, probes: Intervals for new seeds alone and for new probes alone, from two on; None
             where the mean square is 0.
         n_seeds, n_probes: The table's shape.
@@ -77,7 +77,7 @@ class Crossed:
 
 
 def crossed(
-    matrix: Array,
+    matrix: Array | Sequence[Sequence[float]],
     alternative: Alternative = Alternative.TWO_SIDED,
     level: float = 0.95,
 ) -> Crossed:

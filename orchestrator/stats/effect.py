@@ -9,7 +9,7 @@ from orchestrator.stats.means import pooled_sd
 from orchestrator.stats.records import State, Summary, Values, check_level, state_of
 
 FAR = 300.0
-"""Above this |t|, scipy's noncentral t is slow or never returns, and its limit is as good."""
+"""Above this |t|, scipy's noncentral t loses digits or hangs, and its limit is as good."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

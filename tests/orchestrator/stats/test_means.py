@@ -201,6 +201,11 @@ def test_a_correlation_needs_three_pairs_and_two_varying_sides():
     assert paired([0.1, 0.5, 0.2], [0.2, 1.0, 0.4]).r_pair == pytest.approx(1)
 
 
+def test_a_value_that_is_not_finite_is_refused_even_where_its_pair_is_left_out():
+    with pytest.raises(ValueError, match="inf"):
+        paired([0.1, math.inf, 0.3], [0.2, None, 0.5])
+
+
 def test_pairs_of_unlike_length_are_refused():
     with pytest.raises(ValueError, match="2 values in a, 1 in b"):
         paired([0.1, 0.2], [0.1])

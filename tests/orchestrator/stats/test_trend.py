@@ -105,6 +105,11 @@ def test_page_refuses_ragged_and_missing_rows():
             page(rows)
 
 
+def test_page_refuses_a_value_that_is_not_finite_even_where_its_seed_is_left_out():
+    with pytest.raises(ValueError, match="nan"):
+        page([[0.1, 0.2, 0.3], [None, float("nan"), 0.3]])
+
+
 # Jonckheere
 
 
