@@ -6,7 +6,7 @@ Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -204,8 +204,7 @@ class _Head:
         baseline: float | None,
         accuracy: float | None,
     ) -> ArmEvidence:
-        trained = self.condition.trains
-        deltas = rhos - baseline if trained and baseline is not None else rhos[:0]
+        score = Summary.of(rhos) if rhos.size else None
         return ArmEvidence(
             arm_id=self.arm_id,
             condition=self.condition,
@@ -216,8 +215,8 @@ class _Head:
             behavior=behavior,
             split=split,
             scores={s: float(r) for s, r in zip(seeds, rhos, strict=True) if s is not None},
-            score=_summary(rhos),
-            delta=_summary(deltas),
+            score=score,
+            delta=self._delta(score, baseline),
             baseline=baseline,
             baseline_key=self.baseline_key,
             keys=self.keys,
@@ -225,12 +224,11 @@ class _Head:
             accuracy=accuracy,
         )
 
-
-def _summary(values: Floats) -> Summary | None:
-    if not values.size:
-        return None
-    sd = float(values.std(ddof=1)) if values.size > 1 else None
-    return Summary(n=int(values.size), mean=float(values.mean()), sd=sd)
+    def _delta(self, score: Summary | None, baseline: float | None) -> Summary | None:
+        """The baseline is a constant: it moves the mean and leaves the sd."""
+        if score is None or baseline is None or not self.condition.trains:
+            return None
+        return replace(score, mean=score.mean - baseline)
 
 
 def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
