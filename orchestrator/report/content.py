@@ -130,7 +130,10 @@ def from_store(
 
     Args:
         store: The results.
-        evidence, inference, views, missing: What the analysis found in them.
+        evidence: Arms, by behaviour and split.
+        inference: Tested contrasts.
+        views: Tables, in the order in which they are shown.
+        missing: Key, name and reason of each table that cannot be shown.
         generations: Tables of a generation test.
         split: That claims are about; None is `heldout` where the evidence has it, else `train`.
         now: When the report is made; None is now.

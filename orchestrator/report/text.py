@@ -8,7 +8,8 @@ _UNSHOWABLE = re.compile(
     "\u202a-\u202e\u2066-\u2069]"
 )
 """What HTML or XML cannot hold, and marks that turn the reading direction of what follows."""
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>|&~$@]|(?<=www)\.|:(?=//)", re.IGNORECASE)
+_MARKDOWN = re.compile(r"[\\`*_\[\]<>|&~$@#]|(?<=www)\.|:(?=//)", re.IGNORECASE)
+_BEGINNING = re.compile(r"^(\d*)([-+=.):])")
 
 
 def clean(text: str) -> str:
@@ -25,9 +26,14 @@ def line(text: str) -> str:
 def markdown(text: str) -> str:
     """One line that Markdown shows as it is: no emphasis, link, tag, formula or table border.
 
-    It must not begin a line of the file: what counts only there is left alone.
+    What counts only at the beginning of a line, as the mark of a list does, is left alone.
     """
     return _MARKDOWN.sub(lambda found: "\\" + found.group(), line(text))
+
+
+def paragraph(text: str) -> str:
+    """As `markdown`, for the beginning of a line."""
+    return _BEGINNING.sub(r"\1\\\2", markdown(text))
 
 
 def shorter(text: str, characters: int) -> str:

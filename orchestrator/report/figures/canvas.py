@@ -7,12 +7,15 @@ text. The same panel gives the same bytes.
 import io
 import re
 import warnings
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 from markupsafe import Markup
 
 from orchestrator.report.blocks import Panel
+from orchestrator.report.looks import Look
 from orchestrator.report.palette import LIGHT
 from orchestrator.report.text import clean
 
@@ -53,6 +56,7 @@ _STYLE: dict[str, Any] = {
     "figure.constrained_layout.h_pad": 0.02,
     "figure.constrained_layout.w_pad": 0.02,
 }
+_DASHES = {"-": "none", "--": "5 2", "-.": "6 2 1 2", ":": "1.5 2"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
@@ -71,6 +75,25 @@ def drawn(panel: Panel, prefix: str) -> Markup:
         _page_style(element)
     _described(root, panel, prefix)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+@cache
+def swatch(look: Look) -> Markup:
+    """A piece of a series for a legend: its line and its marker."""
+    from matplotlib.markers import MarkerStyle
+
+    marker = MarkerStyle(look.marker)
+    shape = marker.get_path().transformed(marker.get_transform())
+    outline = "".join(
+        "M" + "L".join(f"{9 * x:.1f} {-9 * y:.1f}" for x, y in np.asarray(polygon)) + "Z"
+        for polygon in shape.to_polygons()
+    )
+    dashes = _DASHES[look.dash]
+    return Markup(
+        '<svg class="swatch" viewBox="-14 -7 28 14" aria-hidden="true" focusable="false">'
+        '<path d="M-14 0H14" stroke="var(--{colour})" stroke-dasharray="{dashes}"/>'
+        '<path d="{outline}" fill="var(--{colour})"/></svg>'
+    ).format(colour=look.colour, dashes=dashes, outline=outline)
 
 
 def _raw(panel: Panel) -> str:

@@ -105,7 +105,8 @@ def binned(steps: Array, values: Array) -> tuple[Array, Array]:
     """At most MAX_POINTS points, each the mean of equally many steps.
 
     Args:
-        steps, values: (n,); NaN where nothing was measured.
+        steps: (n,), optimizer steps.
+        values: (n,), NaN where nothing was measured.
 
     Returns:
         Mean step and mean value of each bin; NaN where a bin has no value.
@@ -151,7 +152,7 @@ def _panel(
     return Panel(
         title=arm,
         description=f"{quantity.axis} over {count(steps, 'step')}, {count(len(lines), 'seed')}: "
-        f"mean of the first tenth {first:.3f}, of the last tenth {last:.3f}.{silent}",
+        f"mean of the first tenth {_told(first)}, of the last tenth {_told(last)}.{silent}",
         height=190,
         draw=_draw(lines, quantity, limits),
     )
@@ -205,6 +206,10 @@ def _numbers(
         columns.append(silent)
     name = f"{quantity.name}_figure"
     return View(key="", name=name, title=title, columns=tuple(columns), rows=tuple(rows))
+
+
+def _told(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) else "unknown"
 
 
 def _known(value: float) -> float | None:

@@ -123,15 +123,20 @@ def _heading(row: Inference) -> str:
 def _row_entry(row: Inference) -> Entry:
     if row.estimate is None:
         raise ValueError(f"{row.contrast_id}: has no estimate on {row.behavior}")
-    known = row.ci_low is not None and row.ci_high is not None and row.ci_level is not None
     return Entry(
         group=row.contrast_id,
         label=f"{row.behavior}: {row.verdict}",
         estimate=row.estimate,
-        interval=Interval(low=row.ci_low, high=row.ci_high, level=row.ci_level) if known else None,
+        interval=_interval(row),
         n=sample(row),
         look=Look(colour=colour_of(row.arm_a.partition(" ")[0])),
     )
+
+
+def _interval(row: Inference) -> Interval | None:
+    if row.ci_low is None or row.ci_high is None or row.ci_level is None:
+        return None
+    return Interval(low=row.ci_low, high=row.ci_high, level=row.ci_level)
 
 
 def forest_panel(title: str, entries: Sequence[Entry], axis: str) -> Panel:
