@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.analysis.inference import Family, Inference, Kind
 from orchestrator.analysis.view import Column, Shape, View
-from orchestrator.report.blocks import Block, Claim, Note, Section
+from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import RHO_UNIT
 from orchestrator.report.figures.forest import sample
@@ -28,34 +28,41 @@ UNITS = {
     Kind.PROP_DIFF: "proportion",
     Kind.RANK_CORRELATION: "correlation",
 }
+SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this one."
+ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
 MEANING = (
-    "supported: p, adjusted for all tests of the family, is at most 0.05 in the direction claimed. "
-    "contradicted: the data speak against the claim as clearly. inconclusive: neither; that is no "
-    "evidence of no effect. not_testable: there is no valid test, and the remark says why."
+    ("supported", "p, adjusted for its family, is at most 0.05 in the direction claimed"),
+    ("contradicted", "the data speak against the claim as clearly"),
+    ("inconclusive", "neither; that is no evidence of no effect"),
+    ("not_testable", "there is no valid test; a note says why"),
 )
 
 
 def claims_section(content: ReportContent) -> Section:
     """Registered contrasts, then the others, labelled so."""
-    registered = [r for r in content.inference if _registered(r)]
-    others = [r for r in content.inference if not _registered(r)]
     if not content.inference:
         nothing = Note(text="No contrast was tested on these results.")
         return Section(title="Claims", blocks=(nothing,))
-    about = f"Claims are about the {content.split} split; rows of another split say so."
-    parts = [_part("Registered before the first result", registered, content.split)]
-    if others:
-        parts.append(_part("Exploratory", others, content.split, MAX_EXPLORATORY))
-    return Section(
-        title="Claims", blocks=(Note(text=MEANING), Note(text=about)), parts=tuple(parts)
-    )
+    own = [r for r in content.inference if r.split == content.split]
+    registered = [r for r in own if is_registered(r)]
+    exploratory = [r for r in own if not is_registered(r)]
+    elsewhere = [r for r in content.inference if r.split != content.split]
+    parts = [_part(f"Registered before the first result ({content.split} split)", registered)]
+    if exploratory:
+        parts.append(_part("Exploratory", exploratory, SUGGESTIONS, MAX_EXPLORATORY))
+    if elsewhere:
+        parts.append(_part("On another split", elsewhere, ELSEWHERE, MAX_EXPLORATORY))
+    return Section(title="Claims", blocks=(Facts(pairs=MEANING),), parts=tuple(parts))
 
 
-def _registered(row: Inference) -> bool:
+def is_registered(row: Inference) -> bool:
+    """Whether it was written down before the first result, and counts as such."""
     return row.registered and row.family is Family.PRIMARY
 
 
-def _part(title: str, rows: Sequence[Inference], split: str, limit: int | None = None) -> Section:
+def _part(
+    title: str, rows: Sequence[Inference], remark: str = "", limit: int | None = None
+) -> Section:
     if not rows:
         return Section(title=title, blocks=(Note(text="There is none."),))
     groups: dict[tuple[object, ...], list[Inference]] = {}
@@ -63,10 +70,8 @@ def _part(title: str, rows: Sequence[Inference], split: str, limit: int | None =
         groups.setdefault(_group(row), []).append(row)
     shown = list(groups.values())[:limit]
     cut = listed(len(shown), len(groups), "contrasts")
-    blocks: list[Block] = [Note(text=f"{count(len(groups), 'contrast')}: {tally(rows)}.")]
-    if title == "Exploratory":
-        blocks.append(Note(text="Not registered: read these as suggestions for a next sweep."))
-    blocks += [_claim(group, split) for group in shown]
+    told = f"{count(len(groups), 'contrast')}, {count(len(rows), 'row')}: {tally(rows)}."
+    blocks: list[Block] = [Note(text=f"{remark} {told}".strip()), *map(_claim, shown)]
     return Section(title=title, blocks=(*blocks, *(Note(text=text) for text in cut)))
 
 
@@ -88,15 +93,15 @@ def _group(row: Inference) -> tuple[object, ...]:
         row.registered,
         row.alternative,
         row.population,
+        row.split,
     )
 
 
-def _claim(rows: Sequence[Inference], split: str) -> Claim:
-    ordered = sorted(rows, key=lambda r: r.split != split)
+def _claim(rows: Sequence[Inference]) -> Claim:
     return Claim(
         sentence=rows[0].claim or rows[0].contrast_id,
         asked=_asked(rows[0], [r.adjust for r in rows], [r.family_size for r in rows]),
-        table=_table(ordered[:MAX_ROWS], split, listed(MAX_ROWS, len(rows), "rows")),
+        table=_table(rows[:MAX_ROWS], listed(MAX_ROWS, len(rows), "rows")),
     )
 
 
@@ -106,7 +111,7 @@ def _asked(row: Inference, adjusts: Sequence[str | None], sizes: Sequence[int | 
     parts = [
         f"Contrast {row.contrast_id}: {arms}",
         f"{row.kind}, alternative {row.alternative}",
-        f"about {str(row.population).replace('_', ' ')}",
+        f"on the {row.split} split, about {str(row.population).replace('_', ' ')}",
     ]
     known = {(a, n) for a, n in zip(adjusts, sizes, strict=True) if a is not None}
     parts += [
@@ -122,7 +127,7 @@ def sorted_pairs(pairs: Iterable[tuple[str, int | None]]) -> list[tuple[str, int
     return sorted(pairs, key=lambda pair: (pair[0], pair[1] or 0))
 
 
-def _table(rows: Sequence[Inference], split: str, notes: tuple[str, ...]) -> View:
+def _table(rows: Sequence[Inference], notes: tuple[str, ...]) -> View:
     unit = UNITS.get(rows[0].kind, "")
     levels = {r.ci_level for r in rows if r.ci_level is not None}
     level = f"{levels.pop():.0%} interval" if len(levels) == 1 else "Interval"
@@ -137,25 +142,35 @@ def _table(rows: Sequence[Inference], split: str, notes: tuple[str, ...]) -> Vie
             Column(label=level, fields=("low", "high"), shape=Shape.INTERVAL, unit=unit),
             Column(label="p adjusted", fields=("p",), shape=Shape.P),
             Column(label="n", fields=("n",)),
-            Column(label="Remarks", fields=("remarks",)),
         ),
-        rows=tuple(_row(r, split) for r in rows),
-        notes=notes,
+        rows=tuple(map(_row, rows)),
+        notes=(*_notes(rows), *notes),
     )
 
 
-def _row(row: Inference, split: str) -> dict[str, object]:
+def _row(row: Inference) -> dict[str, object]:
     both = row.ci_low is not None and row.ci_high is not None
     return {
-        "behavior": row.behavior if row.split == split else f"{row.behavior} ({row.split} split)",
+        "behavior": row.behavior,
         "verdict": row.verdict,
         "estimate": row.estimate,
         "low": row.ci_low if both else None,
         "high": row.ci_high if both else None,
         "p": row.p_adjusted,
         "n": sample(row),
-        "remarks": " ".join(_remarks(row)) or None,
     }
+
+
+def _notes(rows: Sequence[Inference]) -> list[str]:
+    """Each remark once, with the rows that it is about where it is not about all."""
+    about: dict[str, list[str]] = {}
+    for row in rows:
+        for remark in _remarks(row):
+            about.setdefault(remark, []).append(row.behavior)
+    return [
+        remark if len(names) == len(rows) else f"{', '.join(dict.fromkeys(names))}: {remark}"
+        for remark, names in about.items()
+    ]
 
 
 def _remarks(row: Inference) -> Iterable[str]:
@@ -166,9 +181,10 @@ def _remarks(row: Inference) -> Iterable[str]:
     if row.pairing == "none" and row.pairing_reason:
         yield f"Not paired: {row.pairing_reason}."
     if row.verdict == "inconclusive" and row.mde_80 is not None:
-        yield f"Found with probability 0.8: {row.mde_80:.3g} {unit}".strip() + " or more."
+        size = f"{row.mde_80:.3g} {unit}".strip()
+        yield f"An effect of {size} would be found with probability 0.8."
     if row.verdict == "inconclusive" and row.n_for_80 is not None:
-        yield f"This estimate would need {count(row.n_for_80, 'seed')} an arm."
+        yield f"An effect as large as the estimate needs {count(row.n_for_80, 'seed')} an arm."
     if row.p_attainable_min is not None and row.p_attainable_min > 0.05:
         yield f"With these seeds an exact test cannot go below p = {row.p_attainable_min:.3g}."
     yield from row.notes

@@ -29,7 +29,8 @@ BADGES = {
 WIDE = 9
 """A table with more columns is printed across the page."""
 LONG = 36
-"""Characters from which on a column of text is given room to wrap."""
+WORD = 80
+"""Characters from which on a text is wrapped: one with spaces, and one without."""
 
 
 def html(report: Report) -> str:
@@ -59,8 +60,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals |= {"badges": BADGES, "wide": WIDE, "swatch": swatch}
+    found.globals |= {"badges": BADGES, "widest": WIDE, "swatch": swatch}
     found.globals |= {"column_class": column_class, "heading": heading}
+    found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.columns) > WIDE
     found.tests["headed"] = lambda block: heading(block) != ""
     found.tests |= {kind.__name__.lower(): _is_a(kind) for kind in get_args(Block)}
     return found
@@ -95,5 +97,5 @@ def column_class(column: Column, view: View) -> str:
     """How a column is set."""
     if column.numeric:
         return "number"
-    longest = max((len(column.text(row)) for row in view.rows), default=0)
-    return "long" if longest > LONG else "word"
+    texts = [column.text(row) for row in view.rows]
+    return "long" if any(len(t) > (LONG if " " in t else WORD) for t in texts) else "word"

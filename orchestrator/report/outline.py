@@ -6,7 +6,7 @@ from orchestrator import __version__
 from orchestrator.analysis.view import View
 from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
 from orchestrator.report.cells import cells_section, counts_text
-from orchestrator.report.claims import claims_section, tally
+from orchestrator.report.claims import claims_section, is_registered, tally
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
 from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure
@@ -39,10 +39,10 @@ def outline(content: ReportContent) -> Report:
 
 
 def _summary(content: ReportContent) -> tuple[tuple[str, str], ...]:
-    registered = [r for r in content.inference if r.registered]
+    registered = [r for r in content.inference if is_registered(r) and r.split == content.split]
     found = [
         ("Cells", counts_text(content.cells)),
-        ("Registered claims", f"{tally(registered)} (rows)" if registered else ""),
+        ("Registered claims", tally(registered) if registered else ""),
         ("Split of the claims", content.split),
         ("Model", models_of(content.manifest)),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),

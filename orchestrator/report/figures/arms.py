@@ -12,6 +12,7 @@ from orchestrator.stats.records import Interval, State, Summary, state_of
 MAX_PANELS = 12
 MAX_ARMS = 16
 LEVEL = 0.95
+NOTHING = "the analysis has no arm on this split"
 RHO_UNIT = "nat/token"
 SPLITS = {
     "train": "pairs that training could see",
@@ -53,7 +54,9 @@ def bounds(interval: Interval | None) -> str:
 
 def wrapped(label: str, width: int = 22) -> str:
     """A label for an axis: at most two lines."""
-    return "\n".join(textwrap.wrap(line(label), width, max_lines=2, placeholder="…"))
+    return "\n".join(
+        textwrap.wrap(line(label), width, max_lines=2, placeholder="…", break_on_hyphens=False)
+    )
 
 
 def cut(what: str, shown: int, items: Sequence[object]) -> str:

@@ -33,6 +33,7 @@ class Quantity:
         axis: Label of the axis, with unit.
         absent: Why there may be none.
         caption: How to read it.
+        unit: Of the values; empty for a share.
         share: Whether it lies between 0 and 1.
     """
 
@@ -41,6 +42,7 @@ class Quantity:
     axis: str
     absent: str
     caption: str = ""
+    unit: str = RHO_UNIT
     share: bool = False
 
 
@@ -50,6 +52,7 @@ ACTIVITY = Quantity(
     axis="share of pairs that push",
     absent="no training has a contrastive term",
     caption="A pair pushes while its gap is smaller than the margin; at 0, the term adds nothing.",
+    unit="",
     share=True,
 )
 HINGE_LOSS = Quantity(
@@ -68,7 +71,7 @@ CE_LOSS = Quantity(
 
 def curve_figure(content: ReportContent, quantity: Quantity) -> Figure | Gap:
     """Mean over seeds and every seed; one panel an arm, all with the same axes."""
-    title = f"{quantity.heading} ({quantity.axis}, by optimizer step)"
+    title = quantity.heading
     groups: dict[str, list[tuple[StepCurve, Array]]] = {}
     for curve in content.steps:
         values = getattr(curve, quantity.name)
@@ -175,7 +178,7 @@ def _draw(
     def draw(axes: "Axes") -> None:
         colour = ink(colour_of(lines[0][0].condition))
         for curve, values in lines:
-            axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.4)
+            axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.55)
         mean = _seed_mean([values for _, values in lines])
         axes.plot(*binned(lines[0][0].step[: len(mean)], mean), color=colour, linewidth=2.0)
         pad = 0.04 * ((limits[1] - limits[0]) or 1.0)
@@ -198,8 +201,8 @@ def _numbers(
     columns = [
         Column(label="Arm", fields=("arm",)),
         Column(label="Seeds", fields=("n",), shape=Shape.INTEGER),
-        Column(label="First tenth", fields=("first",), shape=Shape.PLAIN),
-        Column(label="Last tenth", fields=("last",), shape=Shape.PLAIN),
+        Column(label="First tenth", fields=("first",), shape=Shape.PLAIN, unit=quantity.unit),
+        Column(label="Last tenth", fields=("last",), shape=Shape.PLAIN, unit=quantity.unit),
     ]
     if quantity.share:
         silent = Column(label="Silent steps", fields=("silent",), shape=Shape.PERCENT, digits=0)

@@ -10,6 +10,7 @@ from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
     MAX_PANELS,
+    NOTHING,
     RHO_UNIT,
     cut,
     mean_interval,
@@ -88,8 +89,10 @@ Series = Mapping[SeriesKey, Sequence[Point]]
 
 def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
     """Every seed as a point, and the mean with its interval; one panel a behaviour."""
-    title = f"{dose.heading}, rho ({RHO_UNIT}), {content.split} split"
+    title = f"{dose.heading} ({content.split} split)"
     behaviors = of_split(content.evidence, content.split)
+    if not behaviors:
+        return Gap(title=title, reason=NOTHING)
     keys = [dose.key(a) for arms in behaviors.values() for a in arms if dose.of(a) is not None]
     looks = looks_of(keys)
     chosen = dict(list(looks.items())[:MAX_SERIES])
@@ -170,10 +173,10 @@ def _draw(
         for zero in zeros[:4]:
             axes.axhline(zero, color=ink("edge"), linestyle=":", linewidth=1.2)
         for rank, key in enumerate(series):
-            shift = (rank - (len(series) - 1) / 2) * 0.022 * width
+            shift = (rank - (len(series) - 1) / 2) * 0.03 * width
             _draw_line(axes, _line(series, key, dose), looks[key], shift)
             for point in series[key]:
-                _draw_point(axes, point, looks[key], point.dose + shift, 0.011 * width)
+                _draw_point(axes, point, looks[key], point.dose + shift, 0.012 * width)
         axes.set_xticks(doses, [f"{d:g}" for d in doses])
         axes.set_xlabel(dose.axis)
         axes.set_ylabel(f"rho ({RHO_UNIT})")
@@ -195,13 +198,19 @@ def _draw_point(axes: "Axes", point: Point, look: Look, x: float, aside: float) 
         point.seeds,
         look.marker,
         color=colour,
-        markersize=3,
-        alpha=0.55,
+        markersize=4.5,
+        alpha=0.7,
         markeredgewidth=0,
     )
     if point.interval is not None:
-        axes.plot([x, x], [point.interval.low, point.interval.high], color=colour, linewidth=1.4)
-    axes.plot([x], [point.mean], look.marker, color=colour, markersize=6, markeredgewidth=0)
+        axes.plot(
+            [x, x],
+            [point.interval.low, point.interval.high],
+            color=colour,
+            linewidth=1.2,
+            alpha=0.8,
+        )
+    axes.plot([x], [point.mean], look.marker, color=colour, markersize=6.5, markeredgewidth=0)
 
 
 def _numbers(title: str, found: Mapping[str, Series], dose: Dose) -> View:

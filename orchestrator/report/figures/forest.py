@@ -12,6 +12,7 @@ from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
     MAX_ARMS,
     MAX_PANELS,
+    NOTHING,
     RHO_UNIT,
     cut,
     mean_interval,
@@ -45,16 +46,17 @@ class Entry:
 
 def delta_figure(content: ReportContent) -> Figure | Gap:
     """Rho minus that of the untrained model: arms below each other, one panel a behaviour."""
-    title = f"Change against the untrained model, delta ({RHO_UNIT}), {content.split} split"
+    title = f"Change against the untrained model ({content.split} split)"
     behaviors = of_split(content.evidence, content.split)
-    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms)
+    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms if a.condition.trains)
     found = {
-        b: [_arm_entry(b, a, looks[_key(a)]) for a in arms if a.delta is not None]
+        b: [_arm_entry(b, a, looks[_key(a)]) for a in arms if a.delta and a.condition.trains]
         for b, arms in behaviors.items()
     }
     groups = {b: entries for b, entries in found.items() if entries}
     if not groups:
-        return Gap(title=title, reason="no trained arm has scores beside a baseline's")
+        reason = "no trained arm has scores beside a baseline's" if behaviors else NOTHING
+        return Gap(title=title, reason=reason)
     longest = max(groups.values(), key=len)
     return Figure(
         title=title,
@@ -71,7 +73,7 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
 
 def contrast_figure(content: ReportContent) -> Figure | Gap:
     """Tested differences: behaviours below each other, one panel a contrast."""
-    title = f"Tested differences ({RHO_UNIT}), {content.split} split"
+    title = f"Tested differences ({content.split} split)"
     groups: dict[tuple[str, str], list[Inference]] = {}
     for row in content.inference:
         if row.kind in DIFFERENCES and row.split == content.split and row.estimate is not None:
@@ -163,6 +165,7 @@ def _draw(entries: Sequence[Entry], axis: str) -> "Callable[[Axes], None]":
         axes.set_ylim(len(entries) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(axis)
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="x")
 
     return draw

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 KEY = "T7"
-TITLE = "Refusals by condition (% of prompts)"
+TITLE = "Refusals by condition"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

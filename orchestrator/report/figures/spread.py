@@ -1,6 +1,6 @@
 """How far seeds of one arm lie apart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence import ArmEvidence
@@ -10,6 +10,7 @@ from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
     MAX_ARMS,
     MAX_PANELS,
+    NOTHING,
     RHO_UNIT,
     cut,
     of_split,
@@ -17,7 +18,7 @@ from orchestrator.report.figures.arms import (
     wrapped,
 )
 from orchestrator.report.figures.canvas import ink
-from orchestrator.report.looks import Look, looks_of
+from orchestrator.report.looks import Look, SeriesKey, looks_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,16 +30,14 @@ Line = tuple[ArmEvidence, float, Look]
 
 def spread_figure(content: ReportContent) -> Figure | Gap:
     """Seeds about the mean of their arm, and the sd; one panel a behaviour."""
-    title = f"Variance across seeds, rho ({RHO_UNIT}), {content.split} split"
+    title = f"Variance across seeds ({content.split} split)"
     behaviors = of_split(content.evidence, content.split)
-    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms)
-    found = {
-        b: [(a, a.score.sd, looks[_key(a)]) for a in arms if a.score and a.score.sd is not None]
-        for b, arms in behaviors.items()
-    }
+    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms if a.condition.trains)
+    found = {b: [_line(a, looks) for a in arms if _varies(a)] for b, arms in behaviors.items()}
     groups = {b: lines for b, lines in found.items() if lines}
     if not groups:
-        return Gap(title=title, reason="no arm has scores of two seeds or more")
+        reason = "no trained arm has scores of two seeds" if behaviors else NOTHING
+        return Gap(title=title, reason=reason)
     longest = max(groups.values(), key=len)
     return Figure(
         title=title,
@@ -51,8 +50,18 @@ def spread_figure(content: ReportContent) -> Figure | Gap:
     )
 
 
+def _varies(arm: ArmEvidence) -> bool:
+    return arm.condition.trains and arm.score is not None and arm.score.sd is not None
+
+
 def _key(arm: ArmEvidence) -> tuple[str, float | None, str]:
     return str(arm.condition), arm.margin, arm.differs
+
+
+def _line(arm: ArmEvidence, looks: Mapping[SeriesKey, Look]) -> Line:
+    if arm.score is None or arm.score.sd is None:
+        raise ValueError(f"{arm.label}: has no sd on {arm.behavior}")
+    return arm, arm.score.sd, looks[_key(arm)]
 
 
 def _panel(behavior: str, lines: Sequence[Line]) -> Panel:
@@ -81,6 +90,7 @@ def _draw(lines: Sequence[Line]) -> "Callable[[Axes], None]":
         axes.set_ylim(len(lines) - 0.5, -0.5)
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(AXIS)
+        axes.locator_params(axis="x", nbins=5)
         axes.grid(axis="x")
 
     return draw
