@@ -169,7 +169,7 @@ def _claims_split(evidence: Iterable[ArmEvidence]) -> str:
 
 
 def _cells(labels: Mapping[str, str], rows: Mapping[str, Any]) -> tuple[CellLine, ...]:
-    """Of the manifest in its order, then the others by label."""
+    """Of the manifest in its order, then the others by arm and seed."""
     named = [
         _settled(cell, label, rows[cell]) if cell in rows else _open(cell, label)
         for cell, label in labels.items()
@@ -179,7 +179,7 @@ def _cells(labels: Mapping[str, str], rows: Mapping[str, Any]) -> tuple[CellLine
         for cell, row in rows.items()
         if cell not in labels
     ]
-    return (*named, *sorted(others, key=lambda c: (c.label, c.cell_id)))
+    return (*named, *sorted(others, key=lambda c: (arm_of(c), c.seed or 0, c.cell_id)))
 
 
 def _settled(cell_id: str, label: str, row: Mapping[str, Any], *, named: bool = True) -> CellLine:

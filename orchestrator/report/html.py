@@ -1,7 +1,7 @@
 """A report as one HTML file: no script, no network, every foreign text escaped."""
 
-from collections import Counter
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, get_args
 
@@ -35,18 +35,14 @@ WORD = 80
 
 def html(report: Report) -> str:
     """The whole file."""
-    numbers: Counter[str] = Counter()
-
-    def number(kind: str) -> str:
-        """An id that no other element has, e.g. `t3`."""
-        numbers[kind] += 1
-        return f"{kind}{numbers[kind]}"
+    places = count(1)
 
     def draw(panel: Panel) -> Markup:
-        return drawn(panel, number("p"))
+        """Ids of a drawing begin with its place on the page."""
+        return drawn(panel, f"p{next(places)}")
 
     page = _environment().get_template("page.html.j2")
-    return page.render(report=report, number=number, draw=draw, style=_style()) + "\n"
+    return page.render(report=report, draw=draw, style=_style()).strip() + "\n"
 
 
 @cache

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from orchestrator.analysis.view import View
 from orchestrator.report.blocks import Block, Claim, Facts, Figure, Gap, Note, Report, Table
-from orchestrator.report.text import markdown, paragraph
+from orchestrator.report.text import line, markdown, paragraph
 
 
 def as_markdown(report: Report) -> str:
@@ -33,23 +33,28 @@ def _blocks(blocks: Iterable[Block]) -> Iterator[str]:
 def _block(block: Block) -> Iterator[str]:
     match block:
         case Note(text=text, lead=lead):
-            yield f"**{markdown(lead)}** {markdown(text)}" if lead else paragraph(text)
+            yield f"{_strong(lead)} {markdown(text)}" if line(lead) else paragraph(text)
         case Facts(pairs=pairs):
             yield _facts(pairs)
         case Gap(title=title, reason=reason):
-            yield f"**{markdown(title)}**: not shown, {markdown(reason)}."
+            yield f"{_strong(title)}: not shown, {markdown(reason)}."
         case Claim(sentence=sentence, asked=asked, table=view):
             yield f"#### “{markdown(sentence)}”"
             yield paragraph(asked)
             yield from _view(view)
         case Table(view=view, keyed=keyed):
             yield f"### {markdown(f'{view.key} {view.name}')}" if keyed else ""
-            yield paragraph(view.title) if keyed else f"**{markdown(view.title)}**"
+            yield paragraph(view.title) if keyed else _strong(view.title)
             yield from _view(view)
         case Figure(title=title, caption=caption, numbers=view):
             yield f"### {markdown(title)}"
             yield paragraph(caption)
             yield from _view(view)
+
+
+def _strong(text: str) -> str:
+    """Nothing where there is nothing: four asterisks would be a line across."""
+    return f"**{markdown(text)}**" if line(text) else ""
 
 
 def _facts(pairs: Iterable[tuple[str, str]]) -> str:

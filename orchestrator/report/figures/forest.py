@@ -1,6 +1,6 @@
 """Estimates with their intervals, one below the other: against the baseline, and as contrasts."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +36,6 @@ DIFFERENCES = (Kind.MEAN_DIFF, Kind.ONE_SAMPLE)
 class Entry:
     """One line of a forest: an estimate in nats per token."""
 
-    group: str
     label: str
     estimate: float
     interval: Interval | None
@@ -50,7 +49,7 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
     behaviors = of_split(content.evidence, content.split)
     looks = looks_of(_key(a) for arms in behaviors.values() for a in arms if a.condition.trains)
     found = {
-        b: [_arm_entry(b, a, looks[_key(a)]) for a in arms if a.delta and a.condition.trains]
+        b: [_arm_entry(a, looks[_key(a)]) for a in arms if a.delta and a.condition.trains]
         for b, arms in behaviors.items()
     }
     groups = {b: entries for b, entries in found.items() if entries}
@@ -67,7 +66,7 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
             forest_panel(b, entries[:MAX_ARMS], f"delta ({RHO_UNIT})")
             for b, entries in list(groups.items())[:MAX_PANELS]
         ),
-        numbers=_numbers(title, "Behaviour", groups),
+        numbers=_numbers(title, "Behaviour", list(groups.items())[:MAX_PANELS]),
     )
 
 
@@ -80,16 +79,16 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
             groups.setdefault((row.contrast_id, str(row.population)), []).append(row)
     if not groups:
         return Gap(title=title, reason="no difference of means was tested on this split")
-    found = {_heading(rows[0]): [_row_entry(r) for r in rows] for rows in groups.values()}
+    found = [(_heading(rows[0]), [_row_entry(r) for r in rows]) for rows in groups.values()]
     return Figure(
         title=title,
         caption="Estimate with the interval of its test; the table of claims has p and verdict. "
-        f"Left of 0, the first arm is lower.{cut('contrasts', MAX_PANELS, list(found))}",
+        f"Left of 0, the first arm is lower.{cut('contrasts', MAX_PANELS, found)}",
         panels=tuple(
             forest_panel(heading, entries[:MAX_ARMS], f"difference ({RHO_UNIT})")
-            for heading, entries in list(found.items())[:MAX_PANELS]
+            for heading, entries in found[:MAX_PANELS]
         ),
-        numbers=_numbers(title, "Contrast", found),
+        numbers=_numbers(title, "Contrast", found[:MAX_PANELS]),
     )
 
 
@@ -104,11 +103,10 @@ def _key(arm: ArmEvidence) -> tuple[str, float | None, str]:
     return str(arm.condition), arm.margin, arm.differs
 
 
-def _arm_entry(behavior: str, arm: ArmEvidence, look: Look) -> Entry:
+def _arm_entry(arm: ArmEvidence, look: Look) -> Entry:
     if arm.delta is None:
-        raise ValueError(f"{arm.label}: has no delta on {behavior}")
+        raise ValueError(f"{arm.label}: has no delta on {arm.behavior}")
     return Entry(
-        group=behavior,
         label=arm.label,
         estimate=arm.delta.mean,
         interval=mean_interval(arm.delta),
@@ -119,14 +117,14 @@ def _arm_entry(behavior: str, arm: ArmEvidence, look: Look) -> Entry:
 
 def _heading(row: Inference) -> str:
     other = row.arm_b or "the untrained model"
-    return f"{row.arm_a} minus {other} ({row.family}, {str(row.population).replace('_', ' ')})"
+    population = str(row.population).replace("_", " ")
+    return f"{row.contrast_id}: {row.arm_a} minus {other} ({row.family}, {population})"
 
 
 def _row_entry(row: Inference) -> Entry:
     if row.estimate is None:
         raise ValueError(f"{row.contrast_id}: has no estimate on {row.behavior}")
     return Entry(
-        group=row.contrast_id,
         label=f"{row.behavior}: {row.verdict}",
         estimate=row.estimate,
         interval=_interval(row),
@@ -171,7 +169,7 @@ def _draw(entries: Sequence[Entry], axis: str) -> "Callable[[Axes], None]":
     return draw
 
 
-def _numbers(title: str, heading: str, groups: Mapping[str, Sequence[Entry]]) -> View:
+def _numbers(title: str, heading: str, groups: Sequence[tuple[str, Sequence[Entry]]]) -> View:
     rows = [
         {
             "group": group,
@@ -181,8 +179,8 @@ def _numbers(title: str, heading: str, groups: Mapping[str, Sequence[Entry]]) ->
             "high": e.interval.high if e.interval else None,
             "n": e.n,
         }
-        for group, entries in groups.items()
-        for e in entries
+        for group, entries in groups
+        for e in entries[:MAX_ARMS]
     ]
     return View(
         key="",

@@ -46,7 +46,7 @@ def spread_figure(content: ReportContent) -> Figure | Gap:
         "itself uncertain: of 3 normal values, its 95% interval reaches from half to six times it."
         f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
         panels=tuple(_panel(b, lines[:MAX_ARMS]) for b, lines in list(groups.items())[:MAX_PANELS]),
-        numbers=_numbers(title, groups),
+        numbers=_numbers(title, dict(list(groups.items())[:MAX_PANELS])),
     )
 
 
@@ -100,7 +100,7 @@ def _numbers(title: str, groups: dict[str, list[Line]]) -> View:
     rows = [
         {"behavior": b, "arm": a.label, "sd": sd, "n": a.n}
         for b, lines in groups.items()
-        for a, sd, _ in lines
+        for a, sd, _ in lines[:MAX_ARMS]
     ]
     return View(
         key="",
