@@ -96,7 +96,7 @@ class Frame:
         self._groups: _Groups | None = None
 
     def evidence(self) -> list[ArmEvidence]:
-        """One record per arm, behaviour and split that has a scored cell.
+        """One record per arm, behaviour and split that has a scored cell; arms in order.
 
         Raises:
             UserError: A batch split inside an arm, or a score that is not finite.
@@ -111,7 +111,7 @@ class Frame:
             for (behavior, split), (seeds, rhos, accuracy) in groups.items():
                 baseline = baselines.get((head.baseline_key, behavior, split))
                 found.append(head.evidence(behavior, split, seeds, rhos, baseline, accuracy))
-        return found
+        return sorted(found, key=_order)
 
     def facts(self, arm_id: str) -> dict[str, Any]:
         """An arm's settings under the names of a sweep file."""
@@ -289,6 +289,12 @@ def _scored(rows: list[tuple[Any, ...]]) -> tuple[list[int | None], Floats, floa
     shares = [r[2] for r in present if r[2] is not None]
     accuracy = float(np.mean(shares)) if shares else None
     return [None if r[0] == -1 else r[0] for r in present], rhos, accuracy
+
+
+def _order(e: ArmEvidence) -> tuple[Any, ...]:
+    rank = list(Condition).index(e.condition)
+    weight, margin = e.rho_weight or 0.0, e.margin or 0.0
+    return rank, weight, margin, e.differs, e.arm_id, e.behavior, e.split
 
 
 class _Groups:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from orchestrator.analyze import analyze
 from orchestrator.errors import UserError
 from orchestrator.files import write_whole
 from orchestrator.report.content import ReportContent, from_store
@@ -40,8 +41,10 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
 
 
 def analysed(store: Store) -> ReportContent:
-    """What the results hold."""
-    return from_store(store, (), (), (), ())
+    """What the results hold, and what it supports."""
+    found = analyze([store])
+    missing = [(m.key, m.name, m.reason) for m in found.missing]
+    return from_store(store, found.evidence, found.inference, found.views, missing)
 
 
 def render(content: ReportContent, *, markdown: bool = False) -> str:
