@@ -18,8 +18,8 @@ from orchestrator.analysis.view import Column, Row, Shape, View
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the start of a formula, or strips to get at one."""
 MARKUP = re.compile(r"([\\`*_\[\]|~])")
-TEXT_WIDTH, MIN_WIDTH, GAP = 40, 8, 3
-"""Characters: of words before they wrap, of any column at least, between columns."""
+TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
+"""Characters: of words before they wrap, of any column at least, between columns, around all."""
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
 
@@ -73,11 +73,11 @@ def _wrapped(column: Column, view: View) -> list[str]:
 
 def _folds(widths: list[int], width: int) -> list[list[int]]:
     """Columns of each table; at least one beside the first, even where that is too wide."""
-    folds, used = [[0]], widths[0]
+    folds, used = [[0]], EDGES + widths[0]
     for i, need in enumerate(widths[1:], 1):
         if used + GAP + need > width and len(folds[-1]) > 1:
             folds.append([0])
-            used = widths[0]
+            used = EDGES + widths[0]
         folds[-1].append(i)
         used += GAP + need
     return folds
