@@ -1,20 +1,33 @@
-"""Means over seeds: one row per arm, behaviour and split, beside the untrained baseline."""
+"""What some results support: means over seeds, contrasts with verdicts, tables."""
 
 import json
-import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
 
+from orchestrator.analysis.against import against
+from orchestrator.analysis.default_questions import default_questions
+from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.families import settle
+from orchestrator.analysis.frame import Frame
+from orchestrator.analysis.infer import infer
+from orchestrator.analysis.inference import Inference
+from orchestrator.analysis.load import load_frame, load_manifests, load_registration
+from orchestrator.analysis.published_tables import published_tables
+from orchestrator.analysis.render import as_json
+from orchestrator.analysis.select import Selector
+from orchestrator.analysis.tables.arms import default_split
+from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.views import views_of
+from orchestrator.registration import Registered, Registration
+from orchestrator.registry import Questions
 from orchestrator.store import Store
-from tasks.contract import Condition, Status
+from tasks.contract import Condition
 
-Row = Mapping[str, Any]
-OWN_COLUMNS = {"condition", "seed", "hinge.rho_weight", "hinge.margin"}
-DERIVED = {"data.digest", "data.revision", "hinge.pool_digest", "probes.digest", "model.digest"}
+UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,118 +67,138 @@ class Analysis:
 
     Attributes:
         arms: One row per arm, behaviour and split.
+        evidence: The same with every seed.
+        registration: The contrasts, registered ones first.
+        inference: Each contrast tested, with a verdict.
+        views: The tables T1 to T13 that these results fill.
+        missing: The others, and why.
+        split: Which pairs the tables are about.
         unscored: Cells that diverged or failed: cell id, label parts, message.
     """
 
     arms: tuple[ArmScore, ...]
+    evidence: tuple[ArmEvidence, ...]
+    registration: Registration
+    inference: tuple[Inference, ...]
+    views: tuple[View, ...]
+    missing: tuple[Missing, ...]
+    split: str
     unscored: tuple[dict[str, Any], ...]
 
     def to_json(self) -> str:
         """Stable JSON; see docs/json.md."""
-        body = {"arms": [asdict(a) for a in self.arms], "unscored": list(self.unscored)}
+        body = {
+            "arms": [asdict(a) for a in self.arms],
+            "contrasts": self.registration.plain(),
+            "inference": [asdict(i) for i in self.inference],
+            "split": self.split,
+            "tables": [as_json(v) for v in self.views],
+            "missing_tables": [asdict(m) for m in self.missing],
+            "unscored": list(self.unscored),
+        }
         return json.dumps(body, indent=2, allow_nan=False)
 
 
-def analyze(store: Store) -> Analysis:
-    """Summarise the committed cells of one results folder.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user wants beyond what was registered.
+
+    Attributes:
+        questions: Asked after the data, so exploratory; None for none.
+        split: Pairs that the tables are about; None for the held-out ones where there are any.
+        published: Whether the published figures are shown beside.
+    """
+
+    questions: Questions | None = None
+    split: str | None = None
+    published: bool = False
+
+
+def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
+    """Summarise and test the committed cells of one or more results folders.
+
+    Args:
+        stores: The results.
+        asked: What is wanted beyond what was registered.
 
     Raises:
-        UserError: A table is corrupted, or holds a key twice.
+        UserError: A table is corrupted or holds a key twice, an arm mixes batches, arms with
+            different baselines are compared, or a registered question was edited.
     """
-    cells = {r["cell_id"]: r for r in store.rows("cells")}
-    scored = {c: r for c, r in cells.items() if r["status"] == str(Status.OK)}
-    scores = [r for r in store.rows("scores") if r["cell_id"] in scored]
-    baselines = _baselines(scored, scores)
-    differing = _differing(scored.values())
-    groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
-    for row in scores:
-        groups[scored[row["cell_id"]]["arm_id"], row["behavior"], row["split"]].append(row)
-    arms = [_arm(rows, scored, baselines, differing) for rows in groups.values()]
-    unscored = [
-        {
-            k: r[k]
-            for k in ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
-        }
-        for c, r in cells.items()
-        if c not in scored
-    ]
-    return Analysis(arms=tuple(sorted(arms, key=_order)), unscored=tuple(unscored))
+    wanted = asked or Asked()
+    registration = load_registration(stores)
+    if wanted.questions is not None:
+        registration = registration.with_questions(wanted.questions, None)
+    return analyze_frame(load_frame(stores), registration, wanted, load_manifests(stores))
 
 
-def _key(cell: Row) -> tuple[str, str, int]:
-    """What a cell and its baseline have in common."""
-    spec = json.loads(cell["spec"])
-    return cell["model_digest"], cell["probes_version"], spec["max_length"]
-
-
-def _baselines(
-    cells: Mapping[str, Row], scores: Iterable[Row]
-) -> dict[tuple[Any, ...], float | None]:
-    return {
-        (*_key(cells[r["cell_id"]]), r["behavior"], r["split"]): r["rho"]
-        for r in scores
-        if cells[r["cell_id"]]["condition"] == str(Condition.BASELINE)
-    }
-
-
-def _arm(
-    rows: list[Row],
-    cells: Mapping[str, Row],
-    baselines: Mapping[tuple[Any, ...], float | None],
-    differing: set[str],
-) -> ArmScore:
-    cell, first = cells[rows[0]["cell_id"]], rows[0]
-    values = [r["rho"] for r in rows if r["rho"] is not None]
-    baseline = baselines.get((*_key(cell), first["behavior"], first["split"]))
-    deltas = [v - baseline for v in values] if baseline is not None else []
-    trained = cell["condition"] != str(Condition.BASELINE)
-    return ArmScore(
-        arm_id=cell["arm_id"],
-        condition=cell["condition"],
-        rho_weight=cell["rho_weight"],
-        margin=cell["margin"],
-        differs=_settings(cell, differing) if trained else "",
-        behavior=first["behavior"],
-        split=first["split"],
-        n=len(values),
-        mean=_mean(values),
-        sd=_sd(values),
-        delta_mean=_mean(deltas) if trained else None,
-        delta_sd=_sd(deltas) if trained else None,
-        baseline=baseline,
-        accuracy=_mean([r["accuracy"] for r in rows if r["accuracy"] is not None]),
+def analyze_frame(
+    frame: Frame,
+    registration: Registration,
+    asked: Asked | None = None,
+    manifests: Sequence[Mapping[str, Any]] = (),
+) -> Analysis:
+    """As `analyze`, of tables at hand."""
+    wanted, evidence = asked or Asked(), frame.evidence()
+    selector = Selector(frame, evidence)
+    if not registration.contrasts:
+        found = tuple(Registered(contrast=c, at=None) for c in default_questions(selector))
+        registration = Registration(alpha=registration.alpha, contrasts=found)
+    inference = _inference(frame, selector, registration)
+    split = wanted.split or default_split(evidence)
+    views = views_of(
+        frame,
+        evidence,
+        inference,
+        split=split,
+        alpha=registration.alpha,
+        manifests=manifests,
+    )
+    if wanted.published:
+        views = against(views, published_tables(registration.alpha))
+    return Analysis(
+        arms=tuple(sorted(map(_arm, evidence), key=_order)),
+        evidence=tuple(evidence),
+        registration=registration,
+        inference=inference,
+        views=tuple(v for v in views if isinstance(v, View)),
+        missing=tuple(v for v in views if isinstance(v, Missing)),
+        split=split,
+        unscored=tuple({k: r[k] for k in UNSCORED} for r in frame.unscored),
     )
 
 
-def _differing(cells: Iterable[Row]) -> set[str]:
-    """Settings, beside those with columns of their own, that are not the same in all cells."""
-    seen: dict[str, set[str]] = defaultdict(set)
-    for cell in cells:
-        if cell["condition"] != str(Condition.BASELINE):
-            for name, value in _flat(json.loads(cell["spec"])).items():
-                seen[name].add(json.dumps(value))
-    return {k for k, values in seen.items() if len(values) > 1} - OWN_COLUMNS - DERIVED
+def _inference(
+    frame: Frame, selector: Selector, registration: Registration
+) -> tuple[Inference, ...]:
+    tested = [
+        row
+        for r in registration.contrasts
+        for row in infer(
+            r.contrast, selector, frame, alpha=registration.alpha, registered=r.at is not None
+        )
+    ]
+    return settle(tested, registration.alpha)
 
 
-def _flat(spec: Row, prefix: str = "") -> dict[str, Any]:
-    """Nested settings by dotted name; a part that a condition lacks says nothing.
-
-    Within a part, None is a setting like any other, e.g. a `data.size` that takes all texts.
-    """
-    found: dict[str, Any] = {}
-    for name, value in spec.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        elif value is not None or prefix:
-            found[prefix + name] = value
-    return found
-
-
-def _settings(cell: Row, names: set[str]) -> str:
-    flat = _flat(json.loads(cell["spec"]))
-    if "data.size" in flat:
-        names = names - {"sft_records"}
-    return " ".join(f"{n}={flat[n]}" for n in sorted(names) if n in flat)
+def _arm(e: ArmEvidence) -> ArmScore:
+    trained = e.condition.trains
+    return ArmScore(
+        arm_id=e.arm_id,
+        condition=str(e.condition),
+        rho_weight=e.rho_weight,
+        margin=e.margin,
+        differs=e.differs,
+        behavior=e.behavior,
+        split=e.split,
+        n=e.score.n if e.score else 0,
+        mean=e.score.mean if e.score else None,
+        sd=e.score.sd if e.score else None,
+        delta_mean=e.delta.mean if e.delta and trained else None,
+        delta_sd=e.delta.sd if e.delta and trained else None,
+        baseline=e.baseline,
+        accuracy=e.accuracy,
+    )
 
 
 def _order(arm: ArmScore) -> tuple[Any, ...]:
@@ -179,14 +212,6 @@ def _order(arm: ArmScore) -> tuple[Any, ...]:
         arm.differs,
         arm.arm_id,
     )
-
-
-def _mean(values: list[float]) -> float | None:
-    return statistics.fmean(values) if values else None
-
-
-def _sd(values: list[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None
 
 
 def tables(analysis: Analysis) -> list[Table]:

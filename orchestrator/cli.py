@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, cluster_cli, inspect, lock
-from orchestrator import analyze as analysis
+from orchestrator import __version__, analyze_cli, cluster_cli, inspect, lock
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
 from orchestrator import plan as planning
 from orchestrator import sweep as sweeps
+from orchestrator.analysis.load import load_frame
 from orchestrator.cluster import Cluster
 from orchestrator.cluster_file import load_cluster
 from orchestrator.display import Display, LiveDisplay, PlainDisplay
@@ -44,6 +43,7 @@ app = typer.Typer(
     "Start with: rho-sweep launch quickstart",
 )
 app.add_typer(cluster_cli.app, name="cluster")
+app.command(name="analyze")(analyze_cli.analyze)
 _debug = False
 
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
@@ -92,13 +92,20 @@ def plan(
     sweep: Annotated[list[str], typer.Argument(help="Files or presets; several are one union.")],
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
     results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    pilot: Annotated[
+        Path | None, typer.Option(help="Results whose spread over seeds is taken for the plan's.")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show cells, what is done, memory, time and attainable p; touches nothing.
+    """Show cells, what is done, memory, time, attainable p and power; touches nothing.
 
-    Example: rho-sweep plan dose-response ablation no-margin
+    Examples:
+      rho-sweep plan dose-response ablation no-margin
+
+      rho-sweep plan dose-response --pilot results/quickstart
     """
-    found = planning.plan([sweeps.load(s, set_) for s in sweep], results)
+    evidence = load_frame([Store.existing(pilot)]).evidence() if pilot is not None else []
+    found = planning.plan([sweeps.load(s, set_) for s in sweep], results, evidence)
     if json_:
         typer.echo(found.to_json())
     else:
@@ -276,23 +283,6 @@ def _pulled(folder: Path) -> Driver | None:
     except UserError as error:
         typer.echo(f"{error}\nthis is what was here before", err=True)
         return None
-
-
-@app.command()
-def analyze(results: ResultsArgument, json_: JsonOption = False) -> None:
-    """Means over seeds per condition, behaviour and split.
-
-    Example: rho-sweep analyze results/quickstart
-    """
-    found = analysis.analyze(Store.existing(results))
-    if json_:
-        typer.echo(found.to_json())
-        return
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    for table in analysis.tables(found):
-        console.print(table)
-    for cell in found.unscored:
-        typer.echo(f"{cell['status']} {cell['cell_id']}: {cell['message']}", err=True)
 
 
 @app.command()

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
+from orchestrator.canonical import Point, condition_of
 from orchestrator.document import Route
 from orchestrator.errors import Problem
 from orchestrator.fields import FIELDS
-from orchestrator.sweep import Grid, Point, Sweep
+from orchestrator.sweep import Grid, Sweep
 from tasks.contract import (
     CellSpec,
     Condition,
@@ -199,14 +200,6 @@ def _placed(field: str, message: str, point: Point) -> tuple[str, str]:
         if any(f'no behaviour "{b}"' in message for b in point[name]):
             return name, message
     return field, message
-
-
-def condition_of(point: Point) -> Condition:
-    """Weight 0 is sft-only, whatever the pairs were to be."""
-    condition = Condition(point["condition"])
-    if condition.has_hinge and condition.has_sft and point["rho_weight"] == 0:
-        return Condition.SFT_ONLY
-    return condition
 
 
 def _train(point: Point) -> TrainSpec:

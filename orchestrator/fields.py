@@ -188,7 +188,16 @@ FIELDS: dict[str, Field] = {
 }
 SECTIONS = ("train", "data", "probes", "run")
 GRID_ONLY = ("condition", "rho_weight", "margin", "seed")
-TOP_LEVEL = ("name", "description", "model", "model_revision", "grid", "grids", *SECTIONS)
+TOP_LEVEL = (
+    "name",
+    "description",
+    "model",
+    "model_revision",
+    "grid",
+    "grids",
+    "analysis",
+    *SECTIONS,
+)
 AXES = tuple(name for name, field in FIELDS.items() if field.axis)
 
 

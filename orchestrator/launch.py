@@ -4,6 +4,7 @@ import os
 import platform
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from orchestrator.checkpoints import FOLDER, Checkpoints
 from orchestrator.display import Display
 from orchestrator.document import raise_problems
 from orchestrator.engine import Engine, InlineEngine
+from orchestrator.errors import UserError
 from orchestrator.estimate import RUNTIME_BYTES
 from orchestrator.events import Job
 from orchestrator.expand import Expansion, expand
-from orchestrator.manifest import demand_ours, write_manifest
+from orchestrator.manifest import demand_ours, load_manifest, write_manifest
+from orchestrator.registration import Registration, begin
 from orchestrator.resolve import FileResolver
 from orchestrator.run import Run, Work
 from orchestrator.schedule import Rules
@@ -99,7 +102,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         done = store.done() & wanted.keys()
         checkpoints = Checkpoints(folder / FOLDER)
         checkpoints.drop_all(done)
-        write_manifest(folder, sweep, expansion)
+        write_manifest(folder, sweep, expansion, _registration(folder, sweep, wanted, done))
         todo = [spec for cell, spec in wanted.items() if cell not in done]
         display.begin(total=len(wanted), done=len(done), linked=linked)
         if todo:
@@ -108,6 +111,18 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                 Run(store, engine, display, _work(sweep, todo, memory, resolver)).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
+
+
+def _registration(
+    folder: Path, sweep: Sweep, wanted: dict[str, CellSpec], done: set[str]
+) -> Registration:
+    """A question asked after a trained cell has ended is not registered."""
+    try:
+        earlier = load_manifest(folder)
+    except UserError:  # missing or damaged: it is written anew, and so are its questions
+        earlier = None
+    seen = any(wanted[cell].condition.trains for cell in done)
+    return begin(earlier, sweep.questions, results=seen, now=datetime.now(UTC))
 
 
 def _link_siblings(store: Store, wanted: dict[str, CellSpec]) -> int:

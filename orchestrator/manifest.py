@@ -11,13 +11,16 @@ from orchestrator.errors import UserError
 from orchestrator.expand import Expansion
 from orchestrator.files import write_whole
 from orchestrator.provenance import git_revision
+from orchestrator.registration import KEY, Registration
 from orchestrator.sweep import Sweep
 
 NAME = "sweep.yaml"
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
-def write_manifest(folder: Path, sweep: Sweep, expansion: Expansion) -> None:
+def write_manifest(
+    folder: Path, sweep: Sweep, expansion: Expansion, registration: Registration
+) -> None:
     """Write what was launched; `load_manifest` reads it back."""
     content = {
         "name": sweep.name,
@@ -30,6 +33,7 @@ def write_manifest(folder: Path, sweep: Sweep, expansion: Expansion) -> None:
         "run": asdict(sweep.run),
         "resolved": _resolved(expansion),
         "named": expansion.named,
+        KEY: registration.plain(),
         "cells": {spec.cell_id: spec.label for spec in expansion.all},
     }
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from orchestrator.canonical import Point, condition_of
 from orchestrator.errors import UserError
-from orchestrator.expand import condition_of
-from orchestrator.sweep import Point, Sweep
+from orchestrator.sweep import Sweep
 from tasks import content, hub
 from tasks.contract import NodeError
 from tasks.hub import NotHereError

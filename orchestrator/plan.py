@@ -3,11 +3,14 @@
 import json
 import statistics
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.analysis.evidence import ArmEvidence
 from orchestrator.launch import default_slots, resolve
+from orchestrator.plan_power import Power, power_of
 from orchestrator.store import SETTLED, stores
 from orchestrator.sweep import Sweep
 from tasks.contract import CellSpec
@@ -27,6 +30,7 @@ class Plan:
         seconds: Median seconds of a finished cell of the same model; None without one.
         slots: Cells at once.
         seeds: Seeds of the arm that has fewest.
+        power: What the registered contrasts can find.
     """
 
     named: int
@@ -38,6 +42,7 @@ class Plan:
     seconds: float | None
     slots: int
     seeds: int
+    power: tuple[Power, ...]
 
     @property
     def smallest_p(self) -> float | None:
@@ -65,6 +70,7 @@ class Plan:
             "slots": self.slots,
             "seeds_of_smallest_arm": self.seeds,
             "smallest_attainable_p": self.smallest_p,
+            "power": [asdict(p) for p in self.power],
             "cells": [self._cell(s) for s in (*self.baselines, *self.cells)],
         }
         return json.dumps(body, indent=2, allow_nan=False)
@@ -81,12 +87,13 @@ class Plan:
         }
 
 
-def plan(sweeps: list[Sweep], root: Path) -> Plan:
+def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> Plan:
     """Plan the union of some sweeps.
 
     Args:
         sweeps: One or more.
         root: Folder that holds the results of all sweeps.
+        pilot: Evidence of earlier results, for the spread over seeds.
 
     Raises:
         SweepError: Models, packs or data that do not fit.
@@ -110,6 +117,7 @@ def plan(sweeps: list[Sweep], root: Path) -> Plan:
         seconds=seconds,
         slots=sweeps[0].run.slots or default_slots(),
         seeds=_fewest_seeds(cells),
+        power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
     )
 
 
@@ -156,6 +164,7 @@ def describe(found: Plan) -> list[str]:
     lines.append(f"time     {guess} with {found.slots} at once")
     if found.smallest_p is not None:
         lines.append(_power(found.seeds, found.smallest_p))
+    lines += _power_lines(found.power)
     lines += [f"missing  {m}; launch fetches it" for m in found.missing]
     return lines
 
@@ -169,3 +178,18 @@ def _about(seconds: float) -> str:
 def _power(seeds: int, p: float) -> str:
     line = f"p        {seeds} paired seeds cannot go below p = {p:.4g} in an exact test"
     return line if p < 0.05 else line + "; six is the fewest for p < 0.05"
+
+
+def _power_lines(found: Sequence[Power]) -> list[str]:
+    """Each registered contrast: seeds, smallest p, smallest effect found four times in five."""
+    lines = []
+    for p in found:
+        effect = ""
+        if p.mde is not None:
+            effect = f", finds {p.mde:.3f} nat/token (80 %; {p.assumption})"
+        elif p.mde_sd is not None:
+            effect = f", finds {p.mde_sd:.2f} sd of the difference (80 %; no pilot)"
+        smallest = "" if p.p_attainable_min is None else f", exact p from {p.p_attainable_min:.2g}"
+        lines.append(f"power    {p.contrast_id}, {p.behavior}: {p.n} seeds{smallest}{effect}")
+    warnings = dict.fromkeys(f"{p.contrast_id}: {p.warning}" for p in found if p.warning)
+    return lines + [f"warning  {text}" for text in warnings]

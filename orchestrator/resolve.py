@@ -3,11 +3,11 @@
 import sys
 from functools import lru_cache
 
+from orchestrator.canonical import Point, condition_of
 from orchestrator.estimate import Texts, cell_memory
-from orchestrator.expand import ResolvedData, ResolvedProbes, condition_of
+from orchestrator.expand import ResolvedData, ResolvedProbes
 from orchestrator.fields import hint
 from orchestrator.sizes import Sizes
-from orchestrator.sweep import Point
 from tasks import lengths
 from tasks.contract import CellSpec, ModelSpec, NodeError
 from tasks.hub import NotHereError

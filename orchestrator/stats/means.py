@@ -181,7 +181,9 @@ def pooled_sd(a: Summary, b: Summary) -> float:
 
 
 def _known(values: Sequence[float | None] | Array) -> int:
-    return sum(v is not None for v in values)
+    """How many are not None; the others are finite, even where their pair is left out."""
+    known = [v for v in values if v is not None]
+    return len(finite(known)) if known else 0
 
 
 def _two_samples(test: str, a: Summary, b: Summary) -> MeanTest:

@@ -4,7 +4,7 @@ Mean differences are in sd between seeds (unpaired) or in sd of the difference w
 """
 
 from collections.abc import Callable
-from math import ceil, isfinite, log, sqrt
+from math import ceil, isfinite, isnan, log, sqrt
 
 import numpy as np
 from scipy import optimize, special, stats
@@ -14,8 +14,6 @@ from orchestrator.stats.records import Array
 MOST_SEEDS = 100_000
 MOST_PROMPTS = 2_000
 LARGEST_EFFECT = 1e4
-FAR = 8.0
-"""Noncentrality above which the wrong tail holds less than 1e-15, and scipy may return nan."""
 
 
 def power_welch(n: int, d: float, sd_ratio: float = 1.0, alpha: float = 0.05) -> float:
@@ -27,12 +25,14 @@ def power_welch(n: int, d: float, sd_ratio: float = 1.0, alpha: float = 0.05) ->
         sd_ratio: One arm's sd over the other's; lowers Welch's df.
         alpha: Two-sided.
     """
+    _check_n(n, 2)
     df = (n - 1) * (1 + sd_ratio**2) ** 2 / (1 + sd_ratio**4)
     return _power_t(df, d * sqrt(n / 2), alpha)
 
 
 def power_paired(n: int, d_z: float, alpha: float = 0.05) -> float:
     """Chance of p <= alpha with n pairs, at least 2; `d_z` in sd of the difference."""
+    _check_n(n, 2)
     return _power_t(n - 1, d_z * sqrt(n), alpha)
 
 
@@ -53,16 +53,17 @@ def mde_paired(n: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
 
 def n_welch(d: float, sd_ratio: float = 1.0, alpha: float = 0.05, power: float = 0.8) -> int | None:
     """Seeds an arm for this power; None above 100 000. Arguments as for `power_welch`."""
-    return _smallest(lambda n: power_welch(n, d, sd_ratio, alpha), power)
+    return _smallest(lambda n: power_welch(n, d, sd_ratio, alpha), alpha, power)
 
 
 def n_paired(d_z: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
     """Pairs for this power; None above 100 000."""
-    return _smallest(lambda n: power_paired(n, d_z, alpha), power)
+    return _smallest(lambda n: power_paired(n, d_z, alpha), alpha, power)
 
 
 def power_f_ratio(n: int, ratio: float, alpha: float = 0.05) -> float:
     """Chance that the F test of two sds has p <= alpha, n seeds an arm, `ratio` of the true sds."""
+    _check_n(n, 2)
     if not (isfinite(ratio) and ratio > 0):
         raise ValueError(f"ratio is {ratio}; a ratio of sds is above 0")
     low, high = special.fdtri(n - 1, n - 1, [alpha / 2, 1 - alpha / 2]) / ratio**2
@@ -71,7 +72,7 @@ def power_f_ratio(n: int, ratio: float, alpha: float = 0.05) -> float:
 
 def n_f_ratio(ratio: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
     """Seeds an arm for this power of the F test; None above 100 000."""
-    return _smallest(lambda n: power_f_ratio(n, ratio, alpha), power)
+    return _smallest(lambda n: power_f_ratio(n, ratio, alpha), alpha, power)
 
 
 def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = 0.05) -> float:
@@ -83,6 +84,7 @@ def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = 0.05) -> 
         p_loss: Chance that it is refused by the first only.
         alpha: Two-sided.
     """
+    _check_n(n, 1)
     return _power_mcnemar(n, p_gain + p_loss, _rejects(n, p_gain, p_loss, alpha))
 
 
@@ -91,6 +93,7 @@ def n_mcnemar(p_gain: float, p_loss: float, alpha: float = 0.05, power: float = 
 
     As with all discrete tests, some prompts more may have a little less.
     """
+    _check_target(alpha, power)
     rejects = _rejects(MOST_PROMPTS, p_gain, p_loss, alpha)
     for n in range(1, MOST_PROMPTS + 1):
         if _power_mcnemar(n, p_gain + p_loss, rejects[: n + 1]) >= power:
@@ -107,9 +110,13 @@ def n_zero_events(rate: float, level: float = 0.95) -> int:
 
 def _power_t(df: float, noncentrality: float, alpha: float) -> float:
     size, limit = abs(noncentrality), float(special.stdtrit(df, 1 - alpha / 2))
-    wrong = 0.0 if size > FAR else float(special.nctdtr(df, size, -limit))
-    right = 1 - float(special.nctdtr(df, size, limit))
-    return (0.0 if np.isnan(wrong) else wrong) + right
+    return _share_below(df, size, -limit) + 1 - _share_below(df, size, limit)
+
+
+def _share_below(df: float, noncentrality: float, t: float) -> float:
+    """Of the noncentral t distribution; scipy's nan stands for a share below 1e-10."""
+    found = float(special.nctdtr(df, noncentrality, t))
+    return 0.0 if isnan(found) else found
 
 
 def _mde(df: int, unit: float, alpha: float, power: float) -> float | None:
@@ -120,8 +127,9 @@ def _mde(df: int, unit: float, alpha: float, power: float) -> float | None:
     return float(found) * unit
 
 
-def _smallest(power_of: Callable[[int], float], power: float) -> int | None:
+def _smallest(power_of: Callable[[int], float], alpha: float, power: float) -> int | None:
     """Smallest n >= 2 with that power, which rises with n: doubled until enough, then halved."""
+    _check_target(alpha, power)
     low, high = 1, 2
     while power_of(high) < power:
         low, high = high, 2 * high
@@ -146,6 +154,11 @@ def _rejects(most: int, p_gain: float, p_loss: float, alpha: float) -> Array:
 
 def _power_mcnemar(n: int, p_discordant: float, rejects: Array) -> float:
     return float(stats.binom.pmf(np.arange(n + 1), n, p_discordant) @ rejects)
+
+
+def _check_n(n: int, least: int) -> None:
+    if n < least:
+        raise ValueError(f"n is {n}; this needs at least {least}")
 
 
 def _check_target(alpha: float, power: float) -> None:

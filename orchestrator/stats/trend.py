@@ -60,6 +60,9 @@ def page(rows: MaybeRows) -> Page:
         raise ValueError(f"{len(rows)} rows of lengths {sorted({len(r) for r in rows})}")
     k = len(rows[0])
     known = [[v for v in row if v is not None] for row in rows]
+    for row in known:
+        if row:
+            finite(row)  # even where the seed is left out
     complete = [row for row in known if len(row) == k]
     if k < 2 or not complete:
         state = State.NOT_TESTABLE if k < 2 else State.INSUFFICIENT_N

@@ -13,7 +13,9 @@ SEEDS = 20
 """41 cells."""
 EPOCHS = 14
 """So that the sweep lasts longer than all faults together."""
-pytestmark = pytest.mark.timeout(1500)
+CHECKPOINT_S = 3
+"""So that a cell that is lost goes on in its middle."""
+pytestmark = pytest.mark.timeout(2400)
 
 SWEEP = """\
 name: lab
@@ -26,6 +28,7 @@ grid:
 data: {{sft: starter, size: 48}}
 probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
 train: {{max_length: 64, learning_rate: 1e-3, epochs: {epochs}}}
+run: {{checkpoint_s: {checkpoint_s}}}
 """
 
 
@@ -35,7 +38,8 @@ def home(lab: Lab) -> Path:
 
 def write_sweep(lab: Lab, seeds: int, epochs: int = 1) -> str:
     numbers = ", ".join(map(str, range(1, seeds + 1)))
-    (home(lab) / "lab.yml").write_text(SWEEP.format(seeds=numbers, epochs=epochs))
+    text = SWEEP.format(seeds=numbers, epochs=epochs, checkpoint_s=CHECKPOINT_S)
+    (home(lab) / "lab.yml").write_text(text)
     return "lab.yml"
 
 
@@ -55,7 +59,7 @@ def compared(lab: Lab, left: str, right: str) -> str:
 def undisturbed(lab: Lab, sweep: str, name: str) -> str:
     """The same sweep on the laptop alone, beside no results that it could take over."""
     folder = f"alone/{name}/lab"
-    lab.laptop.rho_sweep("launch", sweep, "--inline", "--results", folder, timeout_s=600)
+    lab.laptop.rho_sweep("launch", sweep, "--inline", "--results", folder, timeout_s=1500)
     return folder
 
 
@@ -126,20 +130,33 @@ def test_a_sweep_survives_every_fault(lab, up, capsys):
     fault("SIGKILL of the driver", kill_driver)
     fault("link cut of 60 s", lambda: cut(mac3, 60))
     found = wait_for_end(lab, folder, 400)
+    tried = attempts(lab, folder)
+    resumed, moved = resumptions(rows(lab, folder, "cells"), tried)
     with capsys.disabled():
-        lines = (
+        lines = [
             f"  {name}: {seconds:.0f} s to the next finished cell\n"
             for name, seconds in faults.items()
-        )
+        ]
+        lines.append(f"  {len(resumed)} cells resumed in their middle, {len(moved)} elsewhere\n")
         print("\n" + "".join(lines), end="")
     assert found["ok"] == found["total"] == 2 * SEEDS + 1
     assert f"{2 * SEEDS + 1} same, 0 different, 0 only" in compared(
         lab, folder, undisturbed(lab, sweep, "faults")
     )
-    ended_well = Counter(a["cell_id"] for a in attempts(lab, folder) if a["outcome"] == "ok")
+    ended_well = Counter(a["cell_id"] for a in tried if a["outcome"] == "ok")
     assert set(ended_well.values()) == {1}
-    outcomes = {a["outcome"] for a in attempts(lab, folder)}
-    assert "lost" in outcomes
+    assert "lost" in {a["outcome"] for a in tried}
+    assert moved
+
+
+def resumptions(cells: list[dict], tried: list[dict]) -> tuple[set[str], set[str]]:
+    """Cells that went on from a checkpoint, and those of them that did so on another host."""
+    resumed = {c["cell_id"] for c in cells if c["resumed_steps"]}
+    hosts = {
+        cell: [a["host"] for a in sorted(tried, key=lambda a: a["attempt"]) if a["cell_id"] == cell]
+        for cell in resumed
+    }
+    return resumed, {cell for cell, seen in hosts.items() if seen[-1] not in seen[:-1]}
 
 
 def kill(machine: Machine, words: str) -> None:
@@ -151,8 +168,12 @@ def kill(machine: Machine, words: str) -> None:
 
 
 def attempts(lab: Lab, folder: str) -> list[dict]:
+    return rows(lab, folder, "attempts")
+
+
+def rows(lab: Lab, folder: str, table: str) -> list[dict]:
     script = (
         "import json, sys; from pathlib import Path; from orchestrator.store import Store;"
-        f"print(json.dumps(Store(Path({folder!r})).rows('attempts'), default=str))"
+        f"print(json.dumps(Store(Path({folder!r})).rows({table!r}), default=str))"
     )
     return json.loads(lab.laptop.python(script).stdout)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orchestrator.analysis.compare import Comparison, compare
-from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.evidence import ArmEvidence, same_settings
 from orchestrator.analysis.tables.columns import data, short, words
 from orchestrator.analysis.view import Column
 from orchestrator.stats.records import Summary
@@ -100,8 +100,7 @@ def default_split(evidence: Sequence[ArmEvidence]) -> str:
 
 def agree(a: ArmEvidence, b: ArmEvidence) -> bool:
     """Whether two arms have one baseline, and the same value of each setting both have."""
-    common = a.settings.keys() & b.settings.keys()
-    return a.baseline_key == b.baseline_key and all(a.settings[k] == b.settings[k] for k in common)
+    return a.baseline_key == b.baseline_key and same_settings(a, b)
 
 
 def in_order(behaviors: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
-"""The golden cases as checks of a copy of the statistics, so that a mutated copy can be checked too.
+"""The golden cases as checks of any copy of the statistics, so that a mutated one can be checked.
 
-Each check takes the copy and its case of tests/golden/statistics.json, and fails by assertion.
+A check takes the copy and its case of tests/golden/statistics.json, and fails by assertion.
 """
 
 import importlib

@@ -1,9 +1,12 @@
 """Every statistic against numbers that were computed elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 
+from orchestrator.stats.effect import cohens_d
 from orchestrator.stats.exact import min_page_p
-from orchestrator.stats.means import welch
+from orchestrator.stats.means import student, welch
 from orchestrator.stats.power import mde_paired, mde_welch, n_f_ratio, n_zero_events
 from orchestrator.stats.proportions import newcombe
 from orchestrator.stats.records import Alternative, Summary
@@ -41,15 +44,25 @@ def test_the_published_steps_have_their_recomputed_p(behavior):
     assert found == pytest.approx(PUBLISHED["welch_step_p"][behavior], abs=5.01e-4)
 
 
-def test_the_published_d_follows_from_rounded_figures_only_if_sd_has_n_minus_1():
+def test_the_published_d_lies_within_the_rounding_of_the_published_means():
     for row in CASES["G01"]["input"]["rows"]:
-        if (printed := PUBLISHED["printed_d"].get(row["name"])) is None:
-            continue
-        mean_a, sd_a, n_a, mean_b, sd_b, n_b = row["args"]
-        a, b = Summary(n=n_a, mean=mean_a, sd=sd_a), Summary(n=n_b, mean=mean_b, sd=sd_b)
-        assert welch(a, b).diff / ((sd_a**2 + sd_b**2) / 2) ** 0.5 == pytest.approx(
-            printed, rel=0.05
-        )
+        if (printed := PUBLISHED["printed_d"].get(row["name"])) is not None:
+            assert cohens_d(*arms(row)) == pytest.approx(printed, rel=0.05)
+
+
+def test_the_published_p_of_refusal_needs_three_seeds_and_the_sd_of_a_sample():
+    (row,) = (r for r in CASES["G01"]["input"]["rows"] if r["name"] == "contrastive_vs_sft_refusal")
+    a, b = arms(row)
+    assert round(student(a, b).p, 4) == PUBLISHED["printed_p_refusal"]
+    five = student(replace(a, n=5), replace(b, n=5))
+    larger = [replace(s, sd=s.sd * (3 / 2) ** 0.5) for s in (a, b)]  # if sd were divided by n
+    for other in (five, student(*larger), welch(a, b)):
+        assert round(other.p, 4) != PUBLISHED["printed_p_refusal"]
+
+
+def arms(row: dict) -> tuple[Summary, Summary]:
+    mean_a, sd_a, n_a, mean_b, sd_b, n_b = row["args"]
+    return Summary(n=n_a, mean=mean_a, sd=sd_a), Summary(n=n_b, mean=mean_b, sd=sd_b)
 
 
 def test_the_unpaired_difference_of_refusals_has_its_interval():

@@ -1,0 +1,69 @@
+"""Each contrast tested as its kind asks, before any adjustment for the others."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from orchestrator.analysis.ask import Ask, Tested
+from orchestrator.analysis.frame import Frame
+from orchestrator.analysis.infer_doses import (
+    linearity,
+    sd_ratio,
+    strict_monotone,
+    trend_over_doses,
+)
+from orchestrator.analysis.infer_means import margin_test, mean_diff, one_sample
+from orchestrator.analysis.inference import Family, Inference, Kind
+from orchestrator.analysis.select import Chosen, Selector
+from orchestrator.registry import Contrast
+
+TESTS: dict[Kind, Callable[[Ask], Tested]] = {
+    Kind.MEAN_DIFF: mean_diff,
+    Kind.ONE_SAMPLE: one_sample,
+    Kind.EQUIVALENCE: margin_test,
+    Kind.NONINFERIORITY: margin_test,
+    Kind.SD_RATIO: sd_ratio,
+    Kind.TREND: trend_over_doses,
+    Kind.STRICT_MONOTONE: strict_monotone,
+    Kind.LINEARITY: linearity,
+}
+
+
+def infer(
+    contrast: Contrast, selector: Selector, frame: Frame, *, alpha: float, registered: bool
+) -> Iterator[Tested]:
+    """Test one contrast on everything it names.
+
+    Args:
+        contrast: The question.
+        selector: Finds its arms.
+        frame: Gives probe scores where the population asks for them.
+        alpha: Level; intervals are two-sided at 1 - alpha.
+        registered: Whether it was asked before there were data.
+    """
+    for chosen in selector.choose(contrast):
+        row = _blank(contrast, chosen, registered)
+        if chosen.problem is not None or contrast.kind not in TESTS:
+            reason = chosen.problem or "needs generations; see: rho-sweep stress"
+            yield Tested(row=replace(row, status="missing", notes=(reason,)))
+            continue
+        ask = Ask(contrast=contrast, chosen=chosen, frame=frame, level=1 - alpha, row=row)
+        yield TESTS[contrast.kind](ask)
+
+
+def _blank(contrast: Contrast, chosen: Chosen, registered: bool) -> Inference:
+    arms = chosen.arms
+    return Inference(
+        contrast_id=contrast.id,
+        claim=contrast.claim,
+        kind=contrast.kind,
+        behavior=chosen.behavior,
+        split=chosen.split,
+        population=contrast.population,
+        family=Family.PRIMARY if registered else Family.EXPLORATORY,
+        alternative=str(contrast.alternative),
+        registered=registered,
+        arm_a=arms[0].label if arms else "",
+        arm_b=arms[-1].label if len(arms) > 1 else "",
+        arms=tuple(e.arm_id for e in arms),
+        sesoi=contrast.sesoi,
+    )

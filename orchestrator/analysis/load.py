@@ -1,0 +1,75 @@
+"""One or more results folders as one frame and one set of registered questions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.analysis.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
+from orchestrator.errors import UserError
+from orchestrator.manifest import NAME, load_manifest
+from orchestrator.registration import Registered, Registration
+from orchestrator.store import Store
+
+COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
+
+
+def load_frame(stores: Sequence[Store]) -> Frame:
+    """All cells of all results; a cell that several have counts once.
+
+    Raises:
+        UserError: A table is corrupted, or a cell has other scores in another folder.
+    """
+    parts: dict[str, list[pa.Table]] = {name: [] for name in COLUMNS}
+    seen: dict[str, int] = {}
+    for place, store in enumerate(stores):
+        tables = {name: store.read(name).select(columns) for name, columns in COLUMNS.items()}
+        known = [c for c in tables["cells"]["cell_id"].to_pylist() if c in seen]
+        for cell in known:
+            _demand_same(stores[seen[cell]], store, cell)
+        for name, table in tables.items():
+            twice = pc.is_in(table["cell_id"], value_set=pa.array(known, pa.string()))
+            parts[name].append(table.filter(pc.invert(twice)))
+        seen |= {c: place for c in tables["cells"]["cell_id"].to_pylist() if c not in seen}
+    return Frame(*(pa.concat_tables(parts[name]) for name in COLUMNS))
+
+
+def _demand_same(one: Store, other: Store, cell: str) -> None:
+    scores = [
+        sorted(s.read_cell("scores", cell).select(SCORE_COLUMNS).to_pylist(), key=str)
+        for s in (one, other)
+    ]
+    if scores[0] != scores[1]:
+        raise UserError(
+            f"cell {cell} has different scores in {one.folder} and {other.folder}; "
+            f"see: rho-sweep compare {one.folder} {other.folder}"
+        )
+
+
+def load_manifests(stores: Sequence[Store]) -> list[dict[str, Any]]:
+    """Of results that a launch made; a folder without one has none."""
+    return [load_manifest(s.folder) for s in stores if (s.folder / NAME).is_file()]
+
+
+def load_registration(stores: Sequence[Store]) -> Registration:
+    """The questions of all results, in order; one that several ask is asked once.
+
+    Raises:
+        UserError: A manifest is damaged, or its questions were edited.
+    """
+    found: dict[str, Registered] = {}
+    alphas = []
+    for manifest in load_manifests(stores):
+        registration = Registration.of(manifest)
+        if registration.contrasts:
+            alphas.append(registration.alpha)
+        for one in registration.contrasts:
+            if one.contrast.digest not in found or found[one.contrast.digest].at is None:
+                found[one.contrast.digest] = one
+    if len(set(alphas)) > 1:
+        raise UserError(f"results were registered at different alpha: {sorted(set(alphas))}")
+    ordered = sorted(found.values(), key=lambda r: r.at is None)
+    return Registration(
+        **({"alpha": alphas[0]} if alphas else {}), contrasts=tuple(ordered)
+    ).with_distinct_ids()

@@ -1,0 +1,168 @@
+"""`results/<sweep>/analysis/`: contrasts, inference and tables as files, written whole."""
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+
+from orchestrator.analysis.inference import Inference
+from orchestrator.analysis.render import arrow, csv
+from orchestrator.analysis.view import View
+from orchestrator.errors import UserError
+from orchestrator.files import write_whole
+from orchestrator.registration import Registration
+from orchestrator.schema import SCHEMA_VERSION
+
+FOLDER = "analysis"
+UNITS = {
+    "n_a": "seed",
+    "n_b": "seed",
+    "n_pairs": "seed",
+    "n_probes": "probe",
+    "n_for_80": "seed",
+    "ci_level": "1",
+    "p": "1",
+    "p_adjusted": "1",
+    "p_student": "1",
+    "p_exact": "1",
+    "p_attainable_min": "1",
+    "p_noninferior": "1",
+    "p_tost": "1",
+    "cohens_d": "pooled between-seed sd",
+    "hedges_g": "pooled between-seed sd",
+    "g_low": "pooled between-seed sd",
+    "g_high": "pooled between-seed sd",
+    "estimate": "nat/token, proportion, log ratio or rank correlation, by kind",
+    "ci_low": "as estimate",
+    "ci_high": "as estimate",
+    "se": "as estimate",
+    "mde_80": "as estimate",
+    "sesoi": "as estimate",
+}
+LISTS = ("arms", "notes")
+WHOLE = ("n_a", "n_b", "n_pairs", "n_probes", "family_size", "n_for_80")
+TEXTS = (
+    "contrast_id",
+    "claim",
+    "kind",
+    "behavior",
+    "split",
+    "population",
+    "family",
+    "alternative",
+    "arm_a",
+    "arm_b",
+    "pairing",
+    "pairing_reason",
+    "test",
+    "adjust",
+    "verdict",
+    "status",
+)
+
+
+def _kind(name: str) -> pa.DataType:
+    if name in LISTS:
+        return pa.list_(pa.string())
+    if name in WHOLE:
+        return pa.int64()
+    if name == "registered":
+        return pa.bool_()
+    return pa.string() if name in TEXTS else pa.float64()
+
+
+def _field(name: str) -> pa.Field:
+    metadata = {"unit": UNITS[name]} if name in UNITS else None
+    return pa.field(name, _kind(name), metadata=metadata)
+
+
+INFERENCE = pa.schema([_field(f.name) for f in fields(Inference)])
+CONTRASTS = pa.schema(
+    [
+        pa.field("contrast_id", pa.string(), nullable=False),
+        pa.field("registered_at", pa.string()),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("claim", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("a", pa.string(), nullable=False),
+        pa.field("b", pa.string()),
+        pa.field("over", pa.string()),
+        pa.field("behaviors", pa.list_(pa.string())),
+        pa.field("split", pa.string()),
+        pa.field("population", pa.string(), nullable=False),
+        pa.field("alternative", pa.string(), nullable=False),
+        pa.field("sesoi", pa.float64(), metadata={"unit": "nat/token or proportion"}),
+        pa.field("alpha", pa.float64(), nullable=False, metadata={"unit": "1"}),
+    ]
+)
+
+
+def write_analysis(
+    target: Path,
+    registration: Registration,
+    inference: Sequence[Inference],
+    views: Sequence[View],
+) -> None:
+    """Write everything; what an earlier analysis left is replaced or removed.
+
+    Raises:
+        UserError: The folder cannot be written to, or holds files that are no analysis.
+    """
+    _demand_ours(target)
+    files = {
+        "contrasts.arrow": _bytes(_table("contrasts", _contrasts(registration), CONTRASTS)),
+        "inference.arrow": _bytes(_table("inference", _inference(inference), INFERENCE)),
+    }
+    for view in views:
+        files[f"{view.name}.arrow"] = _bytes(arrow(view))
+        files[f"{view.name}.csv"] = csv(view).encode()
+    for name, content in files.items():
+        write_whole(target / name, content)
+    for old in [*target.glob("*.arrow"), *target.glob("*.csv")]:
+        if old.name not in files:
+            old.unlink()
+
+
+def _demand_ours(target: Path) -> None:
+    """Make the folder; one with other files in it is not ours to tidy."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        others = [p.name for p in target.iterdir() if p.suffix not in (".arrow", ".csv")]
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
+    known = (target / "inference.arrow").is_file() or not any(target.iterdir())
+    if others or not known:
+        raise UserError(f"{target}: holds files that are no analysis; choose another with -o DIR")
+
+
+def _inference(rows: Sequence[Inference]) -> list[dict[str, Any]]:
+    return [{k: _listed(v) for k, v in asdict(row).items()} for row in rows]
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _contrasts(registration: Registration) -> list[dict[str, Any]]:
+    rows = []
+    for row in registration.plain()["contrasts"]:
+        arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b") if k in row}
+        rows.append({**row, **arms, "contrast_id": row["id"], "alpha": registration.alpha})
+    return rows
+
+
+def _table(name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    marked = schema.with_metadata({"table": name, "schema_version": SCHEMA_VERSION})
+    return pa.Table.from_pylist(rows, schema=marked)
+
+
+def _bytes(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    with pa.ipc.new_file(buffer, table.schema) as writer:
+        writer.write_table(table)
+    return buffer.getvalue()

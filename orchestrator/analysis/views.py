@@ -1,0 +1,141 @@
+"""Every table that some results fill, from their evidence and their tested contrasts. Pure."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from orchestrator.analysis.compare import paired_seeds
+from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.frame import Frame
+from orchestrator.analysis.inference import Inference, Kind
+from orchestrator.analysis.invariants import check
+from orchestrator.analysis.tables.arms import Arms
+from orchestrator.analysis.tables.claims import claims
+from orchestrator.analysis.tables.components import Component, both_intervals, components
+from orchestrator.analysis.tables.config import config
+from orchestrator.analysis.tables.dose import dose_response
+from orchestrator.analysis.tables.dose_tests import dose_tests
+from orchestrator.analysis.tables.effects import effects
+from orchestrator.analysis.tables.margin import margin
+from orchestrator.analysis.tables.means import ablation_means
+from orchestrator.analysis.tables.pairing import pairing
+from orchestrator.analysis.tables.plan import plan
+from orchestrator.analysis.tables.refusal import refusal_buffer
+from orchestrator.analysis.tables.refusals import Refusals
+from orchestrator.analysis.tables.stress import stress
+from orchestrator.analysis.tables.stress_categories import stress_by_category
+from orchestrator.analysis.tables.variance import variance
+from orchestrator.analysis.view import Missing, View
+from orchestrator.stats.crossed import crossed
+
+REFUSAL = "refusal"
+MOST_ARMS = 400
+ALL_ARMS = (
+    ("T1", "refusal_buffer"),
+    ("T2", "margin"),
+    ("T3", "variance"),
+    ("T4", "ablation_means"),
+    ("T6", "dose_response"),
+    ("T6 tests", "dose_tests"),
+    ("T10", "pairing"),
+    ("T11", "components"),
+)
+"""Tables that set all arms beside each other."""
+
+
+def views_of(
+    frame: Frame,
+    evidence: Sequence[ArmEvidence],
+    inference: Sequence[Inference],
+    *,
+    split: str,
+    alpha: float,
+    manifests: Sequence[Mapping[str, Any]] = (),
+    refusals: Iterable[Refusals] = (),
+) -> tuple[View | Missing, ...]:
+    """T1 to T13 in order; a table with nothing to show says why.
+
+    Args:
+        frame: Gives gaps of probe pairs, for the components of variance.
+        evidence: Of all splits.
+        inference: With verdicts.
+        split: Which pairs the tables are about; contrasts keep their own.
+        alpha: Level of the tables' own tests.
+        manifests: Of the results, for T9.
+        refusals: Counted answers, for T7 and T8.
+
+    Raises:
+        InvariantError: Tables contradict themselves or each other.
+    """
+    arms = Arms(evidence, split)
+    if len(arms.heads) > MOST_ARMS:
+        return _asked_only(arms, evidence, inference, alpha, manifests)
+    counted = list(refusals)
+    parts = list(components_of(frame, arms))
+    generated = stress(counted, alpha)
+    found = (
+        refusal_buffer(arms, stated_margin(inference), alpha),
+        margin(arms),
+        variance(arms, alpha=alpha),
+        ablation_means(arms, both_intervals(parts)),
+        effects(arms, inference, alpha=alpha),
+        dose_response(arms),
+        dose_tests(arms, alpha),
+        generated,
+        stress_by_category(counted),
+        config(manifests),
+        pairing(arms),
+        components(arms, parts),
+        plan(inference, generated),
+        claims(inference),
+    )
+    check(found, evidence, inference)
+    return found
+
+
+def _asked_only(
+    arms: Arms,
+    evidence: Sequence[ArmEvidence],
+    inference: Sequence[Inference],
+    alpha: float,
+    manifests: Sequence[Mapping[str, Any]],
+) -> tuple[View | Missing, ...]:
+    """Of a large campaign only what was asked: nobody reads all arms beside each other."""
+    reason = f"{len(arms.heads)} arms; tables of all arms stop at {MOST_ARMS}"
+    found = (
+        *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[:4]),
+        effects(arms, inference, more=False, alpha=alpha),
+        *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[4:6]),
+        config(manifests),
+        *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[6:]),
+        plan(inference),
+        claims(inference),
+    )
+    check(found, evidence, inference)
+    return found
+
+
+def stated_margin(inference: Sequence[Inference]) -> float | None:
+    """The margin that a contrast on refusal stated; none, and nothing is said about keeping it."""
+    kinds = (Kind.NONINFERIORITY, Kind.EQUIVALENCE)
+    margins = [i.sesoi for i in inference if i.behavior == REFUSAL and i.kind in kinds]
+    return min((m for m in margins if m is not None), default=None)
+
+
+def components_of(frame: Frame, arms: Arms) -> Iterator[Component]:
+    """Seeds crossed with probe pairs: of each trained arm, and of its difference to sft-only.
+
+    Where a table would have fewer than two seeds or pairs there is nothing to divide.
+    """
+    for behavior in arms.behaviors:
+        for one in arms.on(behavior):
+            mine = frame.probes(one.arm_id, behavior, arms.split)
+            if min(mine.gaps.shape) > 1:
+                yield Component(arm_a=one, crossed=crossed(mine.gaps))
+            reference = arms.reference(one)
+            if reference is None or reference.arm_id == one.arm_id:
+                continue
+            matrix = frame.difference(one, reference, paired_seeds(one, reference))
+            if min(matrix.shape) > 1:
+                yield Component(arm_a=one, arm_b=reference, crossed=crossed(np.asarray(matrix)))

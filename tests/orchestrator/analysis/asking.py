@@ -1,0 +1,43 @@
+"""Results with pairing keys, and one question asked of them."""
+
+from dataclasses import replace
+
+from orchestrator.analysis.inference import Inference
+from orchestrator.analyze import Asked, analyze
+from orchestrator.registry import Contrast, Questions
+from orchestrator.store import Store
+from tasks.contract import CellResult
+from tests.builders import a_result, a_spec
+
+TRAIN = ("factual", "train")
+
+
+def scored(condition: str, rho: float | None, *, key: bool = False, **spec: object) -> CellResult:
+    """A cell with one score; with `key`, cells of one seed may be paired."""
+    result = a_result(a_spec(condition, **spec), {TRAIN: rho})
+    if not key:
+        return result
+    named = f"seed {result.spec.seed}"
+    return replace(result, measurements=replace(result.measurements, pairing_key=named))
+
+
+def keyed(condition: str, rho: float | None, seed: int, **spec: object) -> CellResult:
+    """As `scored`, with a pairing key."""
+    return scored(condition, rho, seed=seed, key=True, **spec)
+
+
+def guided(weight: float = 0.2) -> dict[str, object]:
+    """Names the rho-guided arm of the builders."""
+    return {"condition": "rho-guided", "rho_weight": weight}
+
+
+def plain() -> dict[str, object]:
+    """Names the sft-only arm."""
+    return {"condition": "sft-only"}
+
+
+def ask(store: Store, **contrast: object) -> tuple[Inference, ...]:
+    """What one contrast says of a store, asked after the data."""
+    one = Contrast.from_dict({"id": "q", "claim": "c", "split": "train", **contrast})
+    found = analyze([store], Asked(questions=Questions(contrasts=(one,))))
+    return tuple(r for r in found.inference if r.contrast_id == "q")

@@ -1,0 +1,338 @@
+"""Contrasts on results made by hand: the right arms, the right test, the right word."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from orchestrator.analysis.inference import Family, Inference
+from orchestrator.analyze import analyze
+from orchestrator.errors import UserError
+from orchestrator.registration import Registered, Registration
+from orchestrator.registry import Contrast
+from orchestrator.store import Store
+from tasks.contract import CellResult, ProbeScoreRow
+from tests.builders import a_result, a_spec, filled
+from tests.orchestrator.analysis.asking import ask, guided, keyed, plain, scored
+
+SEEDS = range(1, 7)
+UP = {s: 0.5 + 0.01 * s + 0.003 * (s % 3) for s in SEEDS}
+DOWN = {s: 0.1 + 0.01 * s for s in SEEDS}
+
+
+def two_arms(folder, *, keys: bool = True) -> Store:
+    cells = [scored("baseline", 0.25)]
+    cells += [scored("rho-guided", v, seed=s, key=keys) for s, v in UP.items()]
+    cells += [scored("sft-only", v, seed=s, key=keys) for s, v in DOWN.items()]
+    return filled(folder, *cells)
+
+
+def one(rows: tuple[Inference, ...]) -> Inference:
+    (row,) = rows
+    return row
+
+
+def test_arms_with_the_same_pairing_keys_are_paired(tmp_path):
+    row = one(ask(two_arms(tmp_path / "r"), kind="mean_diff", a=guided(), b=plain()))
+    expected = stats.ttest_rel(list(UP.values()), list(DOWN.values()))
+    assert (row.test, row.pairing, row.n_pairs, row.pairing_reason) == ("paired", "paired", 6, None)
+    assert row.p == pytest.approx(expected.pvalue)
+    assert (row.ci_low, row.ci_high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert row.p_attainable_min == 2 / 2**6
+    assert row.verdict == "supported"
+
+
+def test_without_pairing_keys_the_test_is_welchs_and_the_row_says_why(tmp_path):
+    row = one(ask(two_arms(tmp_path / "r", keys=False), kind="mean_diff", a=guided(), b=plain()))
+    expected = stats.ttest_ind(list(UP.values()), list(DOWN.values()), equal_var=False)
+    assert (row.test, row.pairing, row.n_pairs) == ("welch", "none", None)
+    assert row.pairing_reason == "no pairing key"
+    assert row.p == pytest.approx(expected.pvalue)
+
+
+@pytest.mark.parametrize(
+    ("alternative", "verdict"), [("greater", "supported"), ("less", "contradicted")]
+)
+def test_a_claim_in_the_wrong_direction_is_contradicted(tmp_path, alternative, verdict):
+    store = two_arms(tmp_path / "r")
+    row = one(ask(store, kind="mean_diff", a=guided(), b=plain(), alternative=alternative))
+    assert row.verdict == verdict
+
+
+def test_one_seed_gives_a_difference_but_no_p(tmp_path):
+    store = filled(tmp_path / "r", keyed("rho-guided", 1.0, 1), keyed("sft-only", 0.25, 1))
+    row = one(ask(store, kind="mean_diff", a=guided(), b=plain()))
+    assert (row.estimate, row.p, row.verdict) == (0.75, None, "not_testable")
+    assert row.status == "insufficient_n"
+
+
+def test_equal_differences_have_no_variance_and_no_p(tmp_path):
+    cells = [keyed("rho-guided", 0.5 + s, s) for s in SEEDS]
+    cells += [keyed("sft-only", 0.25 + s, s) for s in SEEDS]
+    row = one(ask(filled(tmp_path / "r", *cells), kind="mean_diff", a=guided(), b=plain()))
+    assert (row.estimate, row.p, row.status) == (0.25, None, "zero_variance")
+    assert row.verdict == "not_testable"
+
+
+def test_an_arm_that_is_not_there_is_named(tmp_path):
+    store = filled(tmp_path / "r", *(keyed("rho-guided", v, s) for s, v in UP.items()))
+    row = one(ask(store, kind="mean_diff", a=guided(), b=plain()))
+    assert (row.status, row.verdict, row.p) == ("missing", "not_testable", None)
+    assert row.notes == ("no scored cell has condition=sft-only",)
+
+
+def test_a_missing_seed_is_dropped_from_both_arms_and_never_0(tmp_path):
+    cells = [keyed("rho-guided", v if s != 3 else None, s) for s, v in UP.items()]
+    cells += [keyed("sft-only", v, s) for s, v in DOWN.items()]
+    row = one(ask(filled(tmp_path / "r", *cells), kind="mean_diff", a=guided(), b=plain()))
+    kept = [s for s in SEEDS if s != 3]
+    expected = stats.ttest_rel([UP[s] for s in kept], [DOWN[s] for s in kept])
+    assert (row.n_a, row.n_b, row.n_pairs) == (5, 6, 5)
+    assert row.p == pytest.approx(expected.pvalue)
+
+
+def test_an_arm_is_tested_against_its_baseline(tmp_path):
+    row = one(ask(two_arms(tmp_path / "r"), kind="one_sample", a=plain(), alternative="less"))
+    deltas = np.array(list(DOWN.values())) - 0.25
+    expected = stats.ttest_1samp(deltas, 0.0, alternative="less")
+    assert (row.pairing, row.arm_b, row.n_a) == ("fixed_baseline", "baseline", 6)
+    assert (row.estimate, row.p) == pytest.approx((deltas.mean(), expected.pvalue))
+
+
+def test_arms_of_different_baselines_are_not_compared(tmp_path):
+    cells = [keyed("rho-guided", v, s) for s, v in UP.items()]
+    other = [
+        replace(c, spec=replace(c.spec, max_length=32))
+        for c in (keyed("sft-only", v, s) for s, v in DOWN.items())
+    ]
+    rows = ask(filled(tmp_path / "r", *cells, *other), kind="mean_diff", a=guided(), b=plain())
+    assert one(rows).status == "missing"
+    digest = [replace(c, spec=_other_probes(c)) for c in other]
+    with pytest.raises(UserError, match="different baselines"):
+        ask(filled(tmp_path / "s", *cells, *digest), kind="mean_diff", a=guided(), b=plain())
+
+
+def _other_probes(cell: CellResult):
+    return replace(
+        cell.spec, max_length=64, probes=replace(cell.spec.probes, digest="other probes")
+    )
+
+
+def test_a_second_axis_gives_a_row_each_and_never_mixes(tmp_path):
+    cells = []
+    for epochs, shift in ((1, 0.0), (2, 1.0)):
+        cells += [keyed("rho-guided", v + shift, s, epochs=epochs) for s, v in UP.items()]
+        cells += [keyed("sft-only", v, s, epochs=epochs) for s, v in DOWN.items()]
+    rows = ask(filled(tmp_path / "r", *cells), kind="mean_diff", a=guided(), b=plain())
+    found = {r.arm_a.rpartition("=")[2]: r.estimate for r in rows}
+    gap = np.mean(list(UP.values())) - np.mean(list(DOWN.values()))
+    assert found == {"1": pytest.approx(gap), "2": pytest.approx(gap + 1)}
+    named = guided() | {"train.epochs": 2}
+    assert len(ask(filled(tmp_path / "s", *cells), kind="mean_diff", a=named, b=plain())) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "sesoi", "verdict"),
+    [
+        ("noninferiority", 0.05, "supported"),
+        ("equivalence", 0.05, "contradicted"),
+        ("equivalence", 1.0, "supported"),
+    ],
+)
+def test_a_margin_decides_what_not_worse_and_equivalent_mean(tmp_path, kind, sesoi, verdict):
+    store = two_arms(tmp_path / "r")
+    row = one(ask(store, kind=kind, a=guided(), b=plain(), sesoi=sesoi))
+    assert (row.verdict, row.sesoi, row.ci_level) == (verdict, sesoi, 0.9)
+    assert row.p == (row.p_noninferior if kind == "noninferiority" else row.p_tost)
+
+
+def test_two_sided_and_equivalent_within_the_margin_contradicts_a_difference(tmp_path):
+    cells = [keyed("rho-guided", 0.5 + 0.001 * (s % 2), s) for s in SEEDS]
+    cells += [keyed("sft-only", 0.5 + 0.001 * (s % 3), s) for s in SEEDS]
+    store = filled(tmp_path / "r", *cells)
+    rows = [
+        one(ask(store, kind="mean_diff", a=guided(), b=plain(), **more))
+        for more in ({}, {"sesoi": 0.01})
+    ]
+    assert [r.verdict for r in rows] == ["inconclusive", "contradicted"]
+    assert rows[0].mde_80 > 0
+    assert rows[0].n_for_80 is None or rows[0].n_for_80 > len(SEEDS)
+
+
+def doses(folder, values: dict[float, list[float]], *, keys: bool = True) -> Store:
+    """Weight 0 is sft-only; one value a seed."""
+    cells = []
+    for weight, scores in values.items():
+        for seed, rho in enumerate(scores, 1):
+            name = "sft-only" if weight == 0 else "rho-guided"
+            more = {} if weight == 0 else {"rho_weight": weight}
+            cells.append(scored(name, rho, seed=seed, key=keys, **more))
+    return filled(folder, *cells)
+
+
+RISING = {
+    0: [0.01, 0.02, 0.00, 0.03],
+    0.1: [0.11, 0.13, 0.12, 0.10],
+    0.2: [0.21, 0.22, 0.23, 0.2],
+    0.5: [0.51, 0.53, 0.5, 0.54],
+}
+
+
+@pytest.mark.parametrize(("keys", "test"), [(True, "page_exact"), (False, "jonckheere_exact")])
+def test_a_trend_takes_sft_only_for_weight_0(tmp_path, keys, test):
+    store = doses(tmp_path / "r", RISING, keys=keys)
+    arm = {"condition": "rho-guided", "margin": 0.1}
+    up = one(ask(store, kind="trend", a=arm, over="rho_weight", alternative="greater"))
+    down = one(ask(store, kind="trend", a=arm, over="rho_weight", alternative="less"))
+    both = one(ask(store, kind="trend", a=arm, over="rho_weight"))
+    assert (up.test, len(up.arms), up.arm_a) == (test, 4, "sft-only")
+    assert [r.verdict for r in (up, down, both)] == ["supported", "contradicted", "supported"]
+    assert both.p == pytest.approx(2 * up.p)
+    assert up.estimate == pytest.approx(0.505)
+
+
+def test_a_trend_with_one_flat_step_is_not_strictly_monotone(tmp_path):
+    flat = RISING | {0.2: [0.12, 0.11, 0.13, 0.11]}
+    arm = {"condition": "rho-guided", "margin": 0.1}
+    for name, values, verdict in (("a", RISING, "supported"), ("b", flat, "inconclusive")):
+        store = doses(tmp_path / name, values)
+        row = one(
+            ask(store, kind="strict_monotone", a=arm, over="rho_weight", alternative="greater")
+        )
+        assert row.verdict == verdict
+    assert "0.1 to 0.2" in row.notes[0]
+
+
+def test_falling_doses_are_strictly_monotone_downwards(tmp_path):
+    falling = {w: [-v for v in values] for w, values in RISING.items()}
+    arm = {"condition": "rho-guided", "margin": 0.1}
+    store = doses(tmp_path / "r", falling)
+    rows = [
+        one(ask(store, kind="strict_monotone", a=arm, over="rho_weight", alternative=alternative))
+        for alternative in ("less", "greater")
+    ]
+    assert [r.verdict for r in rows] == ["supported", "contradicted"]
+    assert rows[0].estimate < 0
+
+
+def test_linearity_can_be_contradicted_but_never_supported(tmp_path):
+    arm = {"condition": "rho-guided", "margin": 0.1}
+    bent = RISING | {0.5: [0.22, 0.24, 0.23, 0.21]}
+    rows = [
+        one(ask(doses(tmp_path / n, v), kind="linearity", a=arm, over="rho_weight"))
+        for n, v in (("a", RISING), ("b", bent))
+    ]
+    assert [r.verdict for r in rows] == ["inconclusive", "contradicted"]
+
+
+def test_too_few_doses_are_said(tmp_path):
+    store = doses(tmp_path / "r", {0: RISING[0], 0.1: RISING[0.1]})
+    arm = {"condition": "rho-guided", "margin": 0.1}
+    row = one(ask(store, kind="trend", a=arm, over="rho_weight"))
+    assert (row.status, row.notes) == ("missing", ("needs 3 doses along rho_weight, has 2",))
+
+
+@pytest.mark.parametrize(
+    ("n", "test"), [(8, "brown_forsythe"), (5, "jackknife_log_variance"), (3, None)]
+)
+def test_spread_is_tested_by_what_the_seeds_allow(tmp_path, n, test):
+    wide = [(-1) ** i * (0.2 + 0.05 * i) for i in range(n)]
+    cells = [keyed("sft-only", v, i) for i, v in enumerate(wide)]
+    cells += [keyed("rho-guided", 0.01 * v + 0.001 * i, i) for i, v in enumerate(wide)]
+    store = filled(tmp_path / "r", *cells)
+    row = one(ask(store, kind="sd_ratio", a=guided(), b=plain(), alternative="less"))
+    assert row.test == test
+    assert row.verdict == ("supported" if test else "not_testable")
+    assert (row.estimate is None) == (test is None)
+
+
+def with_gaps(name: str, seed: int, gaps: dict[str, float]) -> CellResult:
+    result = keyed(name, float(np.mean(list(gaps.values()))), seed)
+    rows = tuple(
+        ProbeScoreRow(behavior="factual", split="train", probe_id=p, status="ok", gap=g)
+        for p, g in gaps.items()
+    )
+    return replace(result, probe_scores=rows)
+
+
+def test_seeds_and_probes_both_vary_in_the_crossed_interval(tmp_path):
+    random = np.random.default_rng(0)
+    difference = 0.4 + random.normal(0, 0.1, (4, 1)) + random.normal(0, 0.2, (1, 9))
+    cells = []
+    for seed in range(4):
+        base = random.normal(0, 1, 9)
+        for name, gaps in (("sft-only", base), ("rho-guided", base + difference[seed])):
+            cells.append(with_gaps(name, seed, {f"p{i}": float(g) for i, g in enumerate(gaps)}))
+    store = filled(tmp_path / "r", *cells)
+    widths = {}
+    for population in ("new_seeds", "new_probes", "new_seeds_and_probes"):
+        row = one(ask(store, kind="mean_diff", a=guided(), b=plain(), population=population))
+        assert row.estimate == pytest.approx(difference.mean())
+        widths[population] = row.ci_high - row.ci_low
+        assert (row.p is None) == (population == "new_probes")
+    assert row.n_probes == 9
+    assert widths["new_seeds_and_probes"] > max(widths["new_seeds"], widths["new_probes"])
+
+
+def test_new_probes_need_paired_seeds(tmp_path):
+    row = one(
+        ask(
+            two_arms(tmp_path / "r", keys=False),
+            kind="mean_diff",
+            a=guided(),
+            b=plain(),
+            population="new_seeds_and_probes",
+        )
+    )
+    assert (row.status, row.p, row.estimate, row.verdict) == (
+        "unpaired",
+        None,
+        None,
+        "not_testable",
+    )
+
+
+def test_registered_and_later_questions_are_adjusted_apart(tmp_path):
+    store = two_arms(tmp_path / "r")
+    raw = {"kind": "mean_diff", "a": guided(), "b": plain(), "claim": "c"}
+    found = Registration(
+        contrasts=tuple(
+            Registered(contrast=Contrast.from_dict(raw | {"id": str(i), "claim": str(i)}), at=at)
+            for i, at in enumerate(("2026-01-01", "2026-01-01", None, None, None))
+        )
+    )
+    from orchestrator.analysis.load import load_frame
+    from orchestrator.analyze import analyze_frame
+
+    rows = analyze_frame(load_frame([store]), found).inference
+    assert [(r.family, r.adjust, r.family_size) for r in rows] == [
+        (Family.PRIMARY, "holm", 2),
+        (Family.PRIMARY, "holm", 2),
+        (Family.EXPLORATORY, "bh", 3),
+        (Family.EXPLORATORY, "bh", 3),
+        (Family.EXPLORATORY, "bh", 3),
+    ]
+    assert [r.p_adjusted / r.p for r in rows] == pytest.approx([2, 2, 1, 1, 1])
+
+
+def test_results_that_ask_nothing_are_explored_against_sft_only(tmp_path):
+    found = analyze([two_arms(tmp_path / "r")])
+    (row,) = found.inference
+    assert (row.family, row.registered, row.arm_b) == ("exploratory", False, "sft-only")
+    store = filled(
+        tmp_path / "s", scored("baseline", 0.0), *(keyed("rho-guided", v, s) for s, v in UP.items())
+    )
+    assert analyze([store]).inference[0].arm_b == "baseline"
+
+
+def test_a_question_after_the_data_comes_as_exploratory(tmp_path):
+    rows = ask(two_arms(tmp_path / "r"), kind="mean_diff", a=guided(), b=plain())
+    assert all(r.family is Family.EXPLORATORY and not r.registered for r in rows)
+
+
+def test_only_scored_cells_count(tmp_path):
+    cells = [keyed("rho-guided", v, s) for s, v in UP.items()]
+    store = filled(tmp_path / "r", *cells, a_result(a_spec("sft-only"), {}))
+    row = one(ask(store, kind="mean_diff", a=guided(), b=plain()))
+    assert row.status == "missing"
