@@ -37,18 +37,31 @@ def test_one_seed_is_exact_mcnemar_against_the_baseline_and_says_whom_it_is_abou
     assert row["status"] == "supported"
 
 
-def test_two_seeds_vary_with_their_prompts_and_are_never_pooled():
-    seeds = [GAINED, [*GAINED[1:], True]]
+def over_seeds(*seeds: list[bool]) -> View:
     counts = [*answers("baseline", BASE, seed=None)]
     for seed, verdicts in enumerate(seeds, 1):
         counts += answers("sft-only", verdicts, seed=seed)
-    row = stress(counts).rows[1]
+    return stress(counts)
+
+
+def test_three_seeds_vary_with_their_prompts_and_are_never_pooled():
+    seeds = [GAINED, [*GAINED[1:], True], [*GAINED[4:], *[True] * 4]]
+    row = over_seeds(*seeds).rows[1]
     expected = crossed(np.array(seeds, float) - np.array(BASE, float))
-    assert (row["test"], row["p"], row["n_seeds"]) == ("crossed", expected.p, 2)
+    assert (row["test"], row["p"], row["n_seeds"]) == ("crossed", expected.p, 3)
     assert (row["diff_low"], row["diff_high"]) == (expected.both.low, expected.both.high)
     assert (row["gain"], row["loss"]) == (None, None)
     assert row["ci_method"] == "seeds x prompts"
     assert 0 <= row["jb_low"] < row["jb_high"] <= 1
+
+
+def test_two_seeds_are_a_difference_and_no_more():
+    view = over_seeds(GAINED, [*GAINED[1:], True])
+    row = view.rows[1]
+    assert row["diff_vs_baseline"] == pytest.approx(0.35)
+    assert row["p"] is row["jb_low"] is row["diff_low"] is None
+    assert row["status"] == "not_testable"
+    assert "3 seeds and 3 prompts" in " ".join(view.notes)
 
 
 def test_answers_without_a_verdict_are_in_neither_number_and_are_counted():

@@ -110,16 +110,14 @@ def test_refusal_has_no_word_on_keeping_it_without_a_margin():
     assert stated["test"] == "paired"
 
 
-def test_a_margin_stated_by_a_registered_contrast_is_the_margin():
+def test_a_loss_beyond_the_stated_margin_contradicts_and_reads_so():
     arms = [
         an_arm("sft-only", SFT, behavior="refusal"),
         an_arm(scores=shifted(-0.3), behavior="refusal"),
     ]
-    row = a_row(kind=Kind.NONINFERIORITY, behavior="refusal", sesoi=0.04)
-    found = built(arms, inference=[row])["refusal_buffer"]
-    assert found.rows[1]["sesoi"] == 0.04
-    assert found.rows[1]["verdict"] == "contradicted"
-    assert found.rows[1]["reading"].startswith("lower than sft-only; non-inferiority not shown")
+    row = built(arms, sesoi=0.04)["refusal_buffer"].rows[1]
+    assert (row["sesoi"], row["verdict"]) == (0.04, "contradicted")
+    assert row["reading"].startswith("lower than sft-only; non-inferiority not shown")
 
 
 def test_margins_are_compared_with_that_of_the_notes():
