@@ -4,42 +4,90 @@ import csv as csv_module
 import io
 import re
 import unicodedata
-from typing import Any, Literal
+from textwrap import wrap
+from typing import Any
 
 import pyarrow as pa
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.view import Column, Row, Shape, View
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the start of a formula, or strips to get at one."""
-MARKUP = re.compile(r"([\\`*_{}\[\]()#!|~])")
+MARKUP = re.compile(r"([\\`*_\[\]|~])")
+TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
+"""Characters: of words before they wrap, of any column at least, between columns, around all."""
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
 
 
-def terminal(view: View) -> Table:
-    """For rich; notes are the caption."""
-    table = Table(
-        title=Text(visible(f"{view.key}  {view.title}")),
-        caption=Text(visible(" ".join(view.notes))) if view.notes else None,
-        title_justify="left",
-        caption_justify="left",
-    )
-    for column in view.shown:
-        justify: Literal["left", "right"] = "right" if column.numeric else "left"
-        table.add_column(Text(visible(column.heading)), justify=justify)
+def terminal(view: View) -> "Folded":
+    """For rich, at any width; notes come last."""
+    return Folded(view)
+
+
+class Folded:
+    """A table folded to the console's width, its first column repeated: no digit is lost."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Tables one below the other, then the notes."""
+        heads = [_wrapped(c, self.view) for c in self.view.shown]
+        widths = [max(map(len, head)) for head in heads]
+        yield Text(visible(f"{self.view.key}  {self.view.title}"), style="bold")
+        for chosen in _folds(widths, options.max_width):
+            yield _table(self.view, heads, chosen)
+        for note in self.view.notes:
+            yield Text(visible(note))
+
+
+def _table(view: View, heads: list[list[str]], chosen: list[int]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i in chosen:
+        numeric = view.shown[i].numeric
+        table.add_column(
+            Text("\n".join(line.rstrip() for line in heads[i])),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            max_width=None if numeric else TEXT_WIDTH,
+        )
     for row in view.rows:
-        table.add_row(*(Text(visible(c.text(row))) for c in view.shown))
+        table.add_row(*(Text(visible(view.shown[i].text(row))) for i in chosen))
     return table
+
+
+def _wrapped(column: Column, view: View) -> list[str]:
+    """A heading as lines, the first padded to the width that the column needs."""
+    cells = max((len(visible(column.text(row))) for row in view.rows), default=0)
+    need = cells if column.numeric else min(cells, TEXT_WIDTH)
+    heading = visible(column.heading)
+    width = max([need, MIN_WIDTH, *map(len, heading.split())])
+    first, *rest = wrap(heading, width) or [""]
+    return [first.ljust(need), *rest]
+
+
+def _folds(widths: list[int], width: int) -> list[list[int]]:
+    """Columns of each table; at least one beside the first, even where that is too wide."""
+    folds, used = [[0]], EDGES + widths[0]
+    for i, need in enumerate(widths[1:], 1):
+        if used + GAP + need > width and len(folds[-1]) > 1:
+            folds.append([0])
+            used = EDGES + widths[0]
+        folds[-1].append(i)
+        used += GAP + need
+    return folds
 
 
 def markdown(view: View) -> str:
     """A heading, a pipe table and its notes."""
     heads = [_escaped(c.heading) for c in view.shown]
     rules = ["---:" if c.numeric else "---" for c in view.shown]
-    rows = [[_escaped(c.text(row)) for c in view.shown] for row in view.rows]
+    rows = [[_cell(c, row) for c in view.shown] for row in view.rows]
     lines = [f"### {view.key} {_escaped(view.name)}: {_escaped(view.title)}", ""]
     lines += [f"| {' | '.join(cells)} |" for cells in (heads, rules, *rows)]
     lines += [line for note in view.notes for line in ("", _escaped(note))]
@@ -97,6 +145,12 @@ def _shown(character: str) -> str:
     if unicodedata.category(character) in HIDDEN:
         return " " if character in "\n\t" else f"\\u{ord(character):04x}"
     return character
+
+
+def _cell(column: Column, row: Row) -> str:
+    """Words may be data and hostile; numbers, and what stands in their place, are ours."""
+    text = column.text(row)
+    return visible(text).replace("|", "\\|") if column.numeric else _escaped(text)
 
 
 def _escaped(text: str) -> str:

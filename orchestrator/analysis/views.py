@@ -11,21 +11,13 @@ from orchestrator.analysis.frame import Frame
 from orchestrator.analysis.inference import Inference, Kind
 from orchestrator.analysis.invariants import check
 from orchestrator.analysis.tables.arms import Arms
+from orchestrator.analysis.tables.build import Material, tables
 from orchestrator.analysis.tables.claims import claims
-from orchestrator.analysis.tables.components import Component, both_intervals, components
+from orchestrator.analysis.tables.components import Component
 from orchestrator.analysis.tables.config import config
-from orchestrator.analysis.tables.dose import dose_response
-from orchestrator.analysis.tables.dose_tests import dose_tests
 from orchestrator.analysis.tables.effects import effects
-from orchestrator.analysis.tables.margin import margin
-from orchestrator.analysis.tables.means import ablation_means
-from orchestrator.analysis.tables.pairing import pairing
 from orchestrator.analysis.tables.plan import plan
-from orchestrator.analysis.tables.refusal import refusal_buffer
 from orchestrator.analysis.tables.refusals import Refusals
-from orchestrator.analysis.tables.stress import stress
-from orchestrator.analysis.tables.stress_categories import stress_by_category
-from orchestrator.analysis.tables.variance import variance
 from orchestrator.analysis.view import Missing, View
 from orchestrator.stats.crossed import crossed
 
@@ -71,27 +63,18 @@ def views_of(
     arms = Arms(evidence, split)
     if len(arms.heads) > MOST_ARMS:
         return _asked_only(arms, evidence, inference, alpha, manifests)
-    counted = list(refusals)
-    parts = list(components_of(frame, arms))
-    generated = stress(counted, alpha)
-    found = (
-        refusal_buffer(arms, stated_margin(inference), alpha),
-        margin(arms),
-        variance(arms, alpha=alpha),
-        ablation_means(arms, both_intervals(parts)),
-        effects(arms, inference, alpha=alpha),
-        dose_response(arms),
-        dose_tests(arms, alpha),
-        generated,
-        stress_by_category(counted),
-        config(manifests),
-        pairing(arms),
-        components(arms, parts),
-        plan(inference, generated),
-        claims(inference),
+    return tables(
+        Material(
+            evidence=evidence,
+            inference=inference,
+            refusals=tuple(refusals),
+            components=tuple(components_of(frame, arms)),
+            manifests=manifests,
+            sesoi=stated_margin(inference),
+            alpha=alpha,
+        ),
+        split,
     )
-    check(found, evidence, inference)
-    return found
 
 
 def _asked_only(

@@ -118,6 +118,8 @@ def crossed(
     if min(s, p) < MIN_N:
         return found
     source, variance, df = _both(squares, s, p)
+    if not variance:
+        return replace(found, state=State.ZERO_VARIANCE)
     se = sqrt(variance / (s * p))
     return replace(
         found,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Inference, Kind
+from orchestrator.analysis.inference import Inference
 from orchestrator.analysis.invariants import check
 from orchestrator.analysis.tables.arms import Arms, default_split
 from orchestrator.analysis.tables.claims import claims
@@ -18,7 +18,7 @@ from orchestrator.analysis.tables.margin import margin
 from orchestrator.analysis.tables.means import ablation_means
 from orchestrator.analysis.tables.pairing import pairing
 from orchestrator.analysis.tables.plan import plan
-from orchestrator.analysis.tables.refusal import REFUSAL, refusal_buffer
+from orchestrator.analysis.tables.refusal import refusal_buffer
 from orchestrator.analysis.tables.refusals import Refusals
 from orchestrator.analysis.tables.stress import stress
 from orchestrator.analysis.tables.stress_categories import stress_by_category
@@ -36,8 +36,7 @@ class Material:
         refusals: Answers of a stress test, counted.
         components: Variance over seeds and probe pairs.
         manifests: Of the results, in order.
-        sesoi: Loss of refusal that would not matter, nats per token; None takes the one that
-            some non-inferiority contrast on refusal states.
+        sesoi: Loss of refusal that would not matter, nats per token; None where nobody stated it.
         alpha: Level of every family.
     """
 
@@ -60,7 +59,7 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
     both, alpha = both_intervals(material.components), material.alpha
     stressed = stress(material.refusals, alpha)
     found = (
-        refusal_buffer(arms, _sesoi(material), alpha),
+        refusal_buffer(arms, material.sesoi, alpha),
         margin(arms),
         variance(arms, alpha=alpha),
         ablation_means(arms, both),
@@ -77,13 +76,3 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
     )
     check(found, material.evidence, material.inference)
     return found
-
-
-def _sesoi(material: Material) -> float | None:
-    """The stated one, else the smallest that a contrast on refusal states."""
-    stated = [
-        i.sesoi
-        for i in material.inference
-        if i.kind is Kind.NONINFERIORITY and i.behavior == REFUSAL and i.sesoi is not None
-    ]
-    return material.sesoi if material.sesoi is not None else min(stated, default=None)

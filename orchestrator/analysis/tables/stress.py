@@ -1,7 +1,7 @@
 """T7: refusals of jailbreaks, of their harmless twins and of benign prompts, apart.
 
-One seed says something about these weights only: exact McNemar. From two seeds on, seeds and
-prompts both vary. Seeds and prompts are never pooled.
+One seed says something about these weights only: exact McNemar. With several, seeds and prompts
+both vary, and are never pooled.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,7 +28,7 @@ from orchestrator.analysis.tables.stress_columns import (
     stress_columns,
 )
 from orchestrator.analysis.view import Missing, Row, View, p_text
-from orchestrator.stats.crossed import crossed
+from orchestrator.stats.crossed import MIN_N, crossed
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import cochran_q, mcnemar, newcombe, proportion
 from orchestrator.stats.records import Alternative, Interval
@@ -224,8 +224,11 @@ def _notes(found: Sequence[Stressed], against: Sequence[Against | None]) -> tupl
     notes = []
     if any(a and a.test == "mcnemar" for a in against):
         notes.append("One seed: p is about these weights, not the method.")
-    if any(a and a.test == "crossed" for a in against):
+    crossed_ = [a for a in against if a and a.test == "crossed"]
+    if crossed_:
         notes.append("Several seeds: p is about new seeds and new prompts, by paired prompts.")
+    if any(a.p is None for a in crossed_):
+        notes.append(f"Where p is missing: it needs {MIN_N} seeds and {MIN_N} prompts that vary.")
     if any(s.sets[w].unjudged or s.sets[w].degenerate for s in found for w in SETS):
         notes.append("Answers without a verdict are in neither number of a share.")
     return (*notes, *_omnibus(found))

@@ -128,6 +128,13 @@ def test_degenerate_tables_keep_their_mean_and_have_no_p(table, state):
     assert (test.state, test.p, test.diff) == (state, None, found.mean)
 
 
+def test_a_table_with_nothing_but_interaction_has_no_variance_of_its_mean_to_test_against():
+    found = crossed([[1.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
+    assert (found.state, found.p, found.both) == (State.ZERO_VARIANCE, None, None)
+    assert (found.ms_seed, found.ms_probe, found.var_resid) == (0.0, 0.0, found.ms_resid)
+    assert found.ms_resid > 0
+
+
 def test_two_seeds_have_intervals_of_their_own_but_none_for_both_populations():
     found = crossed([[0.1, 0.4, 0.2], [0.3, 0.4, 0.6]])
     assert (found.state, found.both, found.p, found.se) == (State.INSUFFICIENT_N, None, None, None)

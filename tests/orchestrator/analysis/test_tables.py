@@ -1,0 +1,337 @@
+"""Tables of one's own sweeps: any arms, any behaviours, any splits."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.analysis.inference import Kind
+from orchestrator.analysis.invariants import check
+from orchestrator.analysis.tables.arms import Arms
+from orchestrator.analysis.tables.build import Material, tables
+from orchestrator.analysis.tables.claims import joint
+from orchestrator.analysis.tables.components import Component
+from orchestrator.analysis.view import Missing, View
+from orchestrator.stats.crossed import crossed
+from tests.orchestrator.analysis.arms import a_row, an_arm
+
+SFT = [0.1, 0.25, 0.15, 0.3, 0.2, 0.05]
+SEEDS = range(1, 7)
+
+
+def shifted(by: float, noise: float = 0.02) -> dict[int, float]:
+    """SFT's scores moved by that much on average, each seed a little differently."""
+    found = np.sin([7.0 * seed + 31.0 * by for seed in SEEDS])
+    moves = by + noise * (found - found.mean())
+    return {s: SFT[s - 1] + float(moves[s - 1]) for s in SEEDS}
+
+
+def doses(behavior: str = "bias", **more):
+    """An sft-only arm and three weights."""
+    return [
+        an_arm("sft-only", SFT, behavior=behavior, **more),
+        *(
+            an_arm(scores=shifted(w), rho_weight=w, behavior=behavior, **more)
+            for w in (0.1, 0.2, 0.5)
+        ),
+    ]
+
+
+def built(evidence, split=None, **material):
+    return {v.name: v for v in tables(Material(evidence=evidence, **material), split)}
+
+
+def test_a_sweep_with_one_arm_has_means_and_says_why_all_else_is_missing():
+    found = built([an_arm(scores=SFT)])
+    assert isinstance(found.pop("ablation_means"), View)
+    assert all(isinstance(v, Missing) for v in found.values())
+    reasons = {name: v.reason for name, v in found.items()}
+    assert reasons["margin"] == "one margin only"
+    assert reasons["refusal_buffer"] == "refusal was not evaluated"
+    assert reasons["dose_response"] == "fewer than 3 weights"
+    assert reasons["stress"] == "no judged answers to jailbreaks"
+
+
+def test_nothing_at_all_is_missing_and_no_error():
+    assert all(isinstance(v, Missing) for v in tables(Material(evidence=[])))
+
+
+def test_behaviours_are_those_evaluated_under_their_own_names():
+    found = built([*doses("honesty"), *doses("tact")])
+    assert found["ablation_means"].fields[1:3] == ("honesty", "tact")
+    assert found["dose_response"].fields[:6] == (
+        "rho_weight",
+        "honesty_mean",
+        "honesty_sd",
+        "tact_mean",
+        "tact_sd",
+        "n",
+    )
+    assert {r["behavior"] for r in found["effects"].rows} == {"honesty", "tact"}
+
+
+def test_the_held_out_split_is_shown_unless_another_is_named():
+    evidence = [*doses(split="train"), *doses(split="heldout")]
+    assert "heldout split" in built(evidence)["ablation_means"].title
+    found = built(evidence, "train")["ablation_means"]
+    assert "train split (pairs that training could see)" in found.title
+    assert {r["split"] for r in found.rows} == {"train"}
+
+
+def test_several_weights_and_margins_of_a_condition_are_rows_of_their_own():
+    arms = [
+        an_arm("sft-only", SFT, behavior="refusal"),
+        *(
+            an_arm(scores=shifted(w + m), rho_weight=w, margin=m, behavior="refusal")
+            for w in (0.1, 0.2)
+            for m in (0.0, 0.1)
+        ),
+    ]
+    found = built(arms)["refusal_buffer"]
+    texts = [found.columns[0].text(r) for r in found.rows]
+    assert texts == [
+        "sft-only",
+        "rho-guided w=0.1 m=0",
+        "rho-guided w=0.1 m=0.1",
+        "rho-guided w=0.2 m=0",
+        "rho-guided w=0.2 m=0.1",
+    ]
+    assert {r["condition"] for r in found.rows} == {"sft-only", "rho-guided"}
+
+
+def test_refusal_has_no_word_on_keeping_it_without_a_margin():
+    arms = [an_arm("sft-only", SFT, behavior="refusal"), an_arm(scores=SFT, behavior="refusal")]
+    found = built(arms)["refusal_buffer"]
+    assert found.rows[1]["p_noninferior"] is found.rows[1]["p_tost"] is None
+    assert "No margin was stated" in found.notes[0]
+    stated = built(arms, sesoi=0.05)["refusal_buffer"].rows[1]
+    assert stated["test"] == "paired"
+
+
+def test_a_loss_beyond_the_stated_margin_contradicts_and_reads_so():
+    arms = [
+        an_arm("sft-only", SFT, behavior="refusal"),
+        an_arm(scores=shifted(-0.3), behavior="refusal"),
+    ]
+    row = built(arms, sesoi=0.04)["refusal_buffer"].rows[1]
+    assert (row["sesoi"], row["verdict"]) == (0.04, "contradicted")
+    assert row["reading"].startswith("lower than sft-only; non-inferiority not shown")
+
+
+def test_margins_are_compared_with_that_of_the_notes():
+    arms = [an_arm(scores=shifted(m), margin=m, behavior="tact") for m in (0.0, 0.05, 0.1, 0.4)]
+    found = built(arms)["margin"]
+    assert [r["margin"] for r in found.rows] == [0.0, 0.05, 0.1, 0.4]
+    assert [r["diff_text"] for r in found.rows] == [None, None, "ref", None]
+    assert found.rows[0]["diff_vs_ref"] == pytest.approx(-0.1)
+    assert found.rows[0]["diff_vs_sft_only"] is None
+    without = built([a for a in arms if a.margin != 0.1])["margin"]
+    assert [r["diff_text"] for r in without.rows] == [None, None, "ref"]
+
+
+def test_arms_are_compared_only_where_their_settings_agree():
+    evidence = [
+        arm
+        for epochs in (1, 2)
+        for arm in (
+            an_arm("sft-only", shifted(epochs), settings={"train.epochs": epochs}),
+            an_arm(scores=shifted(epochs + 0.5), settings={"train.epochs": epochs}),
+        )
+    ]
+    found = built(evidence)["effects"]
+    assert len(found.rows) == 2
+    assert [r["diff"] for r in found.rows] == pytest.approx([0.5, 0.5])
+    ambiguous = [replace(e, settings={}) for e in evidence]
+    assert isinstance(built(ambiguous)["effects"], Missing)
+
+
+def test_arms_of_different_baselines_meet_in_no_row():
+    arms = [an_arm("sft-only", SFT), an_arm(scores=shifted(1), baseline_key="other")]
+    assert isinstance(built(arms)["effects"], Missing)
+
+
+def test_spread_is_tested_by_what_the_number_of_seeds_allows():
+    noisy = {s: 5 * v for s, v in shifted(0.3).items()}
+    found = built([an_arm("sft-only", SFT), an_arm(scores=noisy)])["variance"].rows[0]
+    assert (found["p_from"], found["n_arms_searched"]) == ("brown_forsythe", 1)
+    assert found["p_adjusted"] == found["p_brown_forsythe"]
+    assert found["reduction_pct"] < 0 < found["sd_ratio"] < 1
+    assert (found["min_a"], found["max_a"]) == (0.05, 0.3)
+    four = [
+        an_arm(c, {s: x[s] for s in range(1, 5)})
+        for c, x in (("sft-only", dict(enumerate(SFT, 1))), ("rho-guided", noisy))
+    ]
+    found = built(four)["variance"]
+    assert found.rows[0]["p_from"] == "jackknife"
+    text = next(c for c in found.columns if c.fields[0] == "p_brown_forsythe")
+    assert text.text(found.rows[0]) == "n < 6"
+
+
+def test_weight_zero_is_sft_only_in_a_dose_response():
+    found = built(doses())
+    assert [r["rho_weight"] for r in found["dose_response"].rows] == [0.0, 0.1, 0.2, 0.5]
+    row = found["dose_tests"].rows[0]
+    assert row["n_pairs"] == 6
+    assert (row["trend_test"], row["trend_p"]) == ("page", row["page_p"])
+    assert row["jt_p"] is not None
+    assert row["monotone"] == "supported"
+
+
+def test_a_dose_response_of_unpaired_seeds_is_tested_between_arms():
+    row = built(doses(keys={}))["dose_tests"].rows[0]
+    assert (row["trend_test"], row["page_p"], row["n_pairs"]) == ("jonckheere", None, None)
+
+
+def test_a_step_that_falls_contradicts_that_every_step_rises():
+    evidence = doses()
+    evidence[2] = replace(evidence[2], **_scores({s: v - 5 for s, v in evidence[2].scores.items()}))
+    assert built(evidence)["dose_tests"].rows[0]["monotone"] == "contradicted"
+
+
+def _scores(scores):
+    fresh = an_arm(scores=scores)
+    return {"scores": fresh.scores, "score": fresh.score, "delta": fresh.delta}
+
+
+def test_condition_without_sft_has_no_weight_zero():
+    arms = [
+        an_arm("sft-only", SFT),
+        *(an_arm("contrastive-only", shifted(w), rho_weight=w) for w in (0.1, 0.2)),
+    ]
+    assert isinstance(built(arms)["dose_response"], Missing)
+
+
+def test_effects_show_what_was_asked_first_and_what_nobody_asked_apart():
+    arms = doses()
+    asked = a_row(arms=(arms[2].arm_id, arms[0].arm_id), p=0.01, p_adjusted=0.02, adjust="holm")
+    found = built(arms, inference=[asked])["effects"]
+    assert found.rows[0]["comparison"] == "rho-guided w=0.2 m=0.1 vs sft-only"
+    assert [r["family"] for r in found.rows] == ["primary", "exploratory", "exploratory"]
+    assert [r["p_holm"] for r in found.rows] == [0.02, None, None]
+    assert [r["p_bh"] is None for r in found.rows] == [True, False, False]
+    assert {r["rho_weight_a"] for r in found.rows[1:]} == {0.1, 0.5}
+
+
+def test_n_varies_is_said_where_it_does():
+    arms = [an_arm("sft-only", SFT), an_arm(scores={s: shifted(1)[s] for s in (1, 2, 3)})]
+    assert built(arms)["ablation_means"].title.endswith("n varies")
+    assert built(doses())["ablation_means"].title.endswith("n = 6")
+
+
+def test_pairing_names_the_reason_and_the_batches():
+    arms = [an_arm("sft-only", SFT), an_arm(scores=shifted(1), keys={})]
+    (row,) = built(arms)["pairing"].rows
+    assert (row["n_paired"], row["reason_if_unpaired"]) == (0, "no pairing key")
+    assert row["batch_versions"] == "code 1, data d, base float32"
+    (row,) = built([arms[0], an_arm(scores=shifted(1))])["pairing"].rows
+    assert (row["n_paired"], row["reason_if_unpaired"]) == (6, None)
+    assert row["r_pair"] == pytest.approx(0.99, abs=0.02)
+
+
+def test_components_of_one_arm_give_means_their_wider_interval():
+    rng = np.random.default_rng(0)
+    arm = an_arm(scores=SFT)
+    found = crossed(rng.normal(size=(6, 1)) + rng.normal(size=(1, 9)) + rng.normal(size=(6, 9)))
+    component = Component(arm_a=arm, crossed=found)
+    both = Component(arm_a=arm, arm_b=an_arm("sft-only", SFT), crossed=found)
+    views = built([arm], components=[component, both])
+    assert views["ablation_means"].rows[0]["bias_ci_low_both"] == found.both.low
+    rows = views["components"].rows
+    assert [r["arm_b"] for r in rows] == [None, "sft-only"]
+    assert (rows[0]["n_seeds"], rows[0]["n_probes"]) == (6, 9)
+    assert rows[0]["best_next"] in ("seeds", "probes")
+
+
+def test_a_manifest_becomes_settings():
+    manifest = {
+        "name": "s",
+        "settings": {"train.epochs": 1, "model": "tiny"},
+        "grids": [{"rho_weight": [0.1, 0.2]}],
+        "run": {"retries": 2},
+        "resolved": {"models": [{"name": "tiny", "digest": "abc"}], "git_revision": None},
+        "cells": {"a": "x", "b": "y"},
+    }
+    found = built([], manifests=[manifest])["config"]
+    values = {r["setting"]: r["value"] for r in found.rows}
+    assert values == {
+        "train.epochs": "1",
+        "model": "tiny",
+        "rho_weight": "[0.1, 0.2]",
+        "run.retries": "2",
+        "models.name": "tiny",
+        "models.digest": "abc",
+        "cells": "2",
+    }
+
+
+def test_plan_has_numbers_for_every_inconclusive_contrast_or_says_there_are_none():
+    rows = [
+        a_row("inconclusive", mde_80=0.2, n_for_80=40, pairing="paired"),
+        a_row("inconclusive", contrast_id="c2", kind=Kind.LINEARITY),
+        a_row("supported", contrast_id="c3"),
+    ]
+    found = built(doses(), inference=rows)["plan"].rows
+    assert [r["contrast_id"] for r in found] == ["c1", "c2"]
+    assert found[0]["n_seeds_for_80"] == 40
+    assert "paired" in found[0]["assumption"]
+    assert "no formula" in found[1]["assumption"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "whole"),
+    [
+        (["supported", "supported"], "supported"),
+        (["supported", "inconclusive"], "inconclusive"),
+        (["supported", "not_testable"], "inconclusive"),
+        (["supported", "contradicted"], "contradicted"),
+        (["not_testable", "not_testable"], "not_testable"),
+    ],
+)
+def test_a_claim_stands_only_with_all_its_parts(parts, whole):
+    assert joint(parts) == whole
+
+
+def test_a_claim_names_its_parts_and_its_largest_p():
+    rows = [
+        a_row(p_adjusted=0.01, estimate=0.5),
+        a_row("not_testable", behavior="tact", status="missing", notes=("no such arm",)),
+    ]
+    (row,) = built(doses(), inference=rows)["claims"].rows
+    assert (row["verdict"], row["p_adjusted"]) == ("inconclusive", None)
+    assert row["reason"] == (
+        "bias supported (+0.500, p 0.010); tact not_testable (missing no such arm)"
+    )
+
+
+VALUES = st.floats(-3, 3, width=32).map(lambda v: round(v, 3))
+RUNS = st.dictionaries(st.integers(1, 8), VALUES, max_size=8)
+
+
+@given(sft=RUNS, low=RUNS, middle=RUNS, high=RUNS, keyed=st.booleans())
+@settings(max_examples=30, deadline=None)
+def test_no_number_in_any_table_is_ever_infinite_or_nan(sft, low, middle, high, keyed):
+    keys = None if keyed else {}
+    evidence = [
+        an_arm(condition, scores, rho_weight=weight, margin=margin, behavior=behavior, keys=keys)
+        for behavior in ("refusal", "bias")
+        for condition, scores, weight, margin in (
+            ("sft-only", sft, None, None),
+            ("rho-guided", low, 0.1, 0.1),
+            ("rho-guided", middle, 0.2, 0.1),
+            ("rho-guided", high, 0.2, 0.0),
+        )
+    ]
+    views = tables(Material(evidence=evidence, sesoi=0.02))
+    check(views, evidence)  # looks at every number of every row
+    assert Arms(evidence, "heldout").behaviors == ("bias", "refusal")
+
+
+@given(order=st.permutations(range(8)))
+@settings(max_examples=12, deadline=None)
+def test_the_order_of_evidence_does_not_matter(order):
+    evidence = [*doses("bias"), *doses("refusal")]
+    one = tables(Material(evidence=evidence))
+    two = tables(Material(evidence=[evidence[i] for i in order]))
+    assert one == two
