@@ -127,7 +127,7 @@ class World:
             self.lost[command.cell] += 1
             self.lost_at[command.cell] = self.now
         if command.outcome == "abandoned":
-            assert self.now > self.seen[key] + self.rules.silence_s
+            assert self.now - self.seen[key] > self.rules.silence_s  # a sum would round otherwise
 
     def _give_up(self, command: GiveUp) -> None:
         self.ends[command.cell] += 1
