@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats import contingency_tables
 from statsmodels.stats import proportion as sm
 
@@ -88,6 +89,15 @@ def test_swapping_the_models_swaps_gain_and_loss(case, alternative, level):
     assert 0 <= here.p <= 1
     narrow = mcnemar(gain, loss, 10 * n, level=level)
     assert np.ptp(bounds(narrow.interval)) < np.ptp(bounds(here.interval))
+
+
+@given(discordant, levels)
+def test_the_paired_interval_adds_half_a_prompt_to_each_cell(case, level):
+    gain, loss, n = case
+    b, c, total = (gain + 0.5) / (n + 2), (loss + 0.5) / (n + 2), n + 2
+    half = stats.norm.ppf((1 + level) / 2) * ((b + c - (b - c) ** 2) / total) ** 0.5
+    found = bounds(mcnemar(*case, level=level).interval)
+    assert found == pytest.approx((b - c - half, b - c + half))
 
 
 def test_more_gain_is_a_greater_difference():
