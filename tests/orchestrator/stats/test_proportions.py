@@ -155,6 +155,7 @@ def test_one_model_has_no_q():
 @given(counts, counts)
 def test_fishers_p_does_not_depend_on_the_order_of_models(a, b):
     assert fisher(*a, *b) == pytest.approx(fisher(*b, *a))
+    assert fisher(8, 10, 1, 10, Alternative.GREATER) < 0.01 < fisher(8, 10, 1, 10, Alternative.LESS)
     one_sided = fisher(*a, *b, Alternative.GREATER)
     assert one_sided == pytest.approx(fisher(*b, *a, Alternative.LESS))
 
