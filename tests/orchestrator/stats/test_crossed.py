@@ -60,6 +60,12 @@ def test_the_error_for_both_populations_is_no_smaller_than_for_either(table, lev
     assert found.se >= math.sqrt(max(squares) / (s * p)) - 1e-12
     fewest = 1 / (1 / (s - 1) + 1 / (p - 1) + 1 / ((s - 1) * (p - 1)))
     assert fewest - 1e-9 <= found.df <= max(s + p - 2, 0) + 1e-9
+    if found.source == "two_way":
+        total = found.se**2 * s * p
+        parts = ((found.ms_seed, s - 1), (found.ms_probe, p - 1))
+        rest = (found.ms_resid, (s - 1) * (p - 1))
+        assert total == pytest.approx(sum(ms for ms, _ in parts) - rest[0])
+        assert total**2 / found.df == pytest.approx(sum(ms**2 / df for ms, df in (*parts, rest)))
     quantile = stats.t.ppf((1 + level) / 2, found.df)
     assert found.both.high - found.mean == pytest.approx(quantile * found.se)
     assert found.both.low < found.mean < found.both.high

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.stats import contingency_tables
 from statsmodels.stats import proportion as sm
 
@@ -90,6 +91,15 @@ def test_swapping_the_models_swaps_gain_and_loss(case, alternative, level):
     assert np.ptp(bounds(narrow.interval)) < np.ptp(bounds(here.interval))
 
 
+@given(discordant, levels)
+def test_the_paired_interval_adds_half_a_prompt_to_each_cell(case, level):
+    gain, loss, n = case
+    b, c, total = (gain + 0.5) / (n + 2), (loss + 0.5) / (n + 2), n + 2
+    half = stats.norm.ppf((1 + level) / 2) * ((b + c - (b - c) ** 2) / total) ** 0.5
+    found = bounds(mcnemar(*case, level=level).interval)
+    assert found == pytest.approx((b - c - half, b - c + half))
+
+
 def test_more_gain_is_a_greater_difference():
     greater = mcnemar(8, 1, 25, Alternative.GREATER).p
     assert greater < 0.05 < mcnemar(8, 1, 25, Alternative.LESS).p
@@ -145,6 +155,7 @@ def test_one_model_has_no_q():
 @given(counts, counts)
 def test_fishers_p_does_not_depend_on_the_order_of_models(a, b):
     assert fisher(*a, *b) == pytest.approx(fisher(*b, *a))
+    assert fisher(8, 10, 1, 10, Alternative.GREATER) < 0.01 < fisher(8, 10, 1, 10, Alternative.LESS)
     one_sided = fisher(*a, *b, Alternative.GREATER)
     assert one_sided == pytest.approx(fisher(*b, *a, Alternative.LESS))
 

@@ -183,7 +183,8 @@ def test_with_ties_it_shuffles_and_says_so_and_repeats_itself():
     null = [j_of(rng.permutation(values)) for _ in range(4000)]
     exact = np.mean(np.array(null) >= found.statistic)
     assert found.p == pytest.approx(exact, abs=4 * (exact / 4000) ** 0.5)
-    assert found.p >= 1 / (RESAMPLES + 1)
+    rising = [[g + v / 10 for v in (0, 1, 1, 2, 3, 4)] for g in range(4)]
+    assert jonckheere(rising).p == pytest.approx(1 / (RESAMPLES + 1))  # no shuffle reaches it
 
 
 def test_breaking_a_tie_by_nothing_gives_the_shuffled_p_of_the_exact_test():
@@ -262,6 +263,8 @@ def test_the_contrast_is_the_slope_of_means_over_places(means):
     found = ordinal_contrast([Summary(n=4, mean=m, sd=0.3) for m in means])
     slope = stats.linregress(range(len(means)), means).slope
     assert found.diff == pytest.approx(slope, abs=1e-12)
+    places = np.arange(len(means)) - (len(means) - 1) / 2
+    assert found.se == pytest.approx(0.3 / (4 * (places @ places)) ** 0.5)
 
 
 def test_a_contrast_of_one_arm_or_without_spread_has_no_p():
