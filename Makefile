@@ -11,6 +11,7 @@ PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashe
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
 	$(BIN)/rho-sweep analyze results/quickstart
+	$(BIN)/rho-sweep report results/quickstart
 
 test: venv  ## the default tests, under 3 minutes on two cores
 	$(BIN)/python -m pytest -m "not slow and not cluster and not lab"

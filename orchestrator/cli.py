@@ -286,6 +286,29 @@ def _pulled(folder: Path) -> Driver | None:
 
 
 @app.command()
+def report(
+    results: ResultsArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file [default: RESULTS/report.html].")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Markdown; also where the file ends in .md.")
+    ] = False,
+) -> None:
+    """Write claims, figures and tables as one file that opens from disk.
+
+    Examples:
+      rho-sweep report results/quickstart
+
+      rho-sweep report results/quickstart -o quickstart.md
+    """
+    from orchestrator.report import write_report  # loads templates and figures
+
+    _pulled(results)
+    typer.echo(write_report(results, output, markdown=markdown))
+
+
+@app.command()
 def export(
     results: ResultsArgument,
     to: Annotated[str, typer.Option("--to", help="parquet or csv")] = "parquet",

@@ -6,7 +6,7 @@ Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -96,7 +96,7 @@ class Frame:
         self._groups: _Groups | None = None
 
     def evidence(self) -> list[ArmEvidence]:
-        """One record per arm, behaviour and split that has a scored cell.
+        """One record per arm, behaviour and split that has a scored cell; arms in order.
 
         Raises:
             UserError: A batch split inside an arm, or a score that is not finite.
@@ -111,7 +111,7 @@ class Frame:
             for (behavior, split), (seeds, rhos, accuracy) in groups.items():
                 baseline = baselines.get((head.baseline_key, behavior, split))
                 found.append(head.evidence(behavior, split, seeds, rhos, baseline, accuracy))
-        return found
+        return sorted(found, key=_order)
 
     def facts(self, arm_id: str) -> dict[str, Any]:
         """An arm's settings under the names of a sweep file."""
@@ -204,8 +204,7 @@ class _Head:
         baseline: float | None,
         accuracy: float | None,
     ) -> ArmEvidence:
-        trained = self.condition.trains
-        deltas = rhos - baseline if trained and baseline is not None else rhos[:0]
+        score = Summary.of(rhos) if rhos.size else None
         return ArmEvidence(
             arm_id=self.arm_id,
             condition=self.condition,
@@ -216,8 +215,8 @@ class _Head:
             behavior=behavior,
             split=split,
             scores={s: float(r) for s, r in zip(seeds, rhos, strict=True) if s is not None},
-            score=_summary(rhos),
-            delta=_summary(deltas),
+            score=score,
+            delta=self._delta(score, baseline),
             baseline=baseline,
             baseline_key=self.baseline_key,
             keys=self.keys,
@@ -225,12 +224,11 @@ class _Head:
             accuracy=accuracy,
         )
 
-
-def _summary(values: Floats) -> Summary | None:
-    if not values.size:
-        return None
-    sd = float(values.std(ddof=1)) if values.size > 1 else None
-    return Summary(n=int(values.size), mean=float(values.mean()), sd=sd)
+    def _delta(self, score: Summary | None, baseline: float | None) -> Summary | None:
+        """The baseline is a constant: it moves the mean and leaves the sd."""
+        if score is None or baseline is None or not self.condition.trains:
+            return None
+        return replace(score, mean=score.mean - baseline)
 
 
 def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -291,6 +289,12 @@ def _scored(rows: list[tuple[Any, ...]]) -> tuple[list[int | None], Floats, floa
     shares = [r[2] for r in present if r[2] is not None]
     accuracy = float(np.mean(shares)) if shares else None
     return [None if r[0] == -1 else r[0] for r in present], rhos, accuracy
+
+
+def _order(e: ArmEvidence) -> tuple[Any, ...]:
+    rank = list(Condition).index(e.condition)
+    weight, margin = e.rho_weight or 0.0, e.margin or 0.0
+    return rank, weight, margin, e.differs, e.arm_id, e.behavior, e.split
 
 
 class _Groups:

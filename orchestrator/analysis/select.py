@@ -35,7 +35,7 @@ class Selector:
     """Finds arms among the evidence of some results."""
 
     def __init__(self, frame: Frame, evidence: Sequence[ArmEvidence]) -> None:
-        self._facts = {e.arm_id: frame.facts(e.arm_id) for e in evidence}
+        self._facts = {arm: frame.facts(arm) for arm in {e.arm_id for e in evidence}}
         self._groups: dict[tuple[str, str], list[ArmEvidence]] = defaultdict(list)
         for one in evidence:
             self._groups[one.behavior, one.split].append(one)

@@ -88,11 +88,12 @@ def finite(values: Values | Sequence[Sequence[float]]) -> Array:
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         raise ValueError("no values; a statistic needs at least one")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
-        place = ", ".join(str(i) for i in bad[0])
+    known = np.isfinite(array)
+    if not known.all():
+        first = np.argwhere(~known)[0]
+        place = ", ".join(str(i) for i in first)
         raise ValueError(
-            f"value [{place}] is {array[tuple(bad[0])]}; leave out what was not measured"
+            f"value [{place}] is {array[tuple(first)]}; leave out what was not measured"
         )
     return array
 

@@ -247,6 +247,16 @@ def test_spread_is_tested_by_what_the_seeds_allow(tmp_path, n, test):
     assert (row.estimate is None) == (test is None)
 
 
+def test_more_spread_than_claimed_contradicts_less_spread(tmp_path):
+    wide = [(-1) ** i * (0.2 + 0.05 * i) for i in range(8)]
+    cells = [keyed("rho-guided", v, i) for i, v in enumerate(wide)]
+    cells += [keyed("sft-only", 0.01 * v + 0.001 * i, i) for i, v in enumerate(wide)]
+    store = filled(tmp_path / "r", *cells)
+    row = one(ask(store, kind="sd_ratio", a=guided(), b=plain(), alternative="less"))
+    assert row.verdict == "contradicted"
+    assert row.estimate > 0
+
+
 def with_gaps(name: str, seed: int, gaps: dict[str, float]) -> CellResult:
     result = keyed(name, float(np.mean(list(gaps.values()))), seed)
     rows = tuple(

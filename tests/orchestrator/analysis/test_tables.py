@@ -13,8 +13,10 @@ from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.build import Material, tables
 from orchestrator.analysis.tables.claims import joint
 from orchestrator.analysis.tables.components import Component
+from orchestrator.analysis.tables.variance import variance
 from orchestrator.analysis.view import Missing, View
 from orchestrator.stats.crossed import crossed
+from orchestrator.stats.multiplicity import holm
 from tests.orchestrator.analysis.arms import a_row, an_arm
 
 SFT = [0.1, 0.25, 0.15, 0.3, 0.2, 0.05]
@@ -362,3 +364,21 @@ def test_the_order_of_evidence_does_not_matter(order):
     one = tables(Material(evidence=evidence))
     two = tables(Material(evidence=[evidence[i] for i in order]))
     assert one == two
+
+
+def test_p_of_a_spread_is_adjusted_for_every_arm_and_behaviour_searched():
+    wide = [(-1) ** i * (0.2 + 0.05 * i) for i in range(8)]
+    narrow = [0.9 * v + 0.01 * (i % 3) for i, v in enumerate(wide)]
+    found = variance(
+        Arms(
+            [
+                an_arm("sft-only", wide),
+                *(an_arm(scores=[0.3 * w * v for v in narrow], rho_weight=w) for w in (0.1, 0.2)),
+            ],
+            "heldout",
+        )
+    )
+    raw = [r["p_brown_forsythe"] for r in found.rows]
+    assert [r["p_adjusted"] for r in found.rows] == pytest.approx(holm(raw))
+    assert max(raw) < 1
+    assert [r["p_adjusted"] for r in found.rows] != pytest.approx(raw)

@@ -1,0 +1,170 @@
+"""A panel drawn by matplotlib, as an SVG element that lives inside an HTML page.
+
+Colours are variables of the page, so that one drawing serves light, dark and print; text stays
+text. The same panel gives the same bytes.
+"""
+
+import io
+import re
+import warnings
+from functools import cache
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from markupsafe import Markup
+
+from orchestrator.report.blocks import Panel
+from orchestrator.report.looks import Look
+from orchestrator.report.palette import LIGHT
+from orchestrator.report.text import clean
+
+WIDTH = 360
+"""Of every panel; one unit is one pixel on a narrow phone."""
+_INKS = {name: f"#0101{index:02x}" for index, name in enumerate(LIGHT, start=1)}
+_NAMES = {value: name for name, value in _INKS.items()}
+_REFERENCE = re.compile(r"url\(#([^)]+)\)")
+_LONG = re.compile(r"-?\d+\.\d{3,}")
+
+
+def ink(name: str) -> str:
+    """What stands for a colour of the palette while matplotlib draws."""
+    return _INKS[name]
+
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "rho-sweep",
+    "text.parse_math": False,
+    "font.family": "DejaVu Sans",
+    "font.size": 10.5,
+    "text.color": ink("ink"),
+    "axes.edgecolor": ink("edge"),
+    "axes.labelcolor": ink("ink"),
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.unicode_minus": True,
+    "grid.color": ink("rule"),
+    "grid.linewidth": 0.7,
+    "xtick.color": ink("edge"),
+    "ytick.color": ink("edge"),
+    "xtick.labelcolor": ink("ink"),
+    "ytick.labelcolor": ink("ink"),
+    "figure.constrained_layout.h_pad": 0.02,
+    "figure.constrained_layout.w_pad": 0.02,
+}
+_DASHES = {"-": "none", "--": "5 2", "-.": "6 2 1 2", ":": "1.5 2"}
+_NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+
+
+def drawn(panel: Panel, prefix: str) -> Markup:
+    """A panel as an `<svg>` element.
+
+    Args:
+        panel: What to draw.
+        prefix: Begins every id in it; no other panel of the page has the same.
+    """
+    root = ElementTree.fromstring(_raw(panel))
+    _plain_names(root)
+    _without_extras(root)
+    _own_ids(root, prefix)
+    for element in root.iter():
+        _page_style(element)
+    _described(root, panel, prefix)
+    return Markup(ElementTree.tostring(root, encoding="unicode"))
+
+
+@cache
+def swatch(look: Look) -> Markup:
+    """A piece of a series for a legend: its line and its marker."""
+    from matplotlib.markers import MarkerStyle
+
+    marker = MarkerStyle(look.marker)
+    shape = marker.get_path().transformed(marker.get_transform())
+    outline = "".join(
+        "M" + "L".join(f"{9 * x:.1f} {-9 * y:.1f}" for x, y in np.asarray(polygon)) + "Z"
+        for polygon in shape.to_polygons()
+    )
+    dashes = _DASHES[look.dash]
+    return Markup(
+        '<svg class="swatch" viewBox="-14 -7 28 14" aria-hidden="true" focusable="false">'
+        '<path d="M-14 0H14" stroke="var(--{colour})" stroke-dasharray="{dashes}"/>'
+        '<path d="{outline}" fill="var(--{colour})"/></svg>'
+    ).format(colour=look.colour, dashes=dashes, outline=outline)
+
+
+def _raw(panel: Panel) -> str:
+    """The file that matplotlib writes; settings of the user's own have no say."""
+    from matplotlib import style
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+    from matplotlib.figure import Figure
+
+    buffer = io.StringIO()
+    with style.context(["default", _STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have it
+        figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
+        FigureCanvasSVG(figure)
+        panel.draw(figure.add_subplot())
+        figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=True)
+    return buffer.getvalue()
+
+
+def _plain_names(root: ElementTree.Element) -> None:
+    """Inside HTML, SVG needs no namespaces."""
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+        for name in [n for n in element.attrib if "}" in n]:
+            element.set(name.rpartition("}")[2], element.attrib.pop(name))
+
+
+def _without_extras(root: ElementTree.Element) -> None:
+    """Metadata says nothing, and a style sheet in here would count for the whole page."""
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in ("metadata", "style"):
+                parent.remove(child)
+
+
+def _own_ids(root: ElementTree.Element, prefix: str) -> None:
+    """Ids that are used begin with the prefix, the others go."""
+    used = {value[1:] for e in root.iter() if (value := e.get("href", "")).startswith("#")}
+    for element in root.iter():
+        used.update(i for value in element.attrib.values() for i in _REFERENCE.findall(value))
+    names = {old: f"{prefix}-{index}" for index, old in enumerate(sorted(used))}
+    for element in root.iter():
+        if (old := element.attrib.pop("id", None)) in names:
+            element.set("id", names[old])
+        if href := element.get("href"):
+            element.set("href", f"#{names[href[1:]]}")
+        for name, value in element.attrib.items():
+            element.set(name, _REFERENCE.sub(lambda m: f"url(#{names[m[1]]})", value))
+
+
+def _page_style(element: ElementTree.Element) -> None:
+    """Colours by name, fonts by the page's own style, and no more digits than can be seen."""
+    if declared := element.get("style"):
+        kept = [d for d in declared.split("; ") if not d.startswith("font-family")]
+        text = re.sub(r"font: ([\d.]+px) [^;]+", r"font-size: \1", "; ".join(kept))
+        element.set("style", re.sub(r"#0101[0-9a-f]{2}", _variable, text))
+    for name in ("d", "x", "y", "transform"):
+        if value := element.get(name):
+            element.set(name, _LONG.sub(lambda m: f"{float(m[0]):.2f}", value))
+
+
+def _variable(found: re.Match[str]) -> str:
+    return f"var(--{_NAMES[found[0]]})"
+
+
+def _described(root: ElementTree.Element, panel: Panel, prefix: str) -> None:
+    """An image with a name and a description for those who do not see it."""
+    for name in ("width", "height", "version", "xmlns"):
+        root.attrib.pop(name, None)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
+    for name, text in (("desc", panel.description), ("title", panel.title)):
+        element = ElementTree.Element(name, {"id": f"{prefix}-{name}"})
+        element.text = clean(text)
+        root.insert(0, element)

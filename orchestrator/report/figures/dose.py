@@ -1,0 +1,244 @@
+"""How rho responds to the weight of the contrastive term, or to its margin."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.report.blocks import Figure, Gap, Panel
+from orchestrator.report.content import ReportContent
+from orchestrator.report.figures.arms import (
+    MAX_PANELS,
+    NOTHING,
+    RHO_UNIT,
+    cut,
+    mean_interval,
+    numbers,
+    of_split,
+    split_text,
+)
+from orchestrator.report.figures.canvas import ink
+from orchestrator.report.looks import Look, SeriesKey, looks_of
+from orchestrator.stats.records import Interval
+from tasks.contract import Condition
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MAX_SERIES = 8
+HEIGHT = 250
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dose:
+    """A setting that is varied.
+
+    Attributes:
+        name: Field of the evidence.
+        heading: Of the figure.
+        axis: Label of the axis, with unit.
+        held: Short name of the other setting, which a series holds fixed.
+    """
+
+    name: str
+    heading: str
+    axis: str
+    held: str
+
+    def of(self, arm: ArmEvidence) -> float | None:
+        """The arm's dose; SFT alone is weight 0."""
+        if arm.condition is Condition.SFT_ONLY and self.name == "rho_weight":
+            return 0.0
+        dose = arm.rho_weight if self.name == "rho_weight" else arm.margin
+        return dose if arm.score is not None else None
+
+    def key(self, arm: ArmEvidence) -> SeriesKey:
+        """The arm's series."""
+        other = arm.margin if self.name == "rho_weight" else arm.rho_weight
+        return str(arm.condition), other, arm.differs
+
+    def label(self, key: SeriesKey) -> str:
+        """e.g. `rho-guided m=0.1`."""
+        condition, held, differs = key
+        parts = [condition, "" if held is None else f"{self.held}={held:g}", differs]
+        return " ".join(p for p in parts if p)
+
+
+WEIGHT = Dose(
+    name="rho_weight", heading="Response to the weight", axis="rho_weight (no unit)", held="m"
+)
+MARGIN = Dose(
+    name="margin", heading="Response to the margin", axis=f"margin ({RHO_UNIT})", held="w"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """One arm in a panel."""
+
+    dose: float
+    seeds: tuple[float, ...]
+    mean: float
+    interval: Interval | None
+    n: int
+
+
+Series = Mapping[SeriesKey, Sequence[Point]]
+
+
+def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
+    """Every seed as a point, and the mean with its interval; one panel a behaviour."""
+    title = f"{dose.heading} ({content.split} split)"
+    behaviors = of_split(content.evidence, content.split)
+    if not behaviors:
+        return Gap(title=title, reason=NOTHING)
+    keys = [dose.key(a) for arms in behaviors.values() for a in arms if dose.of(a) is not None]
+    looks = looks_of(keys)
+    chosen = dict(list(looks.items())[:MAX_SERIES])
+    found = {b: _series(arms, dose, chosen) for b, arms in behaviors.items()}
+    if not any(_responds(series, dose) for series in found.values()):
+        return Gap(title=title, reason=f"no condition has scores at two values of {dose.name}")
+    shown = list(found.items())[:MAX_PANELS]
+    panels = [_panel(b, series, behaviors[b], dose, chosen) for b, series in shown]
+    return Figure(
+        title=title,
+        caption=f"{split_text(content.split).capitalize()}. Small: each seed. Large: the mean over "
+        "seeds with its 95% interval (Student's t over seeds; none below two seeds). Dotted: the "
+        f"untrained model.{cut('series', MAX_SERIES, keys and list(looks))}"
+        f"{cut('behaviours', MAX_PANELS, list(found))}",
+        panels=tuple(panels),
+        legend=tuple((dose.label(key), look) for key, look in chosen.items()),
+        numbers=_numbers(title, dict(shown), dose),
+    )
+
+
+def _series(
+    arms: Sequence[ArmEvidence], dose: Dose, looks: Mapping[SeriesKey, Look]
+) -> dict[SeriesKey, list[Point]]:
+    found: dict[SeriesKey, list[Point]] = {}
+    for arm in arms:
+        value = dose.of(arm)
+        if value is not None and arm.score is not None and dose.key(arm) in looks:
+            point = Point(
+                dose=value,
+                seeds=tuple(arm.scores.values()),
+                mean=arm.score.mean,
+                interval=mean_interval(arm.score),
+                n=arm.score.n,
+            )
+            found.setdefault(dose.key(arm), []).append(point)
+    return {key: sorted(points, key=lambda p: p.dose) for key, points in found.items()}
+
+
+def _line(series: Series, key: SeriesKey, dose: Dose) -> list[Point]:
+    """A series; the rho-guided one begins at SFT alone, which is its weight 0."""
+    start = (str(Condition.SFT_ONLY), None, key[2])
+    guided = key[0] == str(Condition.RHO_GUIDED) and dose.name == "rho_weight"
+    return [*(series.get(start, ()) if guided else ()), *series[key]]
+
+
+def _responds(series: Series, dose: Dose) -> bool:
+    return any(len({p.dose for p in _line(series, key, dose)}) > 1 for key in series)
+
+
+def _panel(
+    behavior: str,
+    series: Series,
+    arms: Sequence[ArmEvidence],
+    dose: Dose,
+    looks: Mapping[SeriesKey, Look],
+) -> Panel:
+    zeros = sorted({a.baseline for a in arms if a.baseline is not None})
+    told = [
+        f"{dose.label(key)}: "
+        + "; ".join(f"at {p.dose:g} {numbers(p.mean, p.interval, p.n)}" for p in points)
+        for key, points in series.items()
+    ]
+    base = f"Untrained model {', '.join(f'{z:+.3f}' for z in zeros[:4])}. " if zeros else ""
+    return Panel(
+        title=behavior,
+        description=f"Mean rho over seeds in {RHO_UNIT} by {dose.name}. {base}{'. '.join(told)}.",
+        height=HEIGHT,
+        draw=_draw(series, zeros, dose, looks),
+    )
+
+
+def _draw(
+    series: Series, zeros: Sequence[float], dose: Dose, looks: Mapping[SeriesKey, Look]
+) -> "Callable[[Axes], None]":
+    def draw(axes: "Axes") -> None:
+        doses = sorted({p.dose for points in series.values() for p in points})
+        width = (doses[-1] - doses[0]) or 1.0
+        for zero in zeros[:4]:
+            axes.axhline(zero, color=ink("edge"), linestyle=":", linewidth=1.2)
+        for rank, key in enumerate(series):
+            shift = (rank - (len(series) - 1) / 2) * 0.03 * width
+            _draw_line(axes, _line(series, key, dose), looks[key], shift)
+            for point in series[key]:
+                _draw_point(axes, point, looks[key], point.dose + shift, 0.012 * width)
+        axes.set_xticks(doses, [f"{d:g}" for d in doses])
+        axes.set_xlabel(dose.axis)
+        axes.set_ylabel(f"rho ({RHO_UNIT})")
+        axes.grid(axis="y")
+
+    return draw
+
+
+def _draw_line(axes: "Axes", points: Sequence[Point], look: Look, shift: float) -> None:
+    xs, ys = [p.dose + shift for p in points], [p.mean for p in points]
+    axes.plot(xs, ys, color=ink(look.colour), linestyle=look.dash, linewidth=1.0, alpha=0.7)
+
+
+def _draw_point(axes: "Axes", point: Point, look: Look, x: float, aside: float) -> None:
+    """The mean with its interval, and the seeds beside it."""
+    colour = ink(look.colour)
+    axes.plot(
+        [x + aside] * len(point.seeds),
+        point.seeds,
+        look.marker,
+        color=colour,
+        markersize=4.5,
+        alpha=0.7,
+        markeredgewidth=0,
+    )
+    if point.interval is not None:
+        axes.plot(
+            [x, x],
+            [point.interval.low, point.interval.high],
+            color=colour,
+            linewidth=1.2,
+            alpha=0.8,
+        )
+    axes.plot([x], [point.mean], look.marker, color=colour, markersize=6.5, markeredgewidth=0)
+
+
+def _numbers(title: str, found: Mapping[str, Series], dose: Dose) -> View:
+    rows = [
+        {
+            "behavior": behavior,
+            "series": dose.label(key),
+            "dose": p.dose,
+            "mean": p.mean,
+            "low": p.interval.low if p.interval else None,
+            "high": p.interval.high if p.interval else None,
+            "n": p.n,
+        }
+        for behavior, series in found.items()
+        for key, points in series.items()
+        for p in points
+    ]
+    return View(
+        key="",
+        name=f"{dose.name}_figure",
+        title=title,
+        columns=(
+            Column(label="Behaviour", fields=("behavior",)),
+            Column(label="Series", fields=("series",)),
+            Column(label=dose.name, fields=("dose",), shape=Shape.SHORT),
+            Column(label="Mean", fields=("mean",), shape=Shape.SIGNED, unit=RHO_UNIT),
+            Column(label="95%", fields=("low", "high"), shape=Shape.INTERVAL, unit=RHO_UNIT),
+            Column(label="n", fields=("n",), shape=Shape.INTEGER),
+        ),
+        rows=tuple(rows),
+    )

@@ -1,0 +1,197 @@
+"""Estimates with their intervals, one below the other: against the baseline, and as contrasts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.inference import Inference, Kind
+from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.report.blocks import Figure, Gap, Panel
+from orchestrator.report.content import ReportContent
+from orchestrator.report.figures.arms import (
+    MAX_ARMS,
+    MAX_PANELS,
+    NOTHING,
+    RHO_UNIT,
+    cut,
+    mean_interval,
+    numbers,
+    of_split,
+    split_text,
+    wrapped,
+)
+from orchestrator.report.figures.canvas import ink
+from orchestrator.report.looks import Look, colour_of, looks_of
+from orchestrator.stats.records import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+DIFFERENCES = (Kind.MEAN_DIFF, Kind.ONE_SAMPLE)
+"""Kinds whose estimate is a difference of rho."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line of a forest: an estimate in nats per token."""
+
+    label: str
+    estimate: float
+    interval: Interval | None
+    n: str
+    look: Look
+
+
+def delta_figure(content: ReportContent) -> Figure | Gap:
+    """Rho minus that of the untrained model: arms below each other, one panel a behaviour."""
+    title = f"Change against the untrained model ({content.split} split)"
+    behaviors = of_split(content.evidence, content.split)
+    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms if a.condition.trains)
+    found = {
+        b: [_arm_entry(a, looks[_key(a)]) for a in arms if a.delta and a.condition.trains]
+        for b, arms in behaviors.items()
+    }
+    groups = {b: entries for b, entries in found.items() if entries}
+    if not groups:
+        reason = "no trained arm has scores beside a baseline's" if behaviors else NOTHING
+        return Gap(title=title, reason=reason)
+    longest = max(groups.values(), key=len)
+    return Figure(
+        title=title,
+        caption=f"{split_text(content.split).capitalize()}. Mean over seeds with its 95% interval "
+        "(Student's t over seeds). The untrained model is a constant: its line at 0 has no spread."
+        f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
+        panels=tuple(
+            forest_panel(b, entries[:MAX_ARMS], f"delta ({RHO_UNIT})")
+            for b, entries in list(groups.items())[:MAX_PANELS]
+        ),
+        numbers=_numbers(title, "Behaviour", list(groups.items())[:MAX_PANELS]),
+    )
+
+
+def contrast_figure(content: ReportContent) -> Figure | Gap:
+    """Tested differences: behaviours below each other, one panel a contrast."""
+    title = f"Tested differences ({content.split} split)"
+    groups: dict[tuple[str, str], list[Inference]] = {}
+    for row in content.inference:
+        if row.kind in DIFFERENCES and row.split == content.split and row.estimate is not None:
+            groups.setdefault((row.contrast_id, str(row.population)), []).append(row)
+    if not groups:
+        return Gap(title=title, reason="no difference of means was tested on this split")
+    found = [(_heading(rows[0]), [_row_entry(r) for r in rows]) for rows in groups.values()]
+    return Figure(
+        title=title,
+        caption="Estimate with the interval of its test; the table of claims has p and verdict. "
+        f"Left of 0, the first arm is lower.{cut('contrasts', MAX_PANELS, found)}",
+        panels=tuple(
+            forest_panel(heading, entries[:MAX_ARMS], f"difference ({RHO_UNIT})")
+            for heading, entries in found[:MAX_PANELS]
+        ),
+        numbers=_numbers(title, "Contrast", found[:MAX_PANELS]),
+    )
+
+
+def sample(row: Inference) -> str:
+    """Seeds behind a row: `5 pairs`, `5/3`, `5`; empty where unknown."""
+    if row.n_pairs is not None:
+        return f"{row.n_pairs} pairs"
+    return "/".join(str(n) for n in (row.n_a, row.n_b) if n is not None)
+
+
+def _key(arm: ArmEvidence) -> tuple[str, float | None, str]:
+    return str(arm.condition), arm.margin, arm.differs
+
+
+def _arm_entry(arm: ArmEvidence, look: Look) -> Entry:
+    if arm.delta is None:
+        raise ValueError(f"{arm.label}: has no delta on {arm.behavior}")
+    return Entry(
+        label=arm.label,
+        estimate=arm.delta.mean,
+        interval=mean_interval(arm.delta),
+        n=str(arm.delta.n),
+        look=look,
+    )
+
+
+def _heading(row: Inference) -> str:
+    other = row.arm_b or "the untrained model"
+    population = str(row.population).replace("_", " ")
+    return f"{row.contrast_id}: {row.arm_a} minus {other} ({row.family}, {population})"
+
+
+def _row_entry(row: Inference) -> Entry:
+    if row.estimate is None:
+        raise ValueError(f"{row.contrast_id}: has no estimate on {row.behavior}")
+    return Entry(
+        label=f"{row.behavior}: {row.verdict}",
+        estimate=row.estimate,
+        interval=_interval(row),
+        n=sample(row),
+        look=Look(colour=colour_of(row.arm_a.partition(" ")[0])),
+    )
+
+
+def _interval(row: Inference) -> Interval | None:
+    if row.ci_low is None or row.ci_high is None or row.ci_level is None:
+        return None
+    return Interval(low=row.ci_low, high=row.ci_high, level=row.ci_level)
+
+
+def forest_panel(title: str, entries: Sequence[Entry], axis: str) -> Panel:
+    """Estimates with intervals, around a line at 0."""
+    told = [f"{e.label}: {numbers(e.estimate, e.interval, e.n)}" for e in entries]
+    return Panel(
+        title=title,
+        description=f"{axis}. {'; '.join(told)}.",
+        height=64 + 30 * len(entries),
+        draw=_draw(entries, axis),
+    )
+
+
+def _draw(entries: Sequence[Entry], axis: str) -> "Callable[[Axes], None]":
+    def draw(axes: "Axes") -> None:
+        axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
+        for place, entry in enumerate(entries):
+            colour = ink(entry.look.colour)
+            if entry.interval is not None:
+                ends = [entry.interval.low, entry.interval.high]
+                axes.plot(ends, [place, place], color=colour, linewidth=1.6)
+            axes.plot([entry.estimate], [place], entry.look.marker, color=colour, markersize=6)
+        axes.set_yticks(range(len(entries)), [wrapped(e.label) for e in entries])
+        axes.set_ylim(len(entries) - 0.5, -0.5)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel(axis)
+        axes.locator_params(axis="x", nbins=5)
+        axes.grid(axis="x")
+
+    return draw
+
+
+def _numbers(title: str, heading: str, groups: Sequence[tuple[str, Sequence[Entry]]]) -> View:
+    rows = [
+        {
+            "group": group,
+            "label": e.label,
+            "estimate": e.estimate,
+            "low": e.interval.low if e.interval else None,
+            "high": e.interval.high if e.interval else None,
+            "n": e.n,
+        }
+        for group, entries in groups
+        for e in entries[:MAX_ARMS]
+    ]
+    return View(
+        key="",
+        name="forest_figure",
+        title=title,
+        columns=(
+            Column(label=heading, fields=("group",)),
+            Column(label="Row", fields=("label",)),
+            Column(label="Estimate", fields=("estimate",), shape=Shape.SIGNED, unit=RHO_UNIT),
+            Column(label="Interval", fields=("low", "high"), shape=Shape.INTERVAL, unit=RHO_UNIT),
+            Column(label="n", fields=("n",)),
+        ),
+        rows=tuple(rows),
+    )

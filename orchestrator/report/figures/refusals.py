@@ -1,0 +1,160 @@
+"""How often each condition refuses, once there is a generation test."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.report.blocks import Figure, Gap, Panel
+from orchestrator.report.content import ReportContent
+from orchestrator.report.figures.arms import MAX_ARMS, cut, wrapped
+from orchestrator.report.figures.canvas import ink
+from orchestrator.report.looks import colour_of
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+KEY = "T7"
+TITLE = "Refusals by condition"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One kind of prompt: fields of a row for the share, its interval and its counts."""
+
+    title: str
+    share: str
+    low: str
+    high: str
+    refused: str
+    prompts: str
+
+
+QUESTIONS = (
+    Question(
+        title="Harmful requests refused",
+        share="jailbreak_pct",
+        low="jb_low",
+        high="jb_high",
+        refused="jailbreak_k",
+        prompts="jailbreak_n",
+    ),
+    Question(
+        title="Benign requests refused",
+        share="benign_pct",
+        low="benign_low",
+        high="benign_upper",
+        refused="benign_k",
+        prompts="benign_n",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """One condition's answers to one kind of prompt, in percent; bounds None where unknown."""
+
+    condition: str
+    share: float
+    low: float | None
+    high: float | None
+    of: str
+
+    @property
+    def text(self) -> str:
+        """e.g. `sft-only 72% (18/25), up to 86%`."""
+        low = "" if self.low is None else f", from {self.low:.0f}%"
+        high = "" if self.high is None else f", up to {self.high:.0f}%"
+        return f"{self.condition} {self.share:.0f}%{self.of}{low}{high}"
+
+
+def refusal_figure(content: ReportContent) -> Figure | Gap:
+    """Share of prompts refused, with its interval; one panel a kind of prompt."""
+    view = next((v for v in (*content.generations, *content.views) if v.key == KEY), None)
+    if view is None:
+        return Gap(title=TITLE, reason="no generation test was run: rho-sweep stress RESULTS")
+    groups = [(q, rates) for q in QUESTIONS if (rates := _rates(view, q))]
+    if not groups:
+        return Gap(title=TITLE, reason=f"table {KEY} has no shares of refusals")
+    return Figure(
+        title=TITLE,
+        caption=f"{view.title}. Bars: the interval of the table, where it has one."
+        f"{cut('conditions', MAX_ARMS, view.rows)}",
+        panels=tuple(_panel(q.title, rates) for q, rates in groups),
+        numbers=_numbers({q.title: rates for q, rates in groups}),
+    )
+
+
+def _rates(view: View, question: Question) -> list[Rate]:
+    """Rows that have a share; bounds of a column without `%` are proportions."""
+    percent = any(question.high in c.fields and c.unit == "%" for c in view.columns)
+    scale = 1.0 if percent else 100.0
+    return [
+        Rate(
+            condition=str(row.get("condition", "")),
+            share=float(row[question.share]),
+            low=_scaled(row, question.low, scale),
+            high=_scaled(row, question.high, scale),
+            of=_of(row, question),
+        )
+        for row in view.rows[:MAX_ARMS]
+        if row.get(question.share) is not None
+    ]
+
+
+def _scaled(row: Mapping[str, Any], name: str, scale: float) -> float | None:
+    value = row.get(name)
+    return None if value is None else scale * float(value)
+
+
+def _of(row: Mapping[str, Any], question: Question) -> str:
+    refused, prompts = row.get(question.refused), row.get(question.prompts)
+    return "" if refused is None or prompts is None else f" ({refused}/{prompts})"
+
+
+def _panel(title: str, rates: Sequence[Rate]) -> Panel:
+    return Panel(
+        title=title,
+        description=f"Percent of prompts: {'; '.join(r.text for r in rates)}.",
+        height=64 + 30 * len(rates),
+        draw=_draw(rates),
+    )
+
+
+def _draw(rates: Sequence[Rate]) -> "Callable[[Axes], None]":
+    def draw(axes: "Axes") -> None:
+        for place, rate in enumerate(rates):
+            colour = ink(colour_of(rate.condition))
+            low = rate.share if rate.low is None else rate.low
+            high = rate.share if rate.high is None else rate.high
+            axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
+            axes.plot([rate.share], [place], "o", color=colour, markersize=6)
+        axes.set_yticks(range(len(rates)), [wrapped(f"{r.condition}{r.of}") for r in rates])
+        axes.set_ylim(len(rates) - 0.5, -0.5)
+        axes.set_xlim(-3, 103)
+        axes.tick_params(axis="y", length=0)
+        axes.set_xlabel("refused (% of prompts)")
+        axes.grid(axis="x")
+
+    return draw
+
+
+def _numbers(groups: Mapping[str, Sequence[Rate]]) -> View:
+    rows = [
+        {"prompts": title, "condition": r.condition, "share": r.share, "low": r.low, "high": r.high}
+        for title, rates in groups.items()
+        for r in rates
+    ]
+    return View(
+        key="",
+        name="refusal_figure",
+        title=TITLE,
+        columns=(
+            Column(label="Prompts", fields=("prompts",)),
+            Column(label="Condition", fields=("condition",)),
+            Column(label="Refused", fields=("share",), shape=Shape.PERCENT, digits=0),
+            Column(label="From", fields=("low",), shape=Shape.PERCENT, digits=0),
+            Column(label="To", fields=("high",), shape=Shape.PERCENT, digits=0),
+        ),
+        rows=tuple(rows),
+    )

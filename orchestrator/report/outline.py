@@ -1,0 +1,84 @@
+"""From content to a tree of blocks: what is shown, in which order, and how much of it."""
+
+from dataclasses import replace
+
+from orchestrator import __version__
+from orchestrator.analysis.view import View
+from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
+from orchestrator.report.cells import cells_section, counts_text
+from orchestrator.report.claims import claims_section, is_registered, tally
+from orchestrator.report.content import ReportContent
+from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
+from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure
+from orchestrator.report.figures.forest import contrast_figure, delta_figure
+from orchestrator.report.figures.refusals import refusal_figure
+from orchestrator.report.figures.spread import spread_figure
+from orchestrator.report.setup import models_of, setup_section
+from orchestrator.report.text import listed
+
+MAX_ROWS = 400
+"""Of a table."""
+FACTS_ON_TOP = ("Time in cells", "Chip", "rho-sweep")
+
+
+def outline(content: ReportContent) -> Report:
+    """Claims first, then what they rest on."""
+    return Report(
+        title=content.name,
+        description=content.description,
+        summary=_summary(content),
+        sections=(
+            claims_section(content),
+            _figures(content),
+            _tables(content),
+            cells_section(content),
+            setup_section(content),
+        ),
+        made=f"Made {content.now} by rho-sweep {__version__}.",
+    )
+
+
+def _summary(content: ReportContent) -> tuple[tuple[str, str], ...]:
+    registered = [r for r in content.inference if is_registered(r) and r.split == content.split]
+    found = [
+        ("Cells", counts_text(content.cells)),
+        ("Registered claims", tally(registered) if registered else ""),
+        ("Split of the claims", content.split),
+        ("Model", models_of(content.manifest)),
+        *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
+    ]
+    return tuple((name, text) for name, text in found if text)
+
+
+def _figures(content: ReportContent) -> Section:
+    found = (
+        dose_figure(content, WEIGHT),
+        dose_figure(content, MARGIN),
+        contrast_figure(content),
+        delta_figure(content),
+        spread_figure(content),
+        curve_figure(content, ACTIVITY),
+        curve_figure(content, HINGE_LOSS),
+        curve_figure(content, CE_LOSS),
+        refusal_figure(content),
+    )
+    shown = [f for f in found if not isinstance(f, Gap)]
+    return Section(title="Figures", blocks=(*shown, *(f for f in found if isinstance(f, Gap))))
+
+
+def _tables(content: ReportContent) -> Section:
+    blocks: list[Block] = [Table(view=shortened(v)) for v in _views(content)]
+    blocks += [Gap(title=f"{key} {name}", reason=reason) for key, name, reason in content.missing]
+    return Section(title="Tables", blocks=tuple(blocks) or (Note(text="There is none."),))
+
+
+def _views(content: ReportContent) -> list[View]:
+    """Each key once; tables of a generation test stand where they exist."""
+    keys = {v.key for v in content.views}
+    return [*content.views, *(v for v in content.generations if v.key not in keys)]
+
+
+def shortened(view: View) -> View:
+    """At most MAX_ROWS rows; a note says what is missing."""
+    cut = listed(MAX_ROWS, len(view.rows), "rows")
+    return replace(view, rows=view.rows[:MAX_ROWS], notes=(*view.notes, *cut)) if cut else view

@@ -1,0 +1,187 @@
+"""The report in a real browser, opened from disk, on a phone and on a desk."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+from orchestrator.report import render
+from orchestrator.report.palette import contrast
+from tests.orchestrator.report.contents import a_content, a_view, with_text
+
+pytestmark = pytest.mark.slow
+HOSTILE = "</style></title></svg><script>window.hit=1</script><img src=x onerror='window.hit=1'>"
+PHONE, DESK = 390, 1280
+COLOURS = """
+const shown = [];
+for (const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+     walk.nextNode();) {
+  const text = walk.currentNode.data.trim(), element = walk.currentNode.parentElement;
+  if (!text || !element.checkVisibility()) continue;
+  if (["TITLE", "DESC"].includes(element.tagName.toUpperCase())) continue;
+  const style = getComputedStyle(element);
+  let ground = element;
+  while (ground && getComputedStyle(ground).backgroundColor == "rgba(0, 0, 0, 0)")
+    ground = ground.parentElement;
+  shown.push([text, element instanceof SVGElement ? style.fill : style.color,
+              getComputedStyle(ground).backgroundColor]);
+}
+return shown;
+"""
+
+
+class Browser:
+    """Chromium with the report open, at any width and in either scheme."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def open(self, path: Path, width: int, scheme: str = "light", media: str = "screen") -> None:
+        size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.command("Emulation.setDeviceMetricsOverride", size)
+        self.command("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
+        self.driver.get_log("performance")
+        self.driver.get(path.as_uri())
+
+    def command(self, name: str, arguments: dict) -> dict:
+        return self.driver.execute_cdp_cmd(name, arguments)
+
+    def run(self, script: str):
+        return self.driver.execute_script(script)
+
+    def requested(self) -> set[str]:
+        """Addresses asked for since the page was opened."""
+        events = [json.loads(e["message"])["message"] for e in self.driver.get_log("performance")]
+        sent = [e for e in events if e["method"] == "Network.requestWillBeSent"]
+        return {e["params"]["request"]["url"] for e in sent}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    chromedriver = shutil.which("chromedriver")
+    if chromium is None or chromedriver is None:
+        pytest.skip("no chromium here; apt-get install chromium chromium-driver")
+    options = Options()
+    options.binary_location = chromium
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={profile}",
+    ):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(chromedriver))
+    yield Browser(driver)
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    """A report with everything in it, and a table far wider than a phone."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    wide = a_view("T9")
+    columns = tuple(c for _ in range(6) for c in wide.columns)
+    path.write_text(render(a_content(views=(a_view(), replace(wide, columns=columns)))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "report.html"
+    path.write_text(render(with_text(a_content(), HOSTILE)))
+    return path
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("name", ["page", "hostile"])
+def test_it_opens_without_errors_requests_or_sideways_scrolling(browser, request, name, width):
+    path = request.getfixturevalue(name)
+    browser.open(path, width)
+    assert browser.run("return innerWidth") == width
+    assert browser.run("return document.scrollingElement.scrollWidth") <= width
+    assert browser.driver.get_log("browser") == []
+    assert browser.requested() == {path.as_uri()}
+    assert browser.run("return document.querySelectorAll('figure svg[role=img]').length") >= 7
+
+
+def test_hostile_text_runs_nothing(browser, hostile):
+    browser.open(hostile, DESK)
+    assert browser.run("return window.hit === undefined && document.scripts.length === 0")
+    assert browser.run("return document.images.length") == 0
+    assert browser.run("return document.querySelector('h1').textContent") == HOSTILE
+
+
+def test_the_policy_would_stop_a_script_that_got_in(browser, page, tmp_path):
+    """With one put in on purpose: the escaping is not the only guard."""
+    inside = tmp_path / "inside.html"
+    inside.write_text(page.read_text().replace("<main", "<script>window.hit=1</script><main"))
+    browser.open(inside, DESK)
+    assert browser.run("return document.scripts.length") == 1
+    assert browser.run("return window.hit === undefined")
+    assert "Content Security Policy" in browser.driver.get_log("browser")[0]["message"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_all_text_can_be_read_in_both_schemes(browser, page, width, scheme):
+    browser.open(page, width, scheme)
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    shown = browser.run(COLOURS)
+    assert len(shown) > 300
+    for text, colour, ground in shown:
+        assert contrast(_hex(colour), _hex(ground)) >= 4.5, (text, colour, ground)
+    dark = contrast(_hex(shown[0][2]), "#000000") < 2
+    assert dark == (scheme == "dark")
+
+
+def test_paper_is_white_whatever_the_screen_is(browser, page):
+    browser.open(page, DESK, "dark", media="print")
+    assert {_hex(ground) for _, _, ground in browser.run(COLOURS)} <= {"#ffffff", "#f6f7f8"}
+    assert browser.run("return getComputedStyle(document.querySelector('nav')).display") == "none"
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_figures_keep_their_letters_large_enough(browser, page, width):
+    browser.open(page, width)
+    heights = browser.run(
+        "return [...document.querySelectorAll('figure svg[role=img] text')]"
+        ".map(t => parseFloat(getComputedStyle(t).fontSize)"
+        " * Math.hypot(t.getScreenCTM().a, t.getScreenCTM().b))"
+    )
+    assert len(heights) > 50
+    assert min(heights) >= 9
+
+
+def test_wide_tables_scroll_inside_their_box(browser, page):
+    browser.open(page, PHONE)
+    wider = browser.run(
+        "return [...document.querySelectorAll('.scroll')]"
+        ".filter(b => b.scrollWidth > b.clientWidth && b.clientWidth <= innerWidth).length"
+    )
+    assert wider >= 1
+
+
+def test_the_skip_link_is_first_and_leads_to_the_claims(browser, page):
+    browser.open(page, DESK)
+    first = browser.run("return document.querySelector('a').getAttribute('href')")
+    assert first == "#main"
+    left = "return document.querySelector('.skip').getBoundingClientRect().left"
+    assert browser.run(left) < 0
+    browser.run("document.querySelector('.skip').focus()")
+    assert browser.run(left) >= 0
+
+
+def _hex(colour: str) -> str:
+    """`rgb(1, 2, 3)` as `#010203`."""
+    return "#" + "".join(f"{int(v):02x}" for v in re.findall(r"\d+", colour)[:3])

@@ -1,0 +1,244 @@
+"""The HTML file: what is in it, in which order, and what never gets in."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestrator.report import render
+from orchestrator.report.blocks import Facts, Note, Panel, Report, Section, Table
+from orchestrator.report.figures.canvas import drawn
+from orchestrator.report.html import html
+from orchestrator.report.text import clean
+from tests.orchestrator.report.contents import (
+    a_cell,
+    a_content,
+    a_curve,
+    a_row,
+    a_view,
+    an_arm,
+    with_text,
+)
+from tests.orchestrator.report.reading import Node, read
+
+HOSTILE = (
+    "</style></title><script>alert(1)</script><img src=x onerror=alert(2)>",
+    "\"onload='alert(3)' x=\" --> ]]> <![CDATA[ <!-- &lt;b&gt; {{ 7*7 }} {% raw %}",
+    "$\\frac{a$ _under \x00\x08 \u202e\ud800 javascript:alert(4) </svg></desc><a href=//x>",
+)
+
+
+@pytest.fixture(scope="module")
+def page() -> Node:
+    return read(render(a_content()))
+
+
+def test_the_page_forbids_scripts_and_requests_and_has_none(page):
+    policy = next(m for m in page.all("meta") if "http-equiv" in m.attributes)
+    assert "default-src 'none'" in policy.attributes["content"]
+    assert not page.all("script", "iframe", "img", "link", "object", "form")
+    loading = {"src", "srcset", "action", "data", "poster", "background"}
+    assert not [n.tag for n in page.all() if loading & n.attributes.keys()]
+    assert all(a.attributes["href"].startswith("#") for a in page.all("a", "use"))
+    assert not [k for n in page.all() for k in n.attributes if k.startswith("on")]
+
+
+def test_headings_are_in_order_and_none_is_left_out(page):
+    levels = [int(h.tag[1]) for h in page.all("h1", "h2", "h3", "h4", "h5")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b - a <= 1 for a, b in pairwise(levels))
+
+
+def test_every_id_is_there_once_and_every_reference_meets_one(page):
+    ids = Counter(n.attributes["id"] for n in page.all() if "id" in n.attributes)
+    assert [i for i, n in ids.items() if n > 1] == []
+    used = [a.attributes["href"][1:] for a in page.all("a", "use")]
+    for node in page.all():
+        used += (node.attributes.get("aria-labelledby") or "").split()
+        for value in node.attributes.values():
+            used += re.findall(r"url\(#([^)]+)\)", value or "")
+    assert set(used) <= ids.keys()
+    assert len(page.all("use")) > 10, "the figures share their markers"
+
+
+def test_a_reader_can_skip_to_the_claims_and_knows_the_language(page):
+    body = page.one("body")
+    assert page.one("html").attributes["lang"] == "en"
+    first = body.all("a")[0]
+    assert (first.attributes["href"], page.one("main").attributes["id"]) == ("#main", "main")
+    sections = [h.text for h in page.one("main").all("h2")]
+    assert sections == ["Claims", "Figures", "Tables", "Cells", "What was run"]
+
+
+def test_tables_scroll_in_a_box_of_their_own(page):
+    boxes = [n for n in page.all("div") if n.attributes.get("class") == "scroll"]
+    assert len(boxes) == len(page.all("table")) > 5
+    for box in boxes:
+        assert box.attributes["tabindex"] == "0", "keys can scroll it"
+        assert box.all("table")
+    assert re.search(r"\.scroll \{[^}]*overflow-x: auto", page.one("style").text)
+
+
+def test_a_view_is_shown_with_title_cells_and_notes(page):
+    box = next(n for n in page.all("div") if "T5 effects" in [h.text for h in n.all("h3")])
+    assert box.one("caption").text == "Effects of 2 contrasts"
+    head = [th.text for th in box.one("thead").all("th")]
+    assert head == ["Comparison", "Difference (nat/token)", "95% (nat/token)", "Verdict"]
+    cells = [c.text.strip() for c in box.one("tbody").all("tr")[0].all("th", "td")]
+    assert cells == ["row 0", "+0.500", "[+0.100, +0.900]", "✓ supported"]
+    assert [li.text for li in box.one("ul").all("li")] == ["Paired by seed."]
+
+
+def test_a_table_that_is_not_shown_is_named_with_its_reason(page):
+    gaps = [p.text for p in page.all("p") if p.attributes.get("class") == "gap"]
+    assert "T1 refusal_buffer: not shown, there is no contrastive-only arm." in gaps
+
+
+def test_a_verdict_is_a_word_with_a_mark_and_never_a_colour_alone(page):
+    badges = [n for n in page.all("span") if "badge" in (n.attributes.get("class") or "")]
+    marks = {b.text.split()[1]: b.text.split()[0] for b in badges}
+    verdicts = ("supported", "contradicted", "inconclusive", "not_testable")
+    assert len({marks[v] for v in verdicts}) == 4
+    style = page.one("style").text
+    assert len(re.findall(r"\.badge\.(?:bad|open|none) \{[^}]*border-style: (\w+)", style)) == 3
+
+
+def test_a_cut_table_says_how_much_is_missing():
+    page = read(render(a_content(views=(a_view(rows=1000),))))
+    box = next(n for n in page.all("div") if "T5 effects" in [h.text for h in n.all("h3")])
+    assert len(box.one("tbody").all("tr")) == 400
+    assert "The first 400 of 1000 rows are shown." in box.text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_adds_an_element_or_attribute_whatever_field_it_is_in(text):
+    harmless = re.sub(r"\S", "x", text)
+    shape, expected = (_shape(read(render(with_text(a_content(), t)))) for t in (text, harmless))
+    assert shape == expected
+
+
+def _shape(page: Node) -> list[tuple[str, list[str], str | None]]:
+    return [(n.tag, sorted(n.attributes), n.attributes.get("class")) for n in page.all()]
+
+
+def test_hostile_text_is_shown_as_it_is():
+    page = read(render(with_text(a_content(), HOSTILE[0])))
+    assert page.one("h1").text == HOSTILE[0]
+    assert HOSTILE[0] in page.one("head").one("title").text
+    assert HOSTILE[0] in {t.text for t in page.all("td")}
+    assert any(HOSTILE[0] in d.text for d in page.all("desc"))
+
+
+@given(text=st.text(), other=st.text())
+@settings(max_examples=60, deadline=None)
+def test_every_text_comes_back_from_the_page(text, other):
+    view = a_view()
+    view = with_text(view, text)
+    section = Section(title=other, blocks=(Note(text=text), Table(view=view, keyed=False)))
+    report = Report(
+        title=text, description="", summary=((text, other),), sections=(section,), made=other
+    )
+    page = read(html(report))
+    assert page.one("h1").text == clean(text)
+    assert [d.text for d in page.all("dt", "dd")] == [clean(text), clean(other)]
+    assert page.one("main").one("h2").text == clean(other)
+    assert page.one("main").all("p")[0].text == clean(text)
+    assert page.one("tbody").all("th")[0].text == clean(text)
+
+
+@given(text=st.text(max_size=30))
+@settings(max_examples=12, deadline=None)
+def test_every_text_comes_back_from_a_drawing(text):
+    def draw(axes):
+        axes.set_xlabel("x" + " ".join(clean(text).split()))
+
+    panel = Panel(title=text, description=text, height=60, draw=draw)
+    svg = read(str(drawn(panel, "a"))).one("svg")
+    assert (svg.one("title").text, svg.one("desc").text) == (clean(text), clean(text))
+    assert "x" + " ".join(clean(text).split()) in {t.text for t in svg.all("text")}
+
+
+def test_the_same_content_gives_the_same_bytes():
+    assert render(a_content()) == render(a_content())
+
+
+@pytest.mark.slow
+def test_another_process_writes_the_same_bytes():
+    code = (
+        "from tests.orchestrator.report.contents import a_content\n"
+        "from orchestrator.report import render\n"
+        "import hashlib; print(hashlib.sha256(render(a_content()).encode()).hexdigest())"
+    )
+    seen = set()
+    for seed in ("1", "2"):
+        run = [sys.executable, "-c", code]
+        done = subprocess.run(
+            run,
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        )
+        seen.add(done.stdout)
+    assert len(seen) == 1
+
+
+@pytest.mark.slow
+def test_a_large_sweep_shows_a_bounded_part_and_says_so():
+    many = [
+        an_arm(weight=w / 100, behavior=f"behaviour {b}", differs=f"train.epochs={e}")
+        for b in range(20)
+        for w in range(1, 6)
+        for e in range(10)
+    ]
+    rows = [
+        a_row(contrast_id=f"c{i}", registered=False, behavior=b) for i in range(60) for b in "ab"
+    ]
+    curves = [a_curve(f"rho-guided w={w}", seed=s, steps=5000) for w in range(20) for s in range(9)]
+    cells = [
+        a_cell(f"rho-guided w={w} m=0.1 seed={s}", seed=s) for w in range(200) for s in range(40)
+    ]
+    found = a_content(
+        evidence=tuple(many), inference=tuple(rows), steps=tuple(curves), cells=tuple(cells)
+    )
+    text = render(found)
+    assert len(text) < 3_000_000
+    seen = read(text).text
+    for part in (
+        "12 of 20 behaviours are drawn",
+        "16 of 50 arms are drawn",
+        "8 of 10 series are drawn",
+        "12 of 60 contrasts are drawn",
+        "24 of 60 contrasts are shown",
+        "150 of 200 arms are shown",
+        "32 of 40 seeds are shown",
+    ):
+        assert f"The first {part}." in seen, part
+    assert "A point is the mean of up to 63 steps." in seen
+    assert "72 trainings more are not drawn." in seen
+    assert "8000 of 8000 cells scored." in seen
+
+
+def test_a_report_of_nothing_says_what_there_is_not():
+    empty = a_content(
+        evidence=(), inference=(), views=(), missing=(), cells=(), steps=(), generations=(),
+        manifest={}, facts=(), description="",
+    )  # fmt: skip
+    text = read(render(empty)).text
+    assert "No contrast was tested on these results." in text
+    assert "0 of 0 cells scored." in text
+    assert "The manifest says nothing of what was run." in text
+    assert not read(render(empty)).all("svg")
+
+
+def test_facts_stand_as_names_and_texts():
+    section = Section(title="s", blocks=(Facts(pairs=(("MLX", "0.32"),)),))
+    page = read(html(Report(title="t", description="", summary=(), sections=(section,), made="")))
+    assert [d.text for d in page.one("main").all("dt", "dd")] == ["MLX", "0.32"]
