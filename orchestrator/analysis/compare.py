@@ -20,6 +20,7 @@ from orchestrator.stats.records import Alternative, State, Summary
 
 PAIRED = "paired"
 UNPAIRED = "none"
+DIGEST_SHOWN = 12
 EXACT_LIMIT = 0.0625
 """An exact test whose smallest p lies above this, 5 pairs' two-sided one, is not printed."""
 
@@ -210,8 +211,13 @@ def _batch_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
         # Contrastive-only has no SFT data by design, so that there is nothing to disagree.
         excused = name == "data_version" and None in (one, two)
         if one != two and not excused:
-            return f"{name.replace('_', ' ')}s differ: {one}, {two}"
+            return f"{name.replace('_', ' ')}s differ: {brief(one)}, {brief(two)}"
     return None
+
+
+def brief(version: str | None) -> str:
+    """A version as people tell it from others: of a digest, its first characters."""
+    return str(version)[:DIGEST_SHOWN]
 
 
 def _key_reason(a: ArmEvidence, b: ArmEvidence, common: Sequence[int]) -> str | None:

@@ -155,12 +155,12 @@ def _lack_of_fit(shape: DoseShape) -> str | None:
 
 
 def _last(slopes: Sequence[float]) -> str | None:
-    """How the last segment lies among all: returns that diminish make it the flattest."""
+    """How the last segment's slope lies among all: returns that diminish make it the lowest."""
     if len(slopes) < 2:
         return None
     if slopes[-1] == max(slopes):
-        return "steepest"
-    return "flattest" if slopes[-1] == min(slopes) else "between"
+        return "highest"
+    return "lowest" if slopes[-1] == min(slopes) else "between"
 
 
 def _columns(slopes: int) -> tuple[Column, ...]:
@@ -186,5 +186,5 @@ def _columns(slopes: int) -> tuple[Column, ...]:
         *data(count("pairs", "n_pairs")),
         words("steps, one-sided p", "steps"),
         words("segment slopes", "slopes"),
-        words("last segment", "last_segment"),
+        words("last slope is", "last_segment"),
     )

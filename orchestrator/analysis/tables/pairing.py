@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from orchestrator.analysis.compare import PAIRED
+from orchestrator.analysis.compare import PAIRED, brief
 from orchestrator.analysis.evidence import ArmEvidence
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.columns import count, signed, words
@@ -73,6 +73,8 @@ def _batches(a: ArmEvidence, b: ArmEvidence) -> str | None:
         return None
     parts = []
     for name in ("code_version", "data_version", "base_precision"):
-        values = dict.fromkeys(str(v) for e in (a, b) if (v := getattr(e.batch, name)) is not None)
+        values = dict.fromkeys(
+            brief(v) for e in (a, b) if (v := getattr(e.batch, name)) is not None
+        )
         parts.append(f"{name.split('_')[0]} {' / '.join(values) or 'none'}")
     return ", ".join(parts)

@@ -21,7 +21,13 @@ from orchestrator.analysis.tables.columns import (
 from orchestrator.analysis.view import Column, Missing, Row, View
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.records import Alternative, State
-from orchestrator.stats.spread import MIN_BROWN_FORSYTHE, Spread, sd_ratio, sd_ratio_from_summaries
+from orchestrator.stats.spread import (
+    MIN_BROWN_FORSYTHE,
+    MIN_N,
+    Spread,
+    sd_ratio,
+    sd_ratio_from_summaries,
+)
 from orchestrator.stats.verdict import decide
 
 KEY, NAME = "T3", "variance"
@@ -77,11 +83,14 @@ def variance(
         title=arms.title("Sd over seeds beside SFT alone", ns),
         columns=_columns(labels.pop() if len(labels) == 1 else None),
         rows=tuple(rows),
-        notes=(
-            "p adjusted: Holm over all arms and behaviours searched "
-            f"({len([p for p in adjusted if p is not None])}).",
-        ),
+        notes=_notes(sum(p is not None for p in adjusted)),
     )
+
+
+def _notes(tested: int) -> tuple[str, ...]:
+    if not tested:
+        return (f"Nothing is tested: that takes {MIN_N} seeds in both arms, and a spread.",)
+    return (f"p adjusted: Holm over all arms and behaviours searched ({tested}).",)
 
 
 def _line(arms: Arms, arm: ArmEvidence) -> _Line | None:

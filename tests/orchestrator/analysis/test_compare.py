@@ -49,6 +49,7 @@ def test_only_common_seeds_are_paired_and_all_are_counted():
         ({"batch": replace(BATCH, code_version="2")}, "code versions differ: 1, 2"),
         ({"batch": replace(BATCH, base_precision="q4")}, "base precisions differ: float32, q4"),
         ({"batch": replace(BATCH, data_version="e")}, "data versions differ: d, e"),
+        ({"batch": replace(BATCH, data_version="e" * 64)}, f"data versions differ: d, {'e' * 12}"),
         ({"batch": None}, "batch unknown"),
         ({"scores": dict(enumerate(B, 11))}, "no seed in common"),
         ({"scores": {1: 0.5, 22: 0.1, 23: 0.2}}, "only seed 1 in common"),

@@ -144,7 +144,9 @@ def test_seeds_and_prompts_for_eighty_percent_power(views):
     rows = {r["contrast"]: r for r in view(views, "T12").rows}
     assert rows["factual-better: factual"]["n_seeds_for_80"] == 43
     assert rows["variance-collapse: factual"]["n_seeds_for_80"] == 10
-    assert rows["contrastive-only vs baseline: jailbreak refusal"]["n_prompts_for_80"] == 65
+    paradox = rows["contrastive-only vs baseline: jailbreak refusal"]
+    assert paradox["n_prompts_for_80"] == 65
+    assert "4 gained and 1 lost of 25: 115 prompts" in paradox["assumption"]
 
 
 def test_preserving_is_said_nowhere_without_its_margin(views):
@@ -153,3 +155,17 @@ def test_preserving_is_said_nowhere_without_its_margin(views):
             words = json.dumps([table.title, table.notes, [list(r.values()) for r in table.rows]])
             assert "preserv" not in words.lower()
     assert "δ=0.02" in view(views, "T1").rows[1]["reading"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["refusal_buffer", "variance", "effects", "config", "pairing", "plan", "claims", "stress"],
+)
+def test_the_documentation_names_every_field(views, name):
+    text = (Path(__file__).parents[3] / "docs" / "result-tables.md").read_text(encoding="utf-8")
+    line = next(x for x in text.splitlines() if x.startswith(f"| `{name}` |"))
+    (table,) = [v for v in views if v.name == name]
+    shared = {"condition", "rho_weight", "margin", "settings"}
+    counted = {f for f in table.fields if f.endswith(("_unjudged", "_degenerate"))}
+    ours = {f for f in table.fields if not f.startswith("notes_")} - shared - counted
+    assert ours <= set(line.split("|")[2].replace(",", " ").split())

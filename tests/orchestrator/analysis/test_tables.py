@@ -171,6 +171,26 @@ def test_spread_is_tested_by_what_the_number_of_seeds_allows():
     assert text.text(found.rows[0]) == "n < 6"
 
 
+def test_spread_of_three_seeds_is_described_and_not_tested():
+    three = [
+        an_arm(c, {s: x[s] for s in (1, 2, 3)})
+        for c, x in (("sft-only", dict(enumerate(SFT, 1))), ("rho-guided", shifted(0.3)))
+    ]
+    found = built(three)["variance"]
+    row = found.rows[0]
+    assert (row["p_adjusted"], row["n_arms_searched"], row["status"]) == (None, 0, "not_testable")
+    assert row["sd_ratio"] is not None
+    assert found.notes == ("Nothing is tested: that takes 4 seeds in both arms, and a spread.",)
+
+
+def test_the_last_slope_of_a_fall_that_slows_is_the_highest():
+    falling = [
+        an_arm("sft-only", SFT),
+        *(an_arm(scores=shifted(-d), rho_weight=w) for w, d in ((0.1, 0.5), (0.2, 0.6))),
+    ]
+    assert built(falling)["dose_tests"].rows[0]["last_segment"] == "highest"
+
+
 def test_weight_zero_is_sft_only_in_a_dose_response():
     found = built(doses())
     assert [r["rho_weight"] for r in found["dose_response"].rows] == [0.0, 0.1, 0.2, 0.5]
@@ -214,6 +234,13 @@ def test_effects_show_what_was_asked_first_and_what_nobody_asked_apart():
     assert [r["p_holm"] for r in found.rows] == [0.02, None, None]
     assert [r["p_bh"] is None for r in found.rows] == [True, False, False]
     assert {r["rho_weight_a"] for r in found.rows[1:]} == {0.1, 0.5}
+
+
+def test_a_p_adjusted_another_way_is_not_called_holm():
+    arms = doses()
+    asked = a_row(arms=(arms[2].arm_id, arms[0].arm_id), p=0.01, p_adjusted=0.02, adjust="bh")
+    row = built(arms, inference=[asked])["effects"].rows[0]
+    assert (row["p_holm"], row["p_bh"]) == (None, 0.02)
 
 
 def test_n_varies_is_said_where_it_does():
