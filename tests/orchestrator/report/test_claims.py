@@ -53,6 +53,12 @@ def test_what_is_missing_is_empty_and_not_0():
     assert cells(claim) == [["factual", "not_testable", "", "", "", ""]]
 
 
+def test_half_an_interval_is_none():
+    for bound in ("ci_low", "ci_high"):
+        (claim,) = claims(section(a_row(**{bound: None})).parts[0])
+        assert cells(claim)[0][3] == ""
+
+
 def test_rows_of_one_contrast_are_one_claim():
     (part,) = section(a_row(), a_row(behavior="bias", verdict="inconclusive")).parts
     (claim,) = claims(part)
