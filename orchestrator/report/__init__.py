@@ -44,7 +44,9 @@ def analysed(store: Store) -> ReportContent:
     """What the results hold, and what it supports."""
     found = analyze([store])
     missing = [(m.key, m.name, m.reason) for m in found.missing]
-    return from_store(store, found.evidence, found.inference, found.views, missing)
+    return from_store(
+        store, found.evidence, found.inference, found.views, missing, split=found.split
+    )
 
 
 def render(content: ReportContent, *, markdown: bool = False) -> str:

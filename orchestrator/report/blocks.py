@@ -37,8 +37,13 @@ class Table:
     """
 
     view: View
-    badges: frozenset[str] = frozenset({"verdict"})
+    badges: frozenset[str] = frozenset({"verdict", "status"})
     keyed: bool = True
+
+
+def title_of(view: View) -> str:
+    """e.g. `T5 effects`; a second table of one key differs by its name."""
+    return f"{view.key.partition(' ')[0]} {view.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

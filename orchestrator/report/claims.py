@@ -24,6 +24,9 @@ UNITS = {
     Kind.ONE_SAMPLE: RHO_UNIT,
     Kind.EQUIVALENCE: RHO_UNIT,
     Kind.NONINFERIORITY: RHO_UNIT,
+    Kind.TREND: RHO_UNIT,
+    Kind.STRICT_MONOTONE: RHO_UNIT,
+    Kind.LINEARITY: f"{RHO_UNIT} per dose",
     Kind.SD_RATIO: "log ratio of sds",
     Kind.PROP_DIFF: "proportion",
     Kind.RANK_CORRELATION: "correlation",
@@ -32,7 +35,7 @@ SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this
 ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
 MEANING = (
     ("supported", "p, adjusted for its family, is at most 0.05 in the direction claimed"),
-    ("contradicted", "the data speak against the claim as clearly"),
+    ("contradicted", "the interval lies on the other side, or within a margin stated before"),
     ("inconclusive", "neither; that is no evidence of no effect"),
     ("not_testable", "there is no valid test; a note says why"),
 )
@@ -142,9 +145,19 @@ def _table(rows: Sequence[Inference], notes: tuple[str, ...]) -> View:
             Column(label=level, fields=("low", "high"), shape=Shape.INTERVAL, unit=unit),
             Column(label="p adjusted", fields=("p",), shape=Shape.P),
             Column(label="n", fields=("n",)),
+            *(c for c in _power(unit) if any(r.verdict == "inconclusive" for r in rows)),
         ),
         rows=tuple(map(_row, rows)),
         notes=(*_notes(rows), *notes),
+    )
+
+
+def _power(unit: str) -> tuple[Column, Column]:
+    """What an inconclusive row would have taken."""
+    detectable = "Found with power 0.8"
+    return (
+        Column(label=detectable, fields=("mde",), shape=Shape.PLAIN, unit=unit),
+        Column(label="Seeds for this estimate", fields=("needed",), shape=Shape.INTEGER),
     )
 
 
@@ -158,6 +171,8 @@ def _row(row: Inference) -> dict[str, object]:
         "high": row.ci_high if both else None,
         "p": row.p_adjusted,
         "n": sample(row),
+        "mde": row.mde_80 if row.verdict == "inconclusive" else None,
+        "needed": row.n_for_80 if row.verdict == "inconclusive" else None,
     }
 
 
@@ -175,16 +190,10 @@ def _notes(rows: Sequence[Inference]) -> list[str]:
 
 def _remarks(row: Inference) -> Iterable[str]:
     """What a reader of this row should know beside its numbers."""
-    unit = UNITS.get(row.kind, "")
     if row.status != "ok":
         yield f"Status {row.status}."
     if row.pairing == "none" and row.pairing_reason:
         yield f"Not paired: {row.pairing_reason}."
-    if row.verdict == "inconclusive" and row.mde_80 is not None:
-        size = f"{row.mde_80:.3g} {unit}".strip()
-        yield f"An effect of {size} would be found with probability 0.8."
-    if row.verdict == "inconclusive" and row.n_for_80 is not None:
-        yield f"An effect as large as the estimate needs {count(row.n_for_80, 'seed')} an arm."
     if row.p_attainable_min is not None and row.p_attainable_min > 0.05:
         yield f"With these seeds an exact test cannot go below p = {row.p_attainable_min:.3g}."
     yield from row.notes

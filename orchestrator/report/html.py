@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from orchestrator.analysis.view import Column, View
-from orchestrator.report.blocks import Block, Figure, Panel, Report, Table
+from orchestrator.report.blocks import Block, Figure, Panel, Report, Table, title_of
 from orchestrator.report.figures.canvas import drawn, swatch
 from orchestrator.report.palette import DARK, LIGHT, variables
 from orchestrator.report.text import clean
@@ -58,7 +58,7 @@ def _environment() -> Environment:
     )
     found.globals |= {"badges": BADGES, "widest": WIDE, "swatch": swatch}
     found.globals |= {"column_class": column_class, "heading": heading}
-    found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.columns) > WIDE
+    found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.shown) > WIDE
     found.tests["headed"] = lambda block: heading(block) != ""
     found.tests |= {kind.__name__.lower(): _is_a(kind) for kind in get_args(Block)}
     return found
@@ -85,7 +85,7 @@ def heading(block: Block) -> str:
         case Figure(title=title):
             return title
         case Table(view=view, keyed=True):
-            return f"{view.key} {view.name}"
+            return title_of(view)
     return ""
 
 

@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Iterator
 
 from orchestrator.analysis.view import View
-from orchestrator.report.blocks import Block, Claim, Facts, Figure, Gap, Note, Report, Table
+from orchestrator.report.blocks import (
+    Block,
+    Claim,
+    Facts,
+    Figure,
+    Gap,
+    Note,
+    Report,
+    Table,
+    title_of,
+)
 from orchestrator.report.text import line, markdown, paragraph
 
 
@@ -43,7 +53,7 @@ def _block(block: Block) -> Iterator[str]:
             yield paragraph(asked)
             yield from _view(view)
         case Table(view=view, keyed=keyed):
-            yield f"### {markdown(f'{view.key} {view.name}')}" if keyed else ""
+            yield f"### {markdown(title_of(view))}" if keyed else ""
             yield paragraph(view.title) if keyed else _strong(view.title)
             yield from _view(view)
         case Figure(title=title, caption=caption, numbers=view):
@@ -63,11 +73,11 @@ def _facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 def _view(view: View) -> Iterator[str]:
     """A table, then its notes."""
-    rule = ["---:" if column.numeric else "---" for column in view.columns]
+    rule = ["---:" if column.numeric else "---" for column in view.shown]
     rows = [
-        [markdown(column.heading) for column in view.columns],
+        [markdown(column.heading) for column in view.shown],
         rule,
-        *([markdown(column.text(row)) for column in view.columns] for row in view.rows),
+        *([markdown(column.text(row)) for column in view.shown] for row in view.rows),
     ]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
     yield "\n".join(f"- {paragraph(note)}" for note in view.notes)

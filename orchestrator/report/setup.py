@@ -8,6 +8,8 @@ from orchestrator.report.blocks import Block, Facts, Note, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.text import listed, shorter
 
+CONFIG = "config"
+"""Name of the table with all settings."""
 MAX_ROWS = 200
 MAX_CHARACTERS = 2000
 """Of one value of the sweep file."""
@@ -23,12 +25,12 @@ def setup_section(content: ReportContent) -> Section:
     facts = [*((k, str(v)) for k, v in versions if v is not None), *content.facts]
     blocks: list[Block] = [Facts(pairs=tuple(facts))] if facts else []
     settings = {f"run.{k}": v for k, v in _mapping(manifest.get("run")).items()}
-    tables = (
-        _grids(_sequence(manifest.get("grids"))),
-        _pairs("Settings of every cell", _mapping(manifest.get("settings"))),
-        _contents(resolved),
-        _pairs("How it was run", settings),
-    )
+    tables = [_grids(_sequence(manifest.get("grids"))), _contents(resolved)]
+    if any(view.name == CONFIG for view in content.views):
+        blocks.append(Note(text=f"Every setting is in the table {CONFIG}."))
+    else:
+        tables.append(_pairs("Settings of every cell", _mapping(manifest.get("settings"))))
+        tables.append(_pairs("How it was run", settings))
     blocks += [Table(view=view, keyed=False) for view in tables if view.rows]
     nothing = Note(text="The manifest says nothing of what was run.")
     return Section(title="What was run", blocks=tuple(blocks) or (nothing,))

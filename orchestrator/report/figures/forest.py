@@ -79,7 +79,11 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
             groups.setdefault((row.contrast_id, str(row.population)), []).append(row)
     if not groups:
         return Gap(title=title, reason="no difference of means was tested on this split")
-    found = [(_heading(rows[0]), [_row_entry(r) for r in rows]) for rows in groups.values()]
+    headings = [_heading(rows[0]) for rows in groups.values()]
+    found = [
+        (h if headings.count(h) == 1 else f"{rows[0].contrast_id}: {h}", [*map(_row_entry, rows)])
+        for h, rows in zip(headings, groups.values(), strict=True)
+    ]
     return Figure(
         title=title,
         caption="Estimate with the interval of its test; the table of claims has p and verdict. "
@@ -118,7 +122,7 @@ def _arm_entry(arm: ArmEvidence, look: Look) -> Entry:
 def _heading(row: Inference) -> str:
     other = row.arm_b or "the untrained model"
     population = str(row.population).replace("_", " ")
-    return f"{row.contrast_id}: {row.arm_a} minus {other} ({row.family}, {population})"
+    return f"{row.arm_a} minus {other} ({row.family}, {population})"
 
 
 def _row_entry(row: Inference) -> Entry:

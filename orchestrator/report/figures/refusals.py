@@ -40,6 +40,14 @@ QUESTIONS = (
         prompts="jailbreak_n",
     ),
     Question(
+        title="Harmless twins of them refused",
+        share="matched_pct",
+        low="matched_low",
+        high="matched_high",
+        refused="matched_k",
+        prompts="matched_n",
+    ),
+    Question(
         title="Benign requests refused",
         share="benign_pct",
         low="benign_low",
@@ -52,9 +60,10 @@ QUESTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One condition's answers to one kind of prompt, in percent; bounds None where unknown."""
+    """One arm's answers to one kind of prompt, in percent; bounds None where unknown."""
 
     condition: str
+    label: str
     share: float
     low: float | None
     high: float | None
@@ -65,7 +74,7 @@ class Rate:
         """e.g. `sft-only 72% (18/25), up to 86%`."""
         low = "" if self.low is None else f", from {self.low:.0f}%"
         high = "" if self.high is None else f", up to {self.high:.0f}%"
-        return f"{self.condition} {self.share:.0f}%{self.of}{low}{high}"
+        return f"{self.label} {self.share:.0f}%{self.of}{low}{high}"
 
 
 def refusal_figure(content: ReportContent) -> Figure | Gap:
@@ -79,7 +88,7 @@ def refusal_figure(content: ReportContent) -> Figure | Gap:
     return Figure(
         title=TITLE,
         caption=f"{view.title}. Bars: the interval of the table, where it has one."
-        f"{cut('conditions', MAX_ARMS, view.rows)}",
+        f"{cut('arms', MAX_ARMS, view.rows)}",
         panels=tuple(_panel(q.title, rates) for q, rates in groups),
         numbers=_numbers({q.title: rates for q, rates in groups}),
     )
@@ -92,6 +101,7 @@ def _rates(view: View, question: Question) -> list[Rate]:
     return [
         Rate(
             condition=str(row.get("condition", "")),
+            label=str(row.get("arm") or row.get("condition", "")),
             share=float(row[question.share]),
             low=_scaled(row, question.low, scale),
             high=_scaled(row, question.high, scale),
@@ -129,7 +139,7 @@ def _draw(rates: Sequence[Rate]) -> "Callable[[Axes], None]":
             high = rate.share if rate.high is None else rate.high
             axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
             axes.plot([rate.share], [place], "o", color=colour, markersize=6)
-        axes.set_yticks(range(len(rates)), [wrapped(f"{r.condition}{r.of}") for r in rates])
+        axes.set_yticks(range(len(rates)), [wrapped(f"{r.label}{r.of}") for r in rates])
         axes.set_ylim(len(rates) - 0.5, -0.5)
         axes.set_xlim(-3, 103)
         axes.tick_params(axis="y", length=0)
@@ -141,7 +151,7 @@ def _draw(rates: Sequence[Rate]) -> "Callable[[Axes], None]":
 
 def _numbers(groups: Mapping[str, Sequence[Rate]]) -> View:
     rows = [
-        {"prompts": title, "condition": r.condition, "share": r.share, "low": r.low, "high": r.high}
+        {"prompts": title, "arm": r.label, "share": r.share, "low": r.low, "high": r.high}
         for title, rates in groups.items()
         for r in rates
     ]
@@ -151,7 +161,7 @@ def _numbers(groups: Mapping[str, Sequence[Rate]]) -> View:
         title=TITLE,
         columns=(
             Column(label="Prompts", fields=("prompts",)),
-            Column(label="Condition", fields=("condition",)),
+            Column(label="Arm", fields=("arm",)),
             Column(label="Refused", fields=("share",), shape=Shape.PERCENT, digits=0),
             Column(label="From", fields=("low",), shape=Shape.PERCENT, digits=0),
             Column(label="To", fields=("high",), shape=Shape.PERCENT, digits=0),

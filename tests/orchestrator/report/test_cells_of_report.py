@@ -1,9 +1,11 @@
 """Cells and settings in a report: every cell once, what failed and why, what was run."""
 
+from dataclasses import replace
+
 from orchestrator.report.blocks import Facts, Note, Table
 from orchestrator.report.cells import cells_section, counts_text
 from orchestrator.report.setup import models_of, plain, setup_section
-from tests.orchestrator.report.contents import MANIFEST, a_cell, a_content
+from tests.orchestrator.report.contents import MANIFEST, a_cell, a_content, a_view
 
 
 def tables(section) -> dict[str, list[list[str]]]:
@@ -65,6 +67,14 @@ def test_the_grid_settings_and_digests_are_there():
     assert ["SFT data", "starter", "0f4445a1", "size 96"] in contents
     assert ["probes", "starter", "94fd2259", "heldout 0.25"] in contents
     assert models_of(MANIFEST) == "tiny"
+
+
+def test_settings_stand_once_where_a_table_has_them():
+    section = setup_section(a_content(views=(replace(a_view("T9"), name="config"),)))
+    assert "Settings of every cell" not in tables(section)
+    assert "Every setting is in the table config." in [
+        b.text for b in section.blocks if isinstance(b, Note)
+    ]
 
 
 def test_versions_and_times_are_facts():

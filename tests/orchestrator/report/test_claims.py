@@ -53,6 +53,12 @@ def test_what_is_missing_is_empty_and_not_0():
     assert cells(claim) == [["factual", "not_testable", "", "", "", ""]]
 
 
+def test_half_an_interval_is_none():
+    for bound in ("ci_low", "ci_high"):
+        (claim,) = claims(section(a_row(**{bound: None})).parts[0])
+        assert cells(claim)[0][3] == ""
+
+
 def test_rows_of_one_contrast_are_one_claim():
     (part,) = section(a_row(), a_row(behavior="bias", verdict="inconclusive")).parts
     (claim,) = claims(part)
@@ -90,11 +96,13 @@ def test_another_split_is_never_counted_with_the_claims():
 
 
 def test_an_inconclusive_row_says_what_it_would_take():
-    (claim,) = claims(section(a_row(verdict="inconclusive")).parts[0])
-    assert "An effect of 0.21 nat/token would be found with probability 0.8." in claim.table.notes
-    assert "An effect as large as the estimate needs 9 seeds an arm." in claim.table.notes
+    rows = (a_row(verdict="inconclusive"), a_row(behavior="bias"))
+    (claim,) = claims(section(*rows).parts[0])
+    headings = [c.heading for c in claim.table.columns]
+    assert headings[-2:] == ["Found with power 0.8 (nat/token)", "Seeds for this estimate"]
+    assert [row[-2:] for row in cells(claim)] == [["0.210", "9"], ["", ""]]
     (sure,) = claims(section(a_row(verdict="supported")).parts[0])
-    assert sure.table.notes == ()
+    assert len(sure.table.columns) == len(claim.table.columns) - 2
 
 
 def test_a_remark_names_its_rows_where_it_is_not_about_all():

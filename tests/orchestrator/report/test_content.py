@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from orchestrator.analyze import analyze
 from orchestrator.errors import UserError
-from orchestrator.report import render, write_report
+from orchestrator.report import analysed, render, write_report
 from orchestrator.report.content import MAX_CURVE_ARMS, MAX_CURVE_SEEDS, from_store
 from tasks.contract import Status
 from tests.builders import a_failure, a_result, a_spec, filled, launched
@@ -126,6 +127,19 @@ def test_what_a_folder_holds_can_be_rendered(results):
     assert page.one("h1").text == "small"
     assert "step 2: the loss is nan" in page.text
     assert "model toy is gone" in page.text
+
+
+def test_the_report_has_the_tables_and_contrasts_of_the_analysis(tmp_path):
+    scores = {("factual", "heldout"): 0.5, ("factual", "train"): 0.7}
+    store, expansion = launched(tmp_path / "small", SWEEP)
+    filled(store.folder, *(a_result(s, scores) for s in expansion.all))
+    found, made = analyze([store]), analysed(store)
+    assert made.evidence == found.evidence
+    assert (made.inference, made.views, made.split) == (found.inference, found.views, found.split)
+    page = read(render(made))
+    headings = {h.text for h in page.all("h3")}
+    assert {f"{v.key} {v.name}" for v in found.views if " " not in v.key} <= headings
+    assert all(f"{m.key} {m.name}: not shown, {m.reason}." in page.text for m in found.missing)
 
 
 def test_the_report_lies_in_the_results_unless_it_is_wanted_elsewhere(results, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 
 from orchestrator.analysis.inference import Family, Kind
+from orchestrator.analysis.tables.stress import stress
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.figures.canvas import drawn, swatch
 from orchestrator.report.figures.curves import (
@@ -23,6 +24,7 @@ from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
 from orchestrator.report.looks import MARKERS, Look, looks_of
 from orchestrator.report.palette import SERIES
+from tests.orchestrator.analysis.arms import answers
 from tests.orchestrator.report.contents import (
     SEEDS,
     a_content,
@@ -165,12 +167,16 @@ def test_contrasts_stand_with_their_own_interval_and_verdict():
     rows = (a_row(), a_row(kind=Kind.SD_RATIO, contrast_id="spread"), a_row(split="train"))
     figure = shown(contrast_figure(a_content(inference=rows)))
     (panel,) = figure.panels
-    assert (
-        panel.title
-        == "guided-above-sft: rho-guided w=0.5 m=0.1 minus sft-only (primary, new seeds)"
-    )
+    assert panel.title == "rho-guided w=0.5 m=0.1 minus sft-only (primary, new seeds)"
     assert "factual: supported: +0.123 [-0.011, +0.257], n 3 pairs" in panel.description
     assert any_is((xs for xs, _ in lines(panel)), [-0.011, 0.257])
+
+
+def test_two_contrasts_of_the_same_arms_are_two_panels():
+    rows = (a_row(), a_row(contrast_id="again", alternative="less"))
+    first, second = shown(contrast_figure(a_content(inference=rows))).panels
+    assert first.title.startswith("guided-above-sft: rho-guided")
+    assert second.title.startswith("again: rho-guided")
 
 
 def test_a_contrast_without_interval_is_a_point_alone():
@@ -246,6 +252,16 @@ def test_refusals_are_drawn_in_percent_with_the_bounds_that_exist():
     assert "baseline 68% (17/25), from 48%, up to 83%" in harmful.description
     assert "sft-only 0%, up to 20%" in benign.description
     assert any_is((xs for xs, _ in lines(harmful)), [48, 83])
+
+
+def test_refusals_of_a_generation_test_are_drawn_arm_by_arm():
+    counts = [*answers("baseline", [True] * 5 + [False] * 15, seed=None)]
+    counts += answers("sft-only", [True] * 12 + [False] * 8)
+    view = stress(counts)
+    (panel,) = shown(refusal_figure(a_content(views=(view,), generations=()))).panels
+    low, high = (100 * view.rows[1][k] for k in ("jb_low", "jb_high"))
+    assert f"60% (12/20), from {low:.0f}%, up to {high:.0f}%" in panel.description
+    assert any_is((xs for xs, _ in lines(panel)), [low, high])
 
 
 def test_series_of_a_figure_differ_in_marker_and_conditions_in_colour():

@@ -1,5 +1,8 @@
 """The report as Markdown, read back by a CommonMark parser."""
 
+import subprocess
+import sys
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -95,3 +98,14 @@ def test_every_text_comes_back_from_markdown(text, other):
         assert line(part) == "" or line(part) in shown(made)
     cells = [t for t in tokens(made) if t.type == "td_open"]
     assert len(cells) == 2 * len(view.columns)
+
+
+def test_markdown_needs_no_drawing():
+    code = (
+        "import sys\n"
+        "from tests.orchestrator.report.contents import a_content\n"
+        "from orchestrator.report import render\n"
+        "render(a_content(), markdown=True)\n"
+        "sys.exit('matplotlib' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

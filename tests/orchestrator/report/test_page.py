@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -94,6 +95,17 @@ def test_a_view_is_shown_with_title_cells_and_notes(page):
     cells = [c.text.strip() for c in box.one("tbody").all("tr")[0].all("th", "td")]
     assert cells == ["row 0", "+0.500", "[+0.100, +0.900]", "✓ supported"]
     assert [li.text for li in box.one("ul").all("li")] == ["Paired by seed."]
+
+
+def test_columns_for_files_are_not_shown():
+    view = a_view()
+    hidden = replace(view.columns[1], data_only=True)
+    view = replace(view, columns=(view.columns[0], hidden, *view.columns[2:]))
+    page = read(render(a_content(views=(view,))))
+    box = next(n for n in page.all("div") if "T5 effects" in [h.text for h in n.all("h3")])
+    assert "Difference (nat/token)" not in box.text
+    assert "+0.500" not in box.text
+    assert "Difference" not in render(a_content(views=(view,), inference=()), markdown=True)
 
 
 def test_a_table_that_is_not_shown_is_named_with_its_reason(page):
