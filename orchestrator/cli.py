@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, cluster_cli, inspect, lock
+from orchestrator import __version__, cluster_cli, inspect, judge_cli, lock
 from orchestrator import analyze as analysis
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
@@ -44,6 +44,7 @@ app = typer.Typer(
     "Start with: rho-sweep launch quickstart",
 )
 app.add_typer(cluster_cli.app, name="cluster")
+app.add_typer(judge_cli.app, name="judge")
 _debug = False
 
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]

@@ -11,8 +11,8 @@ from scipy.stats import binomtest
 
 import tasks
 from orchestrator.errors import UserError
-from tasks.judge import Judge, Judgement, Label
 from tasks.jsonl import read_objects
+from tasks.judge import Judge, Judgement, Label
 
 SHIPPED = Path(tasks.__file__).parent / "starter" / "judged.jsonl"
 HALVES = ("dev", "heldback")
