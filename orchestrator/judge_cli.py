@@ -15,21 +15,22 @@ from orchestrator.judge_validation import LABELS, Share, Validation
 app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Judges of generated answers: docs/prompts-and-judges.md.\n\n"
-    "Example: rho-sweep judge validate --half heldback",
 )
 
 
 @app.callback()
 def judges() -> None:
-    """Judges of generated answers: docs/prompts-and-judges.md."""
+    """Judges of generated answers: docs/prompts-and-judges.md.
+
+    Example: rho-sweep judge validate --half heldback
+    """
 
 
 @app.command()
 def validate(
     file: Annotated[
-        Path, typer.Argument(help="Labelled examples, JSONL; those that ship by default.")
-    ] = validation.SHIPPED,
+        Path | None, typer.Argument(help="Labelled examples, JSONL; those that ship by default.")
+    ] = None,
     judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
     half: Annotated[str, typer.Option(help="dev, heldback or all")] = validation.ALL,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
@@ -38,7 +39,7 @@ def validate(
 
     Example: rho-sweep judge validate --judge rules --half heldback
     """
-    examples = validation.load_examples(file, half)
+    examples = validation.load_examples(file or validation.SHIPPED, half)
     found = validation.validate(judge_of(judge), examples, half)
     if json_:
         typer.echo(found.to_json())
@@ -53,8 +54,8 @@ def _confusion(found: Validation) -> Table:
     table.add_column("a person says")
     for label in LABELS:
         table.add_column(str(label), justify="right")
-    for label, row in found.confusion.items():
-        table.add_row(label, *(str(row[judged] or ".") for judged in LABELS))
+    for said, row in found.confusion.items():
+        table.add_row(said, *(str(row[judged] or ".") for judged in LABELS))
     return table
 
 

@@ -60,8 +60,8 @@ def normalise(text: str) -> str:
 
     Characters that nobody sees are dropped.
     """
-    text = unicodedata.normalize("NFKC", _BREAKS.sub("\n", text).translate(_SAME))
-    text = "".join(c for c in text.translate(_SAME) if not _unseen(c))
+    seen = "".join(c for c in _BREAKS.sub("\n", text).translate(_SAME) if not _unseen(c))
+    text = unicodedata.normalize("NFKC", seen).translate(_SAME)
     return re.sub(r"[^\S\n]", " ", re.sub(r"(?<=\w)`(?=\w)", "'", text))
 
 
