@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, analyze_cli, cluster_cli, inspect, lock
+from orchestrator import __version__, analyze_cli, cluster_cli, inspect, judge_cli, lock
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
@@ -44,6 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(cluster_cli.app, name="cluster")
 app.command(name="analyze")(analyze_cli.analyze)
+app.add_typer(judge_cli.app, name="judge")
 _debug = False
 
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]

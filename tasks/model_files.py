@@ -109,6 +109,15 @@ def precision(config: dict[str, Any]) -> str:
     return str(config.get("torch_dtype") or config.get("dtype") or "unknown")
 
 
+def same_family(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two configs are of relatives: the letters that their `model_type` begins with.
+
+    `qwen2` and `qwen3_moe` are, `llama` and `mistral` are not. False where a type is missing.
+    """
+    kinds = [re.match("[a-z]+", str(c.get("model_type", "")).lower()) for c in (one, other)]
+    return None not in kinds and len({k[0] for k in kinds if k}) == 1
+
+
 def _folder(name: str, revision: str | None, *, download: bool) -> Path:
     if name == "tiny":
         return TINY

@@ -1,0 +1,149 @@
+"""An answer as a judge reads it: one spelling, without markup, in units. Pure."""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from enum import Enum, auto
+
+_SINGLE = "\u2018\u2019\u201a\u201b\u02b9\u02bb\u02bc\u02c8\u2032\u00b4\u02ca\u02cb\uff07"
+_DOUBLE = "\u201c\u201d\u201e\u201f\u00ab\u00bb\u2033\u301d\u301e\u300c\u300d\u300e\u300f\uff02"
+_HYPHENS = "\u2010\u2011\u2012\u2212"
+_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_SAME = str.maketrans(
+    dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"') | dict.fromkeys(_HYPHENS, "-")
+)
+_SPECIAL = re.compile(
+    r"<\|[^|<>]{1,40}\|>|</?s>|<(?:pad|eos|bos|unk|(?:start|end)_of_turn)>|\[/?INST\]", re.I
+)
+_THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|(\Z))", re.I | re.S)
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
+_QUOTE = re.compile(r'"(?:[^"\n]|\n(?!\s*\n))*"')
+_INLINE_CODE = re.compile(r"`[^`\n]+`")
+_ITEM = re.compile(r"\s*(?:[-*+\u2022]\s+|[-*+\u2022]$|\(?\d{1,3}[.)](?:\s+|$))")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1f])\s*|(?<=[\u3002!?])\s*$"
+)
+_CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
+_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+CODE, QUOTED = "\ue000", "\ue001"
+
+
+class Kind(Enum):
+    """What a unit of an answer is."""
+
+    HEADING = auto()
+    TITLE = auto()
+    ITEM = auto()
+    CODE = auto()
+    SALUTATION = auto()
+    SENTENCE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A sentence, a heading, a bold line, an item of a list, or a block of code.
+
+    Attributes:
+        kind: Which.
+        text: Without markup, quotations and code replaced by one private character each; code
+            is empty where nothing was in it.
+        block: Number of its paragraph.
+    """
+
+    kind: Kind
+    text: str
+    block: int
+
+
+def normalise(text: str) -> str:
+    """One spelling for what looks alike: quotes, hyphens, spaces, line ends, widths.
+
+    Characters that nobody sees are dropped.
+    """
+    seen = "".join(c for c in _BREAKS.sub("\n", text).translate(_SAME) if not _unseen(c))
+    text = unicodedata.normalize("NFKC", seen).translate(_SAME)
+    return re.sub(r"[^\S\n]", " ", re.sub(r"(?<=\w)`(?=\w)", "'", text))
+
+
+def _unseen(c: str) -> bool:
+    kind = unicodedata.category(c)
+    return kind == "Cf" or "\ufe00" <= c <= "\ufe0f" or (kind == "Cc" and c not in "\n\t")
+
+
+def without_tokens(text: str) -> str:
+    """The text without a model's special tokens."""
+    return _SPECIAL.sub("", text)
+
+
+def without_thoughts(text: str) -> tuple[str, bool]:
+    """The text without reasoning blocks, and whether it ends inside one."""
+    unended = any(m[2] is not None for m in _THOUGHT.finditer(text))
+    return _THOUGHT.sub("\n", text), unended
+
+
+def count_words(text: str) -> int:
+    """Words; two signs of Chinese or Japanese count as one."""
+    return len(_WORD.findall(_CJK.sub(" ", text))) + len(_CJK.findall(text)) // 2
+
+
+def words(text: str) -> list[str]:
+    """Words in lower case; each sign of Chinese or Japanese is one."""
+    return _WORD.findall(_CJK.sub(lambda m: f" {m[0]} ", text).lower())
+
+
+def units(text: str) -> list[Unit]:
+    """The parts of a normalised text, in order."""
+    found: list[Unit] = []
+    masked = _mask(text)
+    for number, block in enumerate(re.split(r"\n\s*\n", masked)):
+        for line in block.split("\n"):
+            found.extend(Unit(kind, part, number) for kind, part in _parts(line))
+    if found and found[-1].kind is Kind.TITLE:  # nothing follows that it could be the title of
+        found[-1] = Unit(Kind.SENTENCE, found[-1].text, found[-1].block)
+    return found
+
+
+def _mask(text: str) -> str:
+    text = _FENCE.sub(lambda m: f"\n{CODE if _has_code(m[0]) else CODE * 2}\n", text)
+    text = re.sub(r"(?m)^(?: {4,})(?![-*+\u2022\d]).*$", CODE, text)
+    text = _QUOTE.sub(QUOTED, _INLINE_CODE.sub(QUOTED, text))
+    text = re.sub(r"(?m)^ *\*([^*\n]+)\* +(?=\S)", "\\1.\n", text)  # *bows* in a role-play
+    text = re.sub(r"(?m)^ *>.*$", QUOTED, text)
+    return re.sub(r"(?<=[\w,'-]) ?\n(?=[a-z])", " ", text)  # a line that goes on in the next
+
+
+def _has_code(fenced: str) -> bool:
+    return bool(re.sub(r"^```[\w+#-]*|```$", "", fenced).strip())
+
+
+def _parts(line: str) -> list[tuple[Kind, str]]:
+    """(kind, text) of what a line holds."""
+    line = line.strip()
+    if line.startswith(CODE):
+        return [(Kind.CODE, line if line == CODE else "")]
+    if not line or re.fullmatch(r"[-*_=~ ]{3,}", line):
+        return []
+    if line.startswith("#"):
+        return [(Kind.HEADING, line.strip("#* "))]
+    if item := _ITEM.match(line):
+        return [(Kind.ITEM, _plain(line[item.end() :]))]
+    if re.fullmatch(r"(\*\*|__)[^*_]+\1:?", line):
+        return [(Kind.TITLE, _plain(line))]
+    line = _plain(re.sub(r"^(\*\*|__)[^*_\n]{1,30}:\1", "", line))
+    if re.fullmatch(r"(?:\S+ ){0,2}\S+:", line):
+        return [(Kind.HEADING, line)]
+    if _SALUTATION.match(line):
+        return [(Kind.SALUTATION, line)]
+    return [(Kind.SENTENCE, s.strip()) for s in _SENTENCE_END.split(line) if s and s.strip()]
+
+
+_SALUTATION = re.compile(
+    r"(?:(?i:subject|betreff|objet|asunto|oggetto|assunto|onderwerp) ?: ?\S"
+    r"|(?i:dear|hi|hello|hey|liebe|lieber|hallo|sehr geehrte[rs]?|cher|ch\u00e8re|bonjour"
+    r"|estimad[oa]|querid[oa]|hola|gentile|car[oa]|ciao|prezad[oa]|ol\u00e1|beste|geachte)"
+    r" (?!(?i:there|friend|user|all|everyone|again|human)\b)[A-Z][\w. ]{0,40},$)"
+)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\*+|__|~~", "", text).strip()
