@@ -35,7 +35,7 @@ SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this
 ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
 MEANING = (
     ("supported", "p, adjusted for its family, is at most 0.05 in the direction claimed"),
-    ("contradicted", "the interval lies on the other side, or within a margin stated before"),
+    ("contradicted", "as clear in the opposite direction, or within a margin stated before"),
     ("inconclusive", "neither; that is no evidence of no effect"),
     ("not_testable", "there is no valid test; a note says why"),
 )
