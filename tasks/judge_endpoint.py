@@ -4,6 +4,7 @@ import http.client
 import ipaddress
 import json
 import os
+import re
 import time
 import urllib.error
 import urllib.request
@@ -145,8 +146,12 @@ class _Said:
 
 
 def _address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        usable = False
+    if not usable or re.search(r"[\s\x00-\x1f\x7f]", url):
         raise NodeError(f"judge {url}: expected a URL such as http://127.0.0.1:8080/v1")
     if parts.username is not None or parts.password is not None:
         raise NodeError(f"judge on {parts.hostname}: put no key in the URL; set {KEY_VARIABLE}")
