@@ -59,6 +59,12 @@ def failure_rows(failure: CellFailure, spec: GenerationSpec) -> list[Row]:
     ]
 
 
+def _rows(outcome: GenerationResult | CellFailure, spec: GenerationSpec) -> list[Row]:
+    if isinstance(outcome, CellFailure):
+        return failure_rows(outcome, spec)
+    return result_rows(outcome)
+
+
 def _common(spec: GenerationSpec, machine: Machine) -> Row:
     return asdict(machine) | {
         "cell_id": spec.cell_id,
@@ -110,10 +116,7 @@ def commit(
         ray: Version that ran it; None without Ray.
         finished_at: When it ended; None is now.
     """
-    if isinstance(outcome, CellFailure):
-        rows = failure_rows(outcome, spec)
-    else:
-        rows = result_rows(outcome)
+    rows = _rows(outcome, spec)
     ended = finished_at or datetime.now(UTC)
     driver = {"attempts": attempts, "ray": ray, "finished_at": ended}
     store.write(TABLE, file_key(spec), [row | driver for row in rows])

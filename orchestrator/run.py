@@ -52,6 +52,7 @@ class Work:
         specs: Key -> spec.
         jobs: The same units as the schedule sees them.
         rules: Limits of the schedule.
+        ended: What is said when all is done.
         equip: Gives a spec what it needs to travel, when it is about to.
         notify: The user's command; None for none.
         notify_failures: Share of the cells that may fail before it is told.
@@ -60,6 +61,7 @@ class Work:
     specs: dict[str, Spec]
     jobs: tuple[Job, ...]
     rules: Rules = field(default_factory=Rules)
+    ended: str = "every cell is settled"
     equip: Callable[[Spec], Spec] = lambda spec: spec
     notify: str | None = None
     notify_failures: float = 0.1
@@ -98,7 +100,7 @@ class Run:
             self._finish(f"stopped by an error: {error}")
             raise
         else:
-            self._finish("every cell is settled")
+            self._finish(self._work.ended)
         finally:
             (self._store.folder / LIVE).unlink(missing_ok=True)
             self._land(last=True)

@@ -1,9 +1,11 @@
 """What a test of generated answers is to do: the `stress:` block of a sweep file."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from orchestrator.errors import UserError
+from orchestrator.fields import FIELDS
 from tasks.generation import GREEDY, Decoding
 
 SECTION = "stress"
@@ -44,6 +46,41 @@ def stress_settings(base: Mapping[str, Any]) -> StressSettings:
     """The settings among a sweep's checked values."""
     names = StressSettings.__dataclass_fields__
     return StressSettings(**{name: base[f"{SECTION}.{name}"] for name in names})
+
+
+def settings_of(written: Mapping[str, Any] | None, given: Mapping[str, Any]) -> StressSettings:
+    """Settings of a test that is asked for by hand.
+
+    Args:
+        written: The block of the sweep that made the results; None without one.
+        given: Field -> value, checked here; None leaves it as in the sweep, or as by default.
+
+    Raises:
+        UserError: Everything that is wrong with the given values.
+    """
+    base: dict[str, Any] = {}
+    problems: list[str] = []
+    for name in StressSettings.__dataclass_fields__:
+        field = FIELDS[f"{SECTION}.{name}"]
+        value = given.get(name)
+        if value is None:
+            value = (written or {}).get(name, field.default)
+        if complaint := field.complaint(value):
+            problems.append(f"--{name.replace('_', '-')}: {complaint}")
+        else:
+            base[f"{SECTION}.{name}"] = field.clean(value)
+    if not problems:
+        clashes = stress_clashes(base)
+        problems = [f"--{f.partition('.')[2].replace('_', '-')}: {m}" for f, m in clashes]
+    if problems:
+        raise UserError("\n".join(problems))
+    return stress_settings(base)
+
+
+def as_options(settings: StressSettings) -> list[str]:
+    """Words of the command line that say the same, the prompt sets aside."""
+    facts = {k: v for k, v in asdict(settings).items() if k != "prompts"}
+    return [w for name, v in facts.items() for w in (f"--{name.replace('_', '-')}", str(v))]
 
 
 def stress_clashes(base: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

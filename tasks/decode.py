@@ -17,13 +17,11 @@ import mlx.core as mx
 from mlx import nn
 from mlx_lm.generate import BatchGenerator, generate_step
 
-from tasks.generation import GREEDY, Decoding
+from tasks.generation import GREEDY, ROWS, Decoding
 from tasks.path import AGREEMENT
 from tasks.seeding import entropy
 from tasks.tokens import Tokens
 
-ROWS = 32
-"""Answers that advance side by side, and prompts that are read at once."""
 CLOSE = 2 * AGREEMENT[mx.float32]
 """A lead that rounding could turn, nats: twice what it can move one log-probability by."""
 

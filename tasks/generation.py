@@ -13,6 +13,8 @@ from tasks.prompts import PromptSet
 GENERATION_RECIPE = 1
 """Part of every generation's identity; raised when the same spec would give other tokens."""
 GREEDY = 0.0
+ROWS = 32
+"""Answers that advance side by side, and prompts that are read at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,10 @@ class GenerationSpec:
     prompts: PromptSet
     decoding: Decoding
     adapter: Adapter | None = None
+
+    def carrying(self, adapter: Adapter | None) -> "GenerationSpec":
+        """With an adapter's bytes, to travel."""
+        return replace(self, adapter=adapter)
 
     def bare(self) -> "GenerationSpec":
         """Without the adapter's bytes."""
