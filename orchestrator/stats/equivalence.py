@@ -1,0 +1,49 @@
+"""Is a difference small enough? Without a margin chosen beforehand there is no answer."""
+
+from dataclasses import dataclass
+from math import isfinite
+
+from orchestrator.stats.means import MeanTest, t_interval, t_p
+from orchestrator.stats.records import Alternative, Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Equivalence:
+    """Two one-sided t tests against a margin.
+
+    Attributes:
+        delta: The margin, > 0, in the difference's unit.
+        p_noninferior: Of "a - b is above -delta".
+        p_upper: Of "a - b is below delta".
+        p_tost: Of both, the larger of the two. All None where the difference has no t test.
+        interval_90: Of the difference; within +-delta exactly where `p_tost` is below 0.05.
+    """
+
+    delta: float
+    p_noninferior: float | None
+    p_upper: float | None
+    p_tost: float | None
+    interval_90: Interval | None
+
+
+def equivalence(test: MeanTest, delta: float) -> Equivalence:
+    """Of any difference with an se and a df.
+
+    Raises:
+        ValueError: `delta` is not above 0.
+    """
+    if not (isfinite(delta) and delta > 0):
+        raise ValueError(f"delta is {delta}; a margin is above 0, in the difference's unit")
+    if test.diff is None or test.se is None or test.df is None:
+        return Equivalence(
+            delta=delta, p_noninferior=None, p_upper=None, p_tost=None, interval_90=None
+        )
+    lower = t_p((test.diff + delta) / test.se, test.df, Alternative.GREATER)
+    upper = t_p((test.diff - delta) / test.se, test.df, Alternative.LESS)
+    return Equivalence(
+        delta=delta,
+        p_noninferior=lower,
+        p_upper=upper,
+        p_tost=max(lower, upper),
+        interval_90=t_interval(test.diff, test.se, test.df, 0.9),
+    )
