@@ -1,6 +1,6 @@
 """How much memory and work a unit of generation needs, and how long the rest will take. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,12 +57,17 @@ class Pace:
     answer_s: float
 
 
-def pace_of(rows: Iterable[Mapping[str, Any]], model_digest: str | None) -> Pace | None:
-    """The pace of a model by rows of `generations`; None before its first unit ended."""
+def pace_of(rows: Iterable[Mapping[str, Any]], models: Container[str | None]) -> Pace | None:
+    """The pace of models, named by digest; None before their first unit ended.
+
+    Args:
+        rows: Of `generations`.
+        models: Digests.
+    """
     tokens: list[int] = []
     seconds: dict[tuple[str, str], float] = {}
     for row in rows:
-        if row["model_digest"] == model_digest and row["status"] == Status.OK:
+        if row["model_digest"] in models and row["status"] == Status.OK:
             tokens.append(row["n_tokens"])
             seconds[row["cell_id"], row["generation_id"]] = row["wall_s"]
     if not tokens:

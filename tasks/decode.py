@@ -142,7 +142,8 @@ def _advance(
     try:
         while steps := batch.next_generated():
             _take(rows, steps, greedy=greedy)
-            tell(sum(bool(r.finish_reason) for r in rows.values()))
+            if any(step.finish_reason for step in steps):
+                tell(sum(bool(r.finish_reason) for r in rows.values()))
     finally:
         batch.close()
     return list(rows.values())

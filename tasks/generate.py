@@ -20,6 +20,8 @@ from tasks.model import BaseModel, Models, restored  # noqa: E402
 from tasks.phases import Phases, Report  # noqa: E402
 from tasks.tokens import Tokens  # noqa: E402
 
+ADVICE = "bring them back, or delete cells/{}.arrow and launch again: the cell is trained anew"
+
 
 def run(spec: GenerationSpec, models: Models, report: Report, phases: Phases) -> GenerationResult:
     """Answer every prompt with one cell's adapter, or with the base model for the baseline.
@@ -58,13 +60,12 @@ def _demand_adapter(spec: GenerationSpec) -> Adapter | None:
         return None
     where = f"adapters/{spec.cell_id}"
     if spec.adapter is None:
-        raise NodeError(
-            f"{where}: files are missing; launch the sweep again to train the cell anew"
-        )
+        raise NodeError(f"{where}: files are missing; {ADVICE.format(spec.cell_id)}")
     if spec.adapter.sha256 != spec.adapter_sha256:
         raise NodeError(
             f"{where}/adapters.safetensors is not what the cell wrote: its sha256 is "
-            f"{spec.adapter.sha256[:16]}, in the cells table {spec.adapter_sha256[:16]}"
+            f"{spec.adapter.sha256[:16]}, in the cells table {spec.adapter_sha256[:16]}; "
+            f"{ADVICE.format(spec.cell_id)}"
         )
     return spec.adapter
 
