@@ -25,6 +25,9 @@ from tasks.tokens import Tokens
 CLOSE = 2 * AGREEMENT[mx.float32]
 """A lead that rounding could turn, nats: twice what it can move one log-probability by."""
 
+KEYS = 256
+"""Random keys that are made at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -67,16 +70,22 @@ class Sampler:
     """Draws one answer's tokens from its own random stream, whatever shares its passes."""
 
     def __init__(self, decoding: Decoding, name: str) -> None:
-        seed = entropy(decoding.seed or 0, f"sample/{name}") % 2**64
-        # one more than there are tokens: the batch looks one step ahead
-        self._keys = mx.random.split(mx.random.key(seed), decoding.max_tokens + 1)
-        self._temperature, self._step = decoding.temperature, 0
+        self._decoding, self._name = decoding, name
+        self._step, self._keys = 0, mx.array([])
 
     def __call__(self, logprobs: mx.array) -> mx.array:
         """The next token; logprobs: (1, vocabulary)."""
-        key = self._keys[self._step]
+        block, place = divmod(self._step, KEYS)
+        if place == 0:
+            self._keys = self._block(block)
         self._step += 1
-        return mx.random.categorical(logprobs * (1 / self._temperature), key=key)
+        scaled = logprobs * (1 / self._decoding.temperature)
+        return mx.random.categorical(scaled, key=self._keys[place])
+
+    def _block(self, number: int) -> mx.array:
+        """A key for each of the next tokens; the same whatever `max_tokens` is."""
+        seed = entropy(self._decoding.seed or 0, f"sample/{self._name}/{number}")
+        return mx.random.split(mx.random.key(seed % 2**64), KEYS)
 
 
 def decode(
