@@ -87,7 +87,7 @@ def test_progress_counts_complete_answers_up_to_all():
 
 
 def test_the_least_lead_is_the_closest_choice_of_the_whole_answer():
-    model, tokenizer = tiny()
+    model, _ = tiny()
     prompt = asked(16)[3]
     (drawn,) = batched([prompt])
     said = list(drawn.tokens) + [2] * (drawn.finish_reason == "stop")
