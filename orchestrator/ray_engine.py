@@ -1,8 +1,11 @@
 """Runs cells through Ray: one worker process per slot of every node, kept while all goes well."""
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,7 +82,8 @@ class RayEngine:
         node: Callable[[], Executor] = Node,
     ) -> None:
         self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
-        _connect(address, slots)
+        with _own_sigterm():
+            _connect(address, slots)
         self._nodes = Nodes(local=address is None, without=without)
         self._board = _beside_driver(ray.remote(Board)).remote()
         self._drain: Any = None
@@ -230,6 +234,15 @@ def _beside_driver(actor: Any) -> Any:
     """Signs of life must arrive whatever becomes of the other nodes."""
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     return actor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM: Ray puts one of its own in the place."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _connect(address: str | None, slots: int) -> None:
