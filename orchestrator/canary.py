@@ -13,7 +13,7 @@ from typing import Any
 
 from orchestrator.document import parse_yaml
 from orchestrator.sweep import parse
-from tasks.contract import CellFailure, CellSpec, digest_of
+from tasks.contract import CellFailure, CellResult, CellSpec, digest_of
 
 TOLERANCE = 1e-4
 """Nats per token: the last digit that `analyze` prints, and some 600 times the largest difference
@@ -87,8 +87,10 @@ def sing(cell: CellSpec) -> Song:
 
     started = time.perf_counter()
     outcome = Node().execute(cell, lambda _: None)
-    if isinstance(outcome, CellFailure) or outcome.adapter is None:
+    if isinstance(outcome, CellFailure):
         raise RuntimeError(outcome.message)
+    if not isinstance(outcome, CellResult) or outcome.adapter is None:
+        raise RuntimeError("the cell has no adapter")
     adapter = hashlib.sha256(outcome.adapter.weights).hexdigest()
     return Song(
         bits=digest_of([adapter, [asdict(row) for row in outcome.probe_scores]]),

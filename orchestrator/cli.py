@@ -1,20 +1,25 @@
 """The command line. Data on stdout, progress on stderr; exit codes as in docs/cli.md."""
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
-from orchestrator import __version__, analyze_cli, cluster_cli, inspect, judge_cli, lock
+from orchestrator import (
+    __version__,
+    analyze_cli,
+    cluster_cli,
+    inspect,
+    judge_cli,
+    lock,
+    stress_cli,
+)
 from orchestrator import compare as comparison
 from orchestrator import doctor as doctoring
 from orchestrator import launch as launching
@@ -23,16 +28,14 @@ from orchestrator import sweep as sweeps
 from orchestrator.analysis.load import load_frame
 from orchestrator.cluster import Cluster
 from orchestrator.cluster_file import load_cluster
-from orchestrator.display import Display, LiveDisplay, PlainDisplay
 from orchestrator.errors import UserError
 from orchestrator.far import Driver, Far
 from orchestrator.files import write_whole
 from orchestrator.follow import follow
 from orchestrator.manifest import demand_ours, load_manifest
 from orchestrator.store import Store
+from orchestrator.terminal import FAILED, FIXABLE, INTERRUPTED, interruptible, shown
 from tasks.contract import NodeError
-
-FAILED, FIXABLE, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -155,27 +158,19 @@ def launch(
         _detach(loaded, folder)
         return
     options = launching.Options(inline=inline, address=ray, slots=slots, without=frozenset(without))
-    signal.signal(signal.SIGTERM, _interrupt)
+    interruptible()
     try:
-        with _display() as display:
+        with shown() as display:
             summary = launching.launch(loaded, folder, options, display)
+            tested = stress_cli.after_launch(loaded.stress, folder, options, display)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; finished cells are in {folder}; launch again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    if tested is not None:
+        stress_cli.tell(tested, folder)
     _report(summary, folder)
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-@contextlib.contextmanager
-def _display() -> Iterator[Display]:
-    if sys.stderr.isatty():
-        with LiveDisplay() as live:
-            yield live
-    else:
-        yield PlainDisplay()
+    if tested is not None and tested.failed:
+        raise typer.Exit(FAILED)
 
 
 def _detach(loaded: sweeps.Sweep, folder: Path) -> None:
@@ -211,7 +206,7 @@ def _launch_far(
         typer.echo(f"follow it: rho-sweep status {folder} --watch", err=True)
         return
     try:
-        with _display() as display:
+        with shown() as display:
             follow(far, display)
     except KeyboardInterrupt:
         if not (sys.stdin.isatty() and typer.confirm("stop the sweep? (n: it goes on)", err=True)):
@@ -219,7 +214,10 @@ def _launch_far(
             raise typer.Exit(INTERRUPTED) from None
         typer.echo(far.stop(), err=True)
         raise typer.Exit(INTERRUPTED) from None
+    tested = stress_cli.tell_far(folder) if loaded.stress is not None else None
     _report(launching.summary(Store(folder), load_manifest(folder)["cells"], 0), folder)
+    if tested is not None and tested.failed:
+        raise typer.Exit(FAILED)
 
 
 def _report(summary: launching.Summary, folder: Path) -> None:
@@ -232,6 +230,9 @@ def _report(summary: launching.Summary, folder: Path) -> None:
     typer.echo(f"tables: rho-sweep analyze {folder}", err=True)
     if summary.unfinished:
         raise typer.Exit(FAILED)
+
+
+app.command("stress")(stress_cli.command)
 
 
 @app.command()

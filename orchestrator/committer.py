@@ -1,4 +1,4 @@
-"""Keeps results in the background, so that no host waits for the driver's disk."""
+"""Keeps outcomes, in the background if need be, so that no host waits for the driver's disk."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator import generations
 from orchestrator.journal import Attempt
 from orchestrator.node import Outcome
 from orchestrator.store import Store
-from tasks.contract import CellResult, Status
+from tasks.contract import CellFailure, CellResult, Status
+from tasks.generation import GenerationResult, GenerationSpec
 
 AT_ONCE = 6
 BEHIND = 16
@@ -34,6 +36,33 @@ class _Pending:
     kept: Kept
 
 
+def keep(
+    store: Store,
+    outcome: Outcome,
+    *,
+    attempts: int,
+    ray: str | None,
+    finished_at: datetime | None = None,
+) -> None:
+    """Put what came of a unit where its kind belongs.
+
+    Args:
+        store: Where to.
+        outcome: What an attempt brought home.
+        attempts: Made at it so far.
+        ray: Version that ran it; None without Ray.
+        finished_at: When it ended; None is now.
+    """
+    facts: dict[str, Any] = {"attempts": attempts, "ray": ray, "finished_at": finished_at}
+    match outcome:
+        case CellResult():
+            store.commit(outcome, **facts)
+        case GenerationResult(spec=spec) | CellFailure(spec=GenerationSpec() as spec):
+            generations.commit(store, outcome, spec, **facts)
+        case CellFailure():
+            store.commit_failure(outcome, **facts)
+
+
 class Committer:
     """Commits several cells side by side; used by one thread.
 
@@ -49,20 +78,13 @@ class Committer:
 
     def put(self, attempt: Attempt, outcome: Outcome) -> None:
         """Begin to keep what an attempt brought home; returns at once."""
-        if isinstance(outcome, CellResult):
-            kept = Kept(attempt.cell, outcome.status, outcome.message)
-        else:
-            kept = Kept(attempt.cell, Status.FAILED, outcome.message)
+        kept = Kept(attempt.cell, *_ending(outcome))
         ended_at = datetime.now(UTC)
         write = self._pool.submit(self._commit, outcome, attempt.number, ended_at)
         self._pending.append(_Pending(write, attempt, ended_at, kept))
 
     def _commit(self, outcome: Outcome, attempts: int, ended_at: datetime) -> None:
-        facts: dict[str, Any] = {"attempts": attempts, "ray": self._ray, "finished_at": ended_at}
-        if isinstance(outcome, CellResult):
-            self._store.commit(outcome, **facts)
-        else:
-            self._store.commit_failure(outcome, **facts)
+        keep(self._store, outcome, attempts=attempts, ray=self._ray, finished_at=ended_at)
 
     def landed(self, *, last: bool = False) -> Iterator[Kept]:
         """Cells that are kept since the last call, their attempts ended in the journal.
@@ -82,3 +104,13 @@ class Committer:
             row = first.attempt.row(str(first.kept.status), first.kept.message, first.ended_at)
             self._store.write_attempt(row)
             yield first.kept
+
+
+def _ending(outcome: Outcome) -> tuple[Status, str | None]:
+    match outcome:
+        case CellResult():
+            return outcome.status, outcome.message
+        case GenerationResult():
+            return Status.OK, None
+        case CellFailure():
+            return Status.FAILED, outcome.message

@@ -12,12 +12,14 @@ from rich.text import Text
 
 from tasks.contract import Progress, Status
 
+CELLS = "cells"
+
 
 class Display(Protocol):
     """What a launch tells people while it runs."""
 
-    def begin(self, *, total: int, done: int, linked: int) -> None:
-        """The launch knows how many cells there are."""
+    def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
+        """The launch knows how many cells there are, or units of another kind."""
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
         """What runs now, by label; and seconds to the end, as far as one can tell."""
@@ -69,10 +71,10 @@ class PlainDisplay:
     def __init__(self) -> None:
         self._tally = Tally()
 
-    def begin(self, *, total: int, done: int, linked: int) -> None:
+    def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
         """Say what is to be done."""
         self._tally.begin(total, done)
-        print(opening(total, done, linked), file=sys.stderr, flush=True)
+        print(opening(total, done, linked, what), file=sys.stderr, flush=True)
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:  # noqa: ARG002 - as in the protocol
         """Steps are not worth a line each."""
@@ -105,10 +107,10 @@ class LiveDisplay:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def begin(self, *, total: int, done: int, linked: int) -> None:
+    def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
         """Say what is to be done."""
         self._tally.begin(total, done)
-        self.note(opening(total, done, linked))
+        self.note(opening(total, done, linked, what))
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
         """Redraw."""
@@ -137,9 +139,9 @@ class LiveDisplay:
         return Group(rows, foot)
 
 
-def opening(total: int, done: int, linked: int) -> str:
+def opening(total: int, done: int, linked: int, what: str = CELLS) -> str:
     """The first line of a launch."""
-    parts = [f"{total} cells"]
+    parts = [f"{total} {what}"]
     if done:
         parts.append(f"{done} already done" + (f" ({linked} in other sweeps)" if linked else ""))
     parts.append(f"{total - done} to run")

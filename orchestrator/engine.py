@@ -10,13 +10,16 @@ from typing import Protocol
 from orchestrator.errors import UserError
 from orchestrator.events import HostLost, HostUp
 from orchestrator.node import Beat, Node, Outcome
-from tasks.contract import CellSpec
+from tasks.contract import Spec
 from tasks.envelope import Saving
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A sign of life of an attempt; `beat` is None where only its process said that it lives."""
+    """A sign of life of an attempt; `beat` is None where only its process said that it lives.
+
+    Here and below `cell_id` is the key of any unit.
+    """
 
     cell_id: str
     attempt: int
@@ -56,7 +59,7 @@ Report = Sign | Saved | Ended | WorkerLost | HostUp | HostLost
 class Executor(Protocol):
     """Runs a cell in its own process; `orchestrator.node.Node`, or a stand-in without models."""
 
-    def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
+    def execute(self, spec: Spec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
         """Run a cell; never raises."""
 
 
@@ -68,7 +71,7 @@ class Engine(Protocol):
     def hosts(self) -> list[HostUp]:
         """The hosts at the start; `poll` tells of later ones."""
 
-    def start(self, spec: CellSpec, host: str, attempt: int, resume: bytes | None) -> None:
+    def start(self, spec: Spec, host: str, attempt: int, resume: bytes | None) -> None:
         """Begin a cell, or go on from a checkpoint; at most as many at once as it has slots."""
 
     def abandon(self, cell_id: str, attempt: int) -> None:
@@ -100,7 +103,7 @@ class InlineEngine:
         keep: Callable[[str, bytes], object] = lambda _cell, _sealed: None,
     ) -> None:
         self._node, self._every_s, self._keep = node(), checkpoint_s, keep
-        self._queue: deque[tuple[CellSpec, int, bytes | None]] = deque()
+        self._queue: deque[tuple[Spec, int, bytes | None]] = deque()
 
     def hosts(self) -> list[HostUp]:
         """One slot, here."""
@@ -108,7 +111,7 @@ class InlineEngine:
 
     def start(
         self,
-        spec: CellSpec,
+        spec: Spec,
         host: str,  # noqa: ARG002 - there is one host
         attempt: int,
         resume: bytes | None,
@@ -118,7 +121,7 @@ class InlineEngine:
 
     def abandon(self, cell_id: str, attempt: int) -> None:
         """Take a cell out of the queue."""
-        self._queue = deque(q for q in self._queue if (q[0].cell_id, q[1]) != (cell_id, attempt))
+        self._queue = deque(q for q in self._queue if (q[0].key, q[1]) != (cell_id, attempt))
 
     def poll(self, timeout_s: float) -> list[Report]:  # noqa: ARG002 - a cell takes its time
         """Run the next cell to its end."""
@@ -126,12 +129,10 @@ class InlineEngine:
             return []
         spec, attempt, resume = self._queue.popleft()
         beats: list[Beat] = []
-        saving = Saving(
-            every_s=self._every_s, keep=partial(self._save, spec.cell_id), resume=resume
-        )
+        saving = Saving(every_s=self._every_s, keep=partial(self._save, spec.key), resume=resume)
         outcome = self._node.execute(spec, beats.append, saving)
-        signs = [Sign(spec.cell_id, attempt, beat) for beat in beats]
-        return [*signs, Ended(spec.cell_id, attempt, outcome)]
+        signs = [Sign(spec.key, attempt, beat) for beat in beats]
+        return [*signs, Ended(spec.key, attempt, outcome)]
 
     def _save(self, cell_id: str, sealed: bytes) -> None:
         with suppress(UserError):  # a full disk must not cost the cell

@@ -72,7 +72,18 @@ class Far:
         Raises:
             UserError: The head cannot be reached, the cluster is down, or the driver ends at once.
         """
-        answer: dict[str, Any] = self._ask("launch", LAUNCH_S, text=text)
+        return self._start("launch", text=text)
+
+    def stress(self, options: list[str], sets: list[tuple[str, str]]) -> dict[str, Any]:
+        """Start the driver of a stress test; see `far_host.stress`.
+
+        Raises:
+            UserError: As `launch`.
+        """
+        return self._start("stress", options=options, sets=sets)
+
+    def _start(self, action: str, **request: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = self._ask(action, LAUNCH_S, **request)
         if answer.get("code"):
             raise UserError(f"{self._head.host.name}: {answer['said']}")
         return answer

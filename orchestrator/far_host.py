@@ -54,15 +54,48 @@ def launch(request: dict[str, Any]) -> Answer:
     Store(folder).create()
     if found := lock.holder(folder):
         return {"pid": found[0], "running": True}
+
+    def words() -> list[str]:
+        path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
+        write_whole(path, request["text"].encode())
+        return ["launch", str(path), "--results", str(folder)]
+
+    return _drive(request, words)
+
+
+def stress(request: Answer) -> Answer:
+    """Start the driver of a stress test that outlives this connection; as `launch`.
+
+    The request has `options` of `rho-sweep stress` and `sets`: (name, JSON Lines) of each.
+
+    Raises:
+        UserError: There are no results, or as for `launch`.
+    """
+    folder = Store.existing(folder_of(request)).folder
+    if found := lock.holder(folder):
+        raise UserError(f"{folder}: a launch is running (process {found[0]})")
+
+    def words() -> list[str]:
+        found = ["stress", str(folder), *request["options"]]
+        for number, (name, text) in enumerate(request["sets"]):
+            aside = _root(request) / "sweeps" / f"{request['sweep']}.prompts" / str(number)
+            path = aside / f"{Path(name).name}.jsonl"
+            write_whole(path, text.encode())
+            found += ["--prompts", str(path)]
+        return found
+
+    return _drive(request, words)
+
+
+def _drive(request: Answer, words: Callable[[], list[str]]) -> Answer:
+    """Start a driver on the cluster that is up; `words` are those of its command."""
+    folder = folder_of(request)
     place = Place(_root(request) / "c" / str(request["cluster"]))
     if not place.plan.is_file():
         raise UserError("the cluster is down; first: rho-sweep cluster up")
     plan = NodePlan.parse(json.loads(place.plan.read_text()))
     _demand_idle(_root(request) / "results", plan.gcs)
-    path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
-    write_whole(path, request["text"].encode())
-    command = [sys.executable, "-m", "orchestrator", "launch", str(path)]
-    command += ["--results", str(folder), "--ray", plan.gcs]
+    command = [sys.executable, "-m", "orchestrator", *words(), "--ray", plan.gcs]
     verdicts = canary.read_file(place.folder / canary.FILE, this_version().environment)
     unusable = [host for host, verdict in verdicts.items() if not verdict.usable]
     command += [word for host in unusable for word in ("--without", host)]
@@ -161,6 +194,7 @@ def _size(path: Path) -> int:
 
 ACTIONS: dict[str, Callable[[dict[str, Any]], Answer | bytes]] = {
     "launch": launch,
+    "stress": stress,
     "list": listing,
     "send": send,
     "stop": stop,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.contract import Condition, TrainSpec
+from tasks.generation import GREEDY
 
 Uses = Callable[[Condition], bool]
 TRAIN = TrainSpec()
@@ -177,6 +178,12 @@ FIELDS: dict[str, Field] = {
         kind="texts", default=["bias", "factual", "refusal", "sycophancy", "toxicity"]
     ),
     "probes.heldout": Field(kind="float", low=0, high=1, open_high=True, default=0.25),
+    "stress.prompts": Field(kind="texts", default=["starter"], axis=False),
+    "stress.samples": Field(kind="int", low=1, default=1, axis=False),
+    "stress.temperature": Field(kind="float", low=0, default=GREEDY, axis=False),
+    "stress.max_tokens": Field(kind="int", low=1, default=256, axis=False),
+    "stress.seed": Field(kind="int", low=0, high=2**63 - 1, default=0, axis=False),
+    "stress.judge": Field(kind="text", default="rules", axis=False),
     "run.slots": Field(kind="int", low=1, default=None, optional=True, axis=False),
     "run.recycle_after": Field(kind="int", low=1, default=25, axis=False),
     "run.retries": Field(kind="int", low=0, default=3, axis=False),
@@ -186,7 +193,7 @@ FIELDS: dict[str, Field] = {
     "run.notify": Field(kind="text", default=None, optional=True, axis=False),
     "run.notify_failures": Field(kind="float", low=0, high=1, default=0.1, axis=False),
 }
-SECTIONS = ("train", "data", "probes", "run")
+SECTIONS = ("train", "data", "probes", "stress", "run")
 GRID_ONLY = ("condition", "rho_weight", "margin", "seed")
 TOP_LEVEL = (
     "name",

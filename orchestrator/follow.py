@@ -4,11 +4,12 @@ import time
 from typing import Any
 
 from orchestrator import inspect
-from orchestrator.display import Display
+from orchestrator.display import CELLS, Display
 from orchestrator.errors import UserError
 from orchestrator.far import Far
 from orchestrator.manifest import NAME, load_manifest
 from orchestrator.store import Store
+from orchestrator.stress_plan import units_in
 from tasks.contract import Progress, Status
 
 EVERY_S = 2.0
@@ -16,14 +17,19 @@ PATIENCE = 15
 """Pulls in a row that may fail before the terminal lets go."""
 
 
-def follow(far: Far, display: Display) -> None:
+def follow(far: Far, display: Display, *, stress: bool = False) -> None:
     """Pull and show until the driver has ended and everything is here.
+
+    Args:
+        far: Where the driver runs.
+        display: What to tell.
+        stress: Whether it runs a stress test; else it runs cells.
 
     Raises:
         UserError: The head was out of reach for too long; the sweep goes on there.
         KeyboardInterrupt: The user has seen enough.
     """
-    view = _View(far, display)
+    view = _Units(far, display) if stress else _View(far, display)
     misses = 0
     while True:
         try:
@@ -45,6 +51,8 @@ def follow(far: Far, display: Display) -> None:
 class _View:
     """Tells a display what is new in a folder."""
 
+    what, table, key = CELLS, "cells", "cell_id"
+
     def __init__(self, far: Far, display: Display) -> None:
         self._store, self._display = Store(far.folder), display
         self._labels: dict[str, str] = {}
@@ -63,18 +71,32 @@ class _View:
         self._display.running(cells, live.get("left_s"))
 
     def _begin(self) -> bool:
-        if not (self._store.folder / NAME).is_file():
+        self._labels = self._wanted()
+        if not self._labels:
             return False
-        self._labels = load_manifest(self._store.folder)["cells"]
         rows = self._rows()
         self._shown = {cell: row["finished_at"] for cell, row in rows.items()}
         done = sum(row["status"] == Status.OK for row in rows.values())
-        self._display.begin(total=len(self._labels), done=done, linked=0)
+        self._display.begin(total=len(self._labels), done=done, linked=0, what=self.what)
         return True
 
+    def _wanted(self) -> dict[str, str]:
+        """Key -> label of what is to be done; empty before anybody knows."""
+        there = (self._store.folder / NAME).is_file()
+        return load_manifest(self._store.folder)["cells"] if there else {}
+
     def _rows(self) -> dict[str, dict[str, Any]]:
-        rows = self._store.rows("cells")
-        return {r["cell_id"]: r for r in rows if r["cell_id"] in self._labels}
+        rows = self._store.rows(self.table)
+        return {r[self.key]: r for r in rows if r[self.key] in self._labels}
+
+
+class _Units(_View):
+    """The same of a stress test."""
+
+    what, table, key = "generations", "generations", "generation_id"
+
+    def _wanted(self) -> dict[str, str]:
+        return units_in(self._store.folder)
 
 
 def _progress(cell: dict[str, Any]) -> Progress | None:

@@ -16,10 +16,12 @@ import pyarrow.parquet
 from orchestrator import lock
 from orchestrator.display import clock
 from orchestrator.errors import UserError
+from orchestrator.judging import count_unjudged, labels_of
 from orchestrator.manifest import load_manifest
 from orchestrator.run import LIVE
 from orchestrator.schema import TABLES
 from orchestrator.store import Store
+from orchestrator.stress_plan import read_plan, units_in
 
 NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
 
@@ -47,6 +49,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         "diverged": counts["diverged"],
         "failed": counts["failed"],
         "open": len(labels) - counts["ok"] - counts["diverged"],
+        "stress": _stress(store),
         "running": running["running"],
         "at": running["at"],
         "left_s": running.get("left_s"),
@@ -54,6 +57,31 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
             {"cell_id": c, "label": labels[c], "status": r["status"], "message": r["message"]}
             for c, r in rows.items()
             if r["status"] != "ok"
+        ],
+    }
+
+
+def _stress(store: Store) -> dict[str, Any] | None:
+    """How far the last stress test is; None before the first."""
+    plan = read_plan(store.folder)
+    if plan is None:
+        return None
+    rows = [r for r in store.rows("generations") if r["generation_id"] in plan["units"]]
+    ended = {r["generation_id"]: r["status"] for r in rows}
+    counts = Counter(ended.values())
+    answers = [r for r in rows if r["status"] == "ok"]
+    return {
+        "total": len(plan["units"]),
+        "ok": counts["ok"],
+        "failed": counts["failed"],
+        "open": len(plan["units"]) - counts["ok"],
+        "judge": plan["judge"],
+        "answers": len(answers),
+        "unjudged": count_unjudged(answers, labels_of(store, plan["judge"])),
+        "unanswered": [
+            {"generation_id": g, "label": plan["units"][g], "message": m}
+            for g, m in {r["generation_id"]: r["message"] for r in rows}.items()
+            if ended[g] != "ok"
         ],
     }
 
@@ -78,8 +106,26 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
         for cell in found["unscored"]
     ]
+    lines += _stress_lines(found["stress"], running=launch is not None)
     if found["open"] and not launch:
         lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")
+    return lines
+
+
+def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
+    if found is None:
+        return []
+    failed = f", {found['failed']} failed" if found["failed"] else ""
+    lines = [
+        f"stress test: {found['ok']} of {found['total']} units answered{failed}; "
+        f"{found['unjudged']} of {found['answers']} answers unjudged by {found['judge']}"
+    ]
+    lines += [
+        f"  failed    {unit['label']} ({unit['generation_id']}): {unit['message']}"
+        for unit in found["unanswered"]
+    ]
+    if found["open"] and not running:
+        lines.append(f"  {found['open']} units are open; go on with: rho-sweep stress")
     return lines
 
 
@@ -99,12 +145,16 @@ def live(folder: Path) -> dict[str, Any]:
 
 
 def find_cell(store: Store, word: str) -> str:
-    """The one cell that a word names: the start of its id, or its whole label.
+    """The one cell, or unit of the last stress test, that a word names.
+
+    Args:
+        store: The results.
+        word: The start of its id, or its whole label.
 
     Raises:
         UserError: None does, or more than one.
     """
-    labels: dict[str, str] = load_manifest(store.folder)["cells"]
+    labels: dict[str, str] = load_manifest(store.folder)["cells"] | units_in(store.folder)
     found = [c for c, label in labels.items() if c.startswith(word) or label == word]
     if len(found) == 1:
         return found[0]
@@ -118,12 +168,18 @@ def log_lines(store: Store, cell: str) -> list[str]:
     path = store.folder / "logs" / f"{cell}.log"
     lines = path.read_text().splitlines() if path.is_file() else []
     lines += [_attempt_line(attempt) for attempt in store.attempts_of(cell)]
-    if store.path("cells", cell).is_file():
-        row = next(r for r in store.rows("cells") if r["cell_id"] == cell)
+    if (row := _row_of(store, cell)) is not None:
         if row["stage"]:
             lines.append(f"failed in stage {row['stage']}: {row['message']}")
         lines += (row["trace"] or "").splitlines()
     return lines or ["nothing is known about this cell yet"]
+
+
+def _row_of(store: Store, key: str) -> dict[str, Any] | None:
+    """The row of a cell, or one of a unit's."""
+    if store.path("cells", key).is_file():
+        return next(r for r in store.rows("cells") if r["cell_id"] == key)
+    return next((r for r in store.rows("generations") if r["generation_id"] == key), None)
 
 
 def _attempt_line(attempt: dict[str, Any]) -> str:

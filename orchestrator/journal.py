@@ -13,7 +13,7 @@ class Attempt:
     """One attempt under way.
 
     Attributes:
-        cell, number, host: What, which and where.
+        cell, number, host: Key of what, which and where.
         started_at: When.
         beat: Its latest progress.
     """
@@ -60,9 +60,9 @@ class Attempt:
 
 
 def close_attempts(store: Store) -> dict[str, int]:
-    """Attempts made so far, by cell; those that a dead driver left running are ended."""
+    """Attempts made so far, by key; those that a dead driver left running are ended."""
     made: dict[str, int] = {}
-    committed = {(r["cell_id"], r["attempts"]): r["status"] for r in store.rows("cells")}
+    committed = _committed(store)
     for row in store.rows("attempts"):
         cell, number = row["cell_id"], int(row["attempt"])
         made[cell] = max(made.get(cell, 0), number)
@@ -72,3 +72,10 @@ def close_attempts(store: Store) -> dict[str, int]:
             end = {"outcome": outcome, "message": "the driver died", "ended_at": datetime.now(UTC)}
             store.write_attempt(row | end)
     return made
+
+
+def _committed(store: Store) -> dict[tuple[str, int], str]:
+    """(key, attempts made) -> how the unit ended, of every one that is kept."""
+    found = {(r["cell_id"], r["attempts"]): r["status"] for r in store.rows("cells")}
+    answers = store.read("generations").select(["generation_id", "attempts", "status"])
+    return found | {(r["generation_id"], r["attempts"]): r["status"] for r in answers.to_pylist()}

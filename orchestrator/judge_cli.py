@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator import judge_validation as validation
+from orchestrator import judging
 from orchestrator.judge_door import FORMS, RULES, judge_of
 from orchestrator.judge_validation import LABELS, Share, Validation
 
@@ -24,6 +25,9 @@ def judges() -> None:
 
     Example: rho-sweep judge validate --half heldback
     """
+
+
+app.command()(judging.run)
 
 
 @app.command()

@@ -26,7 +26,8 @@ from orchestrator.run import Run, Work
 from orchestrator.schedule import Rules
 from orchestrator.speed import cell_work
 from orchestrator.store import Store, done_elsewhere
-from orchestrator.sweep import Sweep
+from orchestrator.stress_prompts import prompt_problems
+from orchestrator.sweep import RunSettings, Sweep
 from tasks.contract import CellSpec, Status
 from tasks.model_files import ModelFiles
 
@@ -81,7 +82,7 @@ def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
     """
     resolver = FileResolver(download=download)
     expansion, problems = expand(sweep, resolver)
-    raise_problems(sweep.document, problems)
+    raise_problems(sweep.document, [*problems, *prompt_problems(sweep, download=download)])
     return expansion, resolver
 
 
@@ -107,7 +108,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         display.begin(total=len(wanted), done=len(done), linked=linked)
         if todo:
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
-            with closing(_engine(sweep, options, memory, checkpoints)) as engine:
+            with closing(engine_of(sweep.run, options, memory, checkpoints)) as engine:
                 Run(store, engine, display, _work(sweep, todo, memory, resolver)).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
@@ -142,7 +143,7 @@ def _work(
             Job(s.cell_id, cell_work(s, _files(s, resolver).weight_bytes), memory[s.cell_id])
             for s in todo
         ),
-        rules=Rules(retries=sweep.run.retries, silence_s=sweep.run.silence_s),
+        rules=rules_of(sweep.run),
         notify=sweep.run.notify,
         notify_failures=sweep.run.notify_failures,
     )
@@ -152,18 +153,28 @@ def _files(spec: CellSpec, resolver: FileResolver) -> ModelFiles:
     return next(f for f in resolver.models.values() if f.digest == spec.model.digest)
 
 
-def _engine(
-    sweep: Sweep, options: Options, memory: dict[str, int], checkpoints: Checkpoints
+def rules_of(run: RunSettings) -> Rules:
+    """Limits of a schedule, as a sweep has them."""
+    return Rules(retries=run.retries, silence_s=run.silence_s)
+
+
+def engine_of(
+    run: RunSettings, options: Options, memory: dict[str, int], checkpoints: Checkpoints
 ) -> Engine:
-    every_s = sweep.run.checkpoint_s
+    """What is to execute units with those peaks, bytes by key.
+
+    Raises:
+        UserError: Ray cannot be started or reached.
+    """
+    every_s = run.checkpoint_s
     if options.inline:
         return InlineEngine(checkpoint_s=every_s, keep=checkpoints.keep)
     from orchestrator.ray_engine import RayEngine
 
-    engine = partial(RayEngine, recycle_after=sweep.run.recycle_after, checkpoint_s=every_s)
+    engine = partial(RayEngine, recycle_after=run.recycle_after, checkpoint_s=every_s)
     if options.address is not None:
         return engine(address=options.address, without=options.without)
-    slots = options.slots or sweep.run.slots or default_slots()
+    slots = options.slots or run.slots or default_slots()
     available = psutil.virtual_memory().available
     slots = max(1, min(slots, len(memory), available // max(memory.values())))
     return engine(slots=slots)

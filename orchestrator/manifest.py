@@ -9,10 +9,12 @@ import yaml
 from orchestrator import __version__
 from orchestrator.errors import UserError
 from orchestrator.expand import Expansion
+from orchestrator.fields import FIELDS
 from orchestrator.files import write_whole
 from orchestrator.provenance import git_revision
 from orchestrator.registration import KEY, Registration
-from orchestrator.sweep import Sweep
+from orchestrator.stress_prompts import sets_here
+from orchestrator.sweep import RunSettings, Sweep
 
 NAME = "sweep.yaml"
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
@@ -31,6 +33,7 @@ def write_manifest(
             for grid in sweep.grids
         ],
         "run": asdict(sweep.run),
+        **_stress(sweep),
         "resolved": _resolved(expansion),
         "named": expansion.named,
         KEY: registration.plain(),
@@ -71,6 +74,22 @@ def load_manifest(folder: Path) -> dict[str, Any]:
         line = str(error).splitlines()[0]
         raise UserError(f"{path}: cannot be read ({line}); launch the sweep again") from None
     return content
+
+
+def run_settings(manifest: dict[str, Any]) -> RunSettings:
+    """How the units of a launched sweep are run; what an older version did not write is default."""
+    written = manifest.get("run") or {}
+    names = RunSettings.__dataclass_fields__
+    return RunSettings(**{n: written.get(n, FIELDS[f"run.{n}"].default) for n in names})
+
+
+def _stress(sweep: Sweep) -> dict[str, Any]:
+    """The test of generated answers, with the content of its prompt sets; nothing without one."""
+    if sweep.stress is None:
+        return {}
+    settings = {k: _plain(v) for k, v in asdict(sweep.stress).items()}
+    found = [{"name": s.name, "digest": s.digest} for s in sets_here(sweep)]
+    return {"stress": settings | {"sets": found}}
 
 
 def _resolved(expansion: Expansion) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def of_sweep(sweep: Sweep, *, download: bool) -> list[Need]:
     found: dict[tuple[str, str, str | None], Need] = {}
     problems: list[str] = []
     wishes = dict.fromkeys(w for _, point in sweep.points() for w in _wishes(point))
+    wishes |= dict.fromkeys(_prompt_files(sweep))
     for kind, name, revision in wishes:
         try:
             found[kind, name, revision] = _need(kind, name, revision, download=download)
@@ -89,6 +90,13 @@ def _wishes(point: Point) -> Iterator[tuple[str, str, str | None]]:
         yield (PACK if pack == INSTALLED else content.FILE), pack, None
     if condition_of(point).trains and sft not in SHIPPED:
         yield (content.DATASET if sft == "alpaca" else content.FILE), sft, None
+
+
+def _prompt_files(sweep: Sweep) -> Iterator[tuple[str, str, str | None]]:
+    """Prompt sets that are files of this machine; the driver on the head reads them."""
+    for name in sweep.stress.prompts if sweep.stress else ():
+        if Path(name).is_absolute():
+            yield content.FILE, name, None
 
 
 def _need(kind: str, name: str, revision: str | None, *, download: bool) -> Need:

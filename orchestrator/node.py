@@ -1,4 +1,4 @@
-"""The one door to the node: runs a cell in this process and turns an error into a failure."""
+"""The one door to the node: runs a unit in this process and turns an error into a failure."""
 
 import os
 import traceback
@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tasks.contract import CellFailure, CellResult, CellSpec, Progress
+from tasks.contract import CellFailure, CellResult, CellSpec, Progress, Spec
 from tasks.envelope import NO_SAVING, Saving
+from tasks.generation import GenerationResult, GenerationSpec
 from tasks.machine import describe
+from tasks.phases import Phases, Report
 
 if TYPE_CHECKING:
     from tasks.model import Models
 
-Outcome = CellResult | CellFailure
+Outcome = CellResult | GenerationResult | CellFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +23,7 @@ class Beat:
     """A sign of life on its way to the driver.
 
     Attributes:
-        cell_id: Which cell.
+        cell_id: Which cell, or the key of which other unit.
         pid: Process that runs it.
         host: Machine that process is on.
         progress: How far it is.
@@ -34,36 +36,44 @@ class Beat:
 
 
 class Node:
-    """Executes cells one after the other; the base model stays loaded between them."""
+    """Executes units one after the other; the base model stays loaded between them."""
 
     def __init__(self) -> None:
         self._models: Models | None = None
 
     def execute(
-        self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving = NO_SAVING
+        self, spec: Spec, beat: Callable[[Beat], None], saving: Saving = NO_SAVING
     ) -> Outcome:
-        """Run a cell; whatever it raises comes back as a failure."""
-        from tasks import cell  # MLX loads here, in the worker, never in the driver
-        from tasks.model import Models
-
-        self._models = self._models or Models()
+        """Run a cell or a generation; whatever it raises comes back as a failure."""
         machine = describe()
-        phases = cell.Phases()
-        cell_id = spec.cell_id
+        phases = Phases()
+        key = spec.key
 
         def report(progress: Progress) -> None:
-            beat(Beat(cell_id=cell_id, pid=os.getpid(), host=machine.host, progress=progress))
+            beat(Beat(cell_id=key, pid=os.getpid(), host=machine.host, progress=progress))
 
         try:
-            return cell.run(spec, self._models, report, phases, saving)
+            return self._run(spec, report, phases, saving)
         except Exception as error:  # noqa: BLE001 - the one place where a cell's failure becomes a row
             return CellFailure(
-                spec=spec,
+                spec=spec.bare() if isinstance(spec, GenerationSpec) else spec,
                 stage=phases.current,
                 message=_message(error),
                 trace=traceback.format_exc(),
                 machine=machine,
             )
+
+    def _run(self, spec: Spec, report: Report, phases: Phases, saving: Saving) -> Outcome:
+        from tasks import cell, generate  # MLX loads here, in the worker, never in the driver
+        from tasks.model import Models
+
+        self._models = self._models or Models()
+        match spec:
+            case CellSpec():
+                return cell.run(spec, self._models, report, phases, saving)
+            case GenerationSpec():
+                return generate.run(spec, self._models, report, phases)
+        raise TypeError(f"no kind of work: {type(spec).__name__}")
 
 
 def _message(error: Exception) -> str:

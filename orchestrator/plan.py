@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.expand import Expansion
 from orchestrator.launch import default_slots, resolve
 from orchestrator.plan_power import Power, power_of
 from orchestrator.store import SETTLED, stores
+from orchestrator.stress_outlook import StressOutlook, as_json, outlook_of
+from orchestrator.stress_outlook import describe as describe_stress
 from orchestrator.sweep import Sweep
 from tasks.contract import CellSpec
 
@@ -31,6 +34,7 @@ class Plan:
         slots: Cells at once.
         seeds: Seeds of the arm that has fewest.
         power: What the registered contrasts can find.
+        stress: Tests of generated answers, of the sweeps that have one.
     """
 
     named: int
@@ -43,6 +47,7 @@ class Plan:
     slots: int
     seeds: int
     power: tuple[Power, ...]
+    stress: tuple[StressOutlook, ...] = ()
 
     @property
     def smallest_p(self) -> float | None:
@@ -71,6 +76,7 @@ class Plan:
             "seeds_of_smallest_arm": self.seeds,
             "smallest_attainable_p": self.smallest_p,
             "power": [asdict(p) for p in self.power],
+            "stress": [as_json(s, self.seeds, self.slots) for s in self.stress],
             "cells": [self._cell(s) for s in (*self.baselines, *self.cells)],
         }
         return json.dumps(body, indent=2, allow_nan=False)
@@ -118,7 +124,18 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         slots=sweeps[0].run.slots or default_slots(),
         seeds=_fewest_seeds(cells),
         power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
+        stress=_outlooks(sweeps, [e for e, _ in found], root),
     )
+
+
+def _outlooks(
+    sweeps: list[Sweep], expansions: list[Expansion], root: Path
+) -> tuple[StressOutlook, ...]:
+    if not any(s.stress for s in sweeps):
+        return ()
+    rows = [row for store in stores(root) for row in store.rows("generations")]
+    found = [outlook_of(s, e.all, rows) for s, e in zip(sweeps, expansions, strict=True)]
+    return tuple(o for o in found if o is not None)
 
 
 def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:
@@ -165,8 +182,17 @@ def describe(found: Plan) -> list[str]:
     if found.smallest_p is not None:
         lines.append(_power(found.seeds, found.smallest_p))
     lines += _power_lines(found.power)
+    for stress in found.stress:
+        lines += describe_stress(stress, found.seeds)
+        lines.append(f"         {_stress_time(stress, found.slots)}")
     lines += [f"missing  {m}; launch fetches it" for m in found.missing]
     return lines
+
+
+def _stress_time(stress: StressOutlook, slots: int) -> str:
+    if stress.seconds is None:
+        return "time not known before a first unit of this model is answered"
+    return f"{_about(stress.seconds / slots)} with {slots} at once"
 
 
 def _about(seconds: float) -> str:

@@ -1,8 +1,11 @@
 """Runs cells through Ray: one worker process per slot of every node, kept while all goes well."""
 
 import os
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +20,7 @@ from orchestrator.node import Node
 from orchestrator.ray_nodes import Nodes
 from orchestrator.ray_settings import OBJECT_STORE_BYTES, SLOT
 from orchestrator.ray_worker import Board, Worker
-from tasks.contract import CellFailure, CellSpec
+from tasks.contract import CellFailure, Spec
 from tasks.machine import describe
 
 PATIENCE_S = 2.0
@@ -39,7 +42,7 @@ class _Slot:
 
     worker: Any = None
     cells: int = 0
-    spec: CellSpec | None = None
+    spec: Spec | None = None
     attempt: int = 0
 
 
@@ -79,7 +82,8 @@ class RayEngine:
         node: Callable[[], Executor] = Node,
     ) -> None:
         self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
-        _connect(address, slots)
+        with _own_sigterm():
+            _connect(address, slots)
         self._nodes = Nodes(local=address is None, without=without)
         self._board = _beside_driver(ray.remote(Board)).remote()
         self._drain: Any = None
@@ -99,12 +103,12 @@ class RayEngine:
         """The hosts at the start."""
         return self._first
 
-    def start(self, spec: CellSpec, host: str, attempt: int, resume: bytes | None) -> None:
+    def start(self, spec: Spec, host: str, attempt: int, resume: bytes | None) -> None:
         """Begin a cell on a free slot, in the slot's worker if it still may serve."""
         place = self._places.get(host)
         slot = next((s for s in place.slots if s.spec is None), None) if place else None
         if place is None or slot is None:
-            self._late.append(WorkerLost(spec.cell_id, attempt, f"host {host} has no free slot"))
+            self._late.append(WorkerLost(spec.key, attempt, f"host {host} has no free slot"))
             return
         if slot.worker is None:
             slot.cells, slot.worker = 0, self._worker(place.node_id)
@@ -125,7 +129,7 @@ class RayEngine:
     def abandon(self, cell_id: str, attempt: int) -> None:
         """Forget an attempt and kill its process; Ray's word on it is not waited for."""
         for ref, (_, slot) in list(self._running.items()):
-            if slot.spec is not None and (slot.spec.cell_id, slot.attempt) == (cell_id, attempt):
+            if slot.spec is not None and (slot.spec.key, slot.attempt) == (cell_id, attempt):
                 del self._running[ref]
                 slot.spec = None
                 self._retire(slot)
@@ -172,12 +176,12 @@ class RayEngine:
         except RayError as error:
             self._end(ref, slot)
             self._retire(slot)
-            return self._loss(host, spec.cell_id, attempt, error)
+            return self._loss(host, spec.key, attempt, error)
         self._end(ref, slot)
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
             self._retire(slot)
-        ended = Ended(spec.cell_id, attempt, outcome)
+        ended = Ended(spec.key, attempt, outcome)
         return [ended] if sign is None else [sign, ended]
 
     def _end(self, ref: Any, slot: _Slot) -> None:
@@ -232,6 +236,15 @@ def _beside_driver(actor: Any) -> Any:
     return actor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
 
 
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's answer to SIGTERM: Ray puts one of its own in the place."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread() and before is not None:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _connect(address: str | None, slots: int) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -255,7 +268,7 @@ def _connect(address: str | None, slots: int) -> None:
         raise UserError(f"Ray cannot be started {where} ({line}); try --inline") from None
 
 
-def _broken(spec: CellSpec, error: RayTaskError) -> CellFailure:
+def _broken(spec: Spec, error: RayTaskError) -> CellFailure:
     """The worker itself raised an error, not the cell: a fault of the installation, as a rule."""
     return CellFailure(
         spec=spec,

@@ -11,7 +11,7 @@ import ray
 
 from orchestrator.engine import Executor, Saved, Sign
 from orchestrator.node import Beat, Outcome
-from tasks.contract import CellSpec
+from tasks.contract import Spec
 from tasks.envelope import Saving
 
 BEAT_EVERY_S = 0.5
@@ -30,10 +30,10 @@ class Worker:
         self._last: Sign | None = None
 
     def execute(
-        self, spec: CellSpec, attempt: int, resume: bytes | None
+        self, spec: Spec, attempt: int, resume: bytes | None
     ) -> tuple[Outcome, Sign | None]:
         """Run one cell; returns what came of it, and its last sign of life."""
-        cell = spec.cell_id
+        cell = spec.key
         self._last = None
         keep = partial(self._send, cell, attempt)
         saving = Saving(every_s=self._every_s, keep=keep, resume=resume)

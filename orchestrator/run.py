@@ -2,11 +2,12 @@
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from orchestrator.checkpoints import FOLDER, Checkpoints
-from orchestrator.committer import Committer
+from orchestrator.committer import Committer, keep
 from orchestrator.display import Display
 from orchestrator.engine import Ended, Engine, Report, Saved, Sign, WorkerLost
 from orchestrator.errors import UserError
@@ -34,7 +35,8 @@ from orchestrator.notify import Notifier
 from orchestrator.schedule import Rules, Schedule
 from orchestrator.store import Store
 from orchestrator.twins import Fingerprint
-from tasks.contract import CellFailure, CellResult, CellSpec, Status
+from tasks.contract import CellFailure, CellResult, Spec, Status
+from tasks.generation import GenerationResult
 from tasks.machine import describe, family
 
 POLL_S = 0.25
@@ -47,22 +49,29 @@ class Work:
     """What a run is to do.
 
     Attributes:
-        specs: Cell id -> spec.
-        jobs: The same cells as the schedule sees them.
+        specs: Key -> spec.
+        jobs: The same units as the schedule sees them.
         rules: Limits of the schedule.
+        ended: What is said when all is done.
+        equip: Gives a spec what it needs to travel, when it is about to.
         notify: The user's command; None for none.
         notify_failures: Share of the cells that may fail before it is told.
     """
 
-    specs: dict[str, CellSpec]
+    specs: dict[str, Spec]
     jobs: tuple[Job, ...]
     rules: Rules = field(default_factory=Rules)
+    ended: str = "every cell is settled"
+    equip: Callable[[Spec], Spec] = lambda spec: spec
     notify: str | None = None
     notify_failures: float = 0.1
 
 
 class Run:
-    """One launch, from its first cell to its last."""
+    """One launch, from its first unit to its last: cells, or generations.
+
+    Names that speak of cells mean units of either kind.
+    """
 
     def __init__(self, store: Store, engine: Engine, display: Display, work: Work) -> None:
         self._store, self._engine, self._display, self._work = store, engine, display, work
@@ -91,7 +100,7 @@ class Run:
             self._finish(f"stopped by an error: {error}")
             raise
         else:
-            self._finish("every cell is settled")
+            self._finish(self._work.ended)
         finally:
             (self._store.folder / LIVE).unlink(missing_ok=True)
             self._land(last=True)
@@ -134,7 +143,8 @@ class Run:
                 self._running[cell, attempt] = begun
                 self._store.write_attempt(begun.row("running", None))
                 resume = self._checkpoints.read(cell)
-                self._engine.start(self._work.specs[cell], host, attempt, resume)
+                spec = self._work.equip(self._work.specs[cell])
+                self._engine.start(spec, host, attempt, resume)
             case Stop(cell, attempt, outcome, reason):
                 self._engine.abandon(cell, attempt)
                 self._end(self._running[cell, attempt], outcome, reason)
@@ -217,7 +227,7 @@ class Run:
             trace="",
             machine=describe(),
         )
-        self._store.commit_failure(failure, attempts=command.attempt, ray=self._ray)
+        keep(self._store, failure, attempts=command.attempt, ray=self._ray)
         self._settled(command.cell, Status.FAILED, message)
 
     def _settled(self, cell: str, status: Status, message: str | None) -> None:
@@ -289,7 +299,7 @@ class Run:
 
 
 def _done(beat: Beat | None) -> float | None:
-    """Share of the optimizer steps that an attempt has to do."""
+    """Share of the optimizer steps, or of the answers, that an attempt has to do."""
     if beat is None or not beat.progress.steps:
         return None
     progress = beat.progress
@@ -297,7 +307,9 @@ def _done(beat: Beat | None) -> float | None:
 
 
 def _tells_speed(outcome: Outcome) -> bool:
-    """Whether an attempt did all of its cell, to the end."""
+    """Whether an attempt did all of its unit, to the end."""
+    if isinstance(outcome, GenerationResult):
+        return True
     if not isinstance(outcome, CellResult) or outcome.status is not Status.OK:
         return False
     return not outcome.measurements.resumed_steps

@@ -168,12 +168,73 @@ PROBE_SCORES = pa.schema(
     ]
 )
 
+GENERATIONS = pa.schema(
+    [
+        _text("cell_id", required=True),
+        _text("generation_id", required=True),
+        _text("prompt_set", required=True),
+        _text("prompts_digest", required=True),
+        _text("decoding", required=True),
+        _text("prompt_id", required=True),
+        _count("sample_index", "sample", required=True),
+        _text("set", required=True),
+        _text("intent", required=True),
+        _text("category", required=True),
+        _text("frame"),
+        _text("pair"),
+        _text("prompt", required=True),
+        _text("response"),
+        _count("n_prompt_tokens", "token"),
+        _count("n_tokens", "token"),
+        _text("finish_reason"),
+        _text("response_sha256"),
+        _text("tokens_sha256"),
+        _number("least_lead", "nat"),
+        _text("model", required=True),
+        _text("model_digest"),
+        _text("adapter_sha256"),
+        _column("seed", pa.int64()),
+        _text("status", required=True),
+        _text("stage"),
+        _text("message"),
+        _text("trace"),
+        _count("attempts", "attempt", required=True),
+        _count("memory_peak", "byte"),
+        _number("load_s", "s"),
+        _number("wall_s", "s"),
+        _text("host", required=True),
+        _text("chip", required=True),
+        _text("backend", required=True),
+        _text("mlx", required=True),
+        _text("mlx_lm", required=True),
+        _text("ray"),
+        _text("code_version", required=True),
+        _column("finished_at", _TIME, required=True),
+    ]
+)
+
+JUDGEMENTS = pa.schema(
+    [
+        _text("generation_id", required=True),
+        _text("prompt_id", required=True),
+        _count("sample_index", "sample", required=True),
+        _text("judge", required=True),
+        _text("response_sha256", required=True),
+        _text("label", required=True),
+        _text("reason"),
+        _number("score", "1"),
+        _column("judged_at", _TIME, required=True),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "cells": CELLS,
     "attempts": ATTEMPTS,
     "steps": STEPS,
     "scores": SCORES,
     "probe_scores": PROBE_SCORES,
+    "generations": GENERATIONS,
+    "judgements": JUDGEMENTS,
 }
 KEYS: dict[str, tuple[str, ...]] = {
     "cells": ("cell_id",),
@@ -181,7 +242,11 @@ KEYS: dict[str, tuple[str, ...]] = {
     "steps": ("cell_id", "step"),
     "scores": ("cell_id", "behavior", "split"),
     "probe_scores": ("cell_id", "behavior", "split", "probe_id"),
+    "generations": ("cell_id", "prompts_digest", "decoding", "prompt_id", "sample_index"),
+    "judgements": ("generation_id", "prompt_id", "sample_index", "judge"),
 }
+OWNERS = {"judgements": "generation_id"}
+"""Column that a file's name begins with; `cell_id` elsewhere."""
 
 
 def versioned(table: str) -> pa.Schema:
@@ -227,6 +292,8 @@ def result_row(result: CellResult) -> dict[str, Any]:
 
 def failure_row(failure: CellFailure) -> dict[str, Any]:
     """The `cells` row of a cell that raised an error; nothing is measured, so nothing is 0."""
+    if not isinstance(failure.spec, CellSpec):
+        raise TypeError(f"{failure.spec.label} is no cell")
     return (
         spec_row(failure.spec)
         | asdict(failure.machine)

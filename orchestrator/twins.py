@@ -1,21 +1,22 @@
-"""Two results of one cell: are they the same?"""
+"""Two results of one unit: are they the same?"""
 
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 from orchestrator.node import Outcome
-from tasks.contract import CellResult
+from tasks.contract import CellFailure, CellResult
+from tasks.generation import GenerationResult
 from tasks.machine import family
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a second result of a cell is compared with.
+    """What a second result of a unit is compared with.
 
     Attributes:
-        digest: sha256 over status, scores and adapter; None of a cell that raised an error.
+        digest: sha256 over status, scores and adapter, or over the answers; None of an error.
         chip: What computed it.
     """
 
@@ -24,8 +25,8 @@ class Fingerprint:
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
-        """The fingerprint of what a cell brought home."""
-        digest = _digest(outcome) if isinstance(outcome, CellResult) else None
+        """The fingerprint of what a unit brought home."""
+        digest = None if isinstance(outcome, CellFailure) else _digest(outcome)
         return cls(digest, outcome.machine.chip)
 
     def verdict(self, second: "Fingerprint") -> tuple[bool, str]:
@@ -38,11 +39,17 @@ class Fingerprint:
         return False, "a second copy on the same chip family gave another result"
 
 
-def _digest(result: CellResult) -> str:
-    facts = {
+def _digest(result: CellResult | GenerationResult) -> str:
+    text = json.dumps(_facts(result), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _facts(result: CellResult | GenerationResult) -> dict[str, Any]:
+    if isinstance(result, GenerationResult):
+        return {"answers": [asdict(a) for a in result.answers]}
+    return {
         "status": str(result.status),
         "adapter": result.adapter.sha256 if result.adapter else None,
         "scores": [asdict(s) for s in result.scores],
         "probe_scores": [asdict(s) for s in result.probe_scores],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -1,9 +1,6 @@
 """One cell from its spec to its result: load, prepare, train, score."""
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.blas import prefer_openblas
@@ -44,29 +41,11 @@ from tasks.model import (  # noqa: E402
 from tasks.order import Order, is_swapped, lay_out  # noqa: E402
 from tasks.packs import Pair  # noqa: E402
 from tasks.path import PACKED, passes  # noqa: E402
+from tasks.phases import Phases, Report  # noqa: E402
 from tasks.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.score import score  # noqa: E402
 from tasks.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
 from tasks.train import DivergedError, Material, train  # noqa: E402
-
-Report = Callable[[Progress], None]
-
-
-@dataclass(slots=True)
-class Phases:
-    """Which phase a cell is in, and the seconds each took."""
-
-    current: str = "load"
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str, report: Report) -> Iterator[None]:
-        """Time a phase and announce it."""
-        self.current = name
-        report(Progress(stage=name))
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = time.perf_counter() - started
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

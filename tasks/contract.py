@@ -1,7 +1,8 @@
 """The records that cross the border between driver and node. Standard library only.
 
-A `CellSpec` goes out, a `CellResult` or a `CellFailure` comes back. Both sides may be different
-processes on different machines, so nothing here holds an open file, an array or a model.
+A `CellSpec` goes out, a `CellResult` or a `CellFailure` comes back; `tasks.generation` has the
+same for answers to prompts. Both sides may be different processes on different machines, so nothing
+here holds an open file, an array or a model.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 RECIPE_VERSION = 1
 """Part of every cell's identity; raised when the same spec would give other numbers."""
@@ -39,6 +40,20 @@ class Condition(StrEnum):
     def has_hinge(self) -> bool:
         """Whether the contrastive hinge is part of the loss."""
         return self not in (Condition.BASELINE, Condition.SFT_ONLY)
+
+
+class Spec(Protocol):
+    """A unit of work: what is scheduled, tried again, and stored whole or not at all."""
+
+    @property
+    def key(self) -> str:
+        """16 hex digits, like no other unit's."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        ...
 
 
 class Status(StrEnum):
@@ -211,6 +226,11 @@ class CellSpec:
     def cell_id(self) -> str:
         """16 hex digits naming this cell wherever its results lie."""
         return digest_of(self.identity())[:16]
+
+    @property
+    def key(self) -> str:
+        """As `Spec` has it."""
+        return self.cell_id
 
     @property
     def arm_id(self) -> str:
@@ -467,17 +487,17 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellFailure:
-    """A cell that raised an error.
+    """A cell, or a unit of another kind, that raised an error.
 
     Attributes:
         spec: What was asked for.
-        stage: Phase in which it failed: `load`, `prepare`, `train` or `score`.
+        stage: Phase in which it failed: `load`, `prepare`, `train`, `score` or `generate`.
         message: One line for people.
         trace: The traceback.
         machine: Where it failed.
     """
 
-    spec: CellSpec
+    spec: Spec
     stage: str
     message: str
     trace: str

@@ -1,5 +1,6 @@
 """Base models in this process, and adapters that come and go on frozen weights."""
 
+import io
 import json
 import math
 from collections.abc import Iterator
@@ -126,14 +127,53 @@ def attached(base: BaseModel, train: TrainSpec, seed: int) -> Iterator[dict[str,
     Raises:
         NodeError: A name is no projection of this model.
     """
+    with _wrapped(base, train) as config:
+        _initialise(base.model, seed)
+        yield config
+
+
+@contextmanager
+def restored(base: BaseModel, train: TrainSpec, adapter: Adapter) -> Iterator[None]:
+    """A saved adapter on the model, unfused, for the time of the block; then the base again.
+
+    Args:
+        base: The model.
+        train: How the adapter was made; its rank, scale and projections are taken from here.
+        adapter: As `save_adapter` made it.
+
+    Raises:
+        NodeError: Its config or its tensors are not those of such an adapter.
+    """
+    with _wrapped(base, train) as config:
+        if adapter.config.get("lora_parameters") != json.loads(json.dumps(config)):
+            raise NodeError("adapter_config.json is not the one that this cell wrote")
+        _load_weights(base.model, adapter.weights)
+        base.model.eval()
+        yield
+
+
+@contextmanager
+def _wrapped(base: BaseModel, train: TrainSpec) -> Iterator[dict[str, Any]]:
     config = _lora_parameters(base.model, train)
     try:
         linear_to_lora_layers(base.model, len(base.model.layers), config)
-        _initialise(base.model, seed)
         yield config
     finally:
         remove_lora_layers(base.model)
         base.model.eval()
+
+
+def _load_weights(model: nn.Module, weights: bytes) -> None:
+    """Put saved tensors in the place of the adapter's; every one, and no other."""
+    try:
+        found: Any = mx.load(io.BytesIO(weights), format="safetensors")
+        mx.eval(found)
+    except (ValueError, RuntimeError) as error:
+        raise NodeError(f"adapters.safetensors cannot be read ({error})") from error
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in trainable(model).items()}:
+        raise NodeError("adapters.safetensors has other tensors than this model's adapter")
+    model.load_weights(list(found.items()), strict=False)
+    mx.eval(model.trainable_parameters())
 
 
 def _lora_parameters(model: nn.Module, train: TrainSpec) -> dict[str, Any]:

@@ -14,13 +14,20 @@ from orchestrator import far as far_module
 from orchestrator import far_host, lock
 from orchestrator.cluster import Ports
 from orchestrator.cluster_file import parse_cluster
+from orchestrator.display import PlainDisplay
 from orchestrator.document import parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.far import Far, _batches
+from orchestrator.follow import follow
 from orchestrator.inspect import status
 from orchestrator.manifest import HEAD
 from orchestrator.store import Store
+from orchestrator.stress_plan import write_plan
+from orchestrator.stress_prompts import as_jsonl
+from orchestrator.stress_settings import as_options, settings_of
 from orchestrator.sweep import as_text, parse
+from tasks.prompts import load_prompts
+from tests.answers import a_unit, answered, keep, prompts
 from tests.builders import a_result, a_spec
 
 CLUSTER = """
@@ -179,3 +186,83 @@ probes: {pack: pairs.jsonl}
     there = parse(parse_yaml(as_text(here), "s", Path("/nowhere")))
     assert [p for _, p in there.points()] == [p for _, p in here.points()]
     assert str(tmp_path / "pairs.jsonl") in as_text(here)
+
+
+# a stress test there
+
+
+@pytest.fixture
+def up(head) -> None:
+    """The cluster is up, as far as the head's files say."""
+    plan = {"host": "mac1", "address": "10.0.0.1", "gcs": "10.0.0.1:6379", "slots": 1}
+    plan |= {"memory_bytes": 1, "labels": {}, "ports": asdict(Ports()), "tls": False}
+    (head / "c/studios").mkdir(parents=True)
+    (head / "c/studios/plan.json").write_text(json.dumps(plan))
+
+
+@pytest.fixture
+def driver(monkeypatch) -> list[list[str]]:
+    """Commands of the drivers that were started; each says a word and ends with 2."""
+    commands: list[list[str]] = []
+
+    class Ended:
+        pid = 1
+
+        def __init__(self, command, *, stdout, **_):
+            commands.append(command)
+            stdout.write(b"error: so it is\n")
+
+        def poll(self):
+            return 2
+
+    monkeypatch.setattr(far_host.subprocess, "Popen", Ended)
+    return commands
+
+
+@pytest.mark.usefixtures("up")
+def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
+    far, there, driver, head
+):
+    given = {"samples": 2, "temperature": 0.5, "max_tokens": 9, "prompts": ["a", "b"]}
+    settings = settings_of(None, given)
+    asked = prompts(3), load_prompts("starter")
+    with pytest.raises(UserError, match="mac1: error: so it is"):
+        far.stress(as_options(settings), [(s.name, as_jsonl(s)) for s in asked])
+    (command,) = driver
+    start = command.index("stress")
+    assert command[start + 1] == str(there.folder)
+    assert command[-2:] == ["--ray", "10.0.0.1:6379"]
+    words = command[start + 2 : -2]
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    sent = [load_prompts(path) for option, path in pairs if option == "--prompts"]
+    assert [(s.name, s.digest) for s in sent] == [(s.name, s.digest) for s in asked]
+    said = {option: word for option, word in pairs if option != "--prompts"}
+    assert said == {
+        "--samples": "2", "--temperature": "0.5", "--max-tokens": "9", "--seed": "0",
+        "--judge": "rules",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("up")
+def test_a_test_is_refused_where_there_is_nothing_or_a_launch_runs(far, head, driver):
+    with pytest.raises(UserError, match="no results here"):
+        far.stress([], [])
+    there = Store(head / "results/mine")
+    there.create()
+    with lock.held(there.folder), pytest.raises(UserError, match="a launch is running"):
+        far.stress([], [])
+    assert driver == []
+
+
+def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
+    unit = a_unit(a_result(a_spec()))
+    settings = settings_of(None, {})
+    write_plan(there.folder, settings, "rules@1", [unit.prompts], [unit])
+    manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
+    (there.folder / "sweep.yaml").write_text(HEAD + manifest)
+    follow(far, PlainDisplay(), stress=True)
+    assert capsys.readouterr().err == "1 generations, 1 to run\n"
+    keep(there, answered(unit))
+    follow(far, PlainDisplay(), stress=True)
+    assert capsys.readouterr().err == "1 generations, 1 already done, 0 to run\n"
+    assert Store(far.folder).rows("generations") == there.rows("generations")

@@ -19,10 +19,10 @@ from orchestrator.errors import UserError
 from orchestrator.inspect import stop
 
 HOLD = """
-import platform, signal, sys
+import platform, sys
 from pathlib import Path
-from orchestrator import cli, lock
-signal.signal(signal.SIGTERM, cli._interrupt)
+from orchestrator import lock, terminal
+terminal.interruptible()
 
 if len(sys.argv) > 2:
     platform.node = lambda: sys.argv[2]

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator import files, schema
+from orchestrator import adapters, files, schema
 from orchestrator import store as storing
 from orchestrator.errors import UserError
 from orchestrator.store import Store, done_elsewhere, read_file, siblings
 from tasks.contract import CellSpec, Measurements, Status
+from tests.answers import a_unit, answered, judgement, keep
 from tests.builders import MACHINE, a_failure, a_result, a_spec, filled, shuffled
 
 WRITES = 6  # adapter config and weights, steps, scores, probe_scores, cells
@@ -43,7 +44,8 @@ def crash_after(monkeypatch):
                 raise CrashError
             files.write_whole(path, content)
 
-        monkeypatch.setattr(storing, "write_whole", write)
+        for module in (storing, adapters):
+            monkeypatch.setattr(module, "write_whole", write)
 
     yield arm
     monkeypatch.undo()
@@ -301,6 +303,9 @@ def test_every_file_names_its_table_its_version_and_its_units(tmp_path):
     store = filled(tmp_path / "r", a_result(a_spec()))
     store.write_attempt({"cell_id": "c", "attempt": 1, "started_at": 0, "outcome": "ok"})
     store.flush()
+    unit = a_unit(a_result(a_spec()))
+    keep(store, answered(unit))
+    store.write("judgements", f"{unit.generation_id}.j", [judgement(unit, "p0", "compliance")])
     for table in schema.TABLES:
         (path,) = (store.folder / table).glob("*.arrow")
         with pa.ipc.open_file(path) as reader:

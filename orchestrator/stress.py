@@ -1,0 +1,163 @@
+"""The stress test: every finished cell of some results answers prompts; no cell is trained."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator import generations, lock
+from orchestrator.adapters import read_adapter
+from orchestrator.checkpoints import FOLDER, Checkpoints
+from orchestrator.display import Display
+from orchestrator.errors import UserError
+from orchestrator.estimate import RUNTIME_BYTES
+from orchestrator.events import Job
+from orchestrator.judge_door import judge_of
+from orchestrator.judging import judge_answers
+from orchestrator.launch import Options, engine_of, rules_of
+from orchestrator.manifest import load_manifest, run_settings
+from orchestrator.run import Run, Work
+from orchestrator.store import Store
+from orchestrator.stress_estimate import generation_memory, generation_work
+from orchestrator.stress_plan import Tested, tested, write_plan
+from orchestrator.stress_prompts import load_sets
+from orchestrator.stress_settings import StressSettings
+from orchestrator.sweep import RunSettings
+from tasks.contract import CellSpec, Spec, Status
+from tasks.generation import Decoding, GenerationSpec
+from tasks.hub import NotHereError
+from tasks.model_files import ModelFiles, locate
+from tasks.prompts import PromptSet
+
+WHAT = "generations"
+
+
+def stress(folder: Path, settings: StressSettings, options: Options, display: Display) -> Tested:
+    """Generate what is missing, then judge what is not judged.
+
+    Raises:
+        UserError: Something the user can fix.
+        NodeError: A prompt set or the judge is missing or malformed.
+        KeyboardInterrupt: Stopped by the user; finished units are kept.
+    """
+    store = Store.existing(folder)
+    manifest = load_manifest(folder)
+    sets = load_sets(settings.prompts, download=True)
+    judge = judge_of(settings.judge)
+    store.create()
+    with lock.held(folder):
+        units = units_of(store, manifest["cells"], sets, settings.decoding)
+        if not units:
+            raise UserError(
+                f"{folder}: no cell is finished, so that there is nothing to test; "
+                f"see: rho-sweep status {folder}"
+            )
+        write_plan(folder, settings, judge.name, sets, units)
+        done = generate(store, units, run_settings(manifest), options, display)
+        return tested(store, judge_answers(store, judge), done)
+
+
+def units_of(
+    store: Store, cells: Mapping[str, str], sets: Sequence[PromptSet], decoding: Decoding
+) -> list[GenerationSpec]:
+    """What is to be answered by whom.
+
+    Args:
+        store: With finished cells.
+        cells: Cell id -> label of the sweep's cells.
+        sets: What is asked.
+        decoding: How answers are drawn.
+
+    Returns:
+        A unit for each scored cell and set, in the order of the sweep.
+    """
+    rows = {r["cell_id"]: r for r in store.rows("cells")}
+    return [
+        _unit(rows[cell], label, asked, decoding)
+        for cell, label in cells.items()
+        if cell in rows and rows[cell]["status"] == Status.OK
+        for asked in sets
+    ]
+
+
+def _unit(
+    row: Mapping[str, Any], label: str, asked: PromptSet, decoding: Decoding
+) -> GenerationSpec:
+    spec = CellSpec.from_dict(json.loads(row["spec"]))
+    return GenerationSpec(
+        cell_id=row["cell_id"],
+        cell_label=label,
+        seed=spec.seed,
+        model=spec.model,
+        train=spec.train,
+        adapter_sha256=row["adapter_sha256"],
+        prompts=asked,
+        decoding=decoding,
+    )
+
+
+def generate(
+    store: Store,
+    units: Sequence[GenerationSpec],
+    run: RunSettings,
+    options: Options,
+    display: Display,
+) -> int:
+    """Give every unit its answers, or a stored failure; returns how many had them before."""
+    todo = _open(store, units)
+    linked = generations.adopt(store, todo)
+    todo = _open(store, todo)
+    done = len(units) - len(todo)
+    display.begin(total=len(units), done=done, linked=linked, what=WHAT)
+    first = {u.generation_id: u for u in todo}
+    if first:
+        memory, jobs = _costs(list(first.values()))
+        work = Work(
+            specs=dict(first),
+            jobs=jobs,
+            rules=rules_of(run),
+            notify=run.notify,
+            notify_failures=run.notify_failures,
+            equip=partial(_equipped, store),
+            ended="every unit of the stress test is settled",
+        )
+        checkpoints = Checkpoints(store.folder / FOLDER)
+        with closing(engine_of(run, options, memory, checkpoints)) as engine:
+            Run(store, engine, display, work).to_the_end()
+    generations.adopt(store, _open(store, todo))  # cells that share an adapter
+    return done
+
+
+def _open(store: Store, units: Sequence[GenerationSpec]) -> list[GenerationSpec]:
+    """Those without answers."""
+    ended = generations.statuses(store)
+    return [u for u in units if ended.get((u.cell_id, u.generation_id)) is not Status.OK]
+
+
+def _equipped(store: Store, spec: Spec) -> Spec:
+    """A unit with its adapter as it lies in the results; the worker checks it."""
+    if not isinstance(spec, GenerationSpec) or spec.adapter_sha256 is None:
+        return spec
+    return spec.carrying(read_adapter(store.adapter_folder(spec.cell_id)))
+
+
+def _costs(units: Sequence[GenerationSpec]) -> tuple[dict[str, int], tuple[Job, ...]]:
+    """Peak in bytes by key, and the units as the schedule sees them."""
+    found = [(u, _files(u)) for u in units]
+    memory = {u.key: generation_memory(u, files) if files else RUNTIME_BYTES for u, files in found}
+    jobs = tuple(
+        Job(u.key, generation_work(u, files.weight_bytes if files else 1), memory[u.key])
+        for u, files in found
+    )
+    return memory, jobs
+
+
+def _files(unit: GenerationSpec) -> ModelFiles | None:
+    """The model on this machine; None where only the hosts have it."""
+    try:
+        model = unit.model
+        return locate(model.name, model.revision, download=False, digest=model.digest)[1]
+    except NotHereError:
+        return None
