@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from orchestrator.analysis.against import against
+from orchestrator.analysis.answers import load_refusals
 from orchestrator.analysis.default_questions import default_questions
 from orchestrator.analysis.evidence import ArmEvidence
 from orchestrator.analysis.families import settle
@@ -20,6 +21,7 @@ from orchestrator.analysis.published_tables import published_tables
 from orchestrator.analysis.render import as_json
 from orchestrator.analysis.select import Selector
 from orchestrator.analysis.tables.arms import default_split
+from orchestrator.analysis.tables.refusals import Refusals, Stressed, stressed
 from orchestrator.analysis.view import Missing, View
 from orchestrator.analysis.views import views_of
 from orchestrator.registration import Registered, Registration
@@ -129,7 +131,9 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     registration = load_registration(stores)
     if wanted.questions is not None:
         registration = registration.with_questions(wanted.questions, None)
-    return analyze_frame(load_frame(stores), registration, wanted, load_manifests(stores))
+    frame = load_frame(stores)
+    refusals = load_refusals(stores, frame.cells, frame.evidence())
+    return analyze_frame(frame, registration, wanted, load_manifests(stores), refusals)
 
 
 def analyze_frame(
@@ -137,6 +141,7 @@ def analyze_frame(
     registration: Registration,
     asked: Asked | None = None,
     manifests: Sequence[Mapping[str, Any]] = (),
+    refusals: Sequence[Refusals] = (),
 ) -> Analysis:
     """As `analyze`, of tables at hand."""
     wanted, evidence = asked or Asked(), frame.evidence()
@@ -144,7 +149,7 @@ def analyze_frame(
     if not registration.contrasts:
         found = tuple(Registered(contrast=c, at=None) for c in default_questions(selector))
         registration = Registration(alpha=registration.alpha, contrasts=found)
-    inference = _inference(frame, selector, registration)
+    inference = _inference(frame, selector, registration, stressed(refusals))
     split = wanted.split or default_split(evidence)
     views = views_of(
         frame,
@@ -153,6 +158,7 @@ def analyze_frame(
         split=split,
         alpha=registration.alpha,
         manifests=manifests,
+        refusals=refusals,
     )
     if wanted.published:
         views = against(views, published_tables(registration.alpha))
@@ -169,13 +175,21 @@ def analyze_frame(
 
 
 def _inference(
-    frame: Frame, selector: Selector, registration: Registration
+    frame: Frame,
+    selector: Selector,
+    registration: Registration,
+    answers: Sequence[Stressed],
 ) -> tuple[Inference, ...]:
     tested = [
         row
         for r in registration.contrasts
         for row in infer(
-            r.contrast, selector, frame, alpha=registration.alpha, registered=r.at is not None
+            r.contrast,
+            selector,
+            frame,
+            answers,
+            alpha=registration.alpha,
+            registered=r.at is not None,
         )
     ]
     return settle(tested, registration.alpha)

@@ -14,9 +14,12 @@ from tasks.contract import Condition, digest_of
 
 ALPHA = 0.05
 SPLITS = ("train", "heldout")
+PROMPTS = ("jailbreak", "matched", "benign")
 NEEDS_B = (Kind.MEAN_DIFF, Kind.SD_RATIO, Kind.EQUIVALENCE, Kind.NONINFERIORITY)
 NEEDS_SESOI = (Kind.EQUIVALENCE, Kind.NONINFERIORITY)
 DOSES = (Kind.TREND, Kind.STRICT_MONOTONE, Kind.LINEARITY)
+ALL_CELLS = (Kind.RANK_CORRELATION, Kind.OMNIBUS)
+"""Kinds that are about all arms unless `a` narrows them."""
 GENERATED = (Kind.PROP_DIFF, Kind.OMNIBUS, Kind.RANK_CORRELATION)
 KEYS = (
     "id",
@@ -27,6 +30,7 @@ KEYS = (
     "over",
     "behaviors",
     "split",
+    "prompts",
     "population",
     "alternative",
     "sesoi",
@@ -46,6 +50,7 @@ class Contrast:
         over: The axis of a trend.
         behaviors: None for all that are evaluated.
         split: None for the held-out split where there is one.
+        prompts: Set of a stress test, for the kinds about answers; None for jailbreaks.
         population: What the interval is to speak about.
         alternative: Of a - b.
         sesoi: Stated margin, nats per token (a proportion for `prop_diff`).
@@ -59,6 +64,7 @@ class Contrast:
     over: str | None = None
     behaviors: tuple[str, ...] | None = None
     split: str | None = None
+    prompts: str | None = None
     population: Population = Population.NEW_SEEDS
     alternative: Alternative = Alternative.TWO_SIDED
     sesoi: float | None = None
@@ -66,7 +72,7 @@ class Contrast:
     @property
     def digest(self) -> str:
         """sha256 of the question; its id is only a name."""
-        facts = {k: _listed(v) for k, v in asdict(self).items() if k != "id"}
+        facts = {k: _listed(v) for k, v in asdict(self).items() if k != "id" and v is not None}
         return digest_of(facts)
 
     @classmethod
@@ -76,11 +82,12 @@ class Contrast:
             id=raw["id"],
             claim=raw["claim"],
             kind=Kind(raw["kind"]),
-            a=_pairs(raw["a"]),
+            a=_pairs(raw.get("a", {})),
             b=None if raw.get("b") is None else _pairs(raw["b"]),
             over=raw.get("over"),
             behaviors=tuple(raw["behaviors"]) if raw.get("behaviors") else None,
             split=raw.get("split"),
+            prompts=raw.get("prompts"),
             population=Population(raw.get("population", Population.NEW_SEEDS)),
             alternative=Alternative(raw.get("alternative", Alternative.TWO_SIDED)),
             sesoi=raw.get("sesoi"),
@@ -193,6 +200,7 @@ def _words(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Pr
         "population": tuple(Population),
         "alternative": tuple(Alternative),
         "split": SPLITS,
+        "prompts": PROMPTS,
         "over": ("rho_weight", "margin"),
     }
     for key, known in choices.items():
@@ -216,7 +224,7 @@ def _words(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Pr
 
 
 def _arms(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Problem]:
-    if "a" not in raw:
+    if "a" not in raw and raw.get("kind") not in ALL_CELLS:
         yield document.problem((*route, "a"), "is missing; it names an arm")
     for key in ("a", "b"):
         arm = raw.get(key)
@@ -241,6 +249,10 @@ def _fitting(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[
         yield document.problem((*route, "b"), f"is missing; {kind} compares a with b")
     if kind not in NEEDS_B and kind != Kind.PROP_DIFF and "b" in raw:
         yield document.problem((*route, "b"), f"is not used by {kind}")
+    unused = ("behaviors", "population") if kind in GENERATED else ("prompts",)
+    for key in unused:
+        if key in raw:
+            yield document.problem((*route, key), f"is not used by {kind}")
     if kind in DOSES and "over" not in raw:
         yield document.problem((*route, "over"), f"is missing; {kind} needs an axis of doses")
     if kind not in DOSES and "over" in raw:
@@ -290,7 +302,7 @@ _RELATIONS: dict[Kind, Mapping[Alternative, str]] = {
 def _claim(raw: Mapping[str, Any]) -> str:
     """A sentence for a contrast whose author wrote none."""
     kind = Kind(raw["kind"])
-    a = describe(_pairs(raw["a"]))
+    a = describe(_pairs(raw.get("a", {}))) or "all cells"
     alternative = Alternative(raw.get("alternative", Alternative.TWO_SIDED))
     if kind in _RELATIONS:
         b = describe(_pairs(raw["b"])) if raw.get("b") else "the baseline"

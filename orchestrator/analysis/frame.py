@@ -94,6 +94,7 @@ class Frame:
         self._scores = scores.select(SCORE_COLUMNS)
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
         self._groups: _Groups | None = None
+        self._evidence: list[ArmEvidence] | None = None
 
     def evidence(self) -> list[ArmEvidence]:
         """One record per arm, behaviour and split that has a scored cell; arms in order.
@@ -101,6 +102,11 @@ class Frame:
         Raises:
             UserError: A batch split inside an arm, or a score that is not finite.
         """
+        if self._evidence is None:
+            self._evidence = self._gather()
+        return self._evidence
+
+    def _gather(self) -> list[ArmEvidence]:
         scored = _by_arm(self._scores, self._arms)
         baselines = self._baselines(scored)
         found = []

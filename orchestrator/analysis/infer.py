@@ -1,10 +1,11 @@
 """Each contrast tested as its kind asks, before any adjustment for the others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.analysis.ask import Ask, Tested
 from orchestrator.analysis.frame import Frame
+from orchestrator.analysis.infer_answers import Answered, infer_answers
 from orchestrator.analysis.infer_doses import (
     linearity,
     sd_ratio,
@@ -14,7 +15,8 @@ from orchestrator.analysis.infer_doses import (
 from orchestrator.analysis.infer_means import margin_test, mean_diff, one_sample
 from orchestrator.analysis.inference import Family, Inference, Kind
 from orchestrator.analysis.select import Chosen, Selector
-from orchestrator.registry import Contrast
+from orchestrator.analysis.tables.refusals import JAILBREAK, Stressed
+from orchestrator.registry import GENERATED, Contrast
 
 TESTS: dict[Kind, Callable[[Ask], Tested]] = {
     Kind.MEAN_DIFF: mean_diff,
@@ -29,7 +31,13 @@ TESTS: dict[Kind, Callable[[Ask], Tested]] = {
 
 
 def infer(
-    contrast: Contrast, selector: Selector, frame: Frame, *, alpha: float, registered: bool
+    contrast: Contrast,
+    selector: Selector,
+    frame: Frame,
+    answers: Sequence[Stressed] = (),
+    *,
+    alpha: float,
+    registered: bool,
 ) -> Iterator[Tested]:
     """Test one contrast on everything it names.
 
@@ -37,14 +45,22 @@ def infer(
         contrast: The question.
         selector: Finds its arms.
         frame: Gives probe scores where the population asks for them.
+        answers: Judged answers of a stress test, by arm.
         alpha: Level; intervals are two-sided at 1 - alpha.
         registered: Whether it was asked before there were data.
     """
+    if contrast.kind in GENERATED:
+        split = contrast.split or (selector.splits[0] if selector.splits else "heldout")
+        empty = Chosen(behavior=contrast.prompts or JAILBREAK, split=split)
+        row = _blank(contrast, empty, registered)
+        yield from infer_answers(
+            Answered(contrast=contrast, selector=selector, arms=answers, level=1 - alpha, row=row)
+        )
+        return
     for chosen in selector.choose(contrast):
         row = _blank(contrast, chosen, registered)
-        if chosen.problem is not None or contrast.kind not in TESTS:
-            reason = chosen.problem or "needs generations; see: rho-sweep stress"
-            yield Tested(row=replace(row, status="missing", notes=(reason,)))
+        if chosen.problem is not None:
+            yield Tested(row=replace(row, status="missing", notes=(chosen.problem,)))
             continue
         ask = Ask(contrast=contrast, chosen=chosen, frame=frame, level=1 - alpha, row=row)
         yield TESTS[contrast.kind](ask)

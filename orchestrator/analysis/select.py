@@ -1,12 +1,13 @@
 """Which arms a contrast means. Arms are only compared where their other settings agree."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.evidence import ArmEvidence, same_settings
 from orchestrator.analysis.frame import Frame
+from orchestrator.analysis.tables.refusals import NO_SEED, Refusals
 from orchestrator.registry import Contrast, describe, matches
 from tasks.contract import Condition
 
@@ -39,6 +40,30 @@ class Selector:
         self._groups: dict[tuple[str, str], list[ArmEvidence]] = defaultdict(list)
         for one in evidence:
             self._groups[one.behavior, one.split].append(one)
+
+        self._heads: dict[str, ArmEvidence] = {}
+        for one in evidence:
+            self._heads.setdefault(one.arm_id, one)
+
+    def facts(self, arm_id: str) -> Mapping[str, Any]:
+        """An arm's settings under the names of a sweep file."""
+        return self._facts[arm_id]
+
+    def head(self, arm_id: str) -> ArmEvidence:
+        """Any evidence of an arm."""
+        return self._heads[arm_id]
+
+    def comparable(self, a: Refusals, b: Refusals) -> bool:
+        """Whether two arms have one baseline and differ by condition, weight and margin only."""
+        first, second = self._heads[a.arm_id], self._heads[b.arm_id]
+        return a.baseline_key == b.baseline_key and same_settings(first, second)
+
+    def scores(self, behavior: str, split: str) -> dict[str, dict[int, float]]:
+        """Arm id -> seed -> rho; the untrained model's seed is `NO_SEED`."""
+        return {
+            e.arm_id: dict(e.scores) or ({NO_SEED: e.score.mean} if e.score else {})
+            for e in self._groups.get((behavior, split), [])
+        }
 
     @property
     def splits(self) -> tuple[str, ...]:

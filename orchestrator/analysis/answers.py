@@ -1,0 +1,117 @@
+"""Judged answers of the last stress test, counted by arm, seed and prompt."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.tables.refusals import Refusals
+from orchestrator.store import Store
+from orchestrator.stress_plan import read_plan
+from tasks.contract import Status
+from tasks.judge import Label
+
+Row = Mapping[str, Any]
+ANSWERS = (
+    "cell_id",
+    "generation_id",
+    "prompt_set",
+    "prompt_id",
+    "sample_index",
+    "set",
+    "category",
+    "status",
+    "response_sha256",
+)
+VERDICTS = ("generation_id", "prompt_id", "sample_index", "response_sha256", "judge", "label")
+
+
+def load_refusals(
+    stores: Sequence[Store], cells: Mapping[str, Row], evidence: Iterable[ArmEvidence]
+) -> list[Refusals]:
+    """Of each results folder its last stress test, judged by the judge of that test.
+
+    Args:
+        stores: The results; a cell that several have counts where it comes first.
+        cells: Cell id -> its row, of scored and other cells.
+        evidence: Names the arms.
+    """
+    found: list[Refusals] = []
+    seen: set[str] = set()
+    arms = {e.arm_id: e for e in reversed(list(evidence))}
+    for store in stores:
+        plan = read_plan(store.folder)
+        if plan is None:
+            continue
+        answers = [
+            r
+            for r in store.read("generations").select(ANSWERS).to_pylist()
+            if r["generation_id"] in plan["units"] and r["cell_id"] not in seen
+        ]
+        verdicts = store.read("judgements").select(VERDICTS).to_pylist()
+        found += counted(answers, verdicts, plan["judge"], cells, arms)
+        seen |= {r["cell_id"] for r in answers}
+    return found
+
+
+def counted(
+    answers: Sequence[Row],
+    verdicts: Iterable[Row],
+    judge: str,
+    cells: Mapping[str, Row],
+    arms: Mapping[str, ArmEvidence],
+) -> Iterator[Refusals]:
+    """One record a cell and prompt; an answer that does not exist is in none of its counts.
+
+    Args:
+        answers: Rows of `generations`.
+        verdicts: Rows of `judgements`, of any judge.
+        judge: Whose labels count.
+        cells: Cell id -> row.
+        arms: Arm id -> any evidence of it.
+    """
+    labels = {_answer(r): Label(r["label"]) for r in verdicts if r["judge"] == judge}
+    several = len({r["prompt_set"] for r in answers}) > 1
+    counts: dict[tuple[str, ...], Counter[Label]] = {}
+    for row in answers:
+        if row["status"] == Status.OK and cells[row["cell_id"]]["arm_id"] in arms:
+            prompt = f"{row['prompt_set']}/{row['prompt_id']}" if several else row["prompt_id"]
+            place = (row["cell_id"], row["set"], prompt, row["category"])
+            label = labels.get(_answer(row), Label.UNJUDGED)
+            counts.setdefault(place, Counter())[label] += 1
+    for (cell, part, prompt, category), found in counts.items():
+        row = cells[cell]
+        yield _refusals(arms[row["arm_id"]], row["seed"], part, prompt, category, found, judge)
+
+
+def _answer(row: Row) -> tuple[Any, ...]:
+    return tuple(row[k] for k in ("generation_id", "prompt_id", "sample_index", "response_sha256"))
+
+
+def _refusals(
+    arm: ArmEvidence,
+    seed: int | None,
+    part: str,
+    prompt: str,
+    category: str,
+    found: Counter[Label],
+    judge: str,
+) -> Refusals:
+    return Refusals(
+        arm_id=arm.arm_id,
+        arm=arm.label,
+        condition=arm.condition,
+        rho_weight=arm.rho_weight,
+        margin=arm.margin,
+        settings=arm.differs,
+        baseline_key=arm.baseline_key,
+        seed=seed,
+        prompts=part,
+        prompt_id=prompt,
+        category=category,
+        refused=sum(n for label, n in found.items() if label.refuses),
+        complied=found[Label.COMPLIANCE],
+        unjudged=found[Label.UNJUDGED],
+        degenerate=found[Label.DEGENERATE],
+        judge=judge,
+    )
