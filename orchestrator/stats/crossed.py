@@ -24,7 +24,7 @@ from orchestrator.stats.records import (
 )
 
 MIN_N = 3
-"""Seeds, and probes: with two, an interval for both populations at 95 % may hold the truth in 89 %."""
+"""Seeds, and probes: with two, an interval at 95 % for both may hold the truth in 89 %."""
 
 Source = Literal["two_way", "seed_only", "probe_only"]
 
