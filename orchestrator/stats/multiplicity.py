@@ -30,5 +30,5 @@ def _adjusted(ps: Sequence[float | None], adjust: Callable[[Array], Array]) -> l
     family = np.array([p for p in ps if p is not None], dtype=np.float64)
     if not ((family >= 0) & (family <= 1)).all():
         raise ValueError(f"p values {family.tolist()}; each lies between 0 and 1")
-    found = iter(adjust(family).tolist() if len(family) else [])
+    found = iter(adjust(family).tolist())
     return [None if p is None else next(found) for p in ps]

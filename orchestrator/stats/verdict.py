@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from orchestrator.stats.equivalence import equivalence
 from orchestrator.stats.means import MeanTest, t_p
-from orchestrator.stats.records import Alternative, State
+from orchestrator.stats.records import Alternative
 
 
 class Verdict(StrEnum):
@@ -41,7 +41,7 @@ def verdict(
         delta: For "they differ": the margin below which a difference is none. `decide` has the
             rule.
     """
-    if test.state is not State.OK or test.statistic is None or test.df is None:
+    if test.statistic is None or test.df is None:
         return Verdict.NOT_TESTABLE
     opposite = OPPOSITE.get(alternative)
     return decide(
