@@ -13,7 +13,7 @@ from orchestrator.analysis.infer_doses import (
     trend_over_doses,
 )
 from orchestrator.analysis.infer_means import margin_test, mean_diff, one_sample
-from orchestrator.analysis.inference import Family, Inference, Kind
+from orchestrator.analysis.inference import ANSWERS, Family, Inference, Kind
 from orchestrator.analysis.select import Chosen, Selector
 from orchestrator.analysis.tables.refusals import JAILBREAK, Stressed
 from orchestrator.registry import GENERATED, Contrast
@@ -50,8 +50,7 @@ def infer(
         registered: Whether it was asked before there were data.
     """
     if contrast.kind in GENERATED:
-        split = contrast.split or (selector.splits[0] if selector.splits else "heldout")
-        empty = Chosen(behavior=contrast.prompts or JAILBREAK, split=split)
+        empty = Chosen(behavior=contrast.prompts or JAILBREAK, split=ANSWERS)
         row = _blank(contrast, empty, registered)
         yield from infer_answers(
             Answered(contrast=contrast, selector=selector, arms=answers, level=1 - alpha, row=row)

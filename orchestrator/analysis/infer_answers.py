@@ -215,14 +215,16 @@ def _omnibus(asked: Answered) -> Tested:
 
 def _correlation(asked: Answered) -> Tested:
     """Over cells: rank of refusal rho with rank of the share refused."""
-    rhos = asked.selector.scores(REFUSAL, asked.row.split)
+    splits = asked.selector.splits
+    split = asked.contrast.split or (splits[0] if splits else "heldout")
+    rhos = asked.selector.scores(REFUSAL, split)
     pairs = [
         (rhos[s.head.arm_id][seed], _share(s.sets[asked.part], seed))
         for s in asked.named(asked.contrast.a)
         for seed in s.sets[asked.part].seeds
         if seed in rhos.get(s.head.arm_id, {}) and _share(s.sets[asked.part], seed) is not None
     ]
-    row = replace(asked.row, behavior=REFUSAL, n_a=len(pairs))
+    row = replace(asked.row, behavior=f"{REFUSAL} rho ({split}), {asked.part}", n_a=len(pairs))
     if not pairs:
         reason = "no cell has both a refusal rho and judged answers"
         return Tested(row=replace(row, status="missing", notes=(reason,)))

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+ANSWERS = "answers"
+"""Stands for the split where a contrast is about generated answers, which have none."""
+
 
 class Kind(StrEnum):
     """What a contrast asks."""

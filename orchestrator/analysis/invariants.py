@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Inference
+from orchestrator.analysis.inference import ANSWERS, Inference
 from orchestrator.analysis.tables.stress_columns import BY_CATEGORY, STRESS, SUM
 from orchestrator.analysis.view import Column, Missing, Row, Shape, View
 from orchestrator.errors import UserError
@@ -87,7 +87,7 @@ def _claimed(evidence: Sequence[ArmEvidence], inference: Iterable[Inference]) ->
     known = {(e.behavior, e.split) for e in evidence}
     for row in inference:
         answered = row.behavior and row.verdict != Verdict.NOT_TESTABLE
-        if answered and (row.behavior, row.split) not in known:
+        if answered and row.split != ANSWERS and (row.behavior, row.split) not in known:
             yield (
                 f"T13 claims, {row.contrast_id}: {row.verdict} on {row.behavior} ({row.split}), "
                 "which was not evaluated"

@@ -7,7 +7,7 @@ estimate, interval, p and n that it came from.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from orchestrator.analysis.inference import Family, Inference, Kind
+from orchestrator.analysis.inference import ANSWERS, Family, Inference, Kind
 from orchestrator.analysis.view import Column, Shape, View
 from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
@@ -46,10 +46,10 @@ def claims_section(content: ReportContent) -> Section:
     if not content.inference:
         nothing = Note(text="No contrast was tested on these results.")
         return Section(title="Claims", blocks=(nothing,))
-    own = [r for r in content.inference if r.split == content.split]
+    own = [r for r in content.inference if r.split in (content.split, ANSWERS)]
     registered = [r for r in own if is_registered(r)]
     exploratory = [r for r in own if not is_registered(r)]
-    elsewhere = [r for r in content.inference if r.split != content.split]
+    elsewhere = [r for r in content.inference if r.split not in (content.split, ANSWERS)]
     parts = [_part(f"Registered before the first result ({content.split} split)", registered)]
     if exploratory:
         parts.append(_part("Exploratory", exploratory, SUGGESTIONS, MAX_EXPLORATORY))
@@ -108,13 +108,17 @@ def _claim(rows: Sequence[Inference]) -> Claim:
     )
 
 
+def _where(split: str) -> str:
+    return "on generated answers" if split == ANSWERS else f"on the {split} split"
+
+
 def _asked(row: Inference, adjusts: Sequence[str | None], sizes: Sequence[int | None]) -> str:
     """What was compared, in the words of the row."""
     arms = f"{row.arm_a} against {row.arm_b}" if row.arm_b else row.arm_a
     parts = [
         f"Contrast {row.contrast_id}: {arms}",
         f"{row.kind}, alternative {row.alternative}",
-        f"on the {row.split} split, about {str(row.population).replace('_', ' ')}",
+        f"{_where(row.split)}, about {str(row.population).replace('_', ' ')}",
     ]
     known = {(a, n) for a, n in zip(adjusts, sizes, strict=True) if a is not None}
     parts += [

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from orchestrator import __version__
+from orchestrator.analysis.inference import ANSWERS
 from orchestrator.analysis.view import View
 from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
 from orchestrator.report.cells import cells_section, counts_text
@@ -39,7 +40,8 @@ def outline(content: ReportContent) -> Report:
 
 
 def _summary(content: ReportContent) -> tuple[tuple[str, str], ...]:
-    registered = [r for r in content.inference if is_registered(r) and r.split == content.split]
+    own = (content.split, ANSWERS)
+    registered = [r for r in content.inference if is_registered(r) and r.split in own]
     found = [
         ("Cells", counts_text(content.cells)),
         ("Registered claims", tally(registered) if registered else ""),
