@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-generate check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -32,6 +32,9 @@ bench-memory: venv  ## estimated against measured memory of real cells
 
 bench-driver: venv  ## cells per second through schedule, journal and store; Ray's share of a cell
 	$(BIN)/python -m benchmarks.bench_driver
+
+bench-generate: venv  ## answers side by side against one by one, and whether they are the same
+	$(BIN)/python -m benchmarks.bench_generate $(if $(MODEL),--model $(MODEL))
 
 check: venv  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.estimate import RUNTIME_BYTES
 from orchestrator.sizes import FLOAT, Sizes
 from tasks.contract import Status
-from tasks.generation import ROWS, GenerationSpec
+from tasks.generation import READ, ROWS, GenerationSpec
 from tasks.model_files import ModelFiles
 from tasks.prompts import PromptSet
 
@@ -32,7 +32,7 @@ def generation_memory(unit: GenerationSpec, files: ModelFiles) -> int:
     longest = max(prompt_tokens(unit.prompts))
     rows = min(ROWS, len(unit.prompts.prompts) * unit.decoding.samples)
     kept = rows * (longest + unit.decoding.max_tokens) * 2 * sizes.layers * sizes.key_width
-    read = rows * longest * (HIDDEN * sizes.hidden + INNER * sizes.inner)
+    read = rows * min(longest, READ) * (HIDDEN * sizes.hidden + INNER * sizes.inner)
     logits = rows * sizes.vocabulary * LOGITS * FLOAT
     return RUNTIME_BYTES + files.weight_bytes + (kept + read) * sizes.value_bytes + logits
 
