@@ -5,7 +5,7 @@ rows share a pass follows from the prompts alone, so that the same prompts give 
 wherever chips compute alike. A row is computed as it would be alone but for rounding: padding is
 masked exactly, and matrix products of several rows may sum in another order than those of one. A
 greedy answer with a choice so close that rounding could have made it is therefore drawn again
-alone, where activations are float32; there such answers are one in thousands. In half precision
+alone, where activations are float32; there such answers are rare. In half precision
 they are the rule: there the batch decides, and `least_lead` tells.
 """
 
