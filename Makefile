@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-analyze check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-analyze bench-generate check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -36,6 +36,8 @@ bench-driver: venv  ## cells per second through schedule, journal and store; Ray
 
 bench-analyze: venv  ## 100,000 synthetic cells analysed; a resume scan of 10,000
 	$(BIN)/python -m benchmarks.bench_analyze
+bench-generate: venv  ## answers side by side against one by one, and whether they are the same
+	$(BIN)/python -m benchmarks.bench_generate $(if $(MODEL),--model $(MODEL))
 
 check: venv  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -145,13 +145,14 @@ def _equipped(store: Store, spec: Spec) -> Spec:
 
 def _costs(units: Sequence[GenerationSpec]) -> tuple[dict[str, int], tuple[Job, ...]]:
     """Peak in bytes by key, and the units as the schedule sees them."""
-    found = [(u, _files(u)) for u in units]
-    memory = {u.key: generation_memory(u, files) if files else RUNTIME_BYTES for u, files in found}
-    jobs = tuple(
-        Job(u.key, generation_work(u, files.weight_bytes if files else 1), memory[u.key])
-        for u, files in found
-    )
-    return memory, jobs
+    memory: dict[str, int] = {}
+    jobs: list[Job] = []
+    for unit in units:
+        files = _files(unit)
+        memory[unit.key] = generation_memory(unit, files) if files else RUNTIME_BYTES
+        work = generation_work(unit, files) if files else 1.0
+        jobs.append(Job(unit.key, work, memory[unit.key]))
+    return memory, tuple(jobs)
 
 
 def _files(unit: GenerationSpec) -> ModelFiles | None:

@@ -5,7 +5,7 @@ rows share a pass follows from the prompts alone, so that the same prompts give 
 wherever chips compute alike. A row is computed as it would be alone but for rounding: padding is
 masked exactly, and matrix products of several rows may sum in another order than those of one. A
 greedy answer with a choice so close that rounding could have made it is therefore drawn again
-alone, where activations are float32; there such answers are one in thousands. In half precision
+alone, where activations are float32; there such answers are rare. In half precision
 they are the rule: there the batch decides, and `least_lead` tells.
 """
 
@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 from mlx import nn
 from mlx_lm.generate import BatchGenerator, generate_step
 
-from tasks.generation import GREEDY, ROWS, Decoding
+from tasks.generation import GREEDY, READ, ROWS, Decoding
 from tasks.path import AGREEMENT
 from tasks.seeding import entropy
 from tasks.tokens import Tokens
@@ -62,8 +63,8 @@ class _Row:
     """An answer under way."""
 
     tokens: list[int] = field(default_factory=list)
-    leads: list[mx.array] = field(default_factory=list)
     finish_reason: str = ""
+    leads: list[float] = field(default_factory=list)
 
 
 class Sampler:
@@ -116,18 +117,20 @@ def decode(
 def alone(model: nn.Module, asked: Asked, decoding: Decoding, ends: Sequence[int]) -> Drawn:
     """Draw one answer with nothing beside it: what `decode` is compared with."""
     sampler = None if decoding.temperature == GREEDY else Sampler(decoding, asked.name)
-    row = _Row(finish_reason="length")
+    tokens: list[int] = []
+    leads: list[mx.array] = []
     steps = generate_step(
         mx.array(asked.tokens), model, max_tokens=decoding.max_tokens, sampler=sampler
     )
+    finish_reason = "length"
     for token, logprobs in steps:
-        if sampler is None:
-            row.leads.append(_leads(logprobs[None], [token]))
+        leads.append(_leads(logprobs[None], [token]))
         if token in ends:
-            row.finish_reason = "stop"
+            finish_reason = "stop"
             break
-        row.tokens.append(token)
-    return Drawn(tuple(row.tokens), row.finish_reason, _least(row))
+        tokens.append(token)
+    least = float(mx.concatenate(leads).min()) if sampler is None else None
+    return Drawn(tuple(tokens), finish_reason, least)
 
 
 def _advance(
@@ -143,32 +146,41 @@ def _advance(
         stop_tokens=[[token] for token in ends],
         completion_batch_size=ROWS,
         prefill_batch_size=ROWS,
+        prefill_step_size=READ,
     )
     samplers = None if greedy else [Sampler(decoding, a.name) for a in asked]
     limits = [decoding.max_tokens] * len(asked)
     ids = batch.insert([list(a.tokens) for a in asked], limits, samplers=samplers)
     rows = {i: _Row() for i in ids}
+    leads: list[tuple[list[int], mx.array]] = []
     try:
         while steps := batch.next_generated():
-            _take(rows, steps, greedy=greedy)
-            if any(step.finish_reason for step in steps):
+            if greedy:
+                leads.append(_lead_of_each(steps))
+            if _take(rows, steps):
                 tell(sum(bool(r.finish_reason) for r in rows.values()))
     finally:
         batch.close()
+    for owners, of_step in leads:
+        for owner, lead in zip(owners, np.asarray(of_step), strict=True):
+            rows[owner].leads.append(float(lead))
     return list(rows.values())
 
 
-def _take(rows: dict[int, _Row], steps: Sequence[Any], *, greedy: bool) -> None:
-    """Take in one token of every row that is under way."""
-    if greedy:
-        leads = _leads(mx.stack([s.logprobs for s in steps]), [s.token for s in steps])
-        mx.async_eval(leads)  # type: ignore[no-untyped-call]  # mlx's stubs leave it untyped
-        for i, step in enumerate(steps):
-            rows[step.uid].leads.append(leads[i : i + 1])
+def _lead_of_each(steps: Sequence[Any]) -> tuple[list[int], mx.array]:
+    """The rows of a step, and their leads; nothing waits for them while answers advance."""
+    leads = _leads(mx.stack([s.logprobs for s in steps]), [s.token for s in steps])
+    mx.async_eval(leads)  # type: ignore[no-untyped-call]  # mlx's stubs leave it untyped
+    return [s.uid for s in steps], leads
+
+
+def _take(rows: dict[int, _Row], steps: Sequence[Any]) -> bool:
+    """Take in one token of every row that is under way; says whether one has ended."""
     for step in steps:
         rows[step.uid].finish_reason = step.finish_reason or ""
         if step.finish_reason != "stop":
             rows[step.uid].tokens.append(step.token)
+    return any(step.finish_reason for step in steps)
 
 
 def _leads(logprobs: mx.array, chosen: list[int]) -> mx.array:
@@ -179,14 +191,10 @@ def _leads(logprobs: mx.array, chosen: list[int]) -> mx.array:
     return (best[:, 0] - others.max(axis=1)).astype(mx.float32)
 
 
-def _least(row: _Row) -> float | None:
-    return float(mx.concatenate(row.leads).min()) if row.leads else None
-
-
 def _finish(
     model: nn.Module, asked: Asked, row: _Row, decoding: Decoding, ends: Sequence[int]
 ) -> Drawn:
-    least = _least(row)
+    least = min(row.leads, default=None)
     if least is not None and least < CLOSE and _is_exact(model):
         return alone(model, asked, decoding, ends)
     return Drawn(tuple(row.tokens), row.finish_reason, least)

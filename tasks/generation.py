@@ -13,8 +13,10 @@ from tasks.prompts import PromptSet
 GENERATION_RECIPE = 1
 """Part of every generation's identity; raised when the same spec would give other tokens."""
 GREEDY = 0.0
-ROWS = 32
+ROWS = 48
 """Answers that advance side by side, and prompts that are read at once."""
+READ = 320
+"""Tokens of each of those prompts that one pass reads: more would take too much memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

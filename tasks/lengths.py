@@ -11,6 +11,9 @@ from tokenizers import Tokenizer
 from tasks.packs import Pair
 from tasks.sft import Record, plain_text
 
+TEMPLATE = 64
+"""Tokens that a chat template adds, at most, as a rule."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lengths:
@@ -55,6 +58,14 @@ def of_texts(folder: Path, pairs: Iterable[Pair], max_length: int) -> Lengths:
     if found is None:
         return Lengths(mean=max_length, longest=max_length)
     return _lengths(len(ids) for ids in found if len(ids) <= max_length)
+
+
+def of_prompts(folder: Path, texts: Iterable[str]) -> Lengths:
+    """Prompts, with what a chat template adds, roughly; letters where nobody can count tokens."""
+    kept = list(texts)
+    found = _ids(folder, kept)
+    sizes = [len(t) for t in kept] if found is None else [len(ids) for ids in found]
+    return _lengths(size + TEMPLATE for size in sizes)
 
 
 def _lengths(values: Iterable[int]) -> Lengths:

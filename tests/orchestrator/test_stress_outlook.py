@@ -1,5 +1,7 @@
 """What a stress test will cost, before and after its first unit; what it can tell."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.launch import resolve
@@ -103,8 +105,9 @@ def test_longer_answers_and_more_of_them_need_more_memory_and_work():
     more = a_unit(a_result(a_spec()), asked=prompts(19))
     for other in (longer, more):
         assert generation_memory(other, files) > generation_memory(unit, files)
-        assert generation_work(other, 10) > generation_work(unit, 10)
-    assert generation_work(unit, 20) == 2 * generation_work(unit, 10)
+        assert generation_work(other, files) > generation_work(unit, files)
+    larger = replace(files, weight_bytes=2 * files.weight_bytes)
+    assert generation_work(unit, larger) == 2 * generation_work(unit, files)
     assert generation_memory(unit, files) > files.weight_bytes
 
 

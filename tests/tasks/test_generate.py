@@ -11,13 +11,15 @@ import pytest
 from mlx.utils import tree_flatten
 
 from orchestrator.adapters import FILES, read_adapter, write_adapter
+from orchestrator.estimate import RUNTIME_BYTES
 from orchestrator.node import Node
+from orchestrator.stress_estimate import generation_memory
 from tasks.contract import Adapter, CellFailure, ModelSpec, NodeError, TrainSpec, digest_of
 from tasks.decode import Asked, alone
 from tasks.generate import encode, run
 from tasks.generation import Decoding, GenerationResult, GenerationSpec
 from tasks.model import Models, attached, save_adapter
-from tasks.model_files import TINY, locate
+from tasks.model_files import TINY, locate, read_folder
 from tasks.phases import Phases
 from tasks.prompts import PromptSet, load_prompts
 from tests.builders import shuffled
@@ -224,3 +226,13 @@ def test_the_order_of_prompts_is_part_of_the_set_but_changes_no_answer():
     turned = PromptSet(name="few", prompts=tuple(shuffled(list(PROMPTS.prompts))))
     by_id = {a.prompt_id: a for a in ran(unit(adapter())).answers}
     assert {a.prompt_id: a for a in ran(unit(adapter(), prompts=turned)).answers} == by_id
+
+
+def test_the_memory_estimate_is_never_below_the_peak_and_not_far_above():
+    files = read_folder(TINY)
+    long = tuple(replace(p, text=f"{p.text} " * 4) for p in PROMPTS.prompts)
+    for prompts in (PROMPTS.prompts, long):
+        spec = unit(adapter(), prompts=PromptSet(name="few", prompts=prompts))
+        peak = ran(spec).memory_peak_bytes
+        estimate = generation_memory(spec, files) - RUNTIME_BYTES
+        assert peak < estimate < 2.5 * peak
