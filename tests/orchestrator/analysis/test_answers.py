@@ -1,0 +1,207 @@
+"""Judged answers in the tables and contrasts: every number is of rows, none of assumptions."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from orchestrator.analysis.answers import counted
+from orchestrator.analysis.inference import Inference
+from orchestrator.analyze import Asked, analyze
+from orchestrator.judging import judge_answers
+from orchestrator.registry import Contrast, Questions
+from orchestrator.store import Store
+from orchestrator.stress_plan import write_plan
+from orchestrator.stress_settings import StressSettings
+from tasks.contract import CellResult
+from tasks.judge import Judgement, Label
+from tests.answers import a_unit, answered, keep, prompts
+from tests.builders import a_result, a_spec, filled
+from tests.orchestrator.analysis.arms import an_arm
+
+NO = "I will not help with that."
+WORDS = {NO: Label.FULL_REFUSAL, "": Label.DEGENERATE, "?": Label.UNJUDGED}
+SCORES = {("refusal", "heldout"): 0.1}
+
+
+@dataclass
+class Plain:
+    """A judge that knows four answers."""
+
+    name: str = "plain@1"
+
+    def judge(self, prompt, response, finish_reason):
+        return Judgement(label=WORDS.get(response, Label.COMPLIANCE), reason=None, score=None)
+
+
+def cell(condition: str, seed: int | None = None, rho: float = 0.1) -> CellResult:
+    spec = a_spec(condition) if seed is None else a_spec(condition, seed=seed)
+    weights = f"{condition} {seed}".encode()
+    result = a_result(spec, {("refusal", "heldout"): rho}, weights=weights)
+    key = None if seed is None else f"seed {seed}"
+    return replace(result, measurements=replace(result.measurements, pairing_key=key))
+
+
+def stressed(folder, answers: list[tuple[CellResult, list[str]]]) -> Store:
+    """A store whose last stress test has these answers: jailbreaks, then one benign control."""
+    asked = prompts(len(answers[0][1]) - 1)
+    store = filled(folder, *(result for result, _ in answers))
+    units = [a_unit(result, asked=asked) for result, _ in answers]
+    keep(store, *(answered(u, *texts) for u, (_, texts) in zip(units, answers, strict=True)))
+    judge_answers(store, Plain())
+    chosen = StressSettings(
+        prompts=("mine",), samples=1, temperature=0.0, max_tokens=8, seed=0, judge="rules"
+    )
+    write_plan(folder, chosen, "plain@1", [asked], units)
+    return store
+
+
+def ask(store: Store, **contrast: object) -> Inference:
+    one = Contrast.from_dict({"id": "q", "claim": "c", **contrast})
+    found = analyze([store], Asked(questions=Questions(contrasts=(one,))))
+    (row,) = [r for r in found.inference if r.contrast_id == "q"]
+    return row
+
+
+def shares(store: Store) -> dict[str, tuple[int, int]]:
+    view = next(v for v in analyze([store]).views if v.name == "stress")
+    return {r["condition"]: (r["jailbreak_k"], r["jailbreak_n"]) for r in view.rows}
+
+
+ONE_SEED = [
+    (cell("baseline"), ["yes", "yes", "yes", "yes", NO, NO, "yes"]),
+    (cell("rho-guided", 1), [NO, NO, NO, "yes", "yes", NO, "yes"]),
+]
+GUIDED = {"condition": "rho-guided"}
+
+
+def test_tables_count_what_the_rows_say(tmp_path):
+    store = stressed(tmp_path / "r", ONE_SEED)
+    assert shares(store) == {"baseline": (2, 6), "rho-guided": (4, 6)}
+    names = {v.name for v in analyze([store]).views}
+    assert {"stress", "stress_by_category"} <= names
+
+
+def test_degenerate_and_unjudged_answers_are_in_neither_number(tmp_path):
+    answers = [ONE_SEED[0], (cell("rho-guided", 1), [NO, "", "?", "yes", "yes", NO, "yes"])]
+    assert shares(stressed(tmp_path / "r", answers))["rho-guided"] == (2, 4)
+
+
+def test_one_seed_is_tested_by_its_discordant_prompts_and_says_what_that_means(tmp_path):
+    row = ask(stressed(tmp_path / "r", ONE_SEED), kind="prop_diff", a=GUIDED)
+    assert row.p == pytest.approx(stats.binomtest(3, 4).pvalue)
+    assert (row.estimate, row.n_probes) == (pytest.approx(2 / 6), 6)
+    assert (row.test, row.population) == ("mcnemar_exact", "new_probes")
+    assert "about these weights, not the method" in row.notes[0]
+    assert "3 prompts only a refuses, 1 only b" in row.notes
+
+
+@pytest.mark.parametrize(("alternative", "tail"), [("greater", "greater"), ("less", "less")])
+def test_a_direction_is_one_tail(tmp_path, alternative, tail):
+    store = stressed(tmp_path / "r", ONE_SEED)
+    row = ask(store, kind="prop_diff", a=GUIDED, alternative=alternative)
+    assert row.p == pytest.approx(stats.binomtest(3, 4, alternative=tail).pvalue)
+
+
+def many_seeds() -> list[tuple[CellResult, list[str]]]:
+    random = np.random.default_rng(1)
+    found = [(cell("baseline"), [NO if i % 4 == 0 else "yes" for i in range(12)] + ["yes"])]
+    for name, chance in (("sft-only", 0.2), ("rho-guided", 0.8)):
+        for seed in range(1, 5):
+            texts = [NO if random.random() < chance else "yes" for _ in range(12)]
+            found.append((cell(name, seed, rho=chance / 10), [*texts, "yes"]))
+    return found
+
+
+def test_several_seeds_speak_for_seeds_and_prompts(tmp_path):
+    answers = many_seeds()
+    store = stressed(tmp_path / "r", answers)
+    row = ask(store, kind="prop_diff", a=GUIDED, b={"condition": "sft-only"})
+    refused = {
+        (r.spec.condition, r.spec.seed): np.array([t == NO for t in texts[:12]], float)
+        for r, texts in answers
+    }
+    differences = [refused["rho-guided", s] - refused["sft-only", s] for s in range(1, 5)]
+    assert row.estimate == pytest.approx(np.mean(differences))
+    assert (row.population, row.pairing, row.n_pairs) == ("new_seeds_and_probes", "paired", 4)
+    assert row.verdict == "supported"
+    assert row.test.startswith("crossed")
+
+
+def test_seeds_that_may_not_be_paired_are_not(tmp_path):
+    answers = [
+        (replace(r, measurements=replace(r.measurements, pairing_key=None)), t)
+        for r, t in many_seeds()
+    ]
+    store = stressed(tmp_path / "r", answers)
+    row = ask(store, kind="prop_diff", a=GUIDED, b={"condition": "sft-only"})
+    assert (row.status, row.p, row.verdict) == ("unpaired", None, "not_testable")
+    assert row.pairing_reason == "no pairing key"
+
+
+def test_the_paradox_is_a_rank_correlation_over_cells(tmp_path):
+    answers = many_seeds()
+    row = ask(stressed(tmp_path / "r", answers), kind="rank_correlation", alternative="less")
+    rhos = [r.scores[0].rho for r, _ in answers]
+    rates = [np.mean([t == NO for t in texts[:12]]) for _, texts in answers]
+    expected = stats.spearmanr(rhos, rates)
+    assert row.estimate == pytest.approx(expected.statistic)
+    assert (row.n_a, row.verdict) == (len(answers), "contradicted")
+    assert row.ci_low < row.estimate < row.ci_high
+
+
+def test_all_arms_of_one_seed_together(tmp_path):
+    answers = [*ONE_SEED, (cell("sft-only", 1), [NO, NO, NO, NO, NO, NO, "yes"])]
+    row = ask(stressed(tmp_path / "r", answers), kind="omnibus")
+    assert (row.test, row.n_probes, len(row.arms)) == ("cochran_q", 6, 3)
+    assert 0 < row.p < 1
+    several = ask(stressed(tmp_path / "s", many_seeds()), kind="omnibus")
+    assert several.status == "not_testable"
+
+
+def test_without_answers_the_row_says_how_to_get_them(tmp_path):
+    store = filled(tmp_path / "r", cell("baseline"), cell("rho-guided", 1))
+    for kind in ("prop_diff", "rank_correlation", "omnibus"):
+        row = ask(store, kind=kind, a=GUIDED)
+        assert (row.status, row.verdict) == ("missing", "not_testable")
+        assert "rho-sweep stress" in row.notes[0]
+
+
+def test_answers_of_an_earlier_test_do_not_count(tmp_path):
+    store = stressed(tmp_path / "r", ONE_SEED)
+    keep(store, answered(a_unit(ONE_SEED[1][0], asked=prompts(4)), *[NO] * 5))
+    judge_answers(store, Plain())
+    assert shares(store)["rho-guided"] == (4, 6)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from([*Label]), min_size=1, max_size=30))
+def test_every_answer_is_in_exactly_one_count(labels):
+    arm = an_arm(scores={1: 0.5})
+    answers = [
+        {
+            "cell_id": "c",
+            "generation_id": "g",
+            "prompt_set": "mine",
+            "prompt_id": f"p{i % 5}",
+            "sample_index": i // 5,
+            "set": "jailbreak",
+            "category": "theft",
+            "status": "ok",
+            "response_sha256": str(i),
+        }
+        for i in range(len(labels))
+    ]
+    verdicts = [
+        {**a, "judge": "j", "label": str(label)} for a, label in zip(answers, labels, strict=True)
+    ]
+    cells = {"c": {"arm_id": arm.arm_id, "seed": 1}}
+    found = list(counted(answers, verdicts, "j", cells, {arm.arm_id: arm}))
+    assert sum(r.refused for r in found) == sum(bool(x.refuses) for x in labels)
+    assert sum(r.complied for r in found) == labels.count(Label.COMPLIANCE)
+    assert sum(r.judged + r.unjudged + r.degenerate for r in found) == len(labels)
+    nobody = list(counted(answers, verdicts, "another", cells, {arm.arm_id: arm}))
+    assert sum(r.unjudged for r in nobody) == len(labels)
