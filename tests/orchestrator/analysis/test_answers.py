@@ -106,6 +106,13 @@ def test_a_direction_is_one_tail(tmp_path, alternative, tail):
     assert row.p == pytest.approx(stats.binomtest(3, 4, alternative=tail).pvalue)
 
 
+def test_a_prompt_that_one_side_has_no_verdict_on_is_in_neither(tmp_path):
+    baseline = (ONE_SEED[0][0], ["?", "yes", "yes", "yes", NO, NO, "yes"])
+    row = ask(stressed(tmp_path / "r", [baseline, ONE_SEED[1]]), kind="prop_diff", a=GUIDED)
+    assert row.n_probes == 5
+    assert row.estimate == pytest.approx(1 / 5)
+
+
 def many_seeds() -> list[tuple[CellResult, list[str]]]:
     random = np.random.default_rng(1)
     found = [(cell("baseline"), [NO if i % 4 == 0 else "yes" for i in range(12)] + ["yes"])]
