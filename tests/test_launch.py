@@ -127,6 +127,7 @@ def demand_resumed(folder: Path, cell: str, least: int) -> None:
     assert list((folder / "checkpoints").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_no_step_behind_the_checkpoint(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
     launch = start(sweep, folder, "--slots", "1", *EVERY_STEP)

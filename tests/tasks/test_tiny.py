@@ -76,6 +76,7 @@ def test_no_text_of_the_corpus_contains_a_heldout_text(probes):
     assert not [text for text in corpus if any(needle in text for needle in held)]
 
 
+@pytest.mark.slow
 def test_two_builds_give_the_same_bytes(tmp_path):
     first, second = (built(tmp_path / name) for name in ("first", "second"))
     assert first == second
