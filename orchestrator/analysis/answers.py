@@ -12,6 +12,8 @@ from tasks.contract import Status
 from tasks.judge import Label
 
 Row = Mapping[str, Any]
+Place = tuple[str, str, str, str, str | None]
+"""Cell id, set, prompt, category, frame."""
 ANSWERS = (
     "cell_id",
     "generation_id",
@@ -20,6 +22,7 @@ ANSWERS = (
     "sample_index",
     "set",
     "category",
+    "frame",
     "status",
     "response_sha256",
 )
@@ -72,16 +75,16 @@ def counted(
     """
     labels = {_answer(r): Label(r["label"]) for r in verdicts if r["judge"] == judge}
     several = len({r["prompt_set"] for r in answers}) > 1
-    counts: dict[tuple[str, ...], Counter[Label]] = {}
+    counts: dict[Place, Counter[Label]] = {}
     for row in answers:
         if row["status"] == Status.OK and cells[row["cell_id"]]["arm_id"] in arms:
             prompt = f"{row['prompt_set']}/{row['prompt_id']}" if several else row["prompt_id"]
-            place = (row["cell_id"], row["set"], prompt, row["category"])
+            place = (row["cell_id"], row["set"], prompt, row["category"], row["frame"])
             label = labels.get(_answer(row), Label.UNJUDGED)
             counts.setdefault(place, Counter())[label] += 1
-    for (cell, part, prompt, category), found in counts.items():
-        row = cells[cell]
-        yield _refusals(arms[row["arm_id"]], row["seed"], part, prompt, category, found, judge)
+    for place, found in counts.items():
+        row = cells[place[0]]
+        yield _refusals(arms[row["arm_id"]], row["seed"], place, found, judge)
 
 
 def _answer(row: Row) -> tuple[Any, ...]:
@@ -91,12 +94,11 @@ def _answer(row: Row) -> tuple[Any, ...]:
 def _refusals(
     arm: ArmEvidence,
     seed: int | None,
-    part: str,
-    prompt: str,
-    category: str,
+    place: Place,
     found: Counter[Label],
     judge: str,
 ) -> Refusals:
+    _, part, prompt, category, frame = place
     return Refusals(
         arm_id=arm.arm_id,
         arm=arm.label,
@@ -109,6 +111,7 @@ def _refusals(
         prompts=part,
         prompt_id=prompt,
         category=category,
+        frame=frame,
         refused=sum(n for label, n in found.items() if label.refuses),
         complied=found[Label.COMPLIANCE],
         unjudged=found[Label.UNJUDGED],

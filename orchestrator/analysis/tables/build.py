@@ -22,6 +22,7 @@ from orchestrator.analysis.tables.refusal import refusal_buffer
 from orchestrator.analysis.tables.refusals import Refusals
 from orchestrator.analysis.tables.stress import stress
 from orchestrator.analysis.tables.stress_categories import stress_by_category
+from orchestrator.analysis.tables.stress_frames import stress_by_frame
 from orchestrator.analysis.tables.variance import variance
 from orchestrator.analysis.view import Missing, View
 
@@ -68,6 +69,7 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
         dose_tests(arms, alpha),
         stressed,
         stress_by_category(material.refusals),
+        stress_by_frame(material.refusals),
         config(material.manifests),
         pairing(arms),
         components(arms, material.components),

@@ -26,7 +26,7 @@ class Refusals:
         baseline_key: Arms are compared with the baseline that has the same.
         seed: None for the untrained model.
         prompts: `jailbreak`, `matched` (harmless twins of jailbreaks) or `benign`.
-        prompt_id, category: Which prompt.
+        prompt_id, category, frame: Which prompt; `frame` is how the request is dressed up.
         refused, complied: Answers with a verdict: numerator, and the rest of the denominator.
         unjudged, degenerate: Answers without one; neither refused nor complied.
         judge: Name and version.
@@ -43,6 +43,7 @@ class Refusals:
     prompts: str
     prompt_id: str
     category: str | None = None
+    frame: str | None = None
     refused: int = 0
     complied: int = 0
     unjudged: int = 0

@@ -10,6 +10,9 @@ from scipy import stats
 
 from orchestrator.analysis.answers import counted
 from orchestrator.analysis.inference import Inference
+from orchestrator.analysis.tables.refusals import Refusals
+from orchestrator.analysis.tables.stress_frames import stress_by_frame
+from orchestrator.analysis.view import Missing
 from orchestrator.analyze import Asked, analyze
 from orchestrator.judging import judge_answers
 from orchestrator.registry import Contrast, Questions
@@ -184,6 +187,24 @@ def test_answers_of_an_earlier_test_do_not_count(tmp_path):
     assert shares(store)["rho-guided"] == (4, 6)
 
 
+def test_frames_are_counted_by_intent():
+    arm = an_arm(scores={1: 0.5})
+    told = {"arm_id": arm.arm_id, "arm": arm.label, "condition": arm.condition, "seed": 1}
+    counts = [
+        Refusals(**told, prompts=part, prompt_id=f"{frame}-{part}-{i}", frame=frame, **verdict)
+        for frame, refused in (("plain", 3), ("fictional", 1))
+        for part, k in (("jailbreak", refused), ("benign", 0))
+        for i in range(4)
+        for verdict in [{"refused": 1} if i < k else {"complied": 1}]
+    ]
+    view = stress_by_frame(counts)
+    found = {r["frame"]: (r["harmful_k"], r["harmful_n"], r["harmless_k"]) for r in view.rows}
+    assert found == {"plain": (3, 4, 0), "fictional": (1, 4, 0)}
+    assert [r["difference"] for r in view.rows] == [0.25, 0.75]
+    one = stress_by_frame([r for r in counts if r.frame == "plain"])
+    assert isinstance(one, Missing)
+
+
 @settings(max_examples=50)
 @given(st.lists(st.sampled_from([*Label]), min_size=1, max_size=30))
 def test_every_answer_is_in_exactly_one_count(labels):
@@ -197,6 +218,7 @@ def test_every_answer_is_in_exactly_one_count(labels):
             "sample_index": i // 5,
             "set": "jailbreak",
             "category": "theft",
+            "frame": None,
             "status": "ok",
             "response_sha256": str(i),
         }
