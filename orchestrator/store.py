@@ -195,11 +195,7 @@ class Store:
             write.result()
 
     def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
-        """Put rows in the place of one file; its name begins with their owner.
-
-        Raises:
-            UserError: It cannot be written.
-        """
+        """Put rows in the place of one file; its name begins with their owner."""
         buffer = io.BytesIO()
         arrow = to_arrow(table, rows)
         with pa.ipc.new_file(buffer, arrow.schema) as writer:

@@ -14,7 +14,7 @@ from orchestrator.display import Display
 from orchestrator.errors import UserError
 from orchestrator.estimate import RUNTIME_BYTES
 from orchestrator.events import Job
-from orchestrator.judge_door import judge_of
+from orchestrator.judge_door import judge_of, judges_its_own_family
 from orchestrator.judging import judge_answers
 from orchestrator.launch import Options, engine_of, rules_of
 from orchestrator.manifest import load_manifest, run_settings
@@ -55,8 +55,14 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
                 f"see: rho-sweep status {folder}"
             )
         write_plan(folder, settings, judge.name, sets, units)
+        for name in sorted({u.model.name for u in units if _related(settings.judge, u)}):
+            display.note(f"the judge is of the family of {name}: its verdicts are doubtful")
         done = generate(store, units, run_settings(manifest), options, display)
         return tested(store, judge_answers(store, judge), done)
+
+
+def _related(judge: str, unit: GenerationSpec) -> bool:
+    return judges_its_own_family(judge, unit.model.name, unit.model.revision)
 
 
 def units_of(

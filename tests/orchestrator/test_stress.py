@@ -15,6 +15,7 @@ from orchestrator.stress_plan import units_in
 from orchestrator.stress_prompts import as_jsonl
 from orchestrator.sweep import preset_text
 from tasks.contract import CellFailure, Progress, Status
+from tasks.judge_rules import RulesJudge
 from tasks.prompts import load_prompts
 from tests.answers import answered, prompts
 from tests.builders import MACHINE, a_failure, a_result, expanded, launched, parsed
@@ -213,6 +214,16 @@ def test_every_number_that_it_prints_is_one_of_the_tables(results, node, rho_swe
     n_ok = sum(r["status"] == "ok" for r in answers)
     assert f"{n_ok} answers," in ran.out
     assert f"{told} unjudged" in ran.out
+
+
+def test_a_judge_of_the_models_own_family_is_said_to_be_doubtful(
+    results, node, rho_sweep, monkeypatch
+):
+    node()
+    monkeypatch.setattr(stressing, "judge_of", lambda _: RulesJudge())
+    ran = rho_sweep("stress", results.folder, "--inline", "--judge", "model:tiny")
+    assert "the judge is of the family of tiny: its verdicts are doubtful" in ran.err
+    assert "doubtful" not in rho_sweep("stress", results.folder, "--inline").err
 
 
 # looking on

@@ -126,6 +126,14 @@ def test_samples_come_in_order_and_more_of_them_leave_the_first_ones_alone():
     assert [a.response for a in other] != [a.response for a in found]
 
 
+def test_adapters_that_do_the_same_answer_alike_but_draw_for_themselves():
+    nothing = adapter(0.0)
+    assert nothing.sha256 != adapter().sha256
+    assert answers(unit(nothing)) == answers(unit())
+    drawn = Decoding(max_tokens=8, temperature=1.0, samples=1, seed=0)
+    assert answers(unit(nothing, decoding=drawn)) != answers(unit(decoding=drawn))
+
+
 # what is refused
 
 
