@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from rich.table import Table
@@ -16,7 +17,7 @@ from orchestrator.analysis.families import settle
 from orchestrator.analysis.frame import Frame
 from orchestrator.analysis.infer import infer
 from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.load import load_frame, load_manifests, load_registration
+from orchestrator.analysis.load import load_frame, load_manifests, load_registration, load_scopes
 from orchestrator.analysis.published_tables import published_tables
 from orchestrator.analysis.render import as_json
 from orchestrator.analysis.select import Selector
@@ -24,6 +25,8 @@ from orchestrator.analysis.tables.arms import default_split
 from orchestrator.analysis.tables.refusals import Refusals, Stressed, stressed
 from orchestrator.analysis.view import Missing, View
 from orchestrator.analysis.views import views_of
+from orchestrator.errors import UserError
+from orchestrator.fields import hint
 from orchestrator.registration import Registered, Registration
 from orchestrator.registry import Questions
 from orchestrator.store import Store
@@ -132,8 +135,21 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     if wanted.questions is not None:
         registration = registration.with_questions(wanted.questions, None)
     frame = load_frame(stores)
+    _demand_scored(wanted.questions, {e.behavior for e in frame.evidence()})
     refusals = load_refusals(stores, frame.cells, frame.evidence())
-    return analyze_frame(frame, registration, wanted, load_manifests(stores), refusals)
+    manifests = [m for m in load_manifests(stores) if m["cells"]]
+    return analyze_frame(frame, registration, wanted, manifests, refusals, load_scopes(stores))
+
+
+def _demand_scored(asked: Questions | None, scored: set[str]) -> None:
+    """Raise where somebody asks of a behaviour that these results do not have."""
+    for contrast in asked.contrasts if asked else ():
+        for behavior in contrast.behaviors or ():
+            if behavior not in scored:
+                near = hint(behavior, tuple(sorted(scored)))
+                raise UserError(
+                    f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'
+                )
 
 
 def analyze_frame(
@@ -142,14 +158,15 @@ def analyze_frame(
     asked: Asked | None = None,
     manifests: Sequence[Mapping[str, Any]] = (),
     refusals: Sequence[Refusals] = (),
+    scopes: Mapping[str, Sequence[frozenset[str]]] | None = None,
 ) -> Analysis:
-    """As `analyze`, of tables at hand."""
+    """As `analyze`, of tables at hand; without `scopes` all cells are of the sweep that asked."""
     wanted, evidence = asked or Asked(), frame.evidence()
     selector = Selector(frame, evidence)
     if not registration.contrasts:
         found = tuple(Registered(contrast=c, at=None) for c in default_questions(selector))
         registration = Registration(alpha=registration.alpha, contrasts=found)
-    inference = _inference(frame, selector, registration, stressed(refusals))
+    inference = _inference(frame, selector, registration, stressed(refusals), scopes)
     split = wanted.split or default_split(evidence)
     views = views_of(
         frame,
@@ -179,7 +196,14 @@ def _inference(
     selector: Selector,
     registration: Registration,
     answers: Sequence[Stressed],
+    scopes: Mapping[str, Sequence[frozenset[str]]] | None,
 ) -> tuple[Inference, ...]:
+    def registered(one: Registered, arms: Sequence[str]) -> bool:
+        if one.at is None or scopes is None:
+            return one.at is not None
+        cells = frame.cells_of(arms)
+        return any(cells <= scope for scope in scopes.get(one.contrast.digest, ()))
+
     tested = [
         row
         for r in registration.contrasts
@@ -189,7 +213,7 @@ def _inference(
             frame,
             answers,
             alpha=registration.alpha,
-            registered=r.at is not None,
+            registered=partial(registered, r),
         )
     ]
     return settle(tested, registration.alpha)

@@ -81,8 +81,8 @@ def analyze(
     _write(found, results, output)
     if json_:
         typer.echo(found.to_json())
-    elif table:
-        _print(_chosen((*found.views, *found.missing), table))
+    elif table or against:
+        _print(_chosen((*found.views, *found.missing), table or [ALL]))
     else:
         _summary(found, results)
     for cell in found.unscored:

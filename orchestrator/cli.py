@@ -69,7 +69,10 @@ def main_options(
 
 @app.command()
 def presets() -> None:
-    """List the built-in sweeps, one line each."""
+    """List the built-in sweeps, one line each.
+
+    Example: rho-sweep presets
+    """
     for name in sweeps.presets():
         typer.echo(f"{name:<16} {sweeps.load(name).description}")
 
@@ -269,7 +272,10 @@ def logs(
 
 @app.command()
 def stop(results: ResultsArgument) -> None:
-    """Stop a running launch; finished cells are kept."""
+    """Stop a running launch; finished cells are kept.
+
+    Example: rho-sweep stop results/dose-response
+    """
     folder = Store.existing(results).folder
     far = Far.of(folder)
     typer.echo(far.stop() if far else inspect.stop(folder))
@@ -333,7 +339,10 @@ def compare(
     right: Annotated[Path, typer.Argument(help="Another one.")],
     json_: JsonOption = False,
 ) -> None:
-    """Compare two results cell by cell: scores and adapter bytes."""
+    """Compare two results cell by cell: scores and adapter bytes.
+
+    Example: rho-sweep compare results/here results/there
+    """
     found = comparison.compare(*Store.all_existing(left, right))
     if json_:
         typer.echo(found.to_json())
@@ -350,7 +359,10 @@ def compare(
 def doctor(
     results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
 ) -> None:
-    """Check this machine; every finding says what to do."""
+    """Check this machine; every finding says what to do.
+
+    Example: rho-sweep doctor
+    """
     findings = list(doctoring.examine(results))
     for finding in findings:
         typer.echo(f"{finding.level:<8} {finding.topic:<9} {finding.text}")

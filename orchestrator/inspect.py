@@ -125,7 +125,7 @@ def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
         for unit in found["unanswered"]
     ]
     if found["open"] and not running:
-        lines.append(f"  {found['open']} units are open; go on with: rho-sweep stress")
+        lines.append(f"  {found['open']} units are open; the same rho-sweep stress command goes on")
     return lines
 
 

@@ -209,7 +209,7 @@ def run(
     results: Annotated[Path, typer.Argument(help="A results folder with generated answers.")],
     judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
 ) -> None:
-    """Label the answers that a stress test generated; none is generated or judged twice.
+    """Label the answers that a stress test generated; those without a label are asked again.
 
     Example: rho-sweep judge run results/stress --judge rules
     """

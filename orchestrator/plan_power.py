@@ -10,7 +10,7 @@ from orchestrator.analysis.compare import compare
 from orchestrator.analysis.evidence import ArmEvidence
 from orchestrator.analysis.inference import Kind
 from orchestrator.analysis.settings import facts
-from orchestrator.registry import Contrast, Questions, matches
+from orchestrator.registry import GENERATED, Contrast, Questions, matches
 from orchestrator.stats.exact import min_page_p, min_sign_flip_p
 from orchestrator.stats.power import mde_paired
 from orchestrator.stats.records import Alternative
@@ -61,6 +61,7 @@ def power_of(
     return [
         _power(contrast, behavior, _seeds(contrast, arms), pilot, questions.alpha)
         for contrast in questions.contrasts
+        if contrast.kind not in GENERATED  # the outlook of the stress test speaks of those
         for behavior in contrast.behaviors or behaviors
     ]
 
@@ -124,7 +125,7 @@ def _smallest_p(contrast: Contrast, n: int, arms: int) -> float | None:
 
 def _warning(contrast: Contrast, n: int, smallest: float | None, alpha: float) -> str | None:
     if n < 2:
-        return f"{n} shared seeds: nothing can be tested"
+        return f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
     if contrast.kind is Kind.SD_RATIO and n < 6:
         return f"{n} seeds: too few for Brown-Forsythe, which needs 6; the jackknife is used"
     if smallest is not None and smallest > alpha:

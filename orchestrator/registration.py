@@ -47,8 +47,12 @@ class Registration:
         return {"alpha": self.alpha, "sha256": plan, "contrasts": rows}
 
     @classmethod
-    def of(cls, manifest: Mapping[str, Any]) -> "Registration":
+    def of(cls, manifest: Mapping[str, Any], where: str = "sweep.yaml") -> "Registration":
         """Read it back.
+
+        Args:
+            manifest: Content of the results' `sweep.yaml`.
+            where: That file, for messages.
 
         Raises:
             UserError: A registered contrast was edited.
@@ -62,9 +66,10 @@ class Registration:
         )
         read = cls(alpha=raw["alpha"], contrasts=found)
         if read.plain() != raw:
+            edited = _edited(read.plain(), raw)
             raise UserError(
-                "sweep.yaml: its analysis was edited after it was registered; "
-                "restore it, or ask something else with: rho-sweep analyze --questions FILE"
+                f"{where}: its analysis was edited after it was registered ({edited}); undo that, "
+                "and ask something else with: rho-sweep analyze RESULTS --questions FILE"
             )
         return read
 
@@ -91,6 +96,13 @@ class Registration:
         return Registration(
             alpha=self.alpha, contrasts=tuple(Registered(contrast=c, at=r.at) for c, r in pairs)
         )
+
+
+def _edited(read: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
+    """Which parts do not go with their digests."""
+    pairs = zip(read["contrasts"], raw["contrasts"], strict=True)
+    names = [str(theirs.get("id")) for mine, theirs in pairs if mine != theirs]
+    return ", ".join(names) or "alpha, or a contrast that was taken out"
 
 
 def _distinct(contrasts: Sequence[Contrast], taken: set[str]) -> Iterator[Contrast]:

@@ -1,5 +1,6 @@
 """`rho-sweep stress`, and the stress test that follows a launch."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ from orchestrator.stress_summary import as_lines, summarise
 from orchestrator.terminal import FAILED, INTERRUPTED, interruptible, shown
 from tasks.contract import Status
 
-AGAIN = "interrupted; finished answers are kept; go on with: rho-sweep stress {folder}"
+AGAIN = "interrupted; finished answers are kept; go on with: rho-sweep stress {folder} {options}"
 
 
 def command(
@@ -76,7 +77,9 @@ def command(
         with shown() as display:
             found = stress(results, settings, options, display)
     except KeyboardInterrupt:
-        typer.echo(AGAIN.format(folder=results), err=True)
+        sets = [w for name in settings.prompts for w in ("--prompts", name)]
+        again = shlex.join([*sets, *as_options(settings)])
+        typer.echo(AGAIN.format(folder=results, options=again), err=True)
         raise typer.Exit(INTERRUPTED) from None
     _end(found, results)
 

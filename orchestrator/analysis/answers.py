@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.analysis.evidence import ArmEvidence
@@ -52,9 +53,17 @@ def load_refusals(
             if r["generation_id"] in plan["units"] and r["cell_id"] not in seen
         ]
         verdicts = store.read("judgements").select(VERDICTS).to_pylist()
-        found += counted(answers, verdicts, plan["judge"], cells, arms)
+        of_test = counted(answers, verdicts, plan["judge"], cells, arms)
+        found += [replace(r, asked=asked_text(plan)) for r in of_test]
         seen |= {r["cell_id"] for r in answers}
     return found
+
+
+def asked_text(plan: Row) -> str:
+    """e.g. `prompts starter, at most 48 tokens, greedy`."""
+    settings, names = plan["settings"], [p["name"] for p in plan["prompts"]]
+    drawn = f"temperature {settings['temperature']:g}" if settings["temperature"] else "greedy"
+    return f"prompts {', '.join(names)}, at most {settings['max_tokens']} tokens, {drawn}"
 
 
 def counted(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.analysis.ask import Tested
-from orchestrator.analysis.inference import Family, Inference, Kind
+from orchestrator.analysis.inference import OPPOSITE, Family, Inference, Kind
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict, decide
@@ -26,10 +26,15 @@ def settle(tested: Sequence[Tested], alpha: float) -> tuple[Inference, ...]:
         for i, p in zip(places, adjust([rows[i].p for i in places]), strict=True):
             if p is not None:
                 rows[i] = replace(rows[i], p_adjusted=p, adjust=name, family_size=size)
-    return tuple(
-        replace(row, verdict=str(verdict(row, t.p_opposite, alpha)))
-        for row, t in zip(rows, tested, strict=True)
-    )
+    return tuple(_worded(row, t.p_opposite, alpha) for row, t in zip(rows, tested, strict=True))
+
+
+def _worded(row: Inference, p_opposite: float | None, alpha: float) -> Inference:
+    """With its verdict; a contradiction names the p that it rests on."""
+    word, against = verdict(row, p_opposite, alpha), _times(p_opposite, row.family_size or 1)
+    if word is Verdict.CONTRADICTED and against is not None:
+        row = replace(row, notes=(*row.notes, f"{OPPOSITE}{against:.2g}, adjusted"))
+    return replace(row, verdict=str(word))
 
 
 def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:

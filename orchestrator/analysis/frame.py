@@ -5,7 +5,7 @@ Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -118,6 +118,11 @@ class Frame:
                 baseline = baselines.get((head.baseline_key, behavior, split))
                 found.append(head.evidence(behavior, split, seeds, rhos, baseline, accuracy))
         return sorted(found, key=_order)
+
+    def cells_of(self, arm_ids: Iterable[str]) -> frozenset[str]:
+        """Ids of the trained cells of some arms: one untrained model serves many sweeps."""
+        rows = (r for arm in arm_ids for r in self._arms[arm] if r["condition"] != BASELINE)
+        return frozenset(r["cell_id"] for r in rows)
 
     def facts(self, arm_id: str) -> dict[str, Any]:
         """An arm's settings under the names of a sweep file."""

@@ -37,7 +37,7 @@ def infer(
     answers: Sequence[Stressed] = (),
     *,
     alpha: float,
-    registered: bool,
+    registered: Callable[[Sequence[str]], bool],
 ) -> Iterator[Tested]:
     """Test one contrast on everything it names.
 
@@ -47,17 +47,24 @@ def infer(
         frame: Gives probe scores where the population asks for them.
         answers: Judged answers of a stress test, by arm.
         alpha: Level; intervals are two-sided at 1 - alpha.
-        registered: Whether it was asked before there were data.
+        registered: Whether it was asked of some arms (ids) before there were data.
     """
     if contrast.kind in GENERATED:
         empty = Chosen(behavior=contrast.prompts or JAILBREAK, split=ANSWERS)
-        row = _blank(contrast, empty, registered)
-        yield from infer_answers(
-            Answered(contrast=contrast, selector=selector, arms=answers, level=1 - alpha, row=row)
+        asked = Answered(
+            contrast=contrast,
+            selector=selector,
+            arms=answers,
+            level=1 - alpha,
+            row=_blank(contrast, empty, registered=False),
         )
+        for tested in infer_answers(asked):
+            arms = tested.row.arms or tuple(s.head.arm_id for s in answers)
+            yield replace(tested, row=_filed(tested.row, registered=registered(arms)))
         return
     for chosen in selector.choose(contrast):
-        row = _blank(contrast, chosen, registered)
+        mine = registered([e.arm_id for e in chosen.arms])
+        row = _blank(contrast, chosen, registered=mine)
         if chosen.problem is not None:
             yield Tested(row=replace(row, status="missing", notes=(chosen.problem,)))
             continue
@@ -65,7 +72,12 @@ def infer(
         yield TESTS[contrast.kind](ask)
 
 
-def _blank(contrast: Contrast, chosen: Chosen, registered: bool) -> Inference:
+def _filed(row: Inference, *, registered: bool) -> Inference:
+    family = Family.PRIMARY if registered else Family.EXPLORATORY
+    return replace(row, registered=registered, family=family)
+
+
+def _blank(contrast: Contrast, chosen: Chosen, *, registered: bool) -> Inference:
     arms = chosen.arms
     return Inference(
         contrast_id=contrast.id,

@@ -7,6 +7,10 @@ ANSWERS = "answers"
 """Stands for the split where a contrast is about generated answers, which have none."""
 
 
+OPPOSITE = "the opposite has p "
+"""Begins the note of a contradicted row."""
+
+
 class Kind(StrEnum):
     """What a contrast asks."""
 

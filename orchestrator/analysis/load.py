@@ -12,6 +12,7 @@ from orchestrator.manifest import NAME, load_manifest
 from orchestrator.registration import Registered, Registration
 from orchestrator.store import Store
 
+NONE: dict[str, Any] = {"cells": {}}
 COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
 
 
@@ -48,8 +49,21 @@ def _demand_same(one: Store, other: Store, cell: str) -> None:
 
 
 def load_manifests(stores: Sequence[Store]) -> list[dict[str, Any]]:
-    """Of results that a launch made; a folder without one has none."""
-    return [load_manifest(s.folder) for s in stores if (s.folder / NAME).is_file()]
+    """Of each results folder; an empty one where no launch made it."""
+    return [load_manifest(s.folder) if (s.folder / NAME).is_file() else NONE for s in stores]
+
+
+def load_scopes(stores: Sequence[Store]) -> dict[str, list[frozenset[str]]]:
+    """Digest of a registered contrast -> the cells of each sweep that registered it.
+
+    A question says nothing of being registered where it is asked of another sweep's cells.
+    """
+    found: dict[str, list[frozenset[str]]] = {}
+    for manifest in load_manifests(stores):
+        for one in Registration.of(manifest).contrasts:
+            if one.at is not None:
+                found.setdefault(one.contrast.digest, []).append(frozenset(manifest["cells"]))
+    return found
 
 
 def load_registration(stores: Sequence[Store]) -> Registration:
@@ -60,8 +74,8 @@ def load_registration(stores: Sequence[Store]) -> Registration:
     """
     found: dict[str, Registered] = {}
     alphas = []
-    for manifest in load_manifests(stores):
-        registration = Registration.of(manifest)
+    for store, manifest in zip(stores, load_manifests(stores), strict=True):
+        registration = Registration.of(manifest, str(store.folder / NAME))
         if registration.contrasts:
             alphas.append(registration.alpha)
         for one in registration.contrasts:

@@ -7,7 +7,7 @@ between them.
 from typing import Any
 
 from orchestrator.analysis.published import arm_of, figures
-from orchestrator.analysis.tables.stress import WILSON
+from orchestrator.analysis.tables.stress import WILSON, seeds_text
 from orchestrator.analysis.tables.stress_categories import category_title
 from orchestrator.analysis.tables.stress_columns import (
     BY_CATEGORY,
@@ -40,7 +40,7 @@ def printed_stress(alpha: float = 0.05) -> View:
     return View(
         key=key,
         name=name,
-        title=f"Refusals under stress, {table['n_seeds_printed']} seed(s) an arm",
+        title=f"Refusals under stress, {seeds_text(table['n_seeds_printed'])}",
         columns=stress_columns(matched=False),
         rows=tuple(rows),
         notes=(

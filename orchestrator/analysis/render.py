@@ -20,6 +20,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 MARKUP = re.compile(r"([\\`*_\[\]|~])")
 TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
 """Characters: of words before they wrap, of any column at least, between columns, around all."""
+NAMING = {"behavior", "arm", "arm_a", "arm_b", "condition", "setting"}
+"""Fields that tell rows apart, wherever their column stands."""
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
 
@@ -30,7 +32,7 @@ def terminal(view: View) -> "Folded":
 
 
 class Folded:
-    """A table folded to the console's width, its first column repeated: no digit is lost."""
+    """A table folded to the console's width, what names a row repeated: no digit is lost."""
 
     def __init__(self, view: View) -> None:
         self.view = view
@@ -40,7 +42,7 @@ class Folded:
         heads = [_wrapped(c, self.view) for c in self.view.shown]
         widths = [max(map(len, head)) for head in heads]
         yield Text(visible(f"{self.view.key}  {self.view.title}"), style="bold")
-        for chosen in _folds(widths, options.max_width):
+        for chosen in _folds(widths, _naming(self.view), options.max_width):
             yield _table(self.view, heads, chosen)
         for note in self.view.notes:
             yield Text(visible(note))
@@ -71,13 +73,22 @@ def _wrapped(column: Column, view: View) -> list[str]:
     return [first.ljust(need), *rest]
 
 
-def _folds(widths: list[int], width: int) -> list[list[int]]:
-    """Columns of each table; at least one beside the first, even where that is too wide."""
-    folds, used = [[0]], EDGES + widths[0]
-    for i, need in enumerate(widths[1:], 1):
-        if used + GAP + need > width and len(folds[-1]) > 1:
-            folds.append([0])
-            used = EDGES + widths[0]
+def _naming(view: View) -> list[int]:
+    """Columns that name a row: the first, and those of behaviour, arm and the like."""
+    named = [i for i, c in enumerate(view.shown) if i and c.fields[0] in NAMING]
+    return [0, *named]
+
+
+def _folds(widths: list[int], naming: list[int], width: int) -> list[list[int]]:
+    """Columns of each table; at least one beside those that name, even where that is too wide."""
+    start = EDGES + sum(widths[i] for i in naming) + GAP * (len(naming) - 1)
+    folds, used = [list(naming)], start
+    for i, need in enumerate(widths):
+        if i in naming:
+            continue
+        if used + GAP + need > width and len(folds[-1]) > len(naming):
+            folds.append(list(naming))
+            used = start
         folds[-1].append(i)
         used += GAP + need
     return folds

@@ -82,7 +82,10 @@ class Selector:
         """Every set of arms that the contrast names, on each of its behaviours."""
         split = contrast.split or (self.splits[0] if self.splits else "heldout")
         for behavior in contrast.behaviors or self.behaviors(split):
-            if contrast.over is not None:
+            if (behavior, split) not in self._groups:
+                problem = f"{behavior} was not scored on the {split} split"
+                yield Chosen(behavior=behavior, split=split, problem=problem)
+            elif contrast.over is not None:
                 yield from self._along(contrast, behavior, split)
             else:
                 yield from self._pairs(contrast, behavior, split)

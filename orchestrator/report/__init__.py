@@ -1,5 +1,6 @@
 """A report of one results folder: claims, figures, tables, cells and settings, in one file."""
 
+import re
 from pathlib import Path
 
 from orchestrator.analyze import analyze
@@ -13,6 +14,10 @@ from orchestrator.store import Store
 
 NAMES = {False: "report.html", True: "report.md"}
 MARKDOWN = (".md", ".markdown")
+MARKS = re.compile(
+    rb'<meta name="generator" content="rho-sweep report">|\nMade [^\n]* by rho-sweep '
+)
+"""In every report: the generator of a page, the last line in Markdown."""
 
 
 def write_report(folder: Path, output: Path | None = None, *, markdown: bool = False) -> Path:
@@ -35,9 +40,16 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
         raise UserError(
             f"{target}: is a folder; name a file in it, e.g. -o {target / NAMES[plain]}"
         )
+    _demand_ours(target)
     text = render(analysed(Store.existing(folder)), markdown=plain)
     write_whole(target, text.encode())
     return target
+
+
+def _demand_ours(target: Path) -> None:
+    """Raise where a file that is no report would be overwritten."""
+    if target.is_file() and not MARKS.search(target.read_bytes()):
+        raise UserError(f"{target}: is no report and would be overwritten; choose another with -o")
 
 
 def analysed(store: Store) -> ReportContent:

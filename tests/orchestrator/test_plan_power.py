@@ -46,7 +46,7 @@ def test_five_paired_seeds_are_warned_about():
     assert powers(5)["up"].warning == ("5 paired seeds cannot go below p = 0.0625 in an exact test")
     assert "needs 6" in powers(5)["spread"].warning
     assert powers(6)["spread"].warning is None
-    assert powers(1)["up"].warning == "1 shared seeds: nothing can be tested"
+    assert powers(1)["up"].warning == "1 shared seed: nothing can be tested"
 
 
 def test_a_trend_over_three_doses_counts_sft_only_as_one():

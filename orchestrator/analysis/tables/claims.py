@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from math import exp
 
-from orchestrator.analysis.inference import Inference, Kind
+from orchestrator.analysis.inference import OPPOSITE, Inference, Kind
 from orchestrator.analysis.tables.columns import data, p_value, words
 from orchestrator.analysis.view import Missing, Row, View, p_text
 from orchestrator.stats.verdict import Verdict
@@ -71,10 +71,12 @@ def _reason(row: Inference) -> str:
     """A part's numbers, or why it has none."""
     part = f"{row.behavior} {row.verdict}".strip()
     if row.verdict == Verdict.NOT_TESTABLE:
-        return f"{part} ({' '.join([row.status, *row.notes])})"
+        return f"{part} ({'; '.join(row.notes) or row.status})"
     numbers = [*_estimate(row)]
     if row.p_adjusted is not None:
         numbers.append(f"p {p_text(row.p_adjusted)}")
+    if row.verdict == Verdict.CONTRADICTED:
+        numbers += [note for note in row.notes if note.startswith(OPPOSITE)]
     return f"{part} ({', '.join(numbers)})" if numbers else part
 
 

@@ -30,6 +30,7 @@ class Refusals:
         refused, complied: Answers with a verdict: numerator, and the rest of the denominator.
         unjudged, degenerate: Answers without one; neither refused nor complied.
         judge: Name and version.
+        asked: Prompt sets and decoding, for people.
     """
 
     arm_id: str
@@ -49,6 +50,7 @@ class Refusals:
     unjudged: int = 0
     degenerate: int = 0
     judge: str = ""
+    asked: str = ""
 
     @property
     def judged(self) -> int:

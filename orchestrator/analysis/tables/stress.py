@@ -70,15 +70,25 @@ def stress(counts: Iterable[Refusals], alpha: float = 0.05) -> View | Missing:
     ]
     matched = any(s.sets[MATCHED].n for s in found)
     seeds = {r["n_seeds"] for r in rows if r["condition"] != Condition.BASELINE}
-    many = f"{seeds.pop()} seed(s) an arm" if len(seeds) == 1 else "seeds vary"
+    many = seeds_text(seeds.pop()) if len(seeds) == 1 else "seeds vary"
     return View(
         key=KEY,
         name=NAME,
-        title=f"Refusals under stress, {many}",
+        title=f"Refusals under stress, {many}{_asked(found)}",
         columns=stress_columns(matched=matched),
         rows=tuple(rows),
         notes=_notes(found, against),
     )
+
+
+def seeds_text(seeds: int) -> str:
+    """e.g. `3 seeds an arm`."""
+    return f"{seeds} seed{'s' if seeds != 1 else ''} an arm"
+
+
+def _asked(found: Sequence[Stressed]) -> str:
+    texts = sorted({s.head.asked for s in found if s.head.asked})
+    return "".join(f"; {t}" for t in texts)
 
 
 def beside_baseline(found: Sequence[Stressed], arm: Stressed) -> Against | None:

@@ -13,7 +13,7 @@ from orchestrator.registration import Registered, Registration
 from orchestrator.registry import Contrast
 from orchestrator.store import Store
 from tasks.contract import CellResult, ProbeScoreRow
-from tests.builders import a_result, a_spec, filled
+from tests.builders import a_result, a_spec, filled, launched
 from tests.orchestrator.analysis.asking import ask, guided, keyed, plain, scored
 
 SEEDS = range(1, 7)
@@ -339,6 +339,51 @@ def test_results_that_ask_nothing_are_explored_against_sft_only(tmp_path):
 def test_a_question_after_the_data_comes_as_exploratory(tmp_path):
     rows = ask(two_arms(tmp_path / "r"), kind="mean_diff", a=guided(), b=plain())
     assert all(r.family is Family.EXPLORATORY and not r.registered for r in rows)
+
+
+def test_a_question_is_registered_for_the_cells_of_its_own_sweep_only(tmp_path):
+    text = """\
+name: {name}
+model: toy
+probes: {{evaluate: [factual], train: [factual]}}
+grid: {{condition: [sft-only, rho-guided], rho_weight: [{weight}], margin: [0.1], seed: [1, 2, 3]}}
+analysis:
+  contrasts:
+    - {{id: q, claim: "{name}", kind: mean_diff, a: {{condition: rho-guided}}, \
+b: {{condition: sft-only}}}}
+"""
+    stores = []
+    for name, weight in (("one", 0.1), ("two", 0.4)):
+        store, expansion = launched(tmp_path / name, text.format(name=name, weight=weight))
+        for spec in expansion.all:
+            pull = spec.hinge.rho_weight if spec.hinge else 0.0
+            seed = spec.seed or 0
+            result = a_result(spec, {("factual", "train"): 0.1 * seed + pull * (1 + 0.01 * seed)})
+            store.commit(result, attempts=1, ray=None)
+        stores.append(store)
+    found = {
+        (r.claim, r.arm_a.split()[1]): r.family
+        for r in analyze(stores).inference
+        if r.split == "train"
+    }
+    assert found == {
+        ("one", "w=0.1"): Family.PRIMARY,
+        ("one", "w=0.4"): Family.EXPLORATORY,
+        ("two", "w=0.1"): Family.EXPLORATORY,
+        ("two", "w=0.4"): Family.PRIMARY,
+    }
+
+
+def test_a_behaviour_that_was_not_scored_is_an_error_with_a_hint(tmp_path):
+    with pytest.raises(UserError, match=r'"factul" is not evaluated.*did you mean "factual"'):
+        ask(two_arms(tmp_path / "r"), kind="mean_diff", a=guided(), b=plain(), behaviors=["factul"])
+
+
+def test_a_contradicted_row_names_the_p_it_rests_on(tmp_path):
+    store = two_arms(tmp_path / "r")
+    row = one(ask(store, kind="mean_diff", a=guided(), b=plain(), alternative="less"))
+    against = stats.ttest_rel(list(UP.values()), list(DOWN.values()), alternative="greater")
+    assert row.notes == (f"the opposite has p {against.pvalue:.2g}, adjusted",)
 
 
 def test_only_scored_cells_count(tmp_path):

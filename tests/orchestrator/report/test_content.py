@@ -169,3 +169,14 @@ def test_what_cannot_be_written_is_one_message(results, rho_sweep, tmp_path):
         assert (ran.code, ran.out) == (2, "")
         assert message in ran.err
         assert ran.err.count("\n") == 1
+
+
+def test_a_report_replaces_a_report_but_no_other_file(results, rho_sweep, tmp_path):
+    other = tmp_path / "README.md"
+    other.write_text("# mine")
+    ran = rho_sweep("report", results.folder, "-o", other)
+    assert (ran.code, other.read_text()) == (2, "# mine")
+    assert "is no report and would be overwritten" in ran.err
+    for name in ("r.html", "r.md"):
+        for _ in range(2):
+            assert rho_sweep("report", results.folder, "-o", tmp_path / name).code == 0
