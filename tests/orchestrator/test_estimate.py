@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import mlx.core as mx
 import pytest
 
 from orchestrator.document import parse_yaml
@@ -53,7 +54,8 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(
         model = make_model(tmp_path / "m", layers=model, hidden=96)
     spec, resolver = trained(model, condition, length, batch, extra)
     spec = replace(spec, grad_checkpoint=checkpoint)
-    measured = run(spec, Models(), lambda _: None, Phases()).measurements.memory_peak_bytes
+    others = mx.get_active_memory()  # what earlier tests of this process still hold
+    measured = run(spec, Models(), lambda _: None, Phases()).measurements.memory_peak_bytes - others
     estimate = resolver.memory(spec) - RUNTIME_BYTES
     assert 0.75 < estimate / measured < 1.25
 
