@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+WORKERS ?= 2
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
@@ -14,7 +15,7 @@ demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep report results/quickstart
 
 test: venv  ## the default tests, under 3 minutes on two cores
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not cluster and not lab"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not cluster and not lab"
 
 test-slow: venv  ## the tests that the default leaves out
 	$(BIN)/python -m pytest -m "slow or cluster"

@@ -469,6 +469,7 @@ def test_an_empty_store_has_empty_tables(tmp_path):
 def test_a_cell_of_a_sibling_is_linked_and_not_copied(tmp_path):
     a = filled(tmp_path / "a", a_result(a_spec()))
     a.write_attempt({"cell_id": a_spec().cell_id, "attempt": 1, "started_at": 0, "outcome": "ok"})
+    a.flush()
     b = filled(tmp_path / "b")
     found = done_elsewhere(b.folder, [a_spec().cell_id, "not there"])
     assert list(found) == [a_spec().cell_id]
