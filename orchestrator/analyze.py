@@ -17,7 +17,7 @@ from orchestrator.analysis.families import settle
 from orchestrator.analysis.frame import Frame
 from orchestrator.analysis.infer import infer
 from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.load import load_frame, load_manifests, load_registration, load_scopes
+from orchestrator.analysis.load import load_frame, load_manifests, registration_of, scopes_of
 from orchestrator.analysis.published_tables import published_tables
 from orchestrator.analysis.render import as_json
 from orchestrator.analysis.select import Selector
@@ -131,14 +131,15 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
             different baselines are compared, or a registered question was edited.
     """
     wanted = asked or Asked()
-    registration = load_registration(stores)
+    manifests = load_manifests(stores)
+    registration = registration_of(stores, manifests)
     if wanted.questions is not None:
         registration = registration.with_questions(wanted.questions, None)
     frame = load_frame(stores)
     _demand_scored(wanted.questions, {e.behavior for e in frame.evidence()})
     refusals = load_refusals(stores, frame.cells, frame.evidence())
-    manifests = [m for m in load_manifests(stores) if m["cells"]]
-    return analyze_frame(frame, registration, wanted, manifests, refusals, load_scopes(stores))
+    launched = [m for m in manifests if m["cells"]]
+    return analyze_frame(frame, registration, wanted, launched, refusals, scopes_of(manifests))
 
 
 def _demand_scored(asked: Questions | None, scored: set[str]) -> None:

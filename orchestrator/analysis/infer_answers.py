@@ -18,6 +18,7 @@ from orchestrator.stats.power import n_mcnemar
 from orchestrator.stats.proportions import cochran_q, mcnemar
 from orchestrator.stats.rank import rank_correlation
 from orchestrator.stats.records import Alternative
+from orchestrator.stats.verdict import OPPOSITE
 from tasks.contract import Condition
 
 REFUSAL = "refusal"
@@ -150,10 +151,9 @@ def _one_seed(
         ci_level=test.interval.level,
         notes=tuple(notes),
     )
-    against = {Alternative.GREATER: Alternative.LESS, Alternative.LESS: Alternative.GREATER}
     if alternative is Alternative.TWO_SIDED:
         return Tested(row=row)
-    other_way = mcnemar(gain, loss, n, against[alternative], asked.level)
+    other_way = mcnemar(gain, loss, n, OPPOSITE[alternative], asked.level)
     return Tested(row=row, p_opposite=other_way.p)
 
 

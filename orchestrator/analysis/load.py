@@ -53,28 +53,28 @@ def load_manifests(stores: Sequence[Store]) -> list[dict[str, Any]]:
     return [load_manifest(s.folder) if (s.folder / NAME).is_file() else NONE for s in stores]
 
 
-def load_scopes(stores: Sequence[Store]) -> dict[str, list[frozenset[str]]]:
+def scopes_of(manifests: Sequence[dict[str, Any]]) -> dict[str, list[frozenset[str]]]:
     """Digest of a registered contrast -> the cells of each sweep that registered it.
 
     A question says nothing of being registered where it is asked of another sweep's cells.
     """
     found: dict[str, list[frozenset[str]]] = {}
-    for manifest in load_manifests(stores):
+    for manifest in manifests:
         for one in Registration.of(manifest).contrasts:
             if one.at is not None:
                 found.setdefault(one.contrast.digest, []).append(frozenset(manifest["cells"]))
     return found
 
 
-def load_registration(stores: Sequence[Store]) -> Registration:
+def registration_of(stores: Sequence[Store], manifests: Sequence[dict[str, Any]]) -> Registration:
     """The questions of all results, in order; one that several ask is asked once.
 
     Raises:
-        UserError: A manifest is damaged, or its questions were edited.
+        UserError: The questions of a manifest were edited.
     """
     found: dict[str, Registered] = {}
     alphas = []
-    for store, manifest in zip(stores, load_manifests(stores), strict=True):
+    for store, manifest in zip(stores, manifests, strict=True):
         registration = Registration.of(manifest, str(store.folder / NAME))
         if registration.contrasts:
             alphas.append(registration.alpha)
