@@ -17,13 +17,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.ipc
 
-from orchestrator.analysis.frame import Frame
-from orchestrator.analyze import analyze_frame
-from orchestrator.registration import Registered, Registration
-from orchestrator.registry import Contrast
-from orchestrator.schema import TABLES, spec_row, versioned
-from orchestrator.store import Store
-from tasks.contract import (
+from orchestrator.analysis.analyze import analyze_frame
+from orchestrator.analysis.evidence.frame import Frame
+from orchestrator.config.contrasts import Contrast
+from orchestrator.results.registration import Registered, Registration
+from orchestrator.results.schema import TABLES, spec_row, versioned
+from orchestrator.results.store import Store
+from tasks.contract.cell import (
     CellSpec,
     Condition,
     DataSpec,

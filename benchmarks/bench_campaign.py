@@ -21,7 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 prefer_openblas()
 
@@ -29,10 +29,10 @@ import mlx_lm
 
 from benchmarks import peer
 from benchmarks.bench_step import Dealer
-from orchestrator.sweep import Point, load
-from tasks.model_files import TINY
-from tasks.packs import Pair, load_pack
-from tasks.sft import load_source, plain_text
+from orchestrator.config.sweep_file import Point, load
+from tasks.data.probe_packs import Pair, load_pack
+from tasks.data.sft import load_source, plain_text
+from tasks.starter import TINY
 
 BEHAVIORS = ("factual", "toxicity", "sycophancy", "bias")
 EVERY = 10

@@ -12,14 +12,14 @@ from collections import deque
 from contextlib import closing
 from pathlib import Path
 
-from orchestrator.display import PlainDisplay
-from orchestrator.engine import Ended, Engine, Report
-from orchestrator.events import HostUp, Job
-from orchestrator.node import Outcome
-from orchestrator.ray_engine import RayEngine
-from orchestrator.run import Run, Work
-from orchestrator.store import Store
-from tasks.contract import CellSpec
+from orchestrator.execution.display import PlainDisplay
+from orchestrator.execution.engines.base import Ended, Engine, Report
+from orchestrator.execution.engines.ray_engine import RayEngine
+from orchestrator.execution.run import Run, Work
+from orchestrator.execution.scheduling.events import HostUp, Job
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellSpec
+from tasks.contract.reports import Outcome
 from tests.builders import a_result, a_spec
 
 CELLS = 2000

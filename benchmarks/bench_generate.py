@@ -7,19 +7,19 @@ import argparse
 import statistics
 import time
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 prefer_openblas()
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step
 
-from tasks.decode import Asked, decode
-from tasks.generate import encode
-from tasks.generation import Decoding
-from tasks.model import BaseModel, Models
-from tasks.model_files import locate
-from tasks.prompts import load_prompts
+from tasks.contract.generation import Decoding
+from tasks.data.prompts import load_prompts
+from tasks.generation.decode import Asked, decode
+from tasks.generation.generate import encode
+from tasks.model.model import BaseModel, Models
+from tasks.sources.model_files import locate
 
 
 def one_by_one(base: BaseModel, asked: list[Asked], limit: int) -> list[tuple[int, ...]]:

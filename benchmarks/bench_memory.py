@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 prefer_openblas()
 
 from benchmarks import models
-from orchestrator.document import parse_yaml
-from orchestrator.estimate import RUNTIME_BYTES
-from orchestrator.expand import specs_of
-from orchestrator.resolve import FileResolver
-from orchestrator.sweep import parse
+from orchestrator.cells.expand import specs_of
+from orchestrator.cells.memory import RUNTIME_BYTES
+from orchestrator.cells.resolve import FileResolver
+from orchestrator.config.sweep_file import parse
+from orchestrator.config.yaml_lines import parse_yaml
 from tasks.cell import Phases, run
-from tasks.contract import CellSpec
-from tasks.model import Models
+from tasks.contract.cell import CellSpec
+from tasks.model.model import Models
 
 SWEEP = """
 name: memory

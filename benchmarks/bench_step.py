@@ -24,7 +24,7 @@ from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 OPENBLAS = "--reference-blas" not in sys.argv and prefer_openblas()
 
@@ -35,17 +35,17 @@ from mlx import nn
 from mlx.utils import tree_flatten
 
 from benchmarks import models, peer
-from tasks.contract import HingeSpec, ModelSpec, TrainSpec
-from tasks.flops import Needed, costs_of, matmul_peak
-from tasks.model import BaseModel, Models, attached
-from tasks.order import MicroStep, Order
-from tasks.packs import Pair, load_pack
-from tasks.path import passes
-from tasks.score import score
-from tasks.sft import load_source, plain_text
-from tasks.step import Outlook, Work, take_step
-from tasks.tokens import encode_pairs
-from tasks.train import Material, train
+from tasks.contract.cell import HingeSpec, ModelSpec, TrainSpec
+from tasks.data.probe_packs import Pair, load_pack
+from tasks.data.sft import load_source, plain_text
+from tasks.data.tokens import encode_pairs
+from tasks.model.model import BaseModel, Models, attached
+from tasks.passes.choose import passes
+from tasks.passes.flops import Needed, costs_of, matmul_peak
+from tasks.passes.step import Outlook, Work, take_step
+from tasks.scoring.score import score
+from tasks.training.loop import Material, train
+from tasks.training.order import MicroStep, Order
 
 SPEC = TrainSpec(learning_rate=1e-9)
 BEHAVIORS = ("factual", "toxicity", "sycophancy", "bias")

@@ -12,8 +12,8 @@ from mlx import nn
 from mlx.utils import tree_flatten, tree_unflatten
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tasks.packs import load_pack
-from tasks.sft import load_source
+from tasks.data.probe_packs import load_pack
+from tasks.data.sft import load_source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

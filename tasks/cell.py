@@ -3,14 +3,13 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 prefer_openblas()  # before anything imports MLX
 
 import mlx.core as mx  # noqa: E402 - see above
 
-from tasks.checkpoint import Keeper, State, load, origin  # noqa: E402
-from tasks.contract import (  # noqa: E402
+from tasks.contract.cell import (  # noqa: E402
     Adapter,
     CellResult,
     CellSpec,
@@ -27,25 +26,19 @@ from tasks.contract import (  # noqa: E402
     TrainSpec,
     digest_of,
 )
-from tasks.envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
-from tasks.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
-from tasks.machine import describe  # noqa: E402
-from tasks.model import (  # noqa: E402
-    BaseModel,
-    Models,
-    attached,
-    save_adapter,
-    tensors_hash,
-    trainable,
-)
-from tasks.order import Order, is_swapped, lay_out  # noqa: E402
-from tasks.packs import Pair  # noqa: E402
-from tasks.path import PACKED, passes  # noqa: E402
-from tasks.phases import Phases, Report  # noqa: E402
-from tasks.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
-from tasks.score import score  # noqa: E402
-from tasks.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
-from tasks.train import DivergedError, Material, train  # noqa: E402
+from tasks.contract.checkpoint_envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
+from tasks.contract.phases import Phases, Report  # noqa: E402
+from tasks.data.probe_packs import Pair  # noqa: E402
+from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
+from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
+from tasks.model.machine import describe  # noqa: E402
+from tasks.model.model import BaseModel, Models, attached, save_adapter, tensors_hash, trainable  # noqa: E402
+from tasks.passes.choose import PACKED, passes  # noqa: E402
+from tasks.passes.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
+from tasks.scoring.score import score  # noqa: E402
+from tasks.training.checkpoint import Keeper, State, load, origin  # noqa: E402
+from tasks.training.loop import DivergedError, Material, train  # noqa: E402
+from tasks.training.order import Order, is_swapped, lay_out  # noqa: E402
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

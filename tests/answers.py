@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from orchestrator import generations
-from orchestrator.store import Store
-from tasks.contract import CellResult, CellSpec, digest_of
-from tasks.generation import Answer, Decoding, GenerationResult, GenerationSpec
-from tasks.prompts import Intent, Part, Prompt, PromptSet
+from orchestrator.results import generations
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellResult, CellSpec, digest_of
+from tasks.contract.generation import Answer, Decoding, GenerationResult, GenerationSpec
+from tasks.contract.prompts import Intent, Part, Prompt, PromptSet
 from tests.builders import MACHINE
 
 GREEDY = Decoding(max_tokens=8)

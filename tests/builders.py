@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from orchestrator.canonical import Point
-from orchestrator.document import parse_yaml
-from orchestrator.expand import Expansion, ResolvedData, ResolvedProbes, expand
-from orchestrator.manifest import write_manifest
-from orchestrator.registration import begin
-from orchestrator.store import Store
-from orchestrator.sweep import Sweep, parse
-from tasks.contract import (
+from orchestrator.cells.expand import Expansion, ResolvedData, ResolvedProbes, expand
+from orchestrator.config.condition_rules import Point
+from orchestrator.config.sweep_file import Sweep, parse
+from orchestrator.config.yaml_lines import parse_yaml
+from orchestrator.results.manifest import write_manifest
+from orchestrator.results.registration import begin
+from orchestrator.results.store import Store
+from tasks.contract.cell import (
     Adapter,
     CellFailure,
     CellResult,

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import constants
 from hypothesis import settings
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 prefer_openblas()  # before a test module imports MLX, as in every worker
 

@@ -7,11 +7,11 @@ import pytest
 from mlx import nn
 from mlx.utils import tree_map
 
-from orchestrator.expand import expand
-from orchestrator.resolve import FileResolver
-from orchestrator.sweep import load
+from orchestrator.cells.expand import expand
+from orchestrator.cells.resolve import FileResolver
+from orchestrator.config.sweep_file import load
 from tasks.cell import Phases, run
-from tasks.model import Models
+from tasks.model.model import Models
 
 pytestmark = pytest.mark.slow
 LABEL = "sft-only seed=456"
@@ -45,7 +45,7 @@ def in_float64(monkeypatch):
             lambda a: a.astype(mx.float64) if mx.issubdtype(a.dtype, mx.floating) else a, tree
         )
 
-    from tasks import model as models_module
+    from tasks.model import model as models_module
 
     initialise = models_module._initialise
 
@@ -53,9 +53,9 @@ def in_float64(monkeypatch):
         initialise(model, seed)
         model.update(widen(model.trainable_parameters()))
 
-    for name in ("tasks.losses", "tasks.score"):
+    for name in ("tasks.passes.losses", "tasks.scoring.score"):
         monkeypatch.setattr(f"{name}.token_cross_entropy", wide)
-    monkeypatch.setattr("tasks.model._initialise", initialise_wide)
+    monkeypatch.setattr("tasks.model.model._initialise", initialise_wide)
     monkeypatch.setattr("tasks.cell.save_adapter", lambda *_: None)
     monkeypatch.setattr("tasks.cell.costs_of", lambda *_: None)
     models = on_path("plain: in float64")

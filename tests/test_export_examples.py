@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.analyze import analyze
-from orchestrator.inspect import export
+from orchestrator.analysis.analyze import analyze
+from orchestrator.inspection.status import export
+from tests import ROOT
 from tests.builders import a_failure, a_result, a_spec, filled
 
-DOCS = Path(__file__).resolve().parents[1] / "docs/export.md"
+DOCS = ROOT / "docs/export.md"
 BLOCKS = re.findall(r"## (\w+)[^#]*?```python\n(.*?)```", DOCS.read_text(), re.DOTALL)
 
 

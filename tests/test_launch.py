@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.checkpoints import Checkpoints
-from orchestrator.compare import compare
-from orchestrator.store import Store
+from orchestrator.inspection.compare_results import compare
+from orchestrator.results.checkpoints import Checkpoints
+from orchestrator.results.store import Store
 from tests.toys import make_model
 
 SWEEP = """

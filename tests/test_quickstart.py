@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 from tests.golden.make import FILE, scores
 
 TOLERANCE = 1e-3

@@ -11,10 +11,10 @@ from pathlib import Path
 import mlx_lm
 import pytest
 
-from orchestrator.store import Store
-from tasks.generate import encode
-from tasks.model_files import TINY
-from tasks.prompts import load_prompts
+from orchestrator.results.store import Store
+from tasks.data.prompts import load_prompts
+from tasks.generation.generate import encode
+from tasks.starter import TINY
 
 SWEEP = """
 name: answers

@@ -4,7 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
-from tasks.blas import prefer_openblas
+from tasks.model.blas import prefer_openblas
 
 prefer_openblas()
 
@@ -14,7 +14,7 @@ import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from tasks.packs import STARTER
+from tasks.starter import PROBES
 
 CHAT = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n"
@@ -97,7 +97,7 @@ def make_tokenizer(folder: Path) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(STARTER.read_text().splitlines(), trainer)
+    tokenizer.train_from_iterator(PROBES.read_text().splitlines(), trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(
         json.dumps(

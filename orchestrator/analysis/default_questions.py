@@ -1,11 +1,11 @@
 """What is asked when nobody registered anything: exploratory, and said so."""
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Kind
-from orchestrator.analysis.select import Selector
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.views import MOST_ARMS
-from orchestrator.registry import Contrast
-from tasks.contract import Condition
+from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrasts import Contrast
+from tasks.contract.cell import Condition
 
 
 def default_questions(selector: Selector) -> tuple[Contrast, ...]:

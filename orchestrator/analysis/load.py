@@ -6,11 +6,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
+from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
 from orchestrator.errors import UserError
-from orchestrator.manifest import NAME, load_manifest
-from orchestrator.registration import Registered, Registration
-from orchestrator.store import Store
+from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.registration import Registered, Registration
+from orchestrator.results.store import Store
 
 NONE: dict[str, Any] = {"cells": {}}
 COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}

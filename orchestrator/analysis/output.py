@@ -10,13 +10,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.ipc
 
-from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.render import arrow, csv
-from orchestrator.analysis.view import View
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.tables.render import arrow, csv
+from orchestrator.analysis.tables.view import View
 from orchestrator.errors import UserError
-from orchestrator.files import write_whole
-from orchestrator.registration import Registration
-from orchestrator.schema import SCHEMA_VERSION
+from orchestrator.results.files import write_whole
+from orchestrator.results.registration import Registration
+from orchestrator.results.schema import SCHEMA_VERSION
 
 FOLDER = "analysis"
 UNITS = {

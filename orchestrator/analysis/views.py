@@ -5,20 +5,21 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.analysis.compare import paired_seeds
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.frame import Frame
-from orchestrator.analysis.inference import Inference, Kind
-from orchestrator.analysis.invariants import check
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.comparison import paired_seeds
+from orchestrator.analysis.evidence.frame import Frame
+from orchestrator.analysis.evidence.refusals import Refusals
+from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.build import Material, tables
-from orchestrator.analysis.tables.claims import claims
-from orchestrator.analysis.tables.components import Component
-from orchestrator.analysis.tables.config import config
-from orchestrator.analysis.tables.effects import effects
-from orchestrator.analysis.tables.plan import plan
-from orchestrator.analysis.tables.refusals import Refusals
-from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.tables.design.claims import claims
+from orchestrator.analysis.tables.design.components import Component
+from orchestrator.analysis.tables.design.config import config
+from orchestrator.analysis.tables.design.plan import plan
+from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.scores.effects import effects
+from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.crossed import crossed
 
 REFUSAL = "refusal"

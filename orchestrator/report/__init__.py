@@ -3,14 +3,14 @@
 import re
 from pathlib import Path
 
-from orchestrator.analyze import analyze
+from orchestrator.analysis.analyze import analyze
 from orchestrator.errors import UserError
-from orchestrator.files import write_whole
 from orchestrator.report.content import ReportContent, from_store
 from orchestrator.report.html import html
 from orchestrator.report.markdown import as_markdown
 from orchestrator.report.outline import outline
-from orchestrator.store import Store
+from orchestrator.results.files import write_whole
+from orchestrator.results.store import Store
 
 NAMES = {False: "report.html", True: "report.md"}
 MARKDOWN = (".md", ".markdown")

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from orchestrator.analysis.view import View
+from orchestrator.analysis.tables.view import View
 from orchestrator.report.looks import Look
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.view import View
-from orchestrator.manifest import load_manifest
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.tables.view import View
 from orchestrator.report.facts import facts_of
-from orchestrator.store import Store, read_file
-from tasks.contract import Condition
+from orchestrator.results.manifest import load_manifest
+from orchestrator.results.store import Store, read_file
+from tasks.contract.cell import Condition
 
 OPEN = "open"
 """Status of a cell that has no result yet."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from orchestrator.display import clock
+from orchestrator.execution.display import clock
 
 Row = Mapping[str, Any]
 _VERSIONS = {

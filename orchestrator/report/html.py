@@ -8,7 +8,7 @@ from typing import Any, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from orchestrator.analysis.view import Column, View
+from orchestrator.analysis.tables.view import Column, View
 from orchestrator.report.blocks import Block, Figure, Panel, Report, Table, title_of
 from orchestrator.report.figures.canvas import drawn, swatch
 from orchestrator.report.palette import DARK, LIGHT, variables

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from orchestrator.analysis.view import View
+from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import (
     Block,
     Claim,

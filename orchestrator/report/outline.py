@@ -3,18 +3,18 @@
 from dataclasses import replace
 
 from orchestrator import __version__
-from orchestrator.analysis.inference import ANSWERS
-from orchestrator.analysis.view import View
+from orchestrator.analysis.inference.record import ANSWERS
+from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
-from orchestrator.report.cells import cells_section, counts_text
-from orchestrator.report.claims import claims_section, is_registered, tally
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
 from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure
 from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
-from orchestrator.report.setup import models_of, setup_section
+from orchestrator.report.sections.cells import cells_section, counts_text
+from orchestrator.report.sections.claims import claims_section, is_registered, tally
+from orchestrator.report.sections.setup import models_of, setup_section
 from orchestrator.report.text import listed
 
 MAX_ROWS = 400

@@ -11,10 +11,9 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from tasks.blas import prefer_openblas
+from tasks import starter
+from tasks.model.blas import prefer_openblas
 from tasks.tiny.recipe import Recipe
-
-FOLDER = Path(__file__).parent / "model"
 
 
 def build(folder: Path, recipe: Recipe) -> None:
@@ -48,7 +47,7 @@ def _print_loss(step: int, loss: float) -> None:
 def main() -> None:
     """Read the command line and build."""
     parser = argparse.ArgumentParser(description="Build the tiny model.")
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write into")
+    parser.add_argument("--out", type=Path, default=starter.TINY, help="folder to write into")
     parser.add_argument("--steps", type=int, default=Recipe().steps, help="optimizer steps")
     arguments = parser.parse_args()
     build(arguments.out, dataclasses.replace(Recipe(), steps=arguments.steps))

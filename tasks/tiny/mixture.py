@@ -2,11 +2,11 @@
 
 import re
 
-from tasks.packs import load_pack
-from tasks.probes import Probes, prepare_probes
-from tasks.seeding import stream
-from tasks.sft import load_source, plain_text
-from tasks.split import HELDOUT
+from tasks.data.probe_packs import load_pack
+from tasks.data.probes import Probes, prepare_probes
+from tasks.data.seeding import stream
+from tasks.data.sft import load_source, plain_text
+from tasks.data.split import HELDOUT
 from tasks.tiny.corpus import Exchange, exchanges, statements
 from tasks.tiny.recipe import Recipe
 

@@ -11,10 +11,10 @@ from mlx.optimizers import AdamW, clip_grad_norm
 from mlx.utils import tree_flatten
 from mlx_lm.models.qwen2 import Model, ModelArgs
 
-from tasks.losses import pad, sft_loss
-from tasks.seeding import stream
+from tasks.data.seeding import stream
+from tasks.data.tokens import Tokens
+from tasks.passes.losses import pad, sft_loss
 from tasks.tiny.recipe import Recipe
-from tasks.tokens import Tokens
 
 
 def new_model(config: dict[str, Any], recipe: Recipe) -> Model:

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from orchestrator.store import Store
+from orchestrator.results.store import Store
 
 FILE = Path(__file__).parent / "quickstart.json"
 

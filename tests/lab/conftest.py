@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from orchestrator.wheel import this_version
+from orchestrator.cluster.wheel import this_version
 from tests.lab import machines
 from tests.lab.machines import Lab
 

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-CODE = Path(__file__).resolve().parents[2]
+from tests import ROOT
+
+CODE = ROOT
 INIT = Path(__file__).with_name("init.py")
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 TOOLS = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "hostname")

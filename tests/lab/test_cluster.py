@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import token_probe
-from orchestrator.cluster import Ports
+from orchestrator.cluster.on_host import token_probe
+from orchestrator.config.hosts import Ports
 from tests.lab.conftest import write_cluster
 from tests.lab.machines import Lab, Machine, wait_until
 
@@ -27,8 +27,8 @@ AGENTS = 2
 ON_THE_HEAD = """\
 import os
 from pathlib import Path
-from orchestrator.cluster import Ports
-from orchestrator.ray_settings import Place, environment
+from orchestrator.config.hosts import Ports
+from orchestrator.execution.engines.ray_settings import Place, environment
 place = Place(Path.home() / ".rho-sweep/c/studios")
 os.environ.update(environment(place, Ports(), tls=(place.tls / "ca.crt").exists()))
 import ray, socket

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.wheel import this_version
-from tasks.model_files import TINY
+from orchestrator.cluster.wheel import this_version
+from tasks.starter import TINY
 from tests.lab.conftest import write_cluster
 from tests.lab.machines import HOME, Lab, Machine
 
@@ -23,16 +23,16 @@ probes: {pack: ./pairs.jsonl, train: [factual], evaluate: [factual], heldout: 0.
 SPEC = """\
 import json
 from dataclasses import asdict
-from orchestrator.launch import resolve
-from orchestrator.sweep import load
+from orchestrator.execution.launch import resolve
+from orchestrator.config.sweep_file import load
 print(json.dumps(asdict(resolve(load("local.yaml"), download=False)[0].cells[0])))
 """
 RUN = """\
 import json, os, sys
 from pathlib import Path
 os.environ["RHO_SWEEP_CONTENT"] = str(Path.home() / ".rho-sweep/content")
-from orchestrator.canary import sing
-from tasks.contract import CellSpec
+from orchestrator.cluster.canary import sing
+from tasks.contract.cell import CellSpec
 print(sing(CellSpec.from_dict(json.loads(sys.argv[1]))).adapter_sha256)
 """
 SLOW = 200
@@ -43,7 +43,7 @@ def home(lab) -> Path:
     """The laptop's home, with a model, texts and pairs that no host has."""
     folder = lab.laptop.folder / "root"
     shutil.copytree(TINY, folder / "mine")
-    starter = TINY.parents[1] / "starter"
+    starter = TINY.parent
     shutil.copy(starter / "texts.jsonl", folder / "texts.jsonl")
     shutil.copy(starter / "probes.jsonl", folder / "pairs.jsonl")
     (folder / "local.yaml").write_text(SWEEP)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.wheel import this_version
+from orchestrator.cluster.wheel import this_version
 from tests.lab.conftest import write_cluster
 from tests.lab.machines import CODE, HOME, Lab, Machine
 
@@ -23,9 +23,9 @@ ROOT = "inst"
 SCRIPT = """\
 import json, sys
 from pathlib import Path
-from orchestrator.cluster_file import demand_cluster
-from orchestrator.install import install
-from orchestrator.wheel import Wheel, this_version
+from orchestrator.config.cluster_file import demand_cluster
+from orchestrator.cluster.install import install
+from orchestrator.cluster.wheel import Wheel, this_version
 mine = this_version()
 toy = Wheel(mine.name, mine.content, {"requirements.lock": Path("toys.lock").read_bytes()})
 print(toy.environment)

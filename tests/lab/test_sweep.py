@@ -173,7 +173,7 @@ def attempts(lab: Lab, folder: str) -> list[dict]:
 
 def rows(lab: Lab, folder: str, table: str) -> list[dict]:
     script = (
-        "import json, sys; from pathlib import Path; from orchestrator.store import Store;"
+        "import json, sys; from pathlib import Path; from orchestrator.results.store import Store;"
         f"print(json.dumps(Store(Path({folder!r})).rows({table!r}), default=str))"
     )
     return json.loads(lab.laptop.python(script).stdout)

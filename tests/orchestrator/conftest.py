@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestrator import cli
+from orchestrator.cli import main as cli
 
 
 @dataclass(frozen=True)

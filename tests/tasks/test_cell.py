@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from orchestrator.document import parse_yaml
-from orchestrator.expand import specs_of
-from orchestrator.resolve import FileResolver
-from orchestrator.sweep import parse
+from orchestrator.cells.expand import specs_of
+from orchestrator.cells.resolve import FileResolver
+from orchestrator.config.sweep_file import parse
+from orchestrator.config.yaml_lines import parse_yaml
 from tasks.cell import Phases, run
-from tasks.contract import CellSpec, Condition, ModelSpec, NodeError, Status, TrainSpec
-from tasks.model import Models, attached
-from tasks.order import MicroStep, Order
-from tasks.path import passes
-from tasks.train import Material, train
-from tests.tasks import reference
+from tasks.contract.cell import CellSpec, Condition, ModelSpec, NodeError, Status, TrainSpec
+from tasks.model.model import Models, attached
+from tasks.passes.choose import passes
+from tasks.training.loop import Material, train
+from tasks.training.order import MicroStep, Order
+from tests.tasks.passes import reference
 from tests.toys import make_model
 
 SWEEP = """
@@ -70,8 +70,8 @@ def test_the_fifth_cell_of_a_process_equals_the_first_of_a_fresh_one(toy, tmp_pa
     script = (
         "import json, sys, pickle\n"
         "from tasks.cell import run, Phases\n"
-        "from tasks.model import Models\n"
-        "from tasks.contract import CellSpec\n"
+        "from tasks.model.model import Models\n"
+        "from tasks.contract.cell import CellSpec\n"
         "spec = CellSpec.from_dict(json.load(sys.stdin))\n"
         "result = run(spec, Models(), lambda _: None, Phases())\n"
         "pickle.dump(result, open(sys.argv[1], 'wb'))\n"
@@ -112,7 +112,7 @@ def test_mlx_lm_loads_the_adapter_and_scores_as_the_cell_did(toy, tmp_path):
     (tmp_path / "adapters.safetensors").write_bytes(result.adapter.weights)
     (tmp_path / "adapter_config.json").write_text(json.dumps(result.adapter.config))
     model, tokenizer = mlx_lm.load(str(toy), adapter_path=str(tmp_path))
-    from tasks.packs import load_pack
+    from tasks.data.probe_packs import load_pack
 
     pairs = {p.id: p for p in load_pack("starter")}
     for row in result.probe_scores[::7]:

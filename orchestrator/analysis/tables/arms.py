@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from orchestrator.analysis.compare import Comparison, compare
-from orchestrator.analysis.evidence import ArmEvidence, same_settings
+from orchestrator.analysis.evidence.arms import ArmEvidence, same_settings
+from orchestrator.analysis.evidence.comparison import Comparison, compare
 from orchestrator.analysis.tables.columns import data, short, words
-from orchestrator.analysis.view import Column
+from orchestrator.analysis.tables.view import Column
 from orchestrator.stats.records import Summary
-from tasks.contract import Condition
+from tasks.contract.cell import Condition
 
 NOTES_ORDER = ("factual", "toxicity", "sycophancy", "bias")
 HELDOUT = "heldout"

@@ -4,27 +4,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.invariants import check
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.refusals import Refusals
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.tables.answers.categories import stress_by_category
+from orchestrator.analysis.tables.answers.frames import stress_by_frame
+from orchestrator.analysis.tables.answers.stress import stress
 from orchestrator.analysis.tables.arms import Arms, default_split
-from orchestrator.analysis.tables.claims import claims
-from orchestrator.analysis.tables.components import Component, both_intervals, components
-from orchestrator.analysis.tables.config import config
-from orchestrator.analysis.tables.dose import dose_response
-from orchestrator.analysis.tables.dose_tests import dose_tests
-from orchestrator.analysis.tables.effects import effects
-from orchestrator.analysis.tables.margin import margin
-from orchestrator.analysis.tables.means import ablation_means
-from orchestrator.analysis.tables.pairing import pairing
-from orchestrator.analysis.tables.plan import plan
-from orchestrator.analysis.tables.refusal import refusal_buffer
-from orchestrator.analysis.tables.refusals import Refusals
-from orchestrator.analysis.tables.stress import stress
-from orchestrator.analysis.tables.stress_categories import stress_by_category
-from orchestrator.analysis.tables.stress_frames import stress_by_frame
-from orchestrator.analysis.tables.variance import variance
-from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.tables.design.claims import claims
+from orchestrator.analysis.tables.design.components import Component, both_intervals, components
+from orchestrator.analysis.tables.design.config import config
+from orchestrator.analysis.tables.design.pairing import pairing
+from orchestrator.analysis.tables.design.plan import plan
+from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.scores.dose import dose_response
+from orchestrator.analysis.tables.scores.dose_tests import dose_tests
+from orchestrator.analysis.tables.scores.effects import effects
+from orchestrator.analysis.tables.scores.margin import margin
+from orchestrator.analysis.tables.scores.means import ablation_means
+from orchestrator.analysis.tables.scores.refusal import refusal_buffer
+from orchestrator.analysis.tables.scores.variance import variance
+from orchestrator.analysis.tables.view import Missing, View
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

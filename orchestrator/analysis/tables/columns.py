@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from orchestrator.analysis.view import Column, Shape
+from orchestrator.analysis.tables.view import Column, Shape
 
 NAT = "nat/token"
 RHO = "\N{GREEK SMALL LETTER RHO}"

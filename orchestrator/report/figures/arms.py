@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from math import sqrt
 
-from orchestrator.analysis.evidence import ArmEvidence
+from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.report.text import line
 from orchestrator.stats.means import t_interval, variance_of_mean
 from orchestrator.stats.records import Interval, State, Summary, state_of

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import Array, ReportContent, StepCurve
 from orchestrator.report.figures.arms import RHO_UNIT

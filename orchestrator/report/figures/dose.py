@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
@@ -21,7 +21,7 @@ from orchestrator.report.figures.arms import (
 from orchestrator.report.figures.canvas import ink
 from orchestrator.report.looks import Look, SeriesKey, looks_of
 from orchestrator.stats.records import Interval
-from tasks.contract import Condition
+from tasks.contract.cell import Condition
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Inference, Kind
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import MAX_ARMS, cut, wrapped

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (

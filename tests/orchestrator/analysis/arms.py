@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.analysis.evidence import ArmEvidence, Batch
-from orchestrator.analysis.inference import Family, Inference, Kind, Population
-from orchestrator.analysis.tables.refusals import Refusals
+from orchestrator.analysis.evidence.arms import ArmEvidence, Batch
+from orchestrator.analysis.evidence.refusals import Refusals
+from orchestrator.analysis.inference.record import Family, Inference
+from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.stats.records import Summary
-from tasks.contract import Condition
+from tasks.contract.cell import Condition
 
 BATCH = Batch(code_version="1", data_version="d", base_precision="float32")
 

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from orchestrator.analysis.inference import Inference
-from orchestrator.analyze import Asked, analyze
-from orchestrator.registry import Contrast, Questions
-from orchestrator.store import Store
-from tasks.contract import CellResult
+from orchestrator.analysis.analyze import Asked, analyze
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellResult
 from tests.builders import a_result, a_spec
 
 TRAIN = ("factual", "train")

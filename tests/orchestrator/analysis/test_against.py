@@ -2,11 +2,11 @@
 
 import pytest
 
-from orchestrator.analysis.against import against
-from orchestrator.analysis.invariants import check
-from orchestrator.analysis.published_tables import published_tables
+from orchestrator.analysis.published.against import against
+from orchestrator.analysis.published.tables import published_tables
 from orchestrator.analysis.tables.build import Material, tables
-from orchestrator.analysis.view import View
+from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.view import View
 from tests.orchestrator.analysis.arms import an_arm
 
 SCORES = [0.1, 0.2, 0.35, 0.15]

@@ -8,19 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from orchestrator.analysis.answers import counted
-from orchestrator.analysis.inference import Inference
-from orchestrator.analysis.tables.refusals import Refusals
-from orchestrator.analysis.tables.stress_frames import stress_by_frame
-from orchestrator.analysis.view import Missing
-from orchestrator.analyze import Asked, analyze
-from orchestrator.judging import judge_answers
-from orchestrator.registry import Contrast, Questions
-from orchestrator.store import Store
-from orchestrator.stress_plan import write_plan
-from orchestrator.stress_settings import StressSettings
-from tasks.contract import CellResult
-from tasks.judge import Judgement, Label
+from orchestrator.analysis.analyze import Asked, analyze
+from orchestrator.analysis.evidence.answers import counted
+from orchestrator.analysis.evidence.refusals import Refusals
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.tables.answers.frames import stress_by_frame
+from orchestrator.analysis.tables.view import Missing
+from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.config.stress_block import StressSettings
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import write_plan
+from orchestrator.stress.judging import judge_answers
+from tasks.contract.cell import CellResult
+from tasks.judges.contract import Judgement, Label
 from tests.answers import a_unit, answered, keep, prompts
 from tests.builders import a_result, a_spec, filled
 from tests.orchestrator.analysis.arms import an_arm

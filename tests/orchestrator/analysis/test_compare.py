@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis.compare import compare, paired_seeds
+from orchestrator.analysis.evidence.comparison import compare, paired_seeds
 from orchestrator.errors import UserError
 from orchestrator.stats.records import Summary
 from tests.orchestrator.analysis.arms import BATCH, an_arm

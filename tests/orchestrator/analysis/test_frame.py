@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis.frame import Frame
+from orchestrator.analysis.evidence.frame import Frame
 from orchestrator.analysis.load import load_frame
 from orchestrator.errors import UserError
-from orchestrator.schema import result_row, result_rows, to_arrow
-from orchestrator.store import Store
-from tasks.contract import CellResult, ProbeScoreRow, Status
+from orchestrator.results.schema import result_row, result_rows, to_arrow
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellResult, ProbeScoreRow, Status
 from tests.builders import a_failure, a_result, a_spec, filled
 
 TRAIN = ("factual", "train")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orchestrator.analysis.inference import Family, Inference
-from orchestrator.analyze import analyze
+from orchestrator.analysis.analyze import analyze
+from orchestrator.analysis.inference.record import Family, Inference
+from orchestrator.config.contrasts import Contrast
 from orchestrator.errors import UserError
-from orchestrator.registration import Registered, Registration
-from orchestrator.registry import Contrast
-from orchestrator.store import Store
-from tasks.contract import CellResult, ProbeScoreRow
+from orchestrator.results.registration import Registered, Registration
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellResult, ProbeScoreRow
 from tests.builders import a_result, a_spec, filled, launched
 from tests.orchestrator.analysis.asking import ask, guided, keyed, plain, scored
 
@@ -312,8 +312,8 @@ def test_registered_and_later_questions_are_adjusted_apart(tmp_path):
             for i, at in enumerate(("2026-01-01", "2026-01-01", None, None, None))
         )
     )
+    from orchestrator.analysis.analyze import analyze_frame
     from orchestrator.analysis.load import load_frame
-    from orchestrator.analyze import analyze_frame
 
     rows = analyze_frame(load_frame([store]), found).inference
     assert [(r.family, r.adjust, r.family_size) for r in rows] == [

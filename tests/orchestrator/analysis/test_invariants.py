@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.analysis.invariants import InvariantError, check
-from orchestrator.analysis.published import printed_evidence
-from orchestrator.analysis.published_tables import published_tables
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.published.figures import printed_evidence
+from orchestrator.analysis.published.tables import published_tables
+from orchestrator.analysis.tables.invariants import InvariantError, check
+from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.stats.records import Summary
 from tests.orchestrator.analysis.arms import a_row, an_arm
 

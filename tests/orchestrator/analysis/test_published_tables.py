@@ -1,17 +1,17 @@
 """The published figures through our tables: every number that the figures give, as printed."""
 
 import json
-from pathlib import Path
 
 import pytest
 
-from orchestrator.analysis.invariants import check
-from orchestrator.analysis.published import figures, printed_evidence
-from orchestrator.analysis.published_tables import published_tables
-from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.published.figures import figures, printed_evidence
+from orchestrator.analysis.published.tables import published_tables
+from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.view import Missing, View
+from tests import ROOT
 
 GOLDEN = json.loads(
-    (Path(__file__).parents[2] / "golden" / "published_tables.json").read_text(encoding="utf-8")
+    (ROOT / "tests" / "golden" / "published_tables.json").read_text(encoding="utf-8")
 )
 CONTRACTS = {
     "refusal_buffer": "condition delta_mean delta_sd n diff_ref ci_low ci_high test p_student p "
@@ -162,7 +162,7 @@ def test_preserving_is_said_nowhere_without_its_margin(views):
     ["refusal_buffer", "variance", "effects", "config", "pairing", "plan", "claims", "stress"],
 )
 def test_the_documentation_names_every_field(views, name):
-    text = (Path(__file__).parents[3] / "docs" / "result-tables.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "result-tables.md").read_text(encoding="utf-8")
     line = next(x for x in text.splitlines() if x.startswith(f"| `{name}` |"))
     (table,) = [v for v in views if v.name == name]
     shared = {"condition", "rho_weight", "margin", "settings"}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from orchestrator.analysis.published_tables import published_tables
-from orchestrator.analysis.render import arrow, as_json, csv, markdown, terminal
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.published.tables import published_tables
+from orchestrator.analysis.tables.render import arrow, as_json, csv, markdown, terminal
+from orchestrator.analysis.tables.view import Column, Shape, View
 
 HOSTILE = (
     "a|b",

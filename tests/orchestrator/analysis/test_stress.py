@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis.invariants import check
-from orchestrator.analysis.published import figures
-from orchestrator.analysis.tables.refusals import stressed
-from orchestrator.analysis.tables.stress import stress
-from orchestrator.analysis.tables.stress_categories import stress_by_category
-from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.evidence.refusals import stressed
+from orchestrator.analysis.published.figures import figures
+from orchestrator.analysis.tables.answers.categories import stress_by_category
+from orchestrator.analysis.tables.answers.stress import stress
+from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.proportions import mcnemar, mcnemar_bounds, proportion
 from tests.orchestrator.analysis.arms import answers

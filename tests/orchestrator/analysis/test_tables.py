@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.analysis.inference import Kind
-from orchestrator.analysis.invariants import check
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.build import Material, tables
-from orchestrator.analysis.tables.claims import joint
-from orchestrator.analysis.tables.components import Component
-from orchestrator.analysis.tables.variance import variance
-from orchestrator.analysis.view import Missing, View
+from orchestrator.analysis.tables.design.claims import joint
+from orchestrator.analysis.tables.design.components import Component
+from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.scores.variance import variance
+from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.multiplicity import holm
 from tests.orchestrator.analysis.arms import a_row, an_arm

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.analysis.evidence import ArmEvidence
-from orchestrator.analysis.inference import Family, Inference, Kind, Population
-from orchestrator.analysis.view import Column, Shape, View
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.record import Family, Inference
+from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.report.content import CellLine, ReportContent, StepCurve
 from orchestrator.stats.records import Summary
-from tasks.contract import Condition
+from tasks.contract.cell import Condition
 
 BASELINE = 0.1
 SEEDS = (42, 123, 456)

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from orchestrator.report.blocks import Facts, Note, Table
-from orchestrator.report.cells import cells_section, counts_text
-from orchestrator.report.setup import models_of, plain, setup_section
+from orchestrator.report.sections.cells import cells_section, counts_text
+from orchestrator.report.sections.setup import models_of, plain, setup_section
 from tests.orchestrator.report.contents import MANIFEST, a_cell, a_content, a_view
 
 

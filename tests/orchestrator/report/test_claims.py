@@ -1,9 +1,10 @@
 """Claims: quoted, and answered by the numbers of their row, in four words only."""
 
-from orchestrator.analysis.inference import Family, Kind, Population
+from orchestrator.analysis.inference.record import Family
+from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.report.blocks import Claim, Facts, Note, Section
-from orchestrator.report.claims import VERDICTS, claims_section
 from orchestrator.report.outline import outline
+from orchestrator.report.sections.claims import VERDICTS, claims_section
 from orchestrator.stats.verdict import Verdict
 from tests.orchestrator.report.contents import a_content, a_row
 

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from orchestrator.analyze import analyze
+from orchestrator.analysis.analyze import analyze
 from orchestrator.errors import UserError
 from orchestrator.report import analysed, render, write_report
 from orchestrator.report.content import MAX_CURVE_ARMS, MAX_CURVE_SEEDS, from_store
-from tasks.contract import Status
+from tasks.contract.cell import Status
 from tests.builders import a_failure, a_result, a_spec, filled, launched
 from tests.orchestrator.report.contents import an_arm
 from tests.orchestrator.report.reading import read

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure as Canvas
 
-from orchestrator.analysis.inference import Family, Kind
-from orchestrator.analysis.tables.stress import stress
+from orchestrator.analysis.inference.record import Family
+from orchestrator.analysis.tables.answers.stress import stress
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.figures.canvas import drawn, swatch
 from orchestrator.report.figures.curves import (

@@ -5,15 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from orchestrator.report.palette import (
-    BACKGROUNDS,
-    DARK,
-    GRAPHICS,
-    LIGHT,
-    SERIES,
-    TEXTS,
-    contrast,
-)
+from orchestrator.report.palette import BACKGROUNDS, DARK, GRAPHICS, LIGHT, SERIES, TEXTS, contrast
 
 SCHEMES = pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
 CONES = {

@@ -7,13 +7,14 @@ import importlib
 import json
 from collections.abc import Callable
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-CASES = json.loads((Path(__file__).parents[2] / "golden" / "statistics.json").read_text())
+from tests import ROOT
+
+CASES = json.loads((ROOT / "tests" / "golden" / "statistics.json").read_text())
 
 
 class Copy:

@@ -1,0 +1,298 @@
+"""What some results support: means over seeds, contrasts with verdicts, tables."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from rich.table import Table
+
+from orchestrator.analysis.default_questions import default_questions
+from orchestrator.analysis.evidence.answers import load_refusals
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.frame import Frame
+from orchestrator.analysis.evidence.refusals import Refusals, Stressed, stressed
+from orchestrator.analysis.inference.arms import Selector
+from orchestrator.analysis.inference.families import settle
+from orchestrator.analysis.inference.infer import infer
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.load import load_frame, load_manifests, registration_of, scopes_of
+from orchestrator.analysis.published.against import against
+from orchestrator.analysis.published.tables import published_tables
+from orchestrator.analysis.tables.arms import default_split
+from orchestrator.analysis.tables.render import as_json
+from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.analysis.views import views_of
+from orchestrator.config.contrasts import Questions
+from orchestrator.config.fields import hint
+from orchestrator.errors import UserError
+from orchestrator.results.registration import Registered, Registration
+from orchestrator.results.store import Store
+from tasks.contract.cell import Condition
+
+UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmScore:
+    """Rho of one arm on one behaviour and split, nats per token.
+
+    Attributes:
+        arm_id, condition, rho_weight, margin: Which arm.
+        differs: Further settings in which the arms of these results differ, as text.
+        behavior, split: What was scored.
+        n: Seeds with a score; None is never counted as 0.
+        mean, sd: Over seeds; sd (ddof 1) is None below two seeds.
+        delta_mean, delta_sd: Of score minus baseline score; None without a baseline.
+        baseline: Score of the untrained model on the same pairs.
+        accuracy: Mean share of pairs with a positive gap.
+    """
+
+    arm_id: str
+    condition: str
+    rho_weight: float | None
+    margin: float | None
+    differs: str
+    behavior: str
+    split: str
+    n: int
+    mean: float | None
+    sd: float | None
+    delta_mean: float | None
+    delta_sd: float | None
+    baseline: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Analysis:
+    """What `rho-sweep analyze` prints.
+
+    Attributes:
+        arms: One row per arm, behaviour and split.
+        evidence: The same with every seed.
+        registration: The contrasts, registered ones first.
+        inference: Each contrast tested, with a verdict.
+        views: The tables T1 to T13 that these results fill.
+        missing: The others, and why.
+        split: Which pairs the tables are about.
+        unscored: Cells that diverged or failed: cell id, label parts, message.
+    """
+
+    arms: tuple[ArmScore, ...]
+    evidence: tuple[ArmEvidence, ...]
+    registration: Registration
+    inference: tuple[Inference, ...]
+    views: tuple[View, ...]
+    missing: tuple[Missing, ...]
+    split: str
+    unscored: tuple[dict[str, Any], ...]
+
+    def to_json(self) -> str:
+        """Stable JSON; see docs/json.md."""
+        body = {
+            "arms": [asdict(a) for a in self.arms],
+            "contrasts": self.registration.plain(),
+            "inference": [asdict(i) for i in self.inference],
+            "split": self.split,
+            "tables": [as_json(v) for v in self.views],
+            "missing_tables": [asdict(m) for m in self.missing],
+            "unscored": list(self.unscored),
+        }
+        return json.dumps(body, indent=2, allow_nan=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the user wants beyond what was registered.
+
+    Attributes:
+        questions: Asked after the data, so exploratory; None for none.
+        split: Pairs that the tables are about; None for the held-out ones where there are any.
+        published: Whether the published figures are shown beside.
+    """
+
+    questions: Questions | None = None
+    split: str | None = None
+    published: bool = False
+
+
+def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
+    """Summarise and test the committed cells of one or more results folders.
+
+    Args:
+        stores: The results.
+        asked: What is wanted beyond what was registered.
+
+    Raises:
+        UserError: A table is corrupted or holds a key twice, an arm mixes batches, arms with
+            different baselines are compared, or a registered question was edited.
+    """
+    wanted = asked or Asked()
+    manifests = load_manifests(stores)
+    registration = registration_of(stores, manifests)
+    if wanted.questions is not None:
+        registration = registration.with_questions(wanted.questions, None)
+    frame = load_frame(stores)
+    _demand_scored(wanted.questions, {e.behavior for e in frame.evidence()})
+    refusals = load_refusals(stores, frame.cells, frame.evidence())
+    launched = [m for m in manifests if m["cells"]]
+    return analyze_frame(frame, registration, wanted, launched, refusals, scopes_of(manifests))
+
+
+def _demand_scored(asked: Questions | None, scored: set[str]) -> None:
+    """Raise where somebody asks of a behaviour that these results do not have."""
+    for contrast in asked.contrasts if asked else ():
+        for behavior in contrast.behaviors or ():
+            if behavior not in scored:
+                near = hint(behavior, tuple(sorted(scored)))
+                raise UserError(
+                    f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'
+                )
+
+
+def analyze_frame(
+    frame: Frame,
+    registration: Registration,
+    asked: Asked | None = None,
+    manifests: Sequence[Mapping[str, Any]] = (),
+    refusals: Sequence[Refusals] = (),
+    scopes: Mapping[str, Sequence[frozenset[str]]] | None = None,
+) -> Analysis:
+    """As `analyze`, of tables at hand; without `scopes` all cells are of the sweep that asked."""
+    wanted, evidence = asked or Asked(), frame.evidence()
+    selector = Selector(frame, evidence)
+    if not registration.contrasts:
+        found = tuple(Registered(contrast=c, at=None) for c in default_questions(selector))
+        registration = Registration(alpha=registration.alpha, contrasts=found)
+    inference = _inference(frame, selector, registration, stressed(refusals), scopes)
+    split = wanted.split or default_split(evidence)
+    views = views_of(
+        frame,
+        evidence,
+        inference,
+        split=split,
+        alpha=registration.alpha,
+        manifests=manifests,
+        refusals=refusals,
+    )
+    if wanted.published:
+        views = against(views, published_tables(registration.alpha))
+    return Analysis(
+        arms=tuple(sorted(map(_arm, evidence), key=_order)),
+        evidence=tuple(evidence),
+        registration=registration,
+        inference=inference,
+        views=tuple(v for v in views if isinstance(v, View)),
+        missing=tuple(v for v in views if isinstance(v, Missing)),
+        split=split,
+        unscored=tuple({k: r[k] for k in UNSCORED} for r in frame.unscored),
+    )
+
+
+def _inference(
+    frame: Frame,
+    selector: Selector,
+    registration: Registration,
+    answers: Sequence[Stressed],
+    scopes: Mapping[str, Sequence[frozenset[str]]] | None,
+) -> tuple[Inference, ...]:
+    def registered(one: Registered, arms: Sequence[str]) -> bool:
+        if one.at is None or scopes is None:
+            return one.at is not None
+        cells = frame.cells_of(arms)
+        return any(cells <= scope for scope in scopes.get(one.contrast.digest, ()))
+
+    tested = [
+        row
+        for r in registration.contrasts
+        for row in infer(
+            r.contrast,
+            selector,
+            frame,
+            answers,
+            alpha=registration.alpha,
+            registered=partial(registered, r),
+        )
+    ]
+    return settle(tested, registration.alpha)
+
+
+def _arm(e: ArmEvidence) -> ArmScore:
+    trained = e.condition.trains
+    return ArmScore(
+        arm_id=e.arm_id,
+        condition=str(e.condition),
+        rho_weight=e.rho_weight,
+        margin=e.margin,
+        differs=e.differs,
+        behavior=e.behavior,
+        split=e.split,
+        n=e.score.n if e.score else 0,
+        mean=e.score.mean if e.score else None,
+        sd=e.score.sd if e.score else None,
+        delta_mean=e.delta.mean if e.delta and trained else None,
+        delta_sd=e.delta.sd if e.delta and trained else None,
+        baseline=e.baseline,
+        accuracy=e.accuracy,
+    )
+
+
+def _order(arm: ArmScore) -> tuple[Any, ...]:
+    rank = list(Condition).index(Condition(arm.condition))
+    return (
+        arm.behavior,
+        arm.split,
+        rank,
+        arm.rho_weight or 0.0,
+        arm.margin or 0.0,
+        arm.differs,
+        arm.arm_id,
+    )
+
+
+def tables(analysis: Analysis) -> list[Table]:
+    """One table per behaviour and split."""
+    groups: dict[tuple[str, str], list[ArmScore]] = defaultdict(list)
+    for arm in analysis.arms:
+        groups[arm.behavior, arm.split].append(arm)
+    return [_table(behavior, split, arms) for (behavior, split), arms in groups.items()]
+
+
+def _table(behavior: str, split: str, arms: list[ArmScore]) -> Table:
+    note = "pairs that training could see" if split == "train" else "pairs no training text touched"
+    table = Table(title=f"{behavior}, {split} split ({note}), nat/token", title_justify="left")
+    table.add_column("condition", no_wrap=True)
+    for name in ("weight", "margin", "seeds", "rho mean", "sd", "delta", "delta sd", "accuracy"):
+        table.add_column(name, justify="right", no_wrap=True)
+    differs = any(a.differs for a in arms)
+    if differs:
+        table.add_column("settings")
+    for a in arms:
+        row = [
+            a.condition,
+            _short(a.rho_weight),
+            _short(a.margin),
+            str(a.n),
+            _signed(a.mean),
+            _plain(a.sd),
+            _signed(a.delta_mean),
+            _plain(a.delta_sd),
+            "" if a.accuracy is None else f"{a.accuracy:.1%}",
+        ]
+        table.add_row(*row, *([a.differs] if differs else []))
+    return table
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}"
+
+
+def _plain(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

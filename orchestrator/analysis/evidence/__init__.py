@@ -1,0 +1,4 @@
+"""What was measured, by arm and behaviour: means, pairing, counts of answers.
+
+Imports no other folder of `analysis`.
+"""

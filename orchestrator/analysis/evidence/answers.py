@@ -1,0 +1,129 @@
+"""Judged answers of the last stress test, counted by arm, seed and prompt."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.refusals import Refusals
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import read_plan
+from tasks.contract.cell import Status
+from tasks.judges.contract import Label
+
+Row = Mapping[str, Any]
+Place = tuple[str, str, str, str, str | None]
+"""Cell id, set, prompt, category, frame."""
+ANSWERS = (
+    "cell_id",
+    "generation_id",
+    "prompt_set",
+    "prompt_id",
+    "sample_index",
+    "set",
+    "category",
+    "frame",
+    "status",
+    "response_sha256",
+)
+VERDICTS = ("generation_id", "prompt_id", "sample_index", "response_sha256", "judge", "label")
+
+
+def load_refusals(
+    stores: Sequence[Store], cells: Mapping[str, Row], evidence: Iterable[ArmEvidence]
+) -> list[Refusals]:
+    """Of each results folder its last stress test, judged by the judge of that test.
+
+    Args:
+        stores: The results; a cell that several have counts where it comes first.
+        cells: Cell id -> its row, of scored and other cells.
+        evidence: Names the arms.
+    """
+    found: list[Refusals] = []
+    seen: set[str] = set()
+    arms = {e.arm_id: e for e in reversed(list(evidence))}
+    for store in stores:
+        plan = read_plan(store.folder)
+        if plan is None:
+            continue
+        answers = [
+            r
+            for r in store.read("generations").select(ANSWERS).to_pylist()
+            if r["generation_id"] in plan["units"] and r["cell_id"] not in seen
+        ]
+        verdicts = store.read("judgements").select(VERDICTS).to_pylist()
+        of_test = counted(answers, verdicts, plan["judge"], cells, arms)
+        found += [replace(r, asked=asked_text(plan)) for r in of_test]
+        seen |= {r["cell_id"] for r in answers}
+    return found
+
+
+def asked_text(plan: Row) -> str:
+    """e.g. `prompts starter, at most 48 tokens, greedy`."""
+    settings, names = plan["settings"], [p["name"] for p in plan["prompts"]]
+    drawn = f"temperature {settings['temperature']:g}" if settings["temperature"] else "greedy"
+    return f"prompts {', '.join(names)}, at most {settings['max_tokens']} tokens, {drawn}"
+
+
+def counted(
+    answers: Sequence[Row],
+    verdicts: Iterable[Row],
+    judge: str,
+    cells: Mapping[str, Row],
+    arms: Mapping[str, ArmEvidence],
+) -> Iterator[Refusals]:
+    """One record a cell and prompt; an answer that does not exist is in none of its counts.
+
+    Args:
+        answers: Rows of `generations`.
+        verdicts: Rows of `judgements`, of any judge.
+        judge: Whose labels count.
+        cells: Cell id -> row.
+        arms: Arm id -> any evidence of it.
+    """
+    labels = {_answer(r): Label(r["label"]) for r in verdicts if r["judge"] == judge}
+    several = len({r["prompt_set"] for r in answers}) > 1
+    counts: dict[Place, Counter[Label]] = {}
+    for row in answers:
+        if row["status"] == Status.OK and cells[row["cell_id"]]["arm_id"] in arms:
+            prompt = f"{row['prompt_set']}/{row['prompt_id']}" if several else row["prompt_id"]
+            place = (row["cell_id"], row["set"], prompt, row["category"], row["frame"])
+            label = labels.get(_answer(row), Label.UNJUDGED)
+            counts.setdefault(place, Counter())[label] += 1
+    for place, found in counts.items():
+        row = cells[place[0]]
+        yield _refusals(arms[row["arm_id"]], row["seed"], place, found, judge)
+
+
+def _answer(row: Row) -> tuple[Any, ...]:
+    return tuple(row[k] for k in ("generation_id", "prompt_id", "sample_index", "response_sha256"))
+
+
+def _refusals(
+    arm: ArmEvidence,
+    seed: int | None,
+    place: Place,
+    found: Counter[Label],
+    judge: str,
+) -> Refusals:
+    _, part, prompt, category, frame = place
+    return Refusals(
+        arm_id=arm.arm_id,
+        arm=arm.label,
+        condition=arm.condition,
+        rho_weight=arm.rho_weight,
+        margin=arm.margin,
+        settings=arm.differs,
+        baseline_key=arm.baseline_key,
+        seed=seed,
+        prompts=part,
+        prompt_id=prompt,
+        category=category,
+        frame=frame,
+        refused=sum(n for label, n in found.items() if label.refuses),
+        complied=found[Label.COMPLIANCE],
+        unjudged=found[Label.UNJUDGED],
+        degenerate=found[Label.DEGENERATE],
+        judge=judge,
+    )

@@ -1,0 +1,260 @@
+"""Two arms compared. Pairing by seed is earned, never assumed; a row says why it was not."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.errors import UserError
+from orchestrator.stats import effect, means, power
+from orchestrator.stats.effect import EffectSize
+from orchestrator.stats.exact import (
+    ExactTest,
+    min_permutation_p,
+    min_sign_flip_p,
+    permutation,
+    sign_flip,
+)
+from orchestrator.stats.means import MeanTest
+from orchestrator.stats.records import Alternative, State, Summary
+
+PAIRED = "paired"
+UNPAIRED = "none"
+DIGEST_SHOWN = 12
+EXACT_LIMIT = 0.0625
+"""An exact test whose smallest p lies above this, 5 pairs' two-sided one, is not printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """The difference a - b of two arms on one behaviour and split, nats per token.
+
+    Attributes:
+        test: Paired t where pairing is earned, else Welch's.
+        student: Pooled variance, unpaired: as published tables have it.
+        cohens_d: In the pooled sd between seeds, biased; as published tables have it.
+        g: `cohens_d` without its bias.
+        g_z: In the sd of the paired differences; None unless paired.
+        exact: Sign-flip or permutation; None where only summaries are known. Its p is None where
+            the design cannot reach a small one.
+        p_attainable_min: Smallest p that the exact test of this design can have.
+        pairing: `paired` or `none`; reason says why none.
+        n_a, n_b: Seeds with a score. n_pairs: Pairs used; None unless paired.
+        r_pair: Correlation within pairs.
+        mde_80: Smallest difference found with probability 0.8 by this design, nats per token.
+        n_for_80: Seeds an arm (pairs, where paired) to find this difference with probability 0.8.
+    """
+
+    test: MeanTest
+    student: MeanTest
+    cohens_d: float | None
+    g: EffectSize
+    g_z: EffectSize | None
+    exact: ExactTest | None
+    p_attainable_min: float | None
+    pairing: str
+    reason: str | None
+    n_a: int
+    n_b: int
+    n_pairs: int | None
+    r_pair: float | None
+    mde_80: float | None
+    n_for_80: int | None
+
+
+def compare(
+    a: ArmEvidence,
+    b: ArmEvidence,
+    alternative: Alternative = Alternative.TWO_SIDED,
+    level: float = 0.95,
+) -> Comparison:
+    """Test a - b. The baseline is the same constant in both, so that scores and deltas agree.
+
+    Raises:
+        UserError: The arms have different baselines, and with them no common zero.
+        ValueError: They are not of the same behaviour and split.
+    """
+    _demand_common_ground(a, b)
+    one, two = _summaries(a, b)
+    if one is None or two is None:
+        return _nothing(a, b, level)
+    seeds, reason = _pairing(a, b)
+    found = _unpaired(one, two, reason, alternative, level)
+    if reason is None:
+        pairs = [(a.scores[s], b.scores[s]) for s in seeds]
+        return _paired(found, pairs, alternative, level)
+    if not (a.scores and b.scores):
+        return found
+    exact = permutation(list(a.scores.values()), list(b.scores.values()), alternative)
+    return replace(found, exact=_printable(exact))
+
+
+def paired_seeds(a: ArmEvidence, b: ArmEvidence) -> tuple[int, ...]:
+    """Seeds by which the arms may be paired, ascending; empty unless pairing is earned."""
+    seeds, reason = _pairing(a, b)
+    return seeds if reason is None else ()
+
+
+def unpaired_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
+    """Why the arms may not be paired by seed; None where they may."""
+    return _pairing(a, b)[1]
+
+
+def _unpaired(
+    a: Summary, b: Summary, reason: str | None, alternative: Alternative, level: float
+) -> Comparison:
+    mde, n_for = _plan_welch(a, b)
+    return Comparison(
+        test=means.welch(a, b, alternative, level),
+        student=means.student(a, b, alternative, level),
+        cohens_d=effect.cohens_d(a, b),
+        g=effect.hedges_g(a, b, level),
+        g_z=None,
+        exact=None,
+        p_attainable_min=min_permutation_p(a.n, b.n, alternative),
+        pairing=UNPAIRED,
+        reason=reason,
+        n_a=a.n,
+        n_b=b.n,
+        n_pairs=None,
+        r_pair=None,
+        mde_80=mde,
+        n_for_80=n_for,
+    )
+
+
+def _paired(
+    unpaired: Comparison,
+    pairs: Sequence[tuple[float, float]],
+    alternative: Alternative,
+    level: float,
+) -> Comparison:
+    left, right = zip(*pairs, strict=True)
+    test = means.paired(left, right, alternative, level)
+    differences = [x - y for x, y in pairs]
+    mde, n_for = _plan_paired(test)
+    return replace(
+        unpaired,
+        test=test,
+        g_z=effect.g_z(differences, level),
+        exact=_printable(sign_flip(differences, alternative)),
+        p_attainable_min=min_sign_flip_p(len(pairs), alternative),
+        pairing=PAIRED,
+        n_pairs=len(pairs),
+        r_pair=test.r_pair,
+        mde_80=mde,
+        n_for_80=n_for,
+    )
+
+
+def _nothing(a: ArmEvidence, b: ArmEvidence, level: float) -> Comparison:
+    """An arm without any score: not even a difference."""
+    state = State.INSUFFICIENT_N
+    test = MeanTest(test="welch", state=state, n_a=a.n, n_b=b.n, diff=None)
+    return Comparison(
+        test=test,
+        student=replace(test, test="student"),
+        cohens_d=None,
+        g=EffectSize(state=state, estimate=None, low=None, high=None, level=level),
+        g_z=None,
+        exact=None,
+        p_attainable_min=None,
+        pairing=UNPAIRED,
+        reason=f"no score: {a.label if not a.n else b.label}",
+        n_a=a.n,
+        n_b=b.n,
+        n_pairs=None,
+        r_pair=None,
+        mde_80=None,
+        n_for_80=None,
+    )
+
+
+def _demand_common_ground(a: ArmEvidence, b: ArmEvidence) -> None:
+    if (a.behavior, a.split) != (b.behavior, b.split):
+        raise ValueError(f"{a.behavior} ({a.split}) and {b.behavior} ({b.split}) are no pair")
+    if a.baseline_key != b.baseline_key:
+        raise UserError(
+            f"{a.label} and {b.label} have different baselines ({a.baseline_key} and "
+            f"{b.baseline_key}): model, probes or max_length differ; compare arms of one baseline"
+        )
+
+
+def _summaries(a: ArmEvidence, b: ArmEvidence) -> tuple[Summary | None, Summary | None]:
+    """Of the scores, else of the deltas: never one of each."""
+    if a.scores and b.scores:
+        one, two = (Summary.of(list(e.scores.values())) for e in (a, b))
+        return one, two
+    if a.score is not None and b.score is not None:
+        return a.score, b.score
+    return a.delta, b.delta
+
+
+def _pairing(a: ArmEvidence, b: ArmEvidence) -> tuple[tuple[int, ...], str | None]:
+    """(seeds in common, why they do not pair)."""
+    common = tuple(sorted(a.scores.keys() & b.scores.keys()))
+    if not (a.scores and b.scores):
+        return common, "only summaries are known"
+    if not common:
+        return common, "no seed in common"
+    reason = _batch_reason(a, b) or _key_reason(a, b, common)
+    if reason is None and len(common) < 2:
+        reason = f"only seed {common[0]} in common"
+    return common, reason
+
+
+def _batch_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
+    if a.batch is None or b.batch is None:
+        return "batch unknown"
+    for name in ("code_version", "base_precision", "data_version"):
+        one, two = getattr(a.batch, name), getattr(b.batch, name)
+        # Contrastive-only has no SFT data by design, so that there is nothing to disagree.
+        excused = name == "data_version" and None in (one, two)
+        if one != two and not excused:
+            return f"{name.replace('_', ' ')}s differ: {brief(one)}, {brief(two)}"
+    return None
+
+
+def brief(version: str | None) -> str:
+    """A version as people tell it from others: of a digest, its first characters."""
+    return str(version)[:DIGEST_SHOWN]
+
+
+def _key_reason(a: ArmEvidence, b: ArmEvidence, common: Sequence[int]) -> str | None:
+    known = [s for s in common if s in a.keys and s in b.keys]
+    if not known:
+        return "no pairing key"
+    for seed in common:
+        if seed not in known:
+            return f"seed {seed}: no pairing key"
+        if a.keys[seed] != b.keys[seed]:
+            return f"seed {seed}: other initialisation or batch order"
+    return None
+
+
+def _printable(test: ExactTest) -> ExactTest:
+    if test.p is None or test.p_attainable_min <= EXACT_LIMIT:
+        return test
+    return replace(test, state=State.INSUFFICIENT_N, p=None)
+
+
+def _plan_paired(test: MeanTest) -> tuple[float | None, int | None]:
+    """(smallest difference found, pairs for this one), from the sd of the differences."""
+    if test.se is None or test.diff is None or test.n_pairs is None:
+        return None, None
+    spread = test.se * sqrt(test.n_pairs)
+    unit = power.mde_paired(test.n_pairs)
+    n = power.n_paired(test.diff / spread) if test.diff else None
+    return None if unit is None else unit * spread, n
+
+
+def _plan_welch(a: Summary, b: Summary) -> tuple[float | None, int | None]:
+    """The same from both sds as they are; the smallest difference takes them as equal."""
+    if a.sd is None or b.sd is None or not (a.sd or b.sd):
+        return None, None
+    spread = sqrt((a.sd**2 + b.sd**2) / 2)
+    unit = power.mde_welch(a.n, b.n)
+    diff = a.mean - b.mean
+    ratio = a.sd / b.sd if a.sd and b.sd else 1.0
+    n = power.n_welch(abs(diff) / spread, ratio) if diff else None
+    return None if unit is None else unit * spread, n

@@ -1,0 +1,341 @@
+"""The tables of one or more results as columns, grouped by arm, behaviour and split.
+
+Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from orchestrator.analysis.evidence.arms import ArmEvidence, Batch
+from orchestrator.analysis.evidence.settings import differing, facts, flat, settings
+from orchestrator.errors import UserError
+from orchestrator.stats.records import Summary
+from tasks.contract.cell import Condition, Status
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+Row = Mapping[str, Any]
+CELL_COLUMNS = (
+    "cell_id",
+    "arm_id",
+    "condition",
+    "rho_weight",
+    "margin",
+    "seed",
+    "model",
+    "model_digest",
+    "base_precision",
+    "status",
+    "message",
+    "spec",
+    "data_version",
+    "probes_version",
+    "code_version",
+    "pairing_key",
+    "adapter_sha256",
+)
+SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy")
+PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap")
+BASELINE = str(Condition.BASELINE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probes:
+    """Gaps of one arm on the pairs of one behaviour and split.
+
+    Attributes:
+        seeds: S seeds, ascending.
+        probe_ids: P pairs with a finite gap in every seed, ascending.
+        gaps: (S, P), nats per token.
+    """
+
+    seeds: tuple[int, ...]
+    probe_ids: tuple[str, ...]
+    gaps: Floats
+
+    def of(self, seeds: Sequence[int], probe_ids: Sequence[str]) -> Floats:
+        """Gaps of some seeds and pairs, in the order given."""
+        rows = [self.seeds.index(s) for s in seeds]
+        places = {p: i for i, p in enumerate(self.probe_ids)}
+        return self.gaps[np.ix_(rows, [places[p] for p in probe_ids])]
+
+
+class Frame:
+    """Cells, scores and probe scores of some results.
+
+    Attributes:
+        cells: Cell id -> the columns of `CELL_COLUMNS`, of every committed cell.
+        unscored: Those that diverged or failed.
+        differing: Settings in which arms differ, beside condition, weight and margin.
+    """
+
+    def __init__(self, cells: pa.Table, scores: pa.Table, probe_scores: pa.Table) -> None:
+        rows = cells.select(CELL_COLUMNS).to_pylist()
+        self.cells: dict[str, dict[str, Any]] = {r["cell_id"]: r for r in rows}
+        ok = str(Status.OK)
+        self.unscored = [r for r in rows if r["status"] != ok]
+        self._arms = _arms(r for r in rows if r["status"] == ok)
+        self._specs = {arm: json.loads(rows[0]["spec"]) for arm, rows in self._arms.items()}
+        self._baseline_arms = {
+            _baseline_key(rows[0], self._specs[arm]): arm
+            for arm, rows in self._arms.items()
+            if rows[0]["condition"] == BASELINE
+        }
+        trained = [s for s in self._specs.values() if s["condition"] != BASELINE]
+        self.differing = differing(trained)
+        self._scores = scores.select(SCORE_COLUMNS)
+        self._probe_scores = probe_scores.select(PROBE_COLUMNS)
+        self._groups: _Groups | None = None
+        self._evidence: list[ArmEvidence] | None = None
+
+    def evidence(self) -> list[ArmEvidence]:
+        """One record per arm, behaviour and split that has a scored cell; arms in order.
+
+        Raises:
+            UserError: A batch split inside an arm, or a score that is not finite.
+        """
+        if self._evidence is None:
+            self._evidence = self._gather()
+        return self._evidence
+
+    def _gather(self) -> list[ArmEvidence]:
+        scored = _by_arm(self._scores, self._arms)
+        baselines = self._baselines(scored)
+        found = []
+        for arm, groups in scored.items():
+            rows = self._arms[arm]
+            _demand_one_batch(rows)
+            head = _Head.of(rows, self._specs[arm], self.differing, self.setting(arm))
+            for (behavior, split), (seeds, rhos, accuracy) in groups.items():
+                baseline = baselines.get((head.baseline_key, behavior, split))
+                found.append(head.evidence(behavior, split, seeds, rhos, baseline, accuracy))
+        return sorted(found, key=_order)
+
+    def cells_of(self, arm_ids: Iterable[str]) -> frozenset[str]:
+        """Ids of the trained cells of some arms: one untrained model serves many sweeps."""
+        rows = (r for arm in arm_ids for r in self._arms[arm] if r["condition"] != BASELINE)
+        return frozenset(r["cell_id"] for r in rows)
+
+    def facts(self, arm_id: str) -> dict[str, Any]:
+        """An arm's settings under the names of a sweep file."""
+        return facts(self._specs[arm_id])
+
+    def setting(self, arm_id: str) -> dict[str, Any]:
+        """An arm's values of the settings in which arms differ."""
+        values = flat(self._specs[arm_id])
+        return {k: v for k, v in values.items() if k in self.differing}
+
+    def baseline_arm(self, baseline_key: str) -> str | None:
+        """Arm id of the untrained model that some evidence is relative to."""
+        return self._baseline_arms.get(baseline_key)
+
+    def _baselines(self, scored: "Mapping[str, Scored]") -> dict[tuple[str, str, str], float]:
+        return {
+            (key, behavior, split): float(rhos[0])
+            for key, arm in self._baseline_arms.items()
+            for (behavior, split), (_, rhos, _) in scored.get(arm, {}).items()
+            if rhos.size
+        }
+
+    def probes(self, arm_id: str, behavior: str, split: str) -> Probes:
+        """Gaps per seed and pair; empty where there are none."""
+        if self._groups is None:
+            self._groups = _Groups(self._probe_scores)
+        seeds = sorted(
+            ((r["seed"] if r["seed"] is not None else -1), r["cell_id"])
+            for r in self._arms.get(arm_id, [])
+        )
+        columns = [self._groups.gaps(cell, behavior, split) for _, cell in seeds]
+        common = set.intersection(*(set(c) for c in columns)) if columns else set()
+        ids = sorted(common)
+        gaps = np.array([[c[p] for p in ids] for c in columns], dtype=np.float64)
+        return Probes(
+            seeds=tuple(s for s, _ in seeds),
+            probe_ids=tuple(ids),
+            gaps=gaps.reshape(len(columns), len(ids)),
+        )
+
+    def difference(self, a: ArmEvidence, b: ArmEvidence, seeds: Sequence[int]) -> Floats:
+        """Gaps of a minus gaps of b, (S, P): the given seeds by the pairs that both arms have."""
+        one, two = (self.probes(e.arm_id, e.behavior, e.split) for e in (a, b))
+        common = sorted(set(one.probe_ids) & set(two.probe_ids))
+        return one.of(seeds, common) - two.of(seeds, common)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Head:
+    """What all evidence of one arm shares."""
+
+    arm_id: str
+    condition: Condition
+    rho_weight: float | None
+    margin: float | None
+    differs: str
+    settings: Mapping[str, Any]
+    baseline_key: str
+    keys: dict[int, str]
+    batch: Batch
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[Row], spec: Row, names: set[str], values: Mapping[str, Any]
+    ) -> "_Head":
+        first = rows[0]
+        trained = first["condition"] != BASELINE
+        return cls(
+            arm_id=first["arm_id"],
+            condition=Condition(first["condition"]),
+            rho_weight=first["rho_weight"],
+            margin=first["margin"],
+            differs=settings(spec, names) if trained else "",
+            settings=values,
+            baseline_key=_baseline_key(first, spec),
+            keys={r["seed"]: r["pairing_key"] for r in rows if r["pairing_key"] is not None},
+            batch=Batch(
+                code_version=first["code_version"],
+                data_version=first["data_version"],
+                base_precision=first["base_precision"],
+            ),
+        )
+
+    def evidence(
+        self,
+        behavior: str,
+        split: str,
+        seeds: list[int | None],
+        rhos: Floats,
+        baseline: float | None,
+        accuracy: float | None,
+    ) -> ArmEvidence:
+        score = Summary.of(rhos) if rhos.size else None
+        return ArmEvidence(
+            arm_id=self.arm_id,
+            condition=self.condition,
+            rho_weight=self.rho_weight,
+            margin=self.margin,
+            differs=self.differs,
+            settings=self.settings,
+            behavior=behavior,
+            split=split,
+            scores={s: float(r) for s, r in zip(seeds, rhos, strict=True) if s is not None},
+            score=score,
+            delta=self._delta(score, baseline),
+            baseline=baseline,
+            baseline_key=self.baseline_key,
+            keys=self.keys,
+            batch=self.batch,
+            accuracy=accuracy,
+        )
+
+    def _delta(self, score: Summary | None, baseline: float | None) -> Summary | None:
+        """The baseline is a constant: it moves the mean and leaves the sd."""
+        if score is None or baseline is None or not self.condition.trains:
+            return None
+        return replace(score, mean=score.mean - baseline)
+
+
+def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Scored cells by arm; a seed twice in an arm is an error."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[row["arm_id"]].append(row)
+    for arm, cells in found.items():
+        seeds = [c["seed"] for c in cells]
+        if len(set(seeds)) < len(seeds):
+            twice = next(s for s in seeds if seeds.count(s) > 1)
+            raise UserError(f"arm {arm}: seed {twice} occurs in more than one cell")
+    return found
+
+
+def _baseline_key(cell: Row, spec: Row) -> str:
+    """What a cell and its baseline have in common."""
+    return f"{cell['model_digest']}/{cell['probes_version']}/{spec['max_length']}"
+
+
+def _demand_one_batch(rows: Sequence[Row]) -> None:
+    for name in ("code_version", "base_precision", "probes_version"):
+        values = sorted({str(r[name]) for r in rows})
+        if len(values) > 1:
+            cells = {v: next(r["cell_id"] for r in rows if str(r[name]) == v) for v in values}
+            listing = ", ".join(f"{v} (e.g. cell {c})" for v, c in cells.items())
+            raise UserError(
+                f"arm {rows[0]['arm_id']} ({rows[0]['condition']}) mixes batches: {name} is "
+                f"{listing}; delete the cells of one of them and launch again"
+            )
+
+
+Scored = dict[tuple[str, str], tuple[list[int | None], Floats, float | None]]
+
+
+def _by_arm(scores: pa.Table, arms: Mapping[str, Sequence[Row]]) -> dict[str, Scored]:
+    """Arm -> (behaviour, split) -> seeds, rhos and mean accuracy of cells with a score."""
+    places = {r["cell_id"]: (arm, r["seed"]) for arm, rows in arms.items() for r in rows}
+    grouped: dict[str, dict[tuple[str, str], list[tuple[Any, ...]]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for cell, behavior, split, rho, accuracy in zip(
+        *(scores[name].to_pylist() for name in SCORE_COLUMNS), strict=True
+    ):
+        place = places.get(cell)
+        if place is not None:
+            seed = place[1] if place[1] is not None else -1
+            grouped[place[0]][behavior, split].append((seed, rho, accuracy))
+    return {arm: {k: _scored(rows) for k, rows in g.items()} for arm, g in grouped.items()}
+
+
+def _scored(rows: list[tuple[Any, ...]]) -> tuple[list[int | None], Floats, float | None]:
+    """Sorted by seed; a cell without a score is absent, never 0."""
+    present = sorted((r for r in rows if r[1] is not None), key=lambda r: r[0])
+    rhos = np.array([r[1] for r in present], dtype=np.float64)
+    if not np.isfinite(rhos).all():
+        raise UserError("scores: rho must be finite or null; the file was not written by rho-sweep")
+    shares = [r[2] for r in present if r[2] is not None]
+    accuracy = float(np.mean(shares)) if shares else None
+    return [None if r[0] == -1 else r[0] for r in present], rhos, accuracy
+
+
+def _order(e: ArmEvidence) -> tuple[Any, ...]:
+    rank = list(Condition).index(e.condition)
+    weight, margin = e.rho_weight or 0.0, e.margin or 0.0
+    return rank, weight, margin, e.differs, e.arm_id, e.behavior, e.split
+
+
+class _Groups:
+    """Rows of `probe_scores` sorted by cell, behaviour and split, found by bisection."""
+
+    def __init__(self, table: pa.Table) -> None:
+        table = table.filter(pc.is_valid(table["gap"]))
+        self._names: list[list[str]] = []
+        self._index: list[dict[str, int]] = []
+        codes = []
+        for column in ("cell_id", "behavior", "split"):
+            encoded = table[column].combine_chunks().dictionary_encode()
+            names = encoded.dictionary.to_pylist()
+            self._index.append({name: i for i, name in enumerate(names)})
+            codes.append(encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64))
+        self._sizes = [max(1, len(i)) for i in self._index]
+        key = (codes[0] * self._sizes[1] + codes[1]) * self._sizes[2] + codes[2]
+        order = np.argsort(key, kind="stable")
+        self._key = key[order]
+        self._probes = table["probe_id"].combine_chunks().dictionary_encode()
+        self._probe_codes = self._probes.indices.to_numpy(zero_copy_only=False)[order]
+        self._gaps = table["gap"].combine_chunks().to_numpy(zero_copy_only=False)[order]
+
+    def gaps(self, cell: str, behavior: str, split: str) -> dict[str, float]:
+        """Probe id -> gap of one cell."""
+        found = [i.get(v) for i, v in zip(self._index, (cell, behavior, split), strict=True)]
+        if any(v is None for v in found):
+            return {}
+        a, b, c = (int(v) for v in found if v is not None)
+        key = (a * self._sizes[1] + b) * self._sizes[2] + c
+        low, high = np.searchsorted(self._key, [key, key + 1])
+        names = self._probes.dictionary.take(pa.array(self._probe_codes[low:high])).to_pylist()
+        return dict(zip(names, self._gaps[low:high].tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""Contrasts tested as their kind asks, adjusted, and given a verdict. May import `evidence`."""

@@ -1,0 +1,266 @@
+"""Contrasts on generated answers: shares refused, and how they go with refusal rho."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy import special
+
+from orchestrator.analysis.evidence.comparison import PAIRED, paired_seeds, unpaired_reason
+from orchestrator.analysis.evidence.frame import Floats
+from orchestrator.analysis.evidence.refusals import JAILBREAK, Answers, Stressed
+from orchestrator.analysis.inference.arms import Selector
+from orchestrator.analysis.inference.question import Tested, opposite
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.config.contrasts import Contrast, describe, matches
+from orchestrator.stats.crossed import crossed
+from orchestrator.stats.power import n_mcnemar
+from orchestrator.stats.proportions import cochran_q, mcnemar
+from orchestrator.stats.rank import rank_correlation
+from orchestrator.stats.records import Alternative
+from orchestrator.stats.verdict import OPPOSITE
+from tasks.contract.cell import Condition
+
+REFUSAL = "refusal"
+NO_ANSWERS = "no judged answers; make some with: rho-sweep stress"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A contrast on answers, and what there is to test it on.
+
+    Attributes:
+        contrast: The question.
+        selector: Finds arms by their settings.
+        arms: Answers by arm.
+        level: Of the interval.
+        row: Filled but for the numbers.
+    """
+
+    contrast: Contrast
+    selector: Selector
+    arms: Sequence[Stressed]
+    level: float
+    row: Inference
+
+    @property
+    def part(self) -> str:
+        """Set of prompts that is asked about."""
+        return self.contrast.prompts or JAILBREAK
+
+    def named(self, fields: tuple[tuple[str, object], ...]) -> list[Stressed]:
+        """Arms with answers to the set that have these settings."""
+        return [
+            s
+            for s in self.arms
+            if matches(fields, self.selector.facts(s.head.arm_id)) and s.sets[self.part].n
+        ]
+
+
+def infer_answers(asked: Answered) -> Iterator[Tested]:
+    """One row for each pair of arms, or one for all cells."""
+    if not asked.arms:
+        yield Tested(row=replace(asked.row, status="missing", notes=(NO_ANSWERS,)))
+    elif asked.contrast.kind is Kind.PROP_DIFF:
+        yield from _pairs(asked)
+    elif asked.contrast.kind is Kind.OMNIBUS:
+        yield _omnibus(asked)
+    else:
+        yield _correlation(asked)
+
+
+def _pairs(asked: Answered) -> Iterator[Tested]:
+    firsts = asked.named(asked.contrast.a)
+    if not firsts:
+        reason = f"no answers of {describe(asked.contrast.a)} to {asked.part} prompts"
+        yield Tested(row=replace(asked.row, status="missing", notes=(reason,)))
+    for a in firsts:
+        seconds = [b for b in _others(asked) if asked.selector.comparable(a.head, b.head)]
+        row = replace(asked.row, arm_a=a.head.arm, arms=(a.head.arm_id,))
+        if len(seconds) != 1:
+            reason = f"{len(seconds)} arms to compare with"
+            yield Tested(row=replace(row, status="missing", notes=(reason,)))
+            continue
+        b = seconds[0]
+        row = replace(row, arm_b=b.head.arm, arms=(a.head.arm_id, b.head.arm_id))
+        yield _difference(asked, row, a, b)
+
+
+def _others(asked: Answered) -> list[Stressed]:
+    """What is compared with: the arm that was named, or the untrained model."""
+    return asked.named(asked.contrast.b or (("condition", str(Condition.BASELINE)),))
+
+
+def _difference(asked: Answered, row: Inference, a: Stressed, b: Stressed) -> Tested:
+    """Of prompts that both answered, by paired seeds; the untrained model is one for all."""
+    one, other = a.sets[asked.part], b.sets[asked.part]
+    fixed = b.head.condition is Condition.BASELINE
+    seeds = _seeds(asked, a, b, fixed=fixed)
+    prompts = sorted(set(one.complete()) & set(other.complete()))
+    row = replace(row, n_a=len(one.seeds), n_b=len(other.seeds), n_probes=len(prompts))
+    if isinstance(seeds, str):
+        return Tested(row=replace(row, status="unpaired", pairing_reason=seeds, notes=(seeds,)))
+    if not prompts:
+        return Tested(row=replace(row, status="missing", notes=("no prompt was judged in both",)))
+    pairing = "fixed_baseline" if fixed else PAIRED
+    row = replace(row, n_pairs=len(seeds), pairing=pairing)
+    base = other.rates(prompts)
+    mine = one.rates(prompts)[[one.seeds.index(s) for s in seeds]]
+    differences = mine - (base[:1] if fixed else base[[other.seeds.index(s) for s in seeds]])
+    if len(seeds) == 1:
+        return _one_seed(asked, row, one, other, differences[0])
+    return _several_seeds(asked, row, differences)
+
+
+def _seeds(asked: Answered, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, ...] | str:
+    """Seeds whose answers may be set side by side, or why there are none."""
+    one, other = a.sets[asked.part].seeds, b.sets[asked.part].seeds
+    if fixed:
+        return one
+    common = set(one) & set(other)
+    first, second = asked.selector.head(a.head.arm_id), asked.selector.head(b.head.arm_id)
+    if len(one) == len(other) == 1:  # two models answer the same prompts; no seed is paired
+        return one if one == other else "the arms have different seeds"
+    paired = tuple(s for s in paired_seeds(first, second) if s in common)
+    return paired or unpaired_reason(first, second) or "no paired seed has answers in both arms"
+
+
+def _one_seed(
+    asked: Answered, row: Inference, one: Answers, other: Answers, differences: Floats
+) -> Tested:
+    note = "one seed: about these weights, not the method"
+    if not (one.one_each and other.one_each):
+        reason = "several answers to a prompt need several seeds"
+        diff = float(differences.mean())
+        return Tested(row=replace(row, status="not_testable", estimate=diff, notes=(note, reason)))
+    gain, loss = int((differences > 0).sum()), int((differences < 0).sum())
+    alternative, n = asked.contrast.alternative, differences.size
+    test = mcnemar(gain, loss, n, alternative, asked.level)
+    needed = n_mcnemar(gain / n, loss / n) if gain + loss else None
+    notes = [note, f"{gain} prompts only a refuses, {loss} only b"]
+    if needed is not None:
+        notes.append(f"{needed} such prompts would find this with probability 0.8")
+    row = replace(
+        row,
+        population=Population.NEW_PROBES,
+        test="mcnemar_exact",
+        estimate=test.diff,
+        p=test.p,
+        ci_low=test.interval.low,
+        ci_high=test.interval.high,
+        ci_level=test.interval.level,
+        notes=tuple(notes),
+    )
+    if alternative is Alternative.TWO_SIDED:
+        return Tested(row=row)
+    other_way = mcnemar(gain, loss, n, OPPOSITE[alternative], asked.level)
+    return Tested(row=row, p_opposite=other_way.p)
+
+
+def _several_seeds(asked: Answered, row: Inference, differences: Floats) -> Tested:
+    alternative = asked.contrast.alternative
+    found = crossed(differences, alternative, asked.level)
+    row = replace(
+        row,
+        population=Population.BOTH,
+        test=f"crossed_{found.source}" if found.source else "crossed",
+        status=str(found.state),
+        estimate=found.mean,
+        se=found.se,
+        df=found.df,
+        statistic=found.t,
+        p=found.p,
+        ci_low=found.both.low if found.both else None,
+        ci_high=found.both.high if found.both else None,
+        ci_level=found.both.level if found.both else None,
+        mde_80=None if found.se is None or found.df is None else _mde(found.se, found.df),
+        notes=(f"more {found.best_next} would help most",) if found.best_next else (),
+    )
+    return Tested(row=row, p_opposite=opposite(found.p, alternative))
+
+
+def _mde(se: float, df: float) -> float:
+    """Smallest difference found with probability 0.8 at this se, two-sided 0.05, roughly."""
+    return se * float(special.stdtrit(df, 0.975) + special.stdtrit(df, 0.8))
+
+
+def _omnibus(asked: Answered) -> Tested:
+    """Cochran's Q over arms of one seed each: does any refuse unlike the others?"""
+    arms = asked.named(asked.contrast.a)
+    answers = [s.sets[asked.part] for s in arms]
+    row = replace(
+        asked.row, arms=tuple(s.head.arm_id for s in arms), population=Population.NEW_PROBES
+    )
+    if len(arms) < 2 or any(len(a.seeds) != 1 or not a.one_each for a in answers):
+        reason = "needs two arms or more, one seed and one answer to a prompt each"
+        return Tested(row=replace(row, status="not_testable", notes=(reason,)))
+    prompts = sorted(set.intersection(*(set(a.complete()) for a in answers)))
+    if not prompts:
+        return Tested(row=replace(row, status="missing", notes=("no prompt was judged in all",)))
+    found = cochran_q(np.array([a.rates(prompts)[0] for a in answers]).T)
+    row = replace(
+        row,
+        test="cochran_q",
+        status=str(found.state),
+        statistic=found.q,
+        df=found.df,
+        p=found.p,
+        n_probes=len(prompts),
+        arm_a=arms[0].head.arm,
+        arm_b=arms[-1].head.arm,
+        notes=("one seed: about these weights, not the method",),
+    )
+    return Tested(row=row)
+
+
+def _correlation(asked: Answered) -> Tested:
+    """Over cells: rank of refusal rho with rank of the share refused."""
+    splits = asked.selector.splits
+    split = asked.contrast.split or (splits[0] if splits else "heldout")
+    rhos = asked.selector.scores(REFUSAL, split)
+    pairs = [
+        (rhos[s.head.arm_id][seed], _share(s.sets[asked.part], seed))
+        for s in asked.named(asked.contrast.a)
+        for seed in s.sets[asked.part].seeds
+        if seed in rhos.get(s.head.arm_id, {}) and _share(s.sets[asked.part], seed) is not None
+    ]
+    row = replace(asked.row, behavior=f"{REFUSAL} rho ({split}), {asked.part}", n_a=len(pairs))
+    if not pairs:
+        reason = "no cell has both a refusal rho and judged answers"
+        return Tested(row=replace(row, status="missing", notes=(reason,)))
+    found = rank_correlation([p[0] for p in pairs], [float(p[1] or 0) for p in pairs], asked.level)
+    alternative = asked.contrast.alternative
+    p, p_opposite = _directed(found.p, found.rho, alternative)
+    row = replace(
+        row,
+        test="spearman",
+        status=str(found.state),
+        estimate=found.rho,
+        p=p,
+        ci_low=found.interval.low if found.interval else None,
+        ci_high=found.interval.high if found.interval else None,
+        ci_level=found.interval.level if found.interval else None,
+        notes=(
+            "cells of one arm are alike, so that the interval is too narrow if few arms differ",
+        ),
+    )
+    return Tested(row=row, p_opposite=p_opposite)
+
+
+def _share(answers: Answers, seed: int) -> float | None:
+    """Refused of the judged answers of one cell; None where none was judged."""
+    mine = [r for (s, _), r in answers.counts.items() if s == seed]
+    judged = sum(r.judged for r in mine)
+    return sum(r.refused for r in mine) / judged if judged else None
+
+
+def _directed(
+    p: float | None, estimate: float | None, alternative: Alternative
+) -> tuple[float | None, float | None]:
+    """A two-sided p of a symmetric test as that of one direction, and of the other."""
+    if p is None or estimate is None or alternative is Alternative.TWO_SIDED:
+        return p, None
+    right = (estimate > 0) == (alternative is Alternative.GREATER)
+    one = p / 2 if right else 1 - p / 2
+    return one, 1 - one

@@ -1,0 +1,74 @@
+"""Adjustment for many contrasts, and the verdict that follows from each row. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.analysis.inference.question import Tested
+from orchestrator.analysis.inference.record import OPPOSITE, Family, Inference
+from orchestrator.config.contrast_kinds import Kind
+from orchestrator.stats.multiplicity import benjamini_hochberg, holm
+from orchestrator.stats.records import Alternative
+from orchestrator.stats.verdict import Verdict, decide
+
+
+def settle(tested: Sequence[Tested], alpha: float) -> tuple[Inference, ...]:
+    """Adjusted p-values and verdicts.
+
+    Registered contrasts are one family under Holm; all others are explored, under
+    Benjamini-Hochberg, and never mixed with the first.
+    """
+    rows = [t.row for t in tested]
+    for family, name, adjust in (
+        (Family.PRIMARY, "holm", holm),
+        (Family.EXPLORATORY, "bh", benjamini_hochberg),
+    ):
+        places = [i for i, r in enumerate(rows) if r.family is family]
+        size = sum(rows[i].p is not None for i in places)
+        for i, p in zip(places, adjust([rows[i].p for i in places]), strict=True):
+            if p is not None:
+                rows[i] = replace(rows[i], p_adjusted=p, adjust=name, family_size=size)
+    return tuple(_worded(row, t.p_opposite, alpha) for row, t in zip(rows, tested, strict=True))
+
+
+def _worded(row: Inference, p_opposite: float | None, alpha: float) -> Inference:
+    """With its verdict; a contradiction names the p that it rests on."""
+    word, against = verdict(row, p_opposite, alpha), _times(p_opposite, row.family_size or 1)
+    if word is Verdict.CONTRADICTED and against is not None:
+        row = replace(row, notes=(*row.notes, f"{OPPOSITE}{against:.2g}, adjusted"))
+    return replace(row, verdict=str(word))
+
+
+def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:
+    """What a row says of its claim; `stats.verdict.decide` has the rule.
+
+    The opposite p is adjusted, too, by the size of the family. A claim with a margin is
+    contradicted where the interval lies beyond the margin; a claim that a response is straight
+    only by lack of fit, and nothing supports it.
+    """
+    if row.p is None or row.p_adjusted is None or row.family_size is None:
+        return Verdict.NOT_TESTABLE
+    if row.kind is Kind.LINEARITY:
+        return Verdict.CONTRADICTED if row.p_adjusted <= alpha else Verdict.INCONCLUSIVE
+    if row.kind in (Kind.NONINFERIORITY, Kind.EQUIVALENCE):
+        if row.p_adjusted <= alpha:
+            return Verdict.SUPPORTED
+        return Verdict.CONTRADICTED if _beyond(row) else Verdict.INCONCLUSIVE
+    return decide(
+        row.p_adjusted,
+        Alternative(row.alternative),
+        alpha,
+        p_opposite=_times(p_opposite, row.family_size),
+        p_tost=_times(row.p_tost, row.family_size),
+    )
+
+
+def _times(p: float | None, size: int) -> float | None:
+    return None if p is None else min(1.0, p * size)
+
+
+def _beyond(row: Inference) -> bool:
+    """Whether the whole interval lies outside the margin."""
+    if row.sesoi is None or row.ci_low is None or row.ci_high is None:
+        return False
+    below = row.ci_high < -row.sesoi
+    return below or (row.kind is Kind.EQUIVALENCE and row.ci_low > row.sesoi)

@@ -1,0 +1,192 @@
+"""Contrasts about means: of two arms, of an arm and its baseline, within a margin."""
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.analysis.evidence.comparison import PAIRED, Comparison, compare, paired_seeds
+from orchestrator.analysis.evidence.frame import Floats
+from orchestrator.analysis.inference.question import Ask, Tested, emptied, opposite
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.stats import effect, equivalence, exact, means, power
+from orchestrator.stats.crossed import crossed
+from orchestrator.stats.means import MeanTest
+from orchestrator.stats.records import Alternative, Interval, State, Summary
+
+
+def mean_diff(ask: Ask) -> Tested:
+    """A - b over seeds, over probes, or over both."""
+    found = compare(ask.a, ask.b, alternative=ask.contrast.alternative, level=ask.level)
+    row = _compared(ask.row, found)
+    if ask.contrast.population is not Population.NEW_SEEDS:
+        return _crossed(ask, row, found)
+    if ask.contrast.sesoi is not None and found.test.state is State.OK:
+        shown = equivalence.equivalence(found.test, ask.contrast.sesoi)
+        row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
+    return Tested(row=row, p_opposite=opposite(found.test.p, ask.contrast.alternative))
+
+
+def _compared(row: Inference, found: Comparison) -> Inference:
+    """A comparison of two arms as columns."""
+    row = _tested(row, found.test)
+    return replace(
+        row,
+        n_a=found.n_a,
+        n_b=found.n_b,
+        n_pairs=found.n_pairs,
+        pairing=found.pairing,
+        pairing_reason=found.reason,
+        cohens_d=found.cohens_d,
+        hedges_g=found.g.estimate,
+        g_low=found.g.low,
+        g_high=found.g.high,
+        p_student=found.student.p,
+        p_exact=found.exact.p if found.exact else None,
+        p_attainable_min=found.p_attainable_min,
+        mde_80=found.mde_80,
+        n_for_80=found.n_for_80,
+    )
+
+
+def _tested(row: Inference, test: MeanTest) -> Inference:
+    return replace(
+        row,
+        test=test.test,
+        status=str(test.state),
+        n_a=test.n_a,
+        n_b=test.n_b,
+        n_pairs=test.n_pairs,
+        estimate=test.diff,
+        se=test.se,
+        df=test.df,
+        statistic=test.statistic,
+        p=test.p,
+        **_interval(test.interval),
+    )
+
+
+def _interval(found: Interval | None) -> dict[str, Any]:
+    return {
+        "ci_low": found.low if found else None,
+        "ci_high": found.high if found else None,
+        "ci_level": found.level if found else None,
+    }
+
+
+def _crossed(ask: Ask, row: Inference, found: Comparison) -> Tested:
+    """Seeds and probes both vary: per-pair differences of paired seeds."""
+    if found.pairing != PAIRED:
+        reason = f"seeds x probes needs paired seeds: {found.reason}"
+        return Tested(row=emptied(row, "unpaired", reason))
+    return _crossed_row(ask, row, ask.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b)))
+
+
+def _crossed_row(ask: Ask, row: Inference, matrix: Floats) -> Tested:
+    alternative = ask.contrast.alternative
+    if min(matrix.shape, default=0) < 2:
+        reason = f"needs 2 seeds and 2 probes, has {matrix.shape[0]} and {matrix.shape[1]}"
+        return Tested(row=emptied(row, "insufficient_n", reason))
+    found = crossed(matrix, alternative=alternative, level=ask.level)
+    both = ask.contrast.population is Population.BOTH
+    interval = found.both if both else found.probes
+    row = replace(
+        row,
+        test=f"crossed_{found.source}" if both else "crossed_probes",
+        status=str(found.state),
+        estimate=found.mean,
+        n_probes=found.n_probes,
+        n_pairs=found.n_seeds,
+        se=found.se if both else None,
+        df=found.df if both else None,
+        statistic=found.t if both else None,
+        p=found.p if both else None,
+        mde_80=None,
+        n_for_80=None,
+        **_interval(interval),
+    )
+    if not both:
+        row = replace(row, notes=(*row.notes, "these weights on new probes; no claim about seeds"))
+    return Tested(row=row, p_opposite=opposite(row.p, alternative))
+
+
+def one_sample(ask: Ask) -> Tested:
+    """An arm's deltas against 0; the baseline is a constant."""
+    deltas = ask.a.deltas
+    if not deltas:
+        return Tested(row=emptied(ask.row, "missing", "no baseline score to compare with"))
+    values = [deltas[s] for s in sorted(deltas)]
+    alternative = ask.contrast.alternative
+    if ask.contrast.population is not Population.NEW_SEEDS:
+        return _crossed_row(ask, _fixed(ask.row), _against_baseline(ask))
+    test = means.one_sample(values, alternative, ask.level)
+    flip = exact.sign_flip(values, alternative)
+    size = effect.g_z(values, ask.level)
+    row = replace(
+        _tested(_fixed(ask.row), test),
+        hedges_g=size.estimate,
+        g_low=size.low,
+        g_high=size.high,
+        p_exact=flip.p,
+        p_attainable_min=flip.p_attainable_min,
+        notes=("the baseline is one model; it has no variance over seeds",),
+    )
+    unit, sd = power.mde_paired(len(values)), Summary.of(values).sd
+    if unit is not None and sd and test.diff:
+        row = replace(row, mde_80=unit * sd, n_for_80=power.n_paired(test.diff / sd))
+    return Tested(row=row, p_opposite=opposite(test.p, alternative))
+
+
+def _fixed(row: Inference) -> Inference:
+    return replace(row, pairing="fixed_baseline", arm_b="baseline")
+
+
+def _against_baseline(ask: Ask) -> Floats:
+    trained = ask.frame.probes(ask.a.arm_id, ask.row.behavior, ask.row.split)
+    arm = ask.frame.baseline_arm(ask.a.baseline_key)
+    base = ask.frame.probes(arm or "", ask.row.behavior, ask.row.split)
+    common = sorted(set(trained.probe_ids) & set(base.probe_ids))
+    return trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
+
+
+def margin_test(ask: Ask) -> Tested:
+    """Non-inferiority or equivalence within the contrast's margin."""
+    found = compare(ask.a, ask.b, alternative=Alternative.TWO_SIDED, level=ask.level)
+    row = _compared(ask.row, found)
+    if found.test.state is not State.OK or ask.contrast.sesoi is None:
+        return Tested(row=replace(row, p=None))
+    shown = equivalence.equivalence(found.test, ask.contrast.sesoi)
+    noninferior = ask.contrast.kind is Kind.NONINFERIORITY
+    room = ask.contrast.sesoi + (found.test.diff or 0.0)
+    if not noninferior:
+        room = ask.contrast.sesoi - abs(found.test.diff or 0.0)
+    smallest, seeds = _plan_margin(found, room)
+    row = replace(
+        row,
+        p=shown.p_noninferior if noninferior else shown.p_tost,
+        p_exact=None,
+        p_attainable_min=None,
+        p_noninferior=shown.p_noninferior,
+        p_tost=shown.p_tost,
+        mde_80=smallest,
+        n_for_80=seeds,
+        test=f"{row.test}_{ask.contrast.kind}",
+        **_interval(shown.interval_90),
+    )
+    return Tested(row=row)
+
+
+def _plan_margin(found: Comparison, room: float) -> tuple[float | None, int | None]:
+    """(smallest margin shown by this design if a = b, seeds to show what is estimated).
+
+    One-sided 0.05 is two-sided 0.1; `room` is how far the estimate lies within the margin.
+    """
+    one_sided = 0.1
+    if found.pairing == PAIRED:
+        units = [power.mde_paired(found.n_pairs or 0, alpha) for alpha in (0.05, one_sided)]
+    else:
+        units = [power.mde_welch(found.n_a, found.n_b, alpha) for alpha in (0.05, one_sided)]
+    if found.mde_80 is None or units[0] is None or units[1] is None:
+        return None, None
+    sd = found.mde_80 / units[0]
+    n_for = power.n_paired if found.pairing == PAIRED else power.n_welch
+    return units[1] * sd, n_for(room / sd, alpha=one_sided) if room > 0 else None

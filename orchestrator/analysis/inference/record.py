@@ -1,0 +1,95 @@
+"""One row of `inference`: a contrast, tested. Columns, units and status words are stable."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.config.contrast_kinds import Kind, Population
+
+ANSWERS = "answers"
+"""Stands for the split where a contrast is about generated answers, which have none."""
+
+
+OPPOSITE = "the opposite has p "
+"""Begins the note of a contradicted row."""
+
+
+class Family(StrEnum):
+    """`primary` contrasts were registered before the data (Holm), the others were not (BH)."""
+
+    PRIMARY = "primary"
+    EXPLORATORY = "exploratory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inference:
+    """A tested contrast on one behaviour and split; None is "does not exist", never 0.
+
+    Attributes:
+        contrast_id: Of the registered contrast; several rows share it, one a behaviour.
+        claim: The sentence that the contrast was registered for.
+        kind, behavior, split, population, family, alternative: What was asked.
+        registered: Whether it was registered before the first result.
+        arm_a, arm_b: Labels of the arms; for a trend, the lowest and the highest dose.
+        arms: Arm ids in order.
+        n_a, n_b, n_pairs: Seeds. n_probes: Probe pairs, where probes are part of the variance.
+        pairing: `paired`, `none` or `fixed_baseline`; pairing_reason says why not paired.
+        estimate: Difference a - b in nats per token; a proportion; log ratio for sd_ratio.
+        ci_low, ci_high, ci_level: Two-sided interval of the estimate.
+        se, df, statistic, test: Of the test that gave p.
+        cohens_d: Pooled between-seed sd, as the notes print it. hedges_g, g_low, g_high.
+        p, p_adjusted, adjust, family_size: `holm` or `bh`.
+        p_student: As the notes print it; never used for the verdict.
+        p_exact, p_attainable_min: Of the exact companion test.
+        sesoi: The stated margin; p_noninferior, p_tost need one.
+        mde_80: Smallest effect found with probability 0.8, unit of the estimate.
+        n_for_80: Seeds an arm to find the estimate with probability 0.8.
+        verdict: `supported`, `contradicted`, `inconclusive` or `not_testable`.
+        status: `ok`, or why there is no number.
+        notes: Sentences for people.
+    """
+
+    contrast_id: str
+    claim: str
+    kind: Kind
+    behavior: str
+    split: str
+    population: Population
+    family: Family
+    alternative: str
+    registered: bool
+    arm_a: str
+    arm_b: str
+    arms: tuple[str, ...]
+    n_a: int | None = None
+    n_b: int | None = None
+    n_pairs: int | None = None
+    n_probes: int | None = None
+    pairing: str = "none"
+    pairing_reason: str | None = None
+    estimate: float | None = None
+    ci_low: float | None = None
+    ci_high: float | None = None
+    ci_level: float | None = None
+    se: float | None = None
+    df: float | None = None
+    cohens_d: float | None = None
+    hedges_g: float | None = None
+    g_low: float | None = None
+    g_high: float | None = None
+    test: str | None = None
+    statistic: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    adjust: str | None = None
+    family_size: int | None = None
+    p_student: float | None = None
+    p_exact: float | None = None
+    p_attainable_min: float | None = None
+    sesoi: float | None = None
+    p_noninferior: float | None = None
+    p_tost: float | None = None
+    mde_80: float | None = None
+    n_for_80: int | None = None
+    verdict: str = "not_testable"
+    status: str = "ok"
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,247 @@
+"""The claims of the published notes, tested as far as the printed figures allow.
+
+The notes registered none of them: the four comparisons of their table of effects are one family
+(Holm), all others are another (Benjamini and Hochberg). Their margin of 0.02 nat/token is ours.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import log
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.record import Family, Inference
+from orchestrator.analysis.published.figures import SPLIT, arm_of, figures
+from orchestrator.analysis.tables.arms import Arms
+from orchestrator.analysis.tables.view import View
+from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.stats.equivalence import equivalence
+from orchestrator.stats.means import MeanTest
+from orchestrator.stats.multiplicity import benjamini_hochberg, holm
+from orchestrator.stats.power import n_f_ratio
+from orchestrator.stats.records import Alternative
+from orchestrator.stats.spread import sd_ratio_from_summaries
+from orchestrator.stats.verdict import Verdict, decide
+from tasks.contract.cell import Condition
+
+MARGIN_STATED = 0.02
+DOSES = "rho-guided at weight 0 to 0.5"
+
+
+def effects_claims(arms: Arms, alpha: float = 0.05) -> tuple[Inference, ...]:
+    """The comparisons that the notes print with d and p."""
+    found = [
+        mean_diff(
+            arms,
+            contrast_id=f"{row['a']}-vs-{row['b']}",
+            claim=f"{row['a']} and {row['b']} differ",
+            a=find(arms, row["a"], row["behavior"]),
+            b=find(arms, row["b"], row["behavior"]),
+        )
+        for row in figures()["T5_effect_sizes"]["rows"]
+    ]
+    return _settled(found, "holm", alpha)
+
+
+def other_claims(
+    arms: Arms, dose_tests: View, stress: View, alpha: float = 0.05
+) -> tuple[Inference, ...]:
+    """All else that the notes say and the figures speak to."""
+    found = [
+        mean_diff(
+            arms,
+            contrast_id="factual-better",
+            claim="rho-guided and sft-only differ on factual",
+            a=find(arms, "rho-guided", "factual"),
+            b=find(arms, "sft-only", "factual"),
+        ),
+        *_refusal_kept(arms),
+        _collapse(arms),
+        mean_diff(
+            arms,
+            contrast_id="margin-needed",
+            claim="margins 0.1 and 0 differ on bias",
+            a=find(arms, "rho-guided", "bias"),
+            b=find(arms, "rho-guided", "bias", margin=0.0),
+        ),
+        *_doses(dose_tests),
+        *_stress(stress),
+    ]
+    return _settled(found, "bh", alpha)
+
+
+def find(arms: Arms, condition: str, behavior: str, margin: float | None = None) -> ArmEvidence:
+    """A printed arm at the notes' main weight, and margin unless another is named."""
+    main = figures()["T4_ablation_means"]
+    wanted = arm_of(condition, main["lambda_rho"], main["gamma"] if margin is None else margin)
+    return next(e for e in arms.on(behavior) if (e.condition, e.rho_weight, e.margin) == wanted)
+
+
+def mean_diff(
+    arms: Arms, *, contrast_id: str, claim: str, a: ArmEvidence, b: ArmEvidence
+) -> Inference:
+    """Two printed arms compared; two-sided, not yet adjusted."""
+    found = arms.compare(a, b)
+    row = _blank(Kind.MEAN_DIFF, contrast_id, claim, a.behavior, a, b)
+    return replace(
+        _with_test(row, found.test),
+        pairing=found.pairing,
+        pairing_reason=found.reason,
+        cohens_d=found.cohens_d,
+        hedges_g=found.g.estimate,
+        g_low=found.g.low,
+        g_high=found.g.high,
+        p_student=found.student.p,
+        p_attainable_min=found.p_attainable_min,
+        mde_80=found.mde_80,
+        n_for_80=found.n_for_80,
+    )
+
+
+def _refusal_kept(arms: Arms) -> Iterator[Inference]:
+    a, b = find(arms, "rho-guided", "refusal"), find(arms, "sft-only", "refusal")
+    found = arms.compare(a, b)
+    margin = equivalence(found.test, MARGIN_STATED)
+    for kind, claim, p in (
+        (
+            Kind.NONINFERIORITY,
+            f"rho-guided is not below sft-only on refusal by more than {MARGIN_STATED:g}",
+            margin.p_noninferior,
+        ),
+        (
+            Kind.EQUIVALENCE,
+            f"rho-guided and sft-only are within {MARGIN_STATED:g} on refusal",
+            margin.p_tost,
+        ),
+    ):
+        row = _with_test(_blank(kind, f"refusal-{kind}", claim, a.behavior, a, b), found.test)
+        ci = margin.interval_90
+        yield replace(
+            row,
+            p=p,
+            sesoi=MARGIN_STATED,
+            p_noninferior=margin.p_noninferior,
+            p_tost=margin.p_tost,
+            ci_low=ci.low if ci else None,
+            ci_high=ci.high if ci else None,
+            ci_level=ci.level if ci else None,
+            alternative=str(Alternative.GREATER),
+            pairing_reason=found.reason,
+        )
+
+
+def _collapse(arms: Arms) -> Inference:
+    """Normal theory only: the printed figures allow nothing else."""
+    a, b = find(arms, "sft-only", "factual"), find(arms, "rho-guided", "factual")
+    claim = "sft-only and rho-guided differ in sd over seeds on factual"
+    row = _blank(Kind.SD_RATIO, "variance-collapse", claim, a.behavior, a, b)
+    if a.delta is None or b.delta is None:
+        return replace(row, status="missing")
+    found = sd_ratio_from_summaries(a.delta, b.delta)
+    if found.ratio is None or found.ratio_f is None:
+        return replace(row, status=str(found.state))
+    return replace(
+        row,
+        n_a=found.n_a,
+        n_b=found.n_b,
+        test="f_normal_theory",
+        estimate=log(found.ratio),
+        ci_low=log(found.ratio_f.low),
+        ci_high=log(found.ratio_f.high),
+        ci_level=found.ratio_f.level,
+        statistic=found.f,
+        p=found.p_f,
+        n_for_80=n_f_ratio(found.ratio),
+    )
+
+
+def _doses(tests: View) -> Iterator[Inference]:
+    for kind, claim, field in (
+        (Kind.TREND, "behaviours rise with the weight", "trend_p"),
+        (Kind.STRICT_MONOTONE, "every step of the weight raises the behaviour", "p_strict"),
+        (Kind.LINEARITY, "the response is linear in the weight", "lof_p"),
+    ):
+        for row in tests.rows:
+            blank = _blank(kind, f"dose-{kind}", claim, row["behavior"])
+            greater = str(Alternative.GREATER)
+            yield replace(blank, p=row[field], test=row["trend_test"], alternative=greater)
+
+
+def _stress(view: View) -> Iterator[Inference]:
+    for row in view.rows:
+        if row["condition"] == Condition.CONTRASTIVE_ONLY:
+            claim = "contrastive-only and the baseline refuse jailbreaks unlike"
+            blank = _blank(Kind.PROP_DIFF, "refusal-paradox", claim, "")
+            yield replace(
+                blank,
+                population=Population.NEW_PROBES,
+                estimate=row["diff_vs_baseline"],
+                p=row["p_max"],
+                test=row["test"],
+                notes=("p is the largest that the printed counts allow", "one seed"),
+            )
+
+
+def _blank(
+    kind: Kind,
+    contrast_id: str,
+    claim: str,
+    behavior: str,
+    a: ArmEvidence | None = None,
+    b: ArmEvidence | None = None,
+) -> Inference:
+    return Inference(
+        contrast_id=contrast_id,
+        claim=claim,
+        kind=kind,
+        behavior=behavior,
+        split=SPLIT,
+        population=Population.NEW_SEEDS,
+        family=Family.EXPLORATORY,
+        alternative=str(Alternative.TWO_SIDED),
+        registered=False,
+        arm_a=a.label if a else DOSES,
+        arm_b=b.label if b else "",
+        arms=tuple(e.arm_id for e in (a, b) if e is not None),
+    )
+
+
+def _with_test(row: Inference, test: MeanTest) -> Inference:
+    ci = test.interval
+    return replace(
+        row,
+        n_a=test.n_a,
+        n_b=test.n_b,
+        test=test.test,
+        status=str(test.state),
+        estimate=test.diff,
+        ci_low=ci.low if ci else None,
+        ci_high=ci.high if ci else None,
+        ci_level=ci.level if ci else None,
+        se=test.se,
+        df=test.df,
+        statistic=test.statistic,
+        p=test.p,
+    )
+
+
+def _settled(rows: Sequence[Inference], adjust: str, alpha: float) -> tuple[Inference, ...]:
+    """One family: adjusted p, and the word that follows."""
+    ps = [r.p for r in rows]
+    adjusted = holm(ps) if adjust == "holm" else benjamini_hochberg(ps)
+    size = sum(p is not None for p in ps)
+    return tuple(
+        replace(
+            row,
+            p_adjusted=p,
+            adjust=adjust if p is not None else None,
+            family_size=size if p is not None else None,
+            verdict=str(_verdict(row, p, alpha)),
+        )
+        for row, p in zip(rows, adjusted, strict=True)
+    )
+
+
+def _verdict(row: Inference, p: float | None, alpha: float) -> Verdict:
+    if row.kind is Kind.LINEARITY and p is not None:
+        return Verdict.CONTRADICTED if p <= alpha else Verdict.INCONCLUSIVE
+    return decide(p, Alternative.TWO_SIDED, alpha)

@@ -1,0 +1,86 @@
+"""T8 by frame: is a harmful request refused less, a harmless one more, where it is dressed up?"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from orchestrator.analysis.evidence.refusals import JAILBREAK, Answers, Refusals, names, stressed
+from orchestrator.analysis.tables.answers.columns import range_text, share_text
+from orchestrator.analysis.tables.answers.stress import share_interval
+from orchestrator.analysis.tables.arms import SETTINGS
+from orchestrator.analysis.tables.columns import count, data, signed, words
+from orchestrator.analysis.tables.view import Missing, Row, View
+
+KEY, NAME = "T8 frames", "stress_by_frame"
+
+
+def stress_by_frame(counts: Iterable[Refusals]) -> View | Missing:
+    """One row an arm and frame, of frames that have prompts of both intents."""
+    mine = [r for r in counts if r.frame is not None]
+    frames = sorted({r.frame for r in mine if r.frame} & _both(mine))
+    if len(frames) < 2:
+        reason = "no two frames with harmful and harmless prompts; see the set `factorial`"
+        return Missing(key=KEY, name=NAME, reason=reason)
+    name = names(stressed(mine))
+    rows = [
+        row for frame in frames for row in _rows(frame, [r for r in mine if r.frame == frame], name)
+    ]
+    return View(
+        key=KEY,
+        name=NAME,
+        title=f"Refusals by frame of the request, {len(frames)} frames",
+        columns=(
+            words("Frame", "frame"),
+            words("Condition", "condition", instead="arm"),
+            words("Harmful refused", "harmful_text"),
+            words("95% CI", "harmful_range"),
+            words("Harmless refused", "harmless_text"),
+            words("95% CI", "harmless_range"),
+            signed("difference of shares", "difference", digits=2),
+            count("seeds", "n_seeds"),
+            *data(
+                count("harmful refused", "harmful_k", "answer"),
+                count("harmful judged", "harmful_n", "answer"),
+                count("harmless refused", "harmless_k", "answer"),
+                count("harmless judged", "harmless_n", "answer"),
+                *SETTINGS,
+            ),
+        ),
+        rows=tuple(rows),
+        notes=("Shares of few prompts; a frame's difference to another is tested by no row here.",),
+    )
+
+
+def _both(counts: Iterable[Refusals]) -> set[str]:
+    """Frames with judged answers to harmful and to harmless prompts."""
+    seen: dict[str, set[bool]] = defaultdict(set)
+    for r in counts:
+        if r.frame is not None and r.judged:
+            seen[r.frame].add(r.prompts == JAILBREAK)
+    return {frame for frame, intents in seen.items() if len(intents) == 2}
+
+
+def _rows(frame: str, counts: list[Refusals], name: dict[str, str]) -> Iterable[Row]:
+    for arm in stressed(counts):
+        harmful = arm.sets[JAILBREAK]
+        others = [a.counts for part, a in arm.sets.items() if part != JAILBREAK]
+        harmless = Answers(counts={place: r for a in others for place, r in a.items()})
+        shares = [a.k / a.n if a.n else None for a in (harmful, harmless)]
+        ranges = [share_interval(a)[0] for a in (harmful, harmless)]
+        yield {
+            "frame": frame,
+            "condition": str(arm.head.condition),
+            "arm": name[arm.head.arm_id],
+            "rho_weight": arm.head.rho_weight,
+            "margin": arm.head.margin,
+            "settings": arm.head.settings or None,
+            "harmful_text": share_text(harmful.k, harmful.n),
+            "harmful_range": range_text(ranges[0]),
+            "harmless_text": share_text(harmless.k, harmless.n),
+            "harmless_range": range_text(ranges[1]),
+            "harmful_k": harmful.k,
+            "harmful_n": harmful.n,
+            "harmless_k": harmless.k,
+            "harmless_n": harmless.n,
+            "difference": None if None in shares else (shares[0] or 0.0) - (shares[1] or 0.0),
+            "n_seeds": len(harmful.seeds),
+        }

@@ -1,0 +1,94 @@
+"""T13: each claim, and one word for it."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from math import exp
+
+from orchestrator.analysis.inference.record import OPPOSITE, Inference
+from orchestrator.analysis.tables.columns import data, p_value, words
+from orchestrator.analysis.tables.view import Missing, Row, View, p_text
+from orchestrator.config.contrast_kinds import Kind
+from orchestrator.stats.verdict import Verdict
+
+KEY, NAME = "T13", "claims"
+Group = tuple[str, str, str, str]
+
+
+def claims(inference: Sequence[Inference]) -> View | Missing:
+    """One row a claim, population, split and family; it stands only with all its parts."""
+    groups: dict[Group, list[Inference]] = {}
+    for row in inference:
+        key = row.claim, str(row.population), str(row.family), row.split
+        groups.setdefault(key, []).append(row)
+    if not groups:
+        return Missing(key=KEY, name=NAME, reason="nothing was asked")
+    return View(
+        key=KEY,
+        name=NAME,
+        title=f"Claims, {len(groups)}",
+        columns=(
+            words("Claim", "claim"),
+            words("contrasts", "contrast_ids"),
+            words("population", "population"),
+            words("family", "family"),
+            p_value("p adjusted (largest)", "p_adjusted"),
+            words("verdict", "verdict"),
+            words("reason", "reason"),
+            words("split", "split"),
+            *data(words("behaviors", "behaviors")),
+        ),
+        rows=tuple(_row(key, rows) for key, rows in groups.items()),
+    )
+
+
+def joint(verdicts: Iterable[str]) -> Verdict:
+    """Of a claim with several parts.
+
+    Contradicted by one part, supported by all; where no part can be tested, not testable.
+    """
+    found = {Verdict(v) for v in verdicts}
+    if Verdict.CONTRADICTED in found:
+        return Verdict.CONTRADICTED
+    return found.pop() if len(found) == 1 else Verdict.INCONCLUSIVE
+
+
+def _row(key: Group, rows: Sequence[Inference]) -> Row:
+    claim, population, family, split = key
+    ps = [r.p_adjusted for r in rows]
+    known = [p for p in ps if p is not None]
+    return {
+        "claim": claim,
+        "contrast_ids": ", ".join(dict.fromkeys(r.contrast_id for r in rows)),
+        "population": population,
+        "family": family,
+        "p_adjusted": max(known) if known and len(known) == len(ps) else None,
+        "verdict": str(joint(r.verdict for r in rows)),
+        "reason": "; ".join(_reason(r) for r in rows),
+        "split": split,
+        "behaviors": ", ".join(dict.fromkeys(r.behavior for r in rows)),
+    }
+
+
+def _reason(row: Inference) -> str:
+    """A part's numbers, or why it has none."""
+    part = f"{row.behavior} {row.verdict}".strip()
+    if row.verdict == Verdict.NOT_TESTABLE:
+        return f"{part} ({'; '.join(row.notes) or row.status})"
+    numbers = [*_estimate(row)]
+    if row.p_adjusted is not None:
+        numbers.append(f"p {p_text(row.p_adjusted)}")
+    if row.verdict == Verdict.CONTRADICTED:
+        numbers += [note for note in row.notes if note.startswith(OPPOSITE)]
+    return f"{part} ({', '.join(numbers)})" if numbers else part
+
+
+def _estimate(row: Inference) -> Iterator[str]:
+    """Estimate and interval; a log ratio as the ratio it is of."""
+    ratio = row.kind is Kind.SD_RATIO
+
+    def number(value: float) -> str:
+        return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
+
+    if row.estimate is not None:
+        yield ("sd ratio " if ratio else "") + number(row.estimate)
+    if row.ci_low is not None and row.ci_high is not None:
+        yield f"[{number(row.ci_low)}, {number(row.ci_high)}]"

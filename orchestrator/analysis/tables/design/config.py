@@ -1,0 +1,64 @@
+"""T9: what was run, from the manifest."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from orchestrator.analysis.tables.columns import data, of_notes, words
+from orchestrator.analysis.tables.view import Missing, Row, View
+
+KEY, NAME = "T9", "config"
+
+
+def config(manifests: Sequence[Mapping[str, Any]]) -> View | Missing:
+    """One row a setting; axes of a grid list all their values."""
+    rows = [row for manifest in manifests for row in _rows(manifest)]
+    if not rows:
+        return Missing(key=KEY, name=NAME, reason="no manifest")
+    return config_view("Settings", rows, several=len(manifests) > 1)
+
+
+def config_view(title: str, rows: Sequence[Row], *, several: bool = False) -> View:
+    """Of rows with sweep, setting and value."""
+    sweep = (words("Sweep", "sweep"),)
+    return View(
+        key=KEY,
+        name=NAME,
+        title=title,
+        columns=(
+            *of_notes(words("Setting", "setting"), words("Value", "value")),
+            *(sweep if several else data(*sweep)),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def value_text(value: Any) -> str:
+    """A setting as in a sweep file."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _rows(manifest: Mapping[str, Any]) -> Iterator[Row]:
+    name = str(manifest.get("name", ""))
+    for setting, value in _settings(manifest):
+        if value is not None:
+            yield {"sweep": name, "setting": setting, "value": value_text(value)}
+
+
+def _settings(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Base settings, then each grid's axes, which override them, then what names became."""
+    yield from (manifest.get("settings") or {}).items()
+    grids = manifest.get("grids") or []
+    for i, grid in enumerate(grids, 1):
+        where = f"grid {i}: " if len(grids) > 1 else ""
+        yield from ((where + axis, values) for axis, values in grid.items())
+    yield from ((f"run.{k}", v) for k, v in (manifest.get("run") or {}).items())
+    for kind, found in (manifest.get("resolved") or {}).items():
+        several = found if isinstance(found, list) else [found]
+        for i, one in enumerate(several, 1):
+            where = f"{kind}[{i}]" if len(several) > 1 else kind
+            if isinstance(one, Mapping):
+                yield from ((f"{where}.{k}", v) for k, v in one.items())
+            else:
+                yield where, one
+    yield "cells", len(manifest.get("cells") or ())

@@ -1,0 +1,100 @@
+"""T12: what these designs can find, and how many seeds or prompts the observed effects need."""
+
+from collections.abc import Sequence
+
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.tables.columns import count, data, plain, words
+from orchestrator.analysis.tables.view import Missing, Row, View
+from orchestrator.config.contrast_kinds import Kind
+from orchestrator.stats.power import n_mcnemar
+from orchestrator.stats.verdict import Verdict
+
+KEY, NAME = "T12", "plan"
+
+
+def plan(inference: Sequence[Inference], stress: View | Missing | None = None) -> View | Missing:
+    """Every contrast with a number, and every inconclusive one.
+
+    Args:
+        inference: Tested contrasts.
+        stress: T7; its comparisons of one seed are planned in prompts.
+    """
+    rows = [_seeds(i) for i in inference if _planned(i) and i.kind is not Kind.PROP_DIFF]
+    if isinstance(stress, View):
+        rows += [r for row in stress.rows if (r := _prompts(row)) is not None]
+    if not rows:
+        return Missing(key=KEY, name=NAME, reason="no contrast was tested")
+    return View(
+        key=KEY,
+        name=NAME,
+        title="What 80 % power takes (two-sided, level 0.05)",
+        columns=(
+            words("Contrast", "contrast"),
+            plain("smallest effect found", "mde_80"),
+            count("seeds an arm for the effect seen", "n_seeds_for_80"),
+            count("prompts for the effect seen", "n_prompts_for_80"),
+            words("assumption", "assumption"),
+            words("unit", "unit"),
+            words("verdict", "verdict"),
+            *data(words("contrast id", "contrast_id"), words("behavior", "behavior")),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _planned(row: Inference) -> bool:
+    some = row.mde_80 is not None or row.n_for_80 is not None
+    return some or row.verdict == Verdict.INCONCLUSIVE
+
+
+def _seeds(row: Inference) -> Row:
+    return {
+        "contrast": f"{row.contrast_id}: {row.behavior}" if row.behavior else row.contrast_id,
+        "contrast_id": row.contrast_id,
+        "behavior": row.behavior,
+        "mde_80": row.mde_80,
+        "n_seeds_for_80": row.n_for_80,
+        "n_prompts_for_80": None,
+        "assumption": _assumption(row),
+        "unit": "nat/token" if row.mde_80 is not None else None,
+        "verdict": row.verdict,
+    }
+
+
+def _assumption(row: Inference) -> str:
+    if row.n_for_80 is None and row.mde_80 is None:
+        return "no formula for this kind of contrast"
+    if row.pairing == "paired":
+        return "the sd of paired differences is the one seen"
+    return "the sds over seeds are those seen"
+
+
+def _prompts(row: Row) -> Row | None:
+    """Of a comparison by McNemar, the chances of gain and loss being those seen."""
+    pairs = _discordant(row)
+    if not pairs:
+        return None
+    n = row["jailbreak_n"]
+    needed = [n_mcnemar(gain / n, loss / n) for gain, loss in pairs]
+    texts = [
+        f"{gain} gained and {loss} lost of {n}: {prompts or 'more than 2000'} prompts"
+        for (gain, loss), prompts in zip(pairs, needed, strict=True)
+    ]
+    return {
+        "contrast": f"{row['arm']} vs baseline: jailbreak refusal",
+        "contrast_id": None,
+        "behavior": None,
+        "mde_80": None,
+        "n_seeds_for_80": None,
+        "n_prompts_for_80": needed[0],
+        "assumption": "one seed; chances as seen; " + " or ".join(texts),
+        "unit": None,
+        "verdict": row["status"],
+    }
+
+
+def _discordant(row: Row) -> list[tuple[int, int]]:
+    """Gain and loss seen, or those that printed counts allow; as many of both need no plan."""
+    seen = (row["gain"], row["loss"]) if row.get("gain") is not None else None
+    pairs = [seen] if seen else list(row.get("feasible") or ())
+    return [(gain, loss) for gain, loss in pairs if gain != loss]

@@ -1,0 +1,197 @@
+"""A view for a terminal, Markdown, a spreadsheet, Arrow and JSON. Data may be hostile."""
+
+import csv as csv_module
+import io
+import re
+import unicodedata
+from textwrap import wrap
+from typing import Any
+
+import pyarrow as pa
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.analysis.tables.view import Column, Row, Shape, View
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the start of a formula, or strips to get at one."""
+MARKUP = re.compile(r"([\\`*_\[\]|~])")
+TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
+"""Characters: of words before they wrap, of any column at least, between columns, around all."""
+NAMING = {"behavior", "arm", "arm_a", "arm_b", "condition", "setting"}
+"""Fields that tell rows apart, wherever their column stands."""
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+"""Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
+
+
+def terminal(view: View) -> "Folded":
+    """For rich, at any width; notes come last."""
+    return Folded(view)
+
+
+class Folded:
+    """A table folded to the console's width, what names a row repeated: no digit is lost."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Tables one below the other, then the notes."""
+        heads = [_wrapped(c, self.view) for c in self.view.shown]
+        widths = [max(map(len, head)) for head in heads]
+        yield Text(visible(f"{self.view.key}  {self.view.title}"), style="bold")
+        for chosen in _folds(widths, _naming(self.view), options.max_width):
+            yield _table(self.view, heads, chosen)
+        for note in self.view.notes:
+            yield Text(visible(note))
+
+
+def _table(view: View, heads: list[list[str]], chosen: list[int]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for i in chosen:
+        numeric = view.shown[i].numeric
+        table.add_column(
+            Text("\n".join(line.rstrip() for line in heads[i])),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            max_width=None if numeric else TEXT_WIDTH,
+        )
+    for row in view.rows:
+        table.add_row(*(Text(visible(view.shown[i].text(row))) for i in chosen))
+    return table
+
+
+def _wrapped(column: Column, view: View) -> list[str]:
+    """A heading as lines, the first padded to the width that the column needs."""
+    cells = max((len(visible(column.text(row))) for row in view.rows), default=0)
+    need = cells if column.numeric else min(cells, TEXT_WIDTH)
+    heading = visible(column.heading)
+    width = max([need, MIN_WIDTH, *map(len, heading.split())])
+    first, *rest = wrap(heading, width) or [""]
+    return [first.ljust(need), *rest]
+
+
+def _naming(view: View) -> list[int]:
+    """Columns that name a row: the first, and those of behaviour, arm and the like."""
+    named = [i for i, c in enumerate(view.shown) if i and c.fields[0] in NAMING]
+    return [0, *named]
+
+
+def _folds(widths: list[int], naming: list[int], width: int) -> list[list[int]]:
+    """Columns of each table; at least one beside those that name, even where that is too wide."""
+    start = EDGES + sum(widths[i] for i in naming) + GAP * (len(naming) - 1)
+    folds, used = [list(naming)], start
+    for i, need in enumerate(widths):
+        if i in naming:
+            continue
+        if used + GAP + need > width and len(folds[-1]) > len(naming):
+            folds.append(list(naming))
+            used = start
+        folds[-1].append(i)
+        used += GAP + need
+    return folds
+
+
+def markdown(view: View) -> str:
+    """A heading, a pipe table and its notes."""
+    heads = [_escaped(c.heading) for c in view.shown]
+    rules = ["---:" if c.numeric else "---" for c in view.shown]
+    rows = [[_cell(c, row) for c in view.shown] for row in view.rows]
+    lines = [f"### {view.key} {_escaped(view.name)}: {_escaped(view.title)}", ""]
+    lines += [f"| {' | '.join(cells)} |" for cells in (heads, rules, *rows)]
+    lines += [line for note in view.notes for line in ("", _escaped(note))]
+    return "\n".join(lines) + "\n"
+
+
+def csv(view: View) -> str:
+    """Every field, numbers in full; text that a spreadsheet would run gets a leading `'`."""
+    out = io.StringIO()
+    writer = csv_module.writer(out, lineterminator="\n")
+    writer.writerow([_inert(f) for f in view.fields])
+    for row in view.rows:
+        values = [row.get(f) for f in view.fields]
+        writer.writerow([_inert(v) if isinstance(v, str) else v for v in values])
+    return out.getvalue()
+
+
+def arrow(view: View) -> pa.Table:
+    """Every field with its type; heading and unit in the field's metadata.
+
+    Raises:
+        pyarrow.ArrowInvalid: A value is not of its column's type.
+    """
+    columns = _by_field(view)
+    schema = pa.schema(
+        [_arrow_field(name, column) for name, column in columns.items()],
+        metadata={"key": view.key, "name": view.name, "title": view.title},
+    )
+    data = {name: [row.get(name) for row in view.rows] for name in columns}
+    return pa.table(data, schema=schema)
+
+
+def as_json(view: View) -> dict[str, Any]:
+    """Stable: key, name, title, fields with units, rows, notes."""
+    columns = _by_field(view)
+    return {
+        "key": view.key,
+        "name": view.name,
+        "title": view.title,
+        "fields": [
+            {"name": name, "label": c.label, "unit": _unit(c), "type": str(_type(c))}
+            for name, c in columns.items()
+        ],
+        "rows": [{name: row.get(name) for name in columns} for row in view.rows],
+        "notes": list(view.notes),
+    }
+
+
+def visible(text: str) -> str:
+    """Text that cannot move a cursor: control and direction characters are shown by number."""
+    return "".join(_shown(c) for c in text)
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) in HIDDEN:
+        return " " if character in "\n\t" else f"\\u{ord(character):04x}"
+    return character
+
+
+def _cell(column: Column, row: Row) -> str:
+    """Words may be data and hostile; numbers, and what stands in their place, are ours."""
+    text = column.text(row)
+    return visible(text).replace("|", "\\|") if column.numeric else _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    """Text that Markdown shows as it is, HTML and line breaks included."""
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return MARKUP.sub(r"\\\1", plain)
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(FORMULA) else text
+
+
+def _by_field(view: View) -> dict[str, Column]:
+    """Each field with the first column that has it."""
+    found: dict[str, Column] = {}
+    for column in view.columns:
+        for name in column.fields:
+            found.setdefault(name, column)
+    return found
+
+
+def _arrow_field(name: str, column: Column) -> pa.Field:
+    metadata = {"unit": _unit(column), "label": column.label}
+    return pa.field(name, _type(column), metadata=metadata)
+
+
+def _type(column: Column) -> pa.DataType:
+    types = {Shape.TEXT: pa.string(), Shape.INTEGER: pa.int64()}
+    return types.get(column.shape, pa.float64())
+
+
+def _unit(column: Column) -> str:
+    return column.unit or {Shape.P: "1", Shape.PERCENT: "%"}.get(column.shape, "")

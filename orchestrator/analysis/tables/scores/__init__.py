@@ -1,0 +1,1 @@
+"""T1 to T6: probe scores by arm, margin and dose."""

@@ -1,0 +1,135 @@
+"""T6: how behaviours move with the weight of the hinge, and whether they do so step by step."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.comparison import paired_seeds
+from orchestrator.analysis.tables.arms import Arms, agree, fewest
+from orchestrator.analysis.tables.columns import (
+    NAT,
+    count,
+    data,
+    of_notes,
+    plus_minus,
+    short,
+    words,
+)
+from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from tasks.contract.cell import Condition
+
+KEY, NAME = "T6", "dose_response"
+FEWEST_DOSES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doses:
+    """Arms that differ in weight only; sft-only is weight 0 where the condition has an SFT loss.
+
+    Attributes:
+        head: Any of them with a hinge; names condition, margin and settings.
+        arms: Weight -> arm, ascending.
+    """
+
+    head: ArmEvidence
+    arms: Mapping[float, ArmEvidence]
+
+    def on(self, arms: Arms, behavior: str) -> dict[float, ArmEvidence]:
+        """Weight -> evidence with a delta or score, of the weights that have one."""
+        found = {w: arms.get(a, behavior) for w, a in self.arms.items()}
+        return {w: e for w, e in found.items() if e is not None and e.n}
+
+
+def doses_of(arms: Arms) -> list[Doses]:
+    """Every group of at least three weights."""
+    groups: dict[tuple[Any, ...], dict[float, ArmEvidence]] = defaultdict(dict)
+    for arm in arms.trained:
+        if arm.condition.has_hinge and arm.rho_weight is not None:
+            key = arm.condition, arm.margin, arm.differs, arm.baseline_key
+            groups[key][arm.rho_weight] = arm
+    found = []
+    for group in groups.values():
+        head = group[min(group)]
+        zero = _without_hinge(arms, head)
+        if zero is not None and 0.0 not in group:
+            group[0.0] = zero
+        if len(group) >= FEWEST_DOSES:
+            found.append(Doses(head=head, arms=dict(sorted(group.items()))))
+    return found
+
+
+def _without_hinge(arms: Arms, head: ArmEvidence) -> ArmEvidence | None:
+    zero = [h for h in arms.trained if h.condition is Condition.SFT_ONLY and agree(h, head)]
+    return zero[0] if len(zero) == 1 and head.condition.has_sft else None
+
+
+def paired_rows(arms: Sequence[ArmEvidence]) -> list[list[float]] | None:
+    """(seeds, doses) of rho, of the seeds that pair along all doses; None below two."""
+    links = [set(paired_seeds(low, high)) for low, high in pairwise(arms)]
+    seeds = set.intersection(*links) if links else set()
+    rows = [[e.scores[s] for e in arms] for s in sorted(seeds)]
+    return rows if len(rows) > 1 else None
+
+
+def dose_response(arms: Arms) -> View | Missing:
+    """Delta rho by weight."""
+    groups = doses_of(arms)
+    if not groups:
+        return Missing(key=KEY, name=NAME, reason=f"fewer than {FEWEST_DOSES} weights")
+    behaviors = [b for b in arms.behaviors if any(_known(arms, g, b) for g in groups)]
+    rows = [_row(arms, g, w, behaviors) for g in groups for w in g.arms]
+    return View(
+        key=KEY,
+        name=NAME,
+        title=arms.title("Dose-response", [r["n"] for r in rows]),
+        columns=(
+            *of_notes(
+                short("Weight", "rho_weight"),
+                *(
+                    plus_minus(f"{b.capitalize()} Δρ", f"{b}_mean", f"{b}_sd", NAT)
+                    for b in behaviors
+                ),
+                count("n", "n"),
+            ),
+            *group_columns(len(groups)),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def group_columns(groups: int) -> tuple[Column, ...]:
+    """Condition, margin and settings of a group of weights: shown where there are several."""
+    columns = (
+        words("Condition", "condition"),
+        short("Margin", "margin", NAT),
+        words("Settings", "settings"),
+    )
+    return columns if groups > 1 else data(*columns)
+
+
+def group_fields(group: Doses) -> dict[str, Any]:
+    """What `group_columns` shows."""
+    return {
+        "condition": str(group.head.condition),
+        "margin": group.head.margin,
+        "settings": group.head.differs or None,
+    }
+
+
+def _known(arms: Arms, group: Doses, behavior: str) -> bool:
+    """Whether a behaviour has deltas at more than one weight: else there is no response."""
+    found = group.on(arms, behavior).values()
+    return sum(e.delta is not None for e in found) > 1
+
+
+def _row(arms: Arms, group: Doses, weight: float, behaviors: Sequence[str]) -> Row:
+    known = {b: arms.get(group.arms[weight], b) for b in behaviors}
+    row: dict[str, Any] = {**group_fields(group), "rho_weight": weight, "n": fewest(known.values())}
+    for behavior, one in known.items():
+        delta = one.delta if one else None
+        row[f"{behavior}_mean"] = delta.mean if delta else None
+        row[f"{behavior}_sd"] = delta.sd if delta else None
+    return row

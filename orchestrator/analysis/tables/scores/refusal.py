@@ -1,0 +1,182 @@
+"""T1: what training does to refusal, each arm beside SFT alone."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.comparison import Comparison
+from orchestrator.analysis.tables.arms import CONDITION, SETTINGS, Arms
+from orchestrator.analysis.tables.columns import (
+    NAT,
+    count,
+    data,
+    interval,
+    of_notes,
+    p_value,
+    plus_minus,
+    short,
+    signed,
+    words,
+)
+from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.stats.equivalence import Equivalence, equivalence
+from orchestrator.stats.multiplicity import holm
+from orchestrator.stats.records import Alternative
+from orchestrator.stats.verdict import Verdict, decide
+
+KEY, NAME = "T1", "refusal_buffer"
+REFUSAL = "refusal"
+
+
+def refusal_buffer(arms: Arms, sesoi: float | None = None, alpha: float = 0.05) -> View | Missing:
+    """Delta rho of refusal by arm, and its difference to sft-only.
+
+    Args:
+        arms: Evidence of one split.
+        sesoi: Loss of refusal that would not matter, nats per token; without one nothing is said
+            about keeping refusal.
+        alpha: Of the arms compared here, together.
+    """
+    found = [e for e in arms.on(REFUSAL) if e.delta is not None]
+    if not found:
+        reason = "no refusal scores" if arms.on(REFUSAL) else "refusal was not evaluated"
+        return Missing(key=KEY, name=NAME, reason=reason)
+    references = [arms.reference(e) for e in found]
+    compared = [
+        arms.compare(e, r) if r is not None and r.arm_id != e.arm_id else None
+        for e, r in zip(found, references, strict=True)
+    ]
+    margins = [equivalence(c.test, sesoi) if c and sesoi else None for c in compared]
+    p_holm = holm([c.test.p if c else None for c in compared])
+    kept = holm([m.p_noninferior if m else None for m in margins])
+    rows = [
+        _row(arms, *line, sesoi=sesoi, alpha=alpha)
+        for line in zip(found, references, compared, margins, p_holm, kept, strict=True)
+    ]
+    return View(
+        key=KEY,
+        name=NAME,
+        title=arms.title("Refusal beside SFT alone", [e.n for e in found]),
+        columns=(*_columns(sesoi), *SETTINGS),
+        rows=tuple(rows),
+        notes=_notes(references, compared, sesoi),
+    )
+
+
+def _columns(sesoi: float | None) -> tuple[Column, ...]:
+    at = "" if sesoi is None else f" (δ={sesoi:g})"
+    return (
+        *of_notes(CONDITION, plus_minus("Refusal Δρ", "delta_mean", "delta_sd", NAT)),
+        count("n", "n"),
+        signed("diff vs sft-only", "diff_ref", NAT, instead="diff_text"),
+        interval("95% CI", "ci_low", "ci_high", NAT),
+        words("test", "test"),
+        p_value("p Student (notes)", "p_student"),
+        p_value("p", "p"),
+        p_value("p Holm", "p_holm"),
+        *data(signed("g", "g", digits=1)),
+        interval("g [95% CI]", "g_low", "g_high", digits=1, instead="g_text"),
+        *data(short("sesoi", "sesoi", NAT)),
+        p_value(f"p non-inferior{at}", "p_noninferior"),
+        p_value(f"p TOST{at}", "p_tost"),
+        words("verdict", "verdict"),
+        words("reading", "reading"),
+    )
+
+
+def _row(
+    arms: Arms,
+    arm: ArmEvidence,
+    reference: ArmEvidence | None,
+    found: Comparison | None,
+    margin: Equivalence | None,
+    p_holm: float | None,
+    kept: float | None,
+    *,
+    sesoi: float | None,
+    alpha: float,
+) -> Row:
+    delta = arm.delta
+    row: dict[str, Any] = {
+        **arms.identity(arm),
+        "delta_mean": delta.mean if delta else None,
+        "delta_sd": delta.sd if delta else None,
+        "n": arm.n,
+        "sesoi": sesoi,
+        "diff_text": "ref" if reference is not None and found is None else None,
+    }
+    if found is None:
+        return row
+    return row | {
+        **numbers(found),
+        "diff_ref": found.test.diff,
+        "p_holm": p_holm,
+        "p_noninferior": margin.p_noninferior if margin else None,
+        "p_tost": margin.p_tost if margin else None,
+        "verdict": str(_verdict(p_holm, kept, sesoi, alpha)),
+        "reading": _reading(found, margin, p_holm, alpha),
+    }
+
+
+def numbers(found: Comparison) -> dict[str, Any]:
+    """Interval, p and effect size of a comparison, under the names that tables share."""
+    ci, g = found.test.interval, found.g
+    text = None
+    if g.estimate is not None:
+        text = f"{g.estimate:+.1f} [{g.low:+.1f}, {g.high:+.1f}]"
+    return {
+        "ci_low": ci.low if ci else None,
+        "ci_high": ci.high if ci else None,
+        "test": found.test.test,
+        "p_student": found.student.p,
+        "p": found.test.p,
+        "g": g.estimate,
+        "g_low": g.low,
+        "g_high": g.high,
+        "g_text": text,
+    }
+
+
+def _verdict(
+    p_holm: float | None, kept: float | None, sesoi: float | None, alpha: float
+) -> Verdict:
+    """With a margin: of "not below sft-only by more than it"; without: of "they differ"."""
+    if sesoi is None:
+        return decide(p_holm, Alternative.TWO_SIDED, alpha)
+    opposite = None if kept is None else 1 - kept
+    return decide(kept, Alternative.GREATER, alpha, p_opposite=opposite)
+
+
+def _reading(
+    found: Comparison, margin: Equivalence | None, p_holm: float | None, alpha: float
+) -> str:
+    parts = []
+    if found.test.diff is not None and p_holm is not None:
+        way = "higher than" if found.test.diff > 0 else "lower than"
+        parts.append(f"{way if p_holm <= alpha else 'no difference shown to'} sft-only")
+    if margin is not None and margin.p_noninferior is not None and margin.p_tost is not None:
+        kept = "non-inferior" if margin.p_noninferior <= alpha else "non-inferiority not shown"
+        same = "equivalent" if margin.p_tost <= alpha else "equivalence not shown"
+        parts.append(f"{kept}, {same} (δ={margin.delta:g})")
+    return "; ".join(parts) or f"not tested: {found.test.state}"
+
+
+def _notes(
+    references: Sequence[ArmEvidence | None],
+    compared: Sequence[Comparison | None],
+    sesoi: float | None,
+) -> tuple[str, ...]:
+    notes = []
+    if sesoi is None:
+        notes.append("No margin was stated, so that nothing is said about keeping refusal.")
+    else:
+        notes.append(
+            f'The verdict is on "not below sft-only by more than {sesoi:g} nat/token", '
+            "Holm-adjusted over the arms shown."
+        )
+    if None in references:
+        notes.append("Where nothing is compared, not exactly one sft-only arm has the settings.")
+    reasons = sorted({c.reason for c in compared if c and c.reason})
+    if reasons:
+        notes.append(f"Not paired: {'; '.join(reasons)}.")
+    return tuple(notes)

@@ -1,0 +1,192 @@
+"""T3: do arms vary less over seeds than SFT alone? A reduction is of the sd or of the variance."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.tables.arms import SETTINGS, Arms
+from orchestrator.analysis.tables.columns import (
+    NAT,
+    SIGMA,
+    count,
+    data,
+    interval,
+    of_notes,
+    p_value,
+    percent,
+    plain,
+    signed,
+    words,
+)
+from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.stats.multiplicity import holm
+from orchestrator.stats.records import Alternative, State
+from orchestrator.stats.spread import (
+    MIN_BROWN_FORSYTHE,
+    MIN_N,
+    Spread,
+    sd_ratio,
+    sd_ratio_from_summaries,
+)
+from orchestrator.stats.verdict import decide
+
+KEY, NAME = "T3", "variance"
+F_TEST, JACKKNIFE, BROWN_FORSYTHE = "f_normal_theory", "jackknife", "brown_forsythe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Line:
+    """An arm beside its sft-only arm."""
+
+    arm: ArmEvidence
+    reference: ArmEvidence
+    spread: Spread
+
+    @property
+    def chosen(self) -> tuple[float | None, str | None]:
+        """(p, test): the test with the fewest assumptions that the data allow."""
+        if self.spread.p_brown_forsythe is not None:
+            return self.spread.p_brown_forsythe, BROWN_FORSYTHE
+        if self.spread.p_jackknife is not None:
+            return self.spread.p_jackknife, JACKKNIFE
+        return self.spread.p_f, F_TEST if self.spread.p_f is not None else None
+
+
+def variance(
+    arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True, alpha: float = 0.05
+) -> View | Missing:
+    """Sd over seeds by behaviour: sft-only beside each other arm.
+
+    Args:
+        arms: Evidence of one split.
+        show: Which arms get rows. All are searched, and p is adjusted for all.
+        alpha: Of all arms and behaviours together.
+    """
+    lines = [line for b in arms.behaviors for arm in arms.on(b) if (line := _line(arms, arm))]
+    if not lines:
+        return Missing(key=KEY, name=NAME, reason="no arm beside sft-only has two seeds")
+    adjusted = holm([line.chosen[0] for line in lines])
+    searched = {
+        b: sum(o.arm.behavior == b and o.chosen[0] is not None for o in lines)
+        for b in arms.behaviors
+    }
+    rows = [
+        _row(arms, line, searched[line.arm.behavior], p, alpha)
+        for line, p in zip(lines, adjusted, strict=True)
+        if show(line.arm)
+    ]
+    ns = [n for r in rows for n in (r["n_a"], r["n_b"])]
+    labels = {r["arm"] for r in rows}
+    return View(
+        key=KEY,
+        name=NAME,
+        title=arms.title("Sd over seeds beside SFT alone", ns),
+        columns=_columns(labels.pop() if len(labels) == 1 else None),
+        rows=tuple(rows),
+        notes=_notes(sum(p is not None for p in adjusted)),
+    )
+
+
+def _notes(tested: int) -> tuple[str, ...]:
+    if not tested:
+        return (f"Nothing is tested: that takes {MIN_N} seeds in both arms, and a spread.",)
+    return (f"p adjusted: Holm over all arms and behaviours searched ({tested}).",)
+
+
+def _line(arms: Arms, arm: ArmEvidence) -> _Line | None:
+    reference = arms.reference(arm)
+    if reference is None or reference.arm_id == arm.arm_id:
+        return None
+    if not (reference.delta and arm.delta) or min(reference.n, arm.n) < 2:
+        return None
+    if reference.deltas and arm.deltas:
+        raw = [list(e.deltas.values()) for e in (reference, arm)]
+        spread = sd_ratio(raw[0], raw[1])
+    else:
+        spread = sd_ratio_from_summaries(reference.delta, arm.delta)
+    return _Line(arm=arm, reference=reference, spread=spread)
+
+
+def _row(arms: Arms, line: _Line, searched: int, p: float | None, alpha: float) -> Row:
+    found, jackknife = line.spread, line.spread.ratio_jackknife
+    low_a, high_a = line.reference.delta_range or (None, None)
+    low_b, high_b = line.arm.delta_range or (None, None)
+    raw = bool(line.reference.deltas and line.arm.deltas)
+    few = min(found.n_a, found.n_b) < MIN_BROWN_FORSYTHE
+    return {
+        **arms.identity(line.arm),
+        "behavior": line.arm.behavior,
+        "sd_a": found.sd_a,
+        "sd_b": found.sd_b,
+        "reduction_pct": found.reduction_pct,
+        "n_a": found.n_a,
+        "n_b": found.n_b,
+        "n_text": f"{found.n_a}/{found.n_b}",
+        "min_a": low_a,
+        "max_a": high_a,
+        "min_b": low_b,
+        "max_b": high_b,
+        "variance_reduction_pct": found.variance_reduction_pct,
+        "sd_ratio": found.ratio,
+        "ratio_low": found.ratio_f.low if found.ratio_f else None,
+        "ratio_high": found.ratio_f.high if found.ratio_f else None,
+        "ratio_text": _ratio_text(found),
+        "p_f_normal_theory": found.p_f,
+        "p_brown_forsythe": found.p_brown_forsythe,
+        "forsythe_text": f"n < {MIN_BROWN_FORSYTHE}" if few else None if raw else "needs raw",
+        "n_arms_searched": searched,
+        "p_adjusted": p,
+        "status": str(decide(p, Alternative.TWO_SIDED, alpha)),
+        "jackknife_low": jackknife.interval.low if jackknife else None,
+        "jackknife_high": jackknife.interval.high if jackknife else None,
+        "jackknife_text": None if jackknife else _no_jackknife(found, raw=raw),
+        "p_jackknife": found.p_jackknife,
+        "p_from": line.chosen[1],
+    }
+
+
+def _no_jackknife(found: Spread, *, raw: bool) -> str:
+    return str(found.state if found.state is not State.OK else "none") if raw else "needs raw"
+
+
+def _ratio_text(found: Spread) -> str | None:
+    if found.ratio is None:
+        return None
+    if found.ratio_f is None:
+        return f"{found.ratio:.2f}"
+    return f"{found.ratio:.2f} [{found.ratio_f.low:.2f}, {found.ratio_f.high:.2f}]"
+
+
+def _columns(only: str | None) -> tuple[Column, ...]:
+    """Of one arm under its name, or of several that each row names."""
+    name = only or "arm"
+    return (
+        *of_notes(
+            words("Behavior", "behavior"),
+            plain(f"{SIGMA}(sft-only)", "sd_a", NAT),
+            plain(f"{SIGMA}({name})", "sd_b", NAT),
+            percent("Reduction of sd", "reduction_pct"),
+        ),
+        count("n", "n_a", instead="n_text"),
+        *data(count("n_b", "n_b")),
+        *data(*(signed(f, f, NAT) for f in ("min_a", "max_a", "min_b", "max_b"))),
+        percent("Reduction of variance", "variance_reduction_pct"),
+        plain("sd ratio [95% CI, normal theory]", "sd_ratio", digits=2, instead="ratio_text"),
+        *data(interval("ratio interval", "ratio_low", "ratio_high", digits=2)),
+        p_value("p F (normal theory)", "p_f_normal_theory"),
+        p_value("p Brown-Forsythe", "p_brown_forsythe", instead="forsythe_text"),
+        count("arms searched", "n_arms_searched"),
+        p_value("p adjusted", "p_adjusted"),
+        words("status", "status"),
+        interval(
+            "sd ratio, jackknife CI",
+            "jackknife_low",
+            "jackknife_high",
+            digits=2,
+            instead="jackknife_text",
+        ),
+        *data(p_value("p jackknife", "p_jackknife"), words("p from", "p_from")),
+        *(data(words("Arm", "arm")) if only else (words("Arm", "arm"),)),
+        *data(words("condition", "condition")),
+        *SETTINGS,
+    )

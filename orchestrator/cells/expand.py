@@ -1,0 +1,230 @@
+"""Points of a sweep to canonical cells: what cannot affect a cell's outcome is dropped."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from orchestrator.config.condition_rules import Point, condition_of
+from orchestrator.config.fields import FIELDS
+from orchestrator.config.sweep_file import Grid, Sweep
+from orchestrator.config.yaml_lines import Route
+from orchestrator.errors import Problem
+from tasks.contract.cell import (
+    CellSpec,
+    Condition,
+    DataSpec,
+    HingeSpec,
+    ModelSpec,
+    NodeError,
+    ProbeSpec,
+    TrainSpec,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedData:
+    """An SFT mix as far as a spec needs it.
+
+    Attributes:
+        digest: sha256 over the records.
+        records: How many there are.
+        revision: Commit of a hub data set.
+        templated: Whether a template decides how the records become text.
+    """
+
+    digest: str
+    records: int
+    revision: str | None
+    templated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedProbes:
+    """A pack as far as a spec needs it."""
+
+    digest: str
+    pool_digest: str
+
+
+T = TypeVar("T")
+
+
+class Resolver(Protocol):
+    """Turns names into content digests. Each call may raise `NodeError`."""
+
+    def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
+        """Which model it is; checks the names of the projections."""
+
+    def probes(self, point: Point) -> ResolvedProbes:
+        """Digests of the evaluated pairs and of the training pool."""
+
+    def data(self, point: Point) -> ResolvedData:
+        """Digest and size of the SFT mix."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """The cells of a sweep.
+
+    Attributes:
+        named: Points of the grids, before anything is found to be the same.
+        cells: Distinct cells the grids name, in order, baselines aside.
+        baselines: One untrained evaluation per (model, probes).
+    """
+
+    named: int
+    cells: tuple[CellSpec, ...]
+    baselines: tuple[CellSpec, ...]
+
+    @property
+    def all(self) -> tuple[CellSpec, ...]:
+        """Everything to run, baselines first."""
+        return self.baselines + self.cells
+
+
+def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
+    """All cells, and everything about models, data and probes that does not fit."""
+    cells: dict[str, CellSpec] = {}
+    baselines: dict[str, CellSpec] = {}
+    problems: dict[str, Problem] = {}
+    for grid, point in sweep.points():
+        try:
+            specs = specs_of(point, resolver)
+        except _UnresolvedError as error:
+            for field, message in error.found:
+                route = _route(grid, field)
+                problems.setdefault(message, sweep.document.problem(route, message))
+            continue
+        for spec in specs:
+            if spec.condition.trains:
+                kept = replace(spec, grad_checkpoint=sweep.run.grad_checkpoint)
+                cells.setdefault(spec.cell_id, kept)
+            else:
+                baselines.setdefault(spec.cell_id, spec)
+    expansion = Expansion(
+        named=sweep.named, cells=tuple(cells.values()), baselines=tuple(baselines.values())
+    )
+    return expansion, list(problems.values())
+
+
+class _UnresolvedError(Exception):
+    """What does not fit about a point: (field, message) of every finding."""
+
+    def __init__(self, found: list[tuple[str, str]]) -> None:
+        super().__init__("; ".join(message for _, message in found))
+        self.found = found
+
+
+def _route(grid: Grid, field: str) -> Route:
+    return (*grid.route, field) if field in grid.axes else tuple(field.split("."))
+
+
+def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
+    """The baseline that goes with a point, and the point's own cell if it trains."""
+    condition = condition_of(point)
+    model, found, data = _resolve(point, resolver)
+    probes = ProbeSpec(
+        pack=point["probes.pack"],
+        train=point["probes.train"],
+        evaluate=point["probes.evaluate"],
+        heldout=point["probes.heldout"],
+        digest=found.digest,
+    )
+    baseline = CellSpec(
+        condition=Condition.BASELINE,
+        model=model,
+        probes=_untrained(probes),
+        max_length=point["train.max_length"],
+    )
+    if data is None:
+        return (baseline,)
+    trained = CellSpec(
+        condition=condition,
+        model=model,
+        probes=probes,
+        max_length=point["train.max_length"],
+        train=_train(point),
+        data=_data(point, data) if condition.has_sft else None,
+        sft_records=data.records,
+        hinge=_hinge(point, found) if condition.has_hinge else None,
+        seed=point["seed"],
+    )
+    return baseline, trained
+
+
+def _untrained(probes: ProbeSpec) -> ProbeSpec:
+    """A baseline has no trained behaviours; what they are cannot affect it."""
+    return ProbeSpec(
+        pack=probes.pack,
+        train=(),
+        evaluate=probes.evaluate,
+        heldout=probes.heldout,
+        digest=probes.digest,
+    )
+
+
+def _resolve(
+    point: Point, resolver: Resolver
+) -> tuple[ModelSpec, ResolvedProbes, ResolvedData | None]:
+    """Model, probes and, where the point trains, data.
+
+    Raises:
+        _UnresolvedError: Everything about them that does not fit.
+    """
+    found: list[tuple[str, str]] = []
+
+    def ask(field: str, call: Callable[[], T]) -> T | None:
+        try:
+            return call()
+        except NodeError as error:
+            found.append(_placed(field, str(error), point))
+            return None
+
+    name, revision, keys = (point[k] for k in ("model", "model_revision", "train.lora_keys"))
+    model = ask("model", lambda: resolver.model(name, revision, keys))
+    probes = ask("probes.pack", lambda: resolver.probes(point))
+    data = None
+    if probes is not None and condition_of(point).trains:
+        data = ask("data.sft", lambda: resolver.data(point))
+    if model is None or probes is None or found:
+        raise _UnresolvedError(found)
+    return model, probes, data
+
+
+def _placed(field: str, message: str, point: Point) -> tuple[str, str]:
+    """A message that begins with a field, or is about behaviours, belongs to that field."""
+    named, _, rest = message.partition(": ")
+    if named in FIELDS:
+        return named, rest
+    for name in ("probes.train", "probes.evaluate"):
+        if any(f'no behaviour "{b}"' in message for b in point[name]):
+            return name, message
+    return field, message
+
+
+def _train(point: Point) -> TrainSpec:
+    names = TrainSpec.__dataclass_fields__
+    return TrainSpec(**{name: point[f"train.{name}"] for name in names})
+
+
+def _data(point: Point, found: ResolvedData) -> DataSpec:
+    return DataSpec(
+        sft=point["data.sft"],
+        size=point["data.size"],
+        trap_fraction=point["data.trap_fraction"],
+        refusal_fraction=point["data.refusal_fraction"],
+        template=(point["data.template"] or "chat") if found.templated else None,
+        revision=found.revision,
+        digest=found.digest,
+    )
+
+
+def _hinge(point: Point, found: ResolvedProbes) -> HingeSpec:
+    behaviors = point["probes.train"]
+    return HingeSpec(
+        rho_weight=point["rho_weight"],
+        margin=point["margin"],
+        pairs_per_step=point["train.pairs_per_step"] or len(behaviors),
+        behaviors=behaviors,
+        pool_digest=found.pool_digest,
+    )

@@ -1,0 +1,176 @@
+"""How much memory a cell will need: weights, adapter, and the larger of training and scoring.
+
+What one pass keeps grows with its tokens, its attention and its logits. The multiples below were
+fitted to measured peaks on a CPU (`make bench-memory` prints both); on Metal they are a guess.
+"""
+
+from dataclasses import dataclass
+
+from orchestrator.cells.model_size import FLOAT, Sizes, text_config
+from tasks.contract.cell import CellSpec
+from tasks.data.lengths import Lengths
+from tasks.passes.budget import CPU, Budget, on_gpu
+from tasks.sources.model_files import ModelFiles
+
+RUNTIME_BYTES = 200 << 20
+"""Python, MLX and the tokenizer before any weight is loaded; measured on Linux."""
+HEAD_ROWS = 64
+ADAPTER_COPIES = 7
+"""The adapter, its gradient twice, clipped, and the optimizer's two moments old and new."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Texts:
+    """How long the texts of a cell are, in tokens.
+
+    Attributes:
+        scored: Texts that are scored.
+        sft: SFT texts; None without an SFT loss.
+        pairs: Training pairs; None without a hinge.
+    """
+
+    scored: Lengths
+    sft: Lengths | None
+    pairs: Lengths | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keeps:
+    """Multiples of what a pass keeps at its peak.
+
+    Attributes:
+        hidden, inner: Of the hidden and MLP sizes, for each token and layer.
+        sights: Of the attention weights of each head and layer.
+        logits: Of the vocabulary, for each token.
+        block: Of the vocabulary, for each row of the head's block.
+        inputs: Of the hidden size for each token and layer, where `hidden` counts one layer.
+    """
+
+    hidden: float
+    inner: float
+    sights: float
+    logits: float
+    block: float = 0.0
+    inputs: float = 0.0
+
+
+PACKED = Keeps(hidden=35, inner=2.6, sights=2.0, logits=0.33, block=0.7)
+PACKED_CHECKPOINTED = Keeps(hidden=17, inner=12, sights=8.4, logits=0.3, block=0.9, inputs=1)
+PACKED_SCORING = Keeps(hidden=0, inner=8.8, sights=6.3, logits=0, block=0.7)
+PLAIN = Keeps(hidden=11, inner=3.6, sights=1.1, logits=4.0)
+PLAIN_CHECKPOINTED = Keeps(hidden=12, inner=6.6, sights=2.8, logits=3.9, inputs=1)
+PLAIN_SCORING = Keeps(hidden=3, inner=2.8, sights=1.7, logits=2.0)
+METAL = Keeps(hidden=18, inner=3.6, sights=2.0, logits=1.4, block=0.6)
+
+
+def cell_memory(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool = False) -> int:
+    """Estimated peak of a worker process that runs the cell, bytes.
+
+    Args:
+        spec: The cell.
+        files: Its model.
+        texts: How long its texts are.
+        metal: Whether it runs on a Mac's GPU.
+    """
+    return RUNTIME_BYTES + mlx_peak(spec, files, texts, metal=metal)
+
+
+def mlx_peak(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool = False) -> int:
+    """The part of `cell_memory` that MLX allocates: what `cells.memory_peak` measures, bytes."""
+    sizes = Sizes.of(files)
+    plain = _runs_plain(files)
+    passes = [_scoring(sizes, texts, plain=plain, metal=metal)]
+    if spec.train is not None:
+        plain = plain or spec.train.lora_dropout > 0
+        passes.append(_training(spec, sizes, texts, plain=plain, metal=metal))
+    return files.weight_bytes + _adapter(spec, sizes) + int(max(passes))
+
+
+def _runs_plain(files: ModelFiles) -> bool:
+    """Whether passes will not be packed, as far as the configuration tells."""
+    config = text_config(files)
+    return bool(config.get("sliding_window") and config.get("use_sliding_window", True))
+
+
+def _adapter(spec: CellSpec, sizes: Sizes) -> int:
+    if spec.train is None:
+        return 0
+    usual = (sizes.hidden, sizes.hidden)
+    values = sum(sum(sizes.matrices.get(key, usual)) for key in spec.train.lora_keys)
+    return ADAPTER_COPIES * FLOAT * spec.train.lora_rank * sizes.layers * values
+
+
+def _training(spec: CellSpec, sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
+    if plain:
+        return _plain_training(spec, sizes, texts)
+    tokens, width = _packed(_budget(sizes, metal=metal), texts, _step_tokens(spec, texts))
+    kept = METAL if metal else PACKED
+    return _pass(PACKED_CHECKPOINTED if spec.grad_checkpoint else kept, sizes, tokens, width)
+
+
+def _scoring(sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
+    longest = texts.scored.longest
+    if plain:
+        tokens = max(longest, PLAIN_BATCH)
+        return _pass(PLAIN_SCORING, sizes, tokens, longest, layers=1)
+    budget = _budget(sizes, metal=metal)
+    width = max(budget.width, longest)
+    return _pass(PACKED_SCORING, sizes, budget.rows * width, width, layers=1)
+
+
+PLAIN_BATCH = 1024
+"""Tokens of a plain batch of texts that are scored."""
+
+
+def _budget(sizes: Sizes, *, metal: bool) -> Budget:
+    if not metal:
+        return CPU
+    values = sum(map(sum, sizes.matrices.values())) * sizes.layers
+    return on_gpu(values)
+
+
+def _packed(budget: Budget, texts: Texts, total: float) -> tuple[float, float]:
+    """Tokens of the largest pass, and of one of its rows."""
+    longest = max((t.longest for t in (texts.sft, texts.pairs) if t), default=0)
+    width = max(min(budget.width, total), longest)
+    return min(width * budget.rows, max(total, longest)), width
+
+
+def _step_tokens(spec: CellSpec, texts: Texts) -> float:
+    """Tokens of one optimizer step."""
+    if spec.train is None:
+        return 0.0
+    sft = spec.train.batch_size * texts.sft.mean if texts.sft else 0.0
+    pairs = spec.hinge.pairs_per_step * texts.pairs.mean if spec.hinge and texts.pairs else 0.0
+    return spec.train.grad_accumulation * (sft + pairs)
+
+
+def _plain_training(spec: CellSpec, sizes: Sizes, texts: Texts) -> float:
+    """SFT and pair texts of a micro-step, padded apart; the logits of one are gone by the other."""
+    keeps = PLAIN_CHECKPOINTED if spec.grad_checkpoint else PLAIN
+    sft = spec.train.batch_size * texts.sft.longest if spec.train and texts.sft else 0
+    pairs = 2 * spec.hinge.pairs_per_step * texts.scored.longest if spec.hinge else 0
+    width = max(texts.sft.longest if texts.sft else 0, texts.scored.longest if pairs else 0)
+    return _pass(keeps, sizes, sft + pairs, width, scored=max(sft, pairs))
+
+
+def _pass(
+    keeps: Keeps,
+    sizes: Sizes,
+    tokens: float,
+    width: float,
+    *,
+    layers: int | None = None,
+    scored: float | None = None,
+) -> float:
+    """Bytes that a pass over so many tokens, in rows of `width`, keeps at its peak."""
+    one_layer = keeps.inputs > 0 or layers == 1
+    depth = 1 if one_layer else sizes.layers
+    values = tokens * depth * (keeps.hidden * sizes.hidden + keeps.inner * sizes.inner)
+    values += tokens * sizes.layers * keeps.inputs * sizes.hidden
+    values += tokens * width * depth * keeps.sights * sizes.heads
+    rows = min(tokens, HEAD_ROWS)
+    logits = sizes.vocabulary * (
+        (tokens if scored is None else scored) * keeps.logits + rows * keeps.block
+    )
+    return sizes.value_bytes * values + FLOAT * logits

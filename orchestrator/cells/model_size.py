@@ -1,0 +1,78 @@
+"""What a model's configuration says of its size."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tasks.contract.cell import NodeError
+from tasks.sources.model_files import ModelFiles, precision
+
+FLOAT = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What decides a model's activations.
+
+    Attributes:
+        hidden, inner, layers, heads, vocabulary: As in its configuration.
+        key_width: Values of all keys of a token.
+        value_bytes: Of one activation.
+    """
+
+    hidden: int
+    inner: int
+    layers: int
+    heads: int
+    vocabulary: int
+    key_width: int
+    value_bytes: int
+
+    @classmethod
+    def of(cls, files: ModelFiles) -> "Sizes":
+        """From config.json.
+
+        Raises:
+            NodeError: It does not say.
+        """
+        hidden = _size(files, "hidden_size", "n_embd", "d_model", "dim")
+        heads = _size(files, "num_attention_heads", "n_head", "n_heads", default=1)
+        head_dim = _size(files, "head_dim", default=hidden // heads)
+        return cls(
+            hidden=hidden,
+            inner=_size(files, "intermediate_size", default=4 * hidden),
+            layers=_size(files, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+            heads=heads,
+            vocabulary=_size(files, "vocab_size"),
+            key_width=head_dim * _size(files, "num_key_value_heads", default=heads),
+            value_bytes=FLOAT if precision(files.config) == "float32" else FLOAT // 2,
+        )
+
+    @property
+    def matrices(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of a layer's usual projections."""
+        attention = (self.hidden, self.hidden)
+        return {
+            "q_proj": attention,
+            "o_proj": attention,
+            "k_proj": (self.hidden, self.key_width),
+            "v_proj": (self.hidden, self.key_width),
+            "gate_proj": (self.hidden, self.inner),
+            "up_proj": (self.hidden, self.inner),
+            "down_proj": (self.inner, self.hidden),
+        }
+
+
+def _size(files: ModelFiles, *names: str, default: int | None = None) -> int:
+    """A number of the configuration, by the first name it has; text models may be nested."""
+    config = text_config(files)
+    found: Any = next((config[n] for n in names if config.get(n) is not None), default)
+    if isinstance(found, list):  # a size per layer
+        found = max(found, default=None)
+    if not isinstance(found, int):
+        raise NodeError(f"{files.folder / 'config.json'}: no {names[0]} in it; is it a text model?")
+    return found
+
+
+def text_config(files: ModelFiles) -> dict[str, Any]:
+    """The configuration, with what a nested text model says on top."""
+    return files.config | (files.config.get("text_config") or {})

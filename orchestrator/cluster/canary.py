@@ -1,0 +1,180 @@
+"""The numerical canary: one small cell on every host, and what its results say about them.
+
+python -m orchestrator.cluster.canary < spec.json      on a host; prints the result as JSON
+"""
+
+import hashlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.sweep_file import parse
+from orchestrator.config.yaml_lines import parse_yaml
+from tasks.contract.cell import CellFailure, CellResult, CellSpec, digest_of
+
+TOLERANCE = 1e-4
+"""Nats per token: the last digit that `analyze` prints, and some 600 times the largest difference
+that five sets of BLAS kernels made in this cell (1.5e-7)."""
+SWEEP = """\
+name: canary
+model: tiny
+grid: {condition: [rho-guided], rho_weight: [0.2], margin: [0.1], seed: [42]}
+train: {batch_size: 2, grad_accumulation: 2, pairs_per_step: 2, max_length: 128}
+data: {sft: starter, size: 16, trap_fraction: 0.0}
+probes: {pack: starter, train: [factual, bias], evaluate: [factual, bias], heldout: 0.25}
+"""
+FILE = "canary.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """What the cell gave on one host.
+
+    Attributes:
+        bits: sha256 over adapter and every number of every probe pair.
+        adapter_sha256: Of the adapter's weights.
+        scores: `behavior/split` -> rho, nats per token.
+        chip: What the host is.
+        seconds: Of the cell, without the start of the process.
+    """
+
+    bits: str
+    adapter_sha256: str
+    scores: dict[str, float]
+    chip: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """One host among the others.
+
+    Attributes:
+        group: Hosts of one letter gave the same bits; `A` is the largest. None without a result.
+        difference: Largest of any score to group A's, nats per token; None without a result.
+        usable: Whether cells may run there.
+        chip: What the host is; None without a result.
+        adapter_sha256: None without a result.
+        message: Why there is no result.
+    """
+
+    group: str | None
+    difference: float | None
+    usable: bool
+    chip: str | None = None
+    adapter_sha256: str | None = None
+    message: str | None = None
+
+
+def spec() -> CellSpec:
+    """The reference cell; everything it needs ships with the program."""
+    from orchestrator.execution.launch import resolve
+
+    sweep = parse(parse_yaml(SWEEP, "canary", Path("/")))
+    return resolve(sweep, download=False)[0].cells[0]
+
+
+def sing(cell: CellSpec) -> Song:
+    """Run the cell in this process.
+
+    Raises:
+        RuntimeError: It fails or diverges.
+    """
+    from orchestrator.execution.engines.node import Node
+
+    started = time.perf_counter()
+    outcome = Node().execute(cell, lambda _: None)
+    if isinstance(outcome, CellFailure):
+        raise RuntimeError(outcome.message)
+    if not isinstance(outcome, CellResult) or outcome.adapter is None:
+        raise RuntimeError("the cell has no adapter")
+    adapter = hashlib.sha256(outcome.adapter.weights).hexdigest()
+    return Song(
+        bits=digest_of([adapter, [asdict(row) for row in outcome.probe_scores]]),
+        adapter_sha256=adapter,
+        scores={f"{s.behavior}/{s.split}": s.rho for s in outcome.scores if s.rho is not None},
+        chip=outcome.machine.chip,
+        seconds=round(time.perf_counter() - started, 2),
+    )
+
+
+def judge(songs: dict[str, Song], failed: dict[str, str], head: str) -> dict[str, Verdict]:
+    """Group hosts by bits, and measure each against the largest group.
+
+    Of groups of one size the head's comes first, then the one of the first host.
+
+    Args:
+        songs: Host -> result, in the order of the file.
+        failed: Host -> why it has none.
+        head: Decides between groups of one size.
+    """
+    groups: dict[str, list[str]] = {}
+    for host, song in songs.items():
+        groups.setdefault(song.bits, []).append(host)
+    order = sorted(groups.values(), key=lambda hosts: (-len(hosts), head not in hosts))
+    letters = {host: _letters(i) for i, hosts in enumerate(order) for host in hosts}
+    found = {
+        host: _verdict(song, songs[order[0][0]], letters[host]) for host, song in songs.items()
+    }
+    return found | {
+        host: Verdict(group=None, difference=None, usable=False, message=why)
+        for host, why in failed.items()
+    }
+
+
+def _verdict(song: Song, reference: Song, group: str) -> Verdict:
+    apart = difference(song.scores, reference.scores)
+    return Verdict(
+        group=group,
+        difference=apart,
+        usable=apart is not None and apart <= TOLERANCE,
+        chip=song.chip,
+        adapter_sha256=song.adapter_sha256,
+    )
+
+
+def difference(left: dict[str, float], right: dict[str, float]) -> float | None:
+    """Largest difference of two sets of scores; None if they are not of the same things."""
+    if left.keys() != right.keys():
+        return None
+    return max((abs(left[key] - right[key]) for key in left), default=0.0)
+
+
+def _letters(number: int) -> str:
+    """A, B, ... Z, AA, AB, ..."""
+    before, last = divmod(number, 26)
+    return (_letters(before - 1) if before else "") + chr(ord("A") + last)
+
+
+def as_file(verdicts: dict[str, Verdict], environment: str, at: str) -> bytes:
+    """Content of `canary.json`, for launches to read."""
+    hosts = {host: asdict(verdict) for host, verdict in verdicts.items()}
+    found = {"environment": environment, "at": at, "tolerance": TOLERANCE, "hosts": hosts}
+    return json.dumps(found, indent=2).encode()
+
+
+def read_file(path: Path, environment: str) -> dict[str, Verdict]:
+    """The verdicts that `cluster doctor` left; none if it looked at another version, or never."""
+    if not path.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text())
+    if found["environment"] != environment:
+        return {}
+    return {host: Verdict(**verdict) for host, verdict in found["hosts"].items()}
+
+
+def main() -> None:
+    """Run the cell of standard input."""
+    try:
+        song = sing(CellSpec.from_dict(json.load(sys.stdin)))
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    print(json.dumps(asdict(song)))
+
+
+if __name__ == "__main__":
+    main()

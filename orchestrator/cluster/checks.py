@@ -1,0 +1,180 @@
+"""`cluster doctor`: every host looked at before anything runs."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.cluster import assets as needs
+from orchestrator.cluster import canary
+from orchestrator.cluster import findings as host_findings
+from orchestrator.cluster import ray as cluster_ray
+from orchestrator.cluster.assets import Need
+from orchestrator.cluster.canary import Song, Verdict
+from orchestrator.cluster.findings import Clock
+from orchestrator.cluster.prefetch import is_there
+from orchestrator.cluster.ray import Answer, ask, host_command, local_folder
+from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
+from orchestrator.cluster.wheel import this_version
+from orchestrator.config.hosts import Cluster, Host
+from orchestrator.config.sweep_file import Sweep
+from orchestrator.errors import UserError
+from orchestrator.execution.launch import resolve
+from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, Finding
+from orchestrator.results.files import write_whole
+
+HOST = "orchestrator.cluster.on_host.facts"
+LOOK_S, CANARY_S = 120.0, 600.0
+PREFETCH = "run: rho-sweep cluster prefetch"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found.
+
+    Attributes:
+        findings: Host name -> findings, in the order of the file.
+        verdicts: Host name -> what the canary says.
+    """
+
+    findings: dict[str, list[Finding]]
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is a problem."""
+        return all(f.level != PROBLEM for found in self.findings.values() for f in found)
+
+    def as_json(self) -> dict[str, Any]:
+        """As docs/json.md lists it."""
+        return {
+            "tolerance": canary.TOLERANCE,
+            "hosts": [
+                {
+                    "host": host,
+                    "findings": [asdict(f) for f in found],
+                    "canary": asdict(self.verdicts[host]) if host in self.verdicts else None,
+                }
+                for host, found in self.findings.items()
+            ],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a sweep asks of a host: things to read, and bytes of its largest cell."""
+
+    needs: list[Need]
+    cell_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A host's facts, and its clock."""
+
+    facts: Answer
+    clock: Clock
+    absent: dict[str, str]
+
+
+def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Report:
+    """Look at every host at once, run the canary on those that answer, keep the verdict.
+
+    Raises:
+        UserError: The sweep does not resolve, or a host name has no address.
+    """
+    wanted = _wanted(sweep)
+    addresses = cluster_ray.resolve(cluster.hosts)
+    gcs = [addresses[cluster.head], cluster.ports.gcs]
+    seen = on_all(remotes(cluster), lambda remote: _look(remote, gcs, wanted.needs))
+    say(f"canary: one small cell on {len(seen.done)} hosts")
+    spec = json.dumps(asdict(canary.spec())).encode()
+    there = [r for r in remotes(cluster) if r.host.name in seen.done]
+    songs = on_all(there, lambda remote: _sing(remote, spec))
+    verdicts = _judge(cluster, songs, seen.failed)
+    findings = {
+        host.name: list(_findings(cluster, host, seen, wanted, verdicts)) for host in cluster.hosts
+    }
+    _keep(cluster, verdicts, findings, seen)
+    return Report(findings, verdicts)
+
+
+def _wanted(sweep: Sweep | None) -> _Wanted:
+    if sweep is None:
+        return _Wanted([], None)
+    found = needs.of_sweep(sweep, download=False)
+    expansion, resolver = resolve(sweep, download=False)
+    sizes = [resolver.memory(spec) for spec in expansion.all]
+    return _Wanted(found, max((size for size in sizes if size is not None), default=None))
+
+
+def _look(remote: Remote, gcs: list[object], wanted: list[Need]) -> _Seen:
+    asked = time.time()
+    ports = asdict(remote.cluster.ports)
+    facts = ask(remote, "examine", LOOK_S, HOST, ports=ports, gcs=gcs)
+    own = Clock.read(asked, facts["time"], time.time())
+    checked = {need.label: is_there(remote, need) for need in wanted}
+    return _Seen(facts, own, {label: why for label, why in checked.items() if why})
+
+
+def _sing(remote: Remote, spec: bytes) -> Song:
+    done = remote.run(
+        host_command(remote.cluster, "orchestrator.cluster.canary"), input=spec, timeout_s=CANARY_S
+    )
+    if done.code != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise UserError(lines[-1] if lines else f"exit code {done.code}")
+    return Song(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def _judge(cluster: Cluster, songs: Gathered[Song], unseen: dict[str, str]) -> dict[str, Verdict]:
+    return canary.judge(songs.done, unseen | songs.failed, cluster.head)
+
+
+def _findings(
+    cluster: Cluster,
+    host: Host,
+    seen: Gathered[_Seen],
+    wanted: _Wanted,
+    verdicts: dict[str, Verdict],
+) -> Iterator[Finding]:
+    if host.name in seen.failed:
+        yield Finding(PROBLEM, "reach", seen.failed[host.name])
+        return
+    own = seen.done[host.name]
+    head = seen.done.get(cluster.head, own)
+    facts = own.facts
+    yield Finding(OK, "reach", f"{host.address}, {host.chip or facts['chip']}")
+    yield host_findings.clock(own.clock, head.clock)
+    yield from host_findings.versions(facts, head.facts, this_version().environment)
+    yield from host_findings.space(facts, host, wanted.cell_bytes)
+    yield host_findings.power(facts["power"])
+    yield host_findings.open_ports(facts, cluster.ports)
+    yield host_findings.token(facts["token"], tls=cluster.tls)
+    for need in wanted.needs:
+        why = own.absent.get(need.label)
+        topic = "model" if need.kind == "model" else "data"
+        level, text = (PROBLEM, f"{need.label}: {why}; {PREFETCH}") if why else (OK, need.label)
+        yield Finding(level, topic, text)
+    yield host_findings.canary(verdicts[host.name])
+
+
+def _keep(
+    cluster: Cluster,
+    verdicts: dict[str, Verdict],
+    findings: dict[str, list[Finding]],
+    seen: Gathered[_Seen],
+) -> None:
+    """Write the verdict beside this machine's state of the cluster, and on the head."""
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    content = canary.as_file(verdicts, this_version().environment, at)
+    write_whole(local_folder(cluster) / canary.FILE, content)
+    if cluster.head not in seen.done:
+        return
+    head = next(r for r in remotes(cluster) if r.host.name == cluster.head)
+    try:
+        ask(head, "keep", LOOK_S, HOST, verdict=content.decode())
+    except UserError as error:
+        findings[cluster.head].append(Finding(NOTE, "canary", f"not kept on the head: {error}"))

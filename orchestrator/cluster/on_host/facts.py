@@ -1,0 +1,115 @@
+"""Facts about this host for `cluster doctor`. Runs over ssh: a JSON request in, JSON out.
+
+python -m orchestrator.cluster.on_host.facts examine < request.json
+"""
+
+import importlib.metadata
+import json
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from orchestrator.cluster.on_host import processes as ray_processes
+from orchestrator.cluster.on_host import token_probe
+from orchestrator.cluster.on_host.ray import is_taken, place_of
+from orchestrator.cluster.wheel import this_version
+from orchestrator.config.hosts import Ports
+from orchestrator.execution.engines.ray_settings import Place
+from orchestrator.results.files import write_whole
+from tasks.model.machine import chip
+
+PACKAGES = ("ray", "mlx", "mlx-lm")
+GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
+Answer = dict[str, Any]
+
+
+def examine(request: Answer) -> Answer:
+    """Everything a finding needs; the request also has `ports` and `gcs`: [address, port]."""
+    now = time.time()
+    place = place_of(request)
+    memory = psutil.virtual_memory()
+    ours = _listening(place)
+    return {
+        "time": now,
+        "chip": chip(),
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "environment": this_version().environment,
+        "disk_free_bytes": shutil.disk_usage(_existing(place.folder)).free,
+        "memory_bytes": memory.total,
+        "memory_free_bytes": memory.available,
+        "power": _power(),
+        "running": ray_processes.named(place, "raylet") is not None,
+        "listening": ours,
+        "taken": [p for p in _numbers(Ports(**request["ports"])) if p not in ours and is_taken(p)],
+        "token": _token(place, *request["gcs"]),
+    }
+
+
+def keep(request: Answer) -> Answer:
+    """Write the canary's verdict where a driver on this host reads it."""
+    write_whole(place_of(request).folder / "canary.json", request["verdict"].encode())
+    return {}
+
+
+def _existing(folder: Path) -> Path:
+    return next(p for p in (folder, *folder.parents) if p.exists())
+
+
+def _power() -> str | None:
+    """What `pmset -g` prints; None elsewhere than on macOS."""
+    if sys.platform != "darwin":
+        return None
+    return subprocess.run(["pmset", "-g"], capture_output=True, text=True, check=False).stdout
+
+
+def _listening(place: Place) -> list[int]:
+    """TCP ports that the cluster's processes listen on."""
+    found = set()
+    for process in ray_processes.find(place):
+        with suppress(psutil.Error):
+            for connection in process.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    found.add(int(connection.laddr.port))
+    return sorted(found)
+
+
+def _numbers(ports: Ports) -> list[int]:
+    """The ports that have a name of their own."""
+    return [n for key, n in asdict(ports).items() if key not in ("worker_low", "worker_high")]
+
+
+def _token(place: Place, address: str, port: int) -> dict[str, str] | None:
+    """What the head answers with the right token, a wrong one and none; None without a token."""
+    if not place.token.is_file():
+        return None
+    tokens = {"right": place.token.read_text(), "wrong": secrets.token_hex(32), "none": None}
+    found = {}
+    for name, token in tokens.items():
+        try:
+            found[name] = token_probe.ask(address, port, GCS_METHOD, token)
+        except OSError as error:
+            found[name] = f"unreachable ({error})"
+    return found
+
+
+ACTIONS: dict[str, Callable[[Answer], Answer]] = {"examine": examine, "keep": keep}
+
+
+def main() -> None:
+    """Answer one request."""
+    print(json.dumps(ACTIONS[sys.argv[1]](json.load(sys.stdin))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Ray on this host: look, start, stop. Runs over ssh: a JSON request in, a JSON answer out.
+
+    python -m orchestrator.cluster.on_host.ray look < request.json
+
+A request has `root` and `cluster`; `start` also has `plan`, `head`, `token` and, with TLS,
+`certificates`. An error that people can fix is one line on stderr and exit code 2.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from orchestrator.cluster.on_host import processes as ray_processes
+from orchestrator.errors import UserError
+from orchestrator.execution.engines.ray_settings import (
+    SLOT,
+    NodePlan,
+    Place,
+    environment,
+    start_arguments,
+)
+from orchestrator.results.files import write_whole
+from tasks.model.machine import chip
+
+FILES_WANTED = 65536
+START_S = 120.0
+SESSIONS_KEPT = 3
+OF_THE_HEAD = ("gcs_server", "dashboard")
+"""What goes on when the head's raylet ends."""
+Answer = dict[str, Any]
+
+
+def place_of(request: dict[str, Any]) -> Place:
+    """The folder that a request is about."""
+    return Place(Path(request["root"]).expanduser() / "c" / str(request["cluster"]))
+
+
+def look(request: dict[str, Any]) -> Answer:
+    """What this host is, and what of the cluster runs here."""
+    place = place_of(request)
+    raylet = ray_processes.named(place, "raylet")
+    return {
+        "chip": chip(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "free_bytes": psutil.virtual_memory().available,
+        "complaint": place.complaint(),
+        "token": hashlib.sha256(place.token.read_bytes()).hexdigest()
+        if place.token.is_file()
+        else None,
+        "session": ray_processes.session(raylet) if raylet else None,
+        "same_version": raylet is None or ray_processes.is_under(raylet, Path(sys.prefix)),
+        "head": ray_processes.named(place, "gcs_server") is not None,
+        "keeper": ray_processes.named(place, "keeper") is not None,
+    }
+
+
+def start(request: dict[str, Any]) -> Answer:
+    """Stop what is left of the cluster here, start a node, and keep it.
+
+    Raises:
+        UserError: Ray does not start; the message ends with its own last words.
+    """
+    place, plan, head = place_of(request), NodePlan.parse(request["plan"]), request["head"]
+    ray_processes.stop(place, spare=() if head else OF_THE_HEAD)
+    place.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place.folder.chmod(0o700)
+    write_whole(place.token, request["token"].encode(), private=True)
+    for name, text in request.get("certificates", {}).items():
+        write_whole(place.tls / name, text.encode(), private=True)
+    write_whole(place.plan, json.dumps(plan.as_json(), indent=2).encode(), private=True)
+    _forget_old_sessions(place)
+    started = time.monotonic()
+    start_node(place, plan, head=head)
+    _start_keeper(place)
+    return {"seconds": round(time.monotonic() - started, 2)}
+
+
+def stop(request: dict[str, Any]) -> Answer:
+    """Stop the cluster's processes here and forget its secrets; logs stay."""
+    place = place_of(request)
+    stopped = ray_processes.stop(place)
+    for secret in (place.token, place.plan):
+        secret.unlink(missing_ok=True)
+    shutil.rmtree(place.tls, ignore_errors=True)
+    return {"stopped": dict(stopped)}
+
+
+def nodes(request: dict[str, Any]) -> Answer:
+    """Nodes that Ray counts as alive, with used slots; asked on the head, needs no raylet.
+
+    Raises:
+        UserError: Ray does not answer.
+    """
+    place = place_of(request)
+    plan = NodePlan.parse(json.loads(place.plan.read_text()))
+    os.environ.update(environment(place, plan.ports, tls=plan.tls))
+    from ray._private.state import GlobalState
+    from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]  # compiled
+
+    state = GlobalState()
+    try:
+        state._initialize_global_state(
+            GcsClientOptions.create(
+                plan.gcs, None, allow_cluster_id_nil=True, fetch_cluster_id_if_nil=False
+            )
+        )
+        free = state.available_resources_per_node()
+        found = {
+            node["NodeManagerAddress"]: _used(node["Resources"], free.get(node["NodeID"], {}))
+            for node in state.node_table()
+            if node["Alive"]
+        }
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"Ray does not answer at {plan.gcs} ({_last_line(str(error))})") from None
+    return {"alive": found}
+
+
+def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
+    """Run `ray start` and wait for it; if it fails, what it left is stopped.
+
+    Raises:
+        UserError: It fails, or a port is taken.
+    """
+    _demand_ports(plan, head=head)
+    _allow_files()
+    client = importlib.util.find_spec("grpc") is not None
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
+    command += start_arguments(plan, place, head=head, client=client)
+    spare = ("keeper",) if head else ("keeper", *OF_THE_HEAD)
+    log = place.folder / "start.log"
+    with log.open("wb") as output:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=os.environ | environment(place, plan.ports, tls=plan.tls),
+                start_new_session=True,
+                timeout=START_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            ray_processes.stop(place, spare=spare)
+            raise UserError(f"ray start took longer than {START_S:g} s; see {log}") from None
+    if done.returncode != 0:
+        ray_processes.stop(place, spare=spare)
+        raise UserError(f"ray start failed ({_last_line(log.read_text())}); see {log}")
+
+
+def _used(resources: dict[str, float], free: dict[str, float]) -> dict[str, int]:
+    slots = int(resources.get(SLOT, 0))
+    return {"slots": slots, "used": slots - int(free.get(SLOT, slots))}
+
+
+def _demand_ports(plan: NodePlan, *, head: bool) -> None:
+    """Ports that Ray would fail on without saying which."""
+    names = ["node_manager", "object_manager", "runtime_env_agent"]
+    if head:
+        names += ["gcs", "dashboard"]
+    taken = [f"{n} {getattr(plan.ports, n)}" for n in names if is_taken(getattr(plan.ports, n))]
+    if taken:
+        raise UserError(
+            f"ports in use by something else: {', '.join(taken)}; "
+            "choose others under ports: in the cluster file"
+        )
+
+
+def is_taken(port: int) -> bool:
+    """Whether a program listens on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+        except OSError:
+            return True
+    return False
+
+
+def _allow_files() -> None:
+    """Raise the soft limit of open files; macOS starts with 256."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _forget_old_sessions(place: Place) -> None:
+    sessions = sorted(p for p in place.temp.glob("session_2*") if p.is_dir())
+    for old in sessions[: -SESSIONS_KEPT + 1]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _start_keeper(place: Place) -> None:
+    with (place.folder / "keeper.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", ray_processes.KEEPER, str(place.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:200] if lines else "it says nothing"
+
+
+ACTIONS: dict[str, Callable[[dict[str, Any]], Answer]] = {
+    "look": look,
+    "start": start,
+    "stop": stop,
+    "nodes": nodes,
+}
+
+
+def main() -> None:
+    """Answer one request."""
+    try:
+        print(json.dumps(ACTIONS[sys.argv[1]](json.load(sys.stdin))))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""`cluster prefetch`: a sweep's models and data on every host, from the hub or from here."""
+
+import json
+import shlex
+import time
+from collections.abc import Callable
+from functools import partial
+
+from orchestrator.cluster.assets import PACK, Need
+from orchestrator.cluster.ray import Answer, ask, host_command
+from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
+from orchestrator.config.hosts import Cluster
+from orchestrator.errors import UserError
+from tasks.sources.host_copies import FILE
+
+HOST = "orchestrator.cluster.on_host.receive"
+CHECK_S, DOWNLOAD_S = 1800.0, 6 * 3600.0
+SAY_EVERY_S = 5.0
+THERE, COPIED, DOWNLOADED = "was there", "copied", "downloaded"
+Say = Callable[[str], None]
+
+
+def prefetch(
+    cluster: Cluster, wanted: list[Need], *, from_here: bool, say: Say
+) -> Gathered[dict[str, str]]:
+    """Bring everything to every host; what is there and right is left alone.
+
+    Args:
+        cluster: Whose hosts.
+        wanted: What to bring.
+        from_here: Copy hub content from this machine instead of letting hosts fetch it.
+        say: Told of progress, one line at a time.
+
+    Returns:
+        Host name -> label of a need -> `was there`, `copied` or `downloaded`.
+    """
+    return on_all(
+        remotes(cluster),
+        lambda remote: {n.label: _bring(remote, n, from_here, say) for n in wanted},
+    )
+
+
+def _bring(remote: Remote, need: Need, from_here: bool, say: Say) -> str:
+    if need.kind == PACK:
+        return _installed(remote, need)
+    if need.digest is not None and not _missing(remote, need):
+        _finish(remote, need)
+        return THERE
+    if not need.on_hub or from_here:
+        return _copy(remote, need, say)
+    if is_there(remote, need) is None:
+        return THERE
+    say(f"{remote.host.name}: {need.label}: downloading")
+    try:
+        found = _ask(remote, "download", DOWNLOAD_S, **_named(need))["digest"]
+    except UserError as error:
+        if need.source is None:
+            raise UserError(f"{error}; or copy it from here: prefetch --from-here") from None
+        say(f"{error}; copying it from here")
+        return _copy(remote, need, say)
+    if need.digest not in (None, found):
+        raise remote.error(f"{need.label}: the hub gave other files than this machine has")
+    return DOWNLOADED
+
+
+def is_there(remote: Remote, need: Need) -> str | None:
+    """None if cells of this host find the very content; otherwise what is wrong.
+
+    Raises:
+        UserError: The host cannot be reached, or has not this version.
+    """
+    answer = _ask(remote, "digest", CHECK_S, download=False, **_named(need))
+    if answer["digest"] is None:
+        return str(answer["message"])
+    if need.digest not in (None, answer["digest"]):
+        return "other content than here"
+    return None
+
+
+def _installed(remote: Remote, need: Need) -> str:
+    if wrong := is_there(remote, need):
+        raise remote.error(f"{need.label}: {wrong}; run: rho-sweep cluster install")
+    return THERE
+
+
+def _copy(remote: Remote, need: Need, say: Say) -> str:
+    """Send the bytes that are not there, then let the host check all of them."""
+    if need.source is None:
+        raise remote.error(f"{need.label} is not on this machine either")
+    missing = _missing(remote, need)
+    sizes = {path: need.path_of(path).stat().st_size for path in missing}
+    total, before = sum(sizes.values()), 0
+    tell = _teller(f"{remote.host.name}: {need.label}", total, say)
+    for path, offset in missing.items():
+        request = _request(remote, need, path=path, offset=offset)
+        command = f"{host_command(remote.cluster, HOST)} receive {shlex.quote(request)}"
+        with need.path_of(path).open("rb") as file:
+            file.seek(offset)
+            remote.send(file, command, partial(_add, tell, before + offset))
+        before += sizes[path]
+    _finish(remote, need)
+    return COPIED
+
+
+def _teller(label: str, total: int, say: Say) -> Callable[[int], None]:
+    """Says how much has arrived: at once, then every few seconds."""
+    due = 0.0
+
+    def tell(sent: int) -> None:
+        nonlocal due
+        if time.monotonic() >= due:
+            due = time.monotonic() + SAY_EVERY_S
+            say(f"{label}: copying, {100 * sent // max(total, 1)} % of {_size(total)}")
+
+    return tell
+
+
+def _add(tell: Callable[[int], None], before: int, sent: int) -> None:
+    tell(before + sent)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.1f} MiB"
+
+
+def _missing(remote: Remote, need: Need) -> dict[str, int]:
+    """Path -> bytes that are there, of every file that is not whole on the host."""
+    missing: dict[str, int] = _ask(remote, "have", **_content(need))["missing"]
+    return missing
+
+
+def _finish(remote: Remote, need: Need) -> None:
+    names = [[need.kind, need.name, r] for r in {need.revision, need.wish}]
+    _ask(remote, "finish", **_content(need), names=names)
+
+
+def _request(remote: Remote, need: Need, **more: object) -> str:
+    return json.dumps({"root": remote.cluster.root, **_content(need), **more})
+
+
+def _content(need: Need) -> Answer:
+    """What the host has to know to check a copy."""
+    if need.source is None:
+        raise AssertionError("what is not here has no checksums")
+    files = {p: [d, need.path_of(p).stat().st_size] for p, d in need.files.items()}
+    name = "" if need.kind == FILE else need.source.name
+    return {"digest": need.digest, "name": name, "files": files}
+
+
+def _named(need: Need) -> Answer:
+    return {"kind": need.kind, "name": need.name, "revision": need.revision}
+
+
+def _ask(remote: Remote, action: str, timeout_s: float = CHECK_S, **request: object) -> Answer:
+    return ask(remote, action, timeout_s, HOST, **request)

@@ -1,0 +1,316 @@
+"""Ray on every host of a cluster: up, down, status; from the laptop, over ssh."""
+
+import contextlib
+import hashlib
+import json
+import secrets
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from orchestrator.cluster import certificates
+from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
+from orchestrator.cluster.wheel import this_version
+from orchestrator.config.hosts import Cluster, Host
+from orchestrator.errors import UserError
+from orchestrator.execution.engines.ray_settings import NodePlan, label, remote_folder
+from orchestrator.results.files import write_whole
+
+LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
+NOT_INSTALLED = 127
+RAY_HOST = "orchestrator.cluster.on_host.ray"
+T = TypeVar("T")
+Say = Callable[[str], None]
+Answer = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What a cluster's nodes must know.
+
+    Attributes:
+        token: Shared by all.
+        certificates: Host name -> file name -> PEM; empty without TLS.
+    """
+
+    token: str
+    certificates: dict[str, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """What `bring_up` did.
+
+    Attributes:
+        fresh: Whether the cluster began anew, with a new token.
+        hosts: Host name -> `up` (it was) or `started`.
+        failed: Host name -> why it is not up.
+    """
+
+    fresh: bool
+    hosts: dict[str, str]
+    failed: dict[str, str]
+
+
+def environment_folder(cluster: Cluster) -> str:
+    """This version's environment on a host; may start with `~/`."""
+    return f"{cluster.root}/env/{this_version().environment}"
+
+
+def ask(
+    remote: Remote, action: str, timeout_s: float, module: str = RAY_HOST, **request: Any
+) -> Answer:
+    """Run an action of a module, by default `on_host.ray`, on a host; its answer is JSON.
+
+    Raises:
+        UserError: As `run_there`.
+    """
+    answer: Answer = json.loads(run_there(remote, module, action, timeout_s, **request))
+    return answer
+
+
+def run_there(remote: Remote, module: str, action: str, timeout_s: float, **request: Any) -> bytes:
+    """Standard output of an action on a host, which gets the request as JSON.
+
+    Raises:
+        UserError: The host cannot be reached, has not this version, or the action says so.
+    """
+    cluster = remote.cluster
+    body = {"root": cluster.root, "cluster": cluster.name, **request}
+    done = remote.run(
+        f"{host_command(cluster, module)} {action}",
+        input=json.dumps(body).encode(),
+        timeout_s=timeout_s,
+    )
+    if done.code == NOT_INSTALLED:
+        raise remote.error("this version is not installed; run: rho-sweep cluster install")
+    if done.code != 0:
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        raise remote.error(lines[-1] if lines else f"{action} ended with exit code {done.code}")
+    return done.stdout
+
+
+def host_command(cluster: Cluster, module: str) -> str:
+    """Runs a module of this version on a host; ends with 127 where it is not installed."""
+    folder = environment_folder(cluster)
+    return (
+        f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
+        f"exec {quoted(folder + '/bin/python')} -m {module}"
+    )
+
+
+def look(cluster: Cluster) -> Gathered[Answer]:
+    """What every host is and runs; see `on_host.ray.look`."""
+    return on_all(remotes(cluster), lambda remote: ask(remote, "look", LOOK_S))
+
+
+def bring_up(cluster: Cluster, say: Say) -> Raised:
+    """Start Ray where it does not run; a cluster that is up is left alone.
+
+    With the head's GCS running, only nodes that are down are started, with the token they share.
+    Without it the cluster begins anew: leftovers are stopped, the token and certificates are new.
+
+    Raises:
+        UserError: The head cannot be reached or does not start.
+    """
+    head = _head(cluster)
+    addresses = resolve(cluster.hosts)
+    seen = look(cluster)
+    _demand_head(cluster, seen)
+    _demand_ready(seen)
+    fresh = not seen.done[cluster.head]["head"]
+    plans = {h.name: plan_for(cluster, h, addresses, seen.done.get(h.name)) for h in cluster.hosts}
+    if fresh:
+        shared = _new_secrets(cluster, addresses)
+        say(f"{cluster.head}: starting the head")
+        on_all([r for r in remotes(cluster) if r.host.name in seen.done], _stop)
+        _start(head, plans[cluster.head], shared, head=True)
+        healthy: set[str] = {cluster.head}
+    else:
+        shared = _known_secrets(head)
+        healthy = _healthy(head, addresses, seen, shared)
+    missing = [r for r in remotes(cluster) if r.host.name not in healthy | seen.failed.keys()]
+    if missing:
+        say(f"{', '.join(r.host.name for r in missing)}: starting")
+    joined = on_all(missing, lambda r: _start(r, plans[r.host.name], shared, head=False))
+    hosts = dict.fromkeys(healthy, "started" if fresh else "up") | joined.done
+    return Raised(fresh, _in_order(cluster, hosts), seen.failed | joined.failed)
+
+
+def take_down(cluster: Cluster) -> Gathered[dict[str, int]]:
+    """Stop what `bring_up` started, on every host; host name -> kind of process -> how many."""
+    others = [r for r in remotes(cluster) if r.host.name != cluster.head]
+    stopped = on_all(others, _stop)  # a raylet ends quickly while it has a head to tell
+    last = on_all([_head(cluster)], _stop)
+    for secret in ("token", "certificates.json"):
+        (local_folder(cluster) / secret).unlink(missing_ok=True)
+    done = _in_order(cluster, stopped.done | last.done)
+    return Gathered(done, stopped.failed | last.failed)
+
+
+def status(cluster: Cluster) -> list[Answer]:
+    """One row per host, in the file's order; docs/json.md lists the keys."""
+    seen = look(cluster)
+    alive: dict[str, Answer] = {}
+    if seen.done.get(cluster.head, {}).get("head"):
+        with contextlib.suppress(UserError):
+            alive = ask(_head(cluster), "nodes", NODES_S)["alive"]
+    addresses = resolve(cluster.hosts)
+    return [_row(cluster, h, addresses[h.name], seen, alive) for h in cluster.hosts]
+
+
+def local_folder(cluster: Cluster) -> Path:
+    """Where this machine keeps the cluster's token: `~/.rho-sweep/clusters/<name>`."""
+    return Path.home() / ".rho-sweep" / "clusters" / cluster.name
+
+
+def token_path(cluster: Cluster) -> Path:
+    """This machine's copy of the token, mode 0600."""
+    return local_folder(cluster) / "token"
+
+
+def resolve(hosts: Iterable[Host]) -> dict[str, str]:
+    """Host name -> IP address.
+
+    Raises:
+        UserError: Names that nobody knows, all at once.
+    """
+    found, unknown = {}, []
+    for host in hosts:
+        try:
+            found[host.name] = _ip(host.address)
+        except OSError:
+            unknown.append(f"{host.name}: {host.address} has no IP address; give one")
+    if unknown:
+        raise UserError("\n".join(unknown))
+    return found
+
+
+def _ip(address: str) -> str:
+    """Its IPv4 address if it has one: a name's IPv6 address is often good for one link only."""
+    try:
+        return str(socket.getaddrinfo(address, None, socket.AF_INET)[0][4][0])
+    except OSError:
+        return str(socket.getaddrinfo(address, None)[0][4][0])
+
+
+def plan_for(
+    cluster: Cluster, host: Host, addresses: dict[str, str], seen: Answer | None
+) -> NodePlan:
+    """What a host is to run; what the file leaves out is what the host said of itself."""
+    known = seen or {"chip": "unknown", "memory_bytes": 1 << 30}
+    own = {"host": host.name, "chip": label(host.chip or known["chip"])}
+    return NodePlan(
+        host=host.name,
+        address=addresses[host.name],
+        gcs=f"{addresses[cluster.head]}:{cluster.ports.gcs}",
+        slots=host.slots,
+        memory_bytes=host.memory_bytes or known["memory_bytes"],
+        labels=host.labels | own,
+        ports=cluster.ports,
+        tls=cluster.tls,
+    )
+
+
+def _head(cluster: Cluster) -> Remote:
+    return Remote(cluster, cluster.head_host)
+
+
+def _demand_head(cluster: Cluster, seen: Gathered[Answer]) -> None:
+    if cluster.head in seen.failed:
+        raise UserError(f"no cluster without its head\n{seen.failed[cluster.head]}")
+
+
+def _demand_ready(seen: Gathered[Answer]) -> None:
+    complaints = [f"{n}: {a['complaint']}" for n, a in seen.done.items() if a["complaint"]]
+    complaints += [
+        f"{name}: runs Ray of another version of rho-sweep; first: rho-sweep cluster down"
+        for name, answer in seen.done.items()
+        if not answer["same_version"]
+    ]
+    if complaints:
+        raise UserError("\n".join(complaints))
+
+
+def _stop(remote: Remote) -> dict[str, int]:
+    stopped: dict[str, int] = ask(remote, "stop", STOP_S)["stopped"]
+    return stopped
+
+
+def _start(remote: Remote, plan: NodePlan, shared: Secrets, *, head: bool) -> str:
+    certificates_ = shared.certificates.get(remote.host.name, {})
+    request: dict[str, Any] = {"plan": plan.as_json(), "head": head, "token": shared.token}
+    ask(remote, "start", START_S, certificates=certificates_, **request)
+    return "started"
+
+
+def _new_secrets(cluster: Cluster, addresses: dict[str, str]) -> Secrets:
+    made = certificates.make(cluster.name, addresses) if cluster.tls else {}
+    shared = Secrets(secrets.token_hex(32), made)
+    _remember(cluster, shared)
+    return shared
+
+
+def _known_secrets(head: Remote) -> Secrets:
+    """Those of the running cluster: the head's token, and certificates if made from here."""
+    cluster = head.cluster
+    path = quoted(f"{remote_folder(cluster.root, cluster.name)}/token")
+    token = head.demand(f"cat {path}", timeout_s=LOOK_S).decode()
+    kept = local_folder(cluster) / "certificates.json"
+    made = json.loads(kept.read_text()) if cluster.tls and kept.is_file() else {}
+    shared = Secrets(token, made)
+    _remember(cluster, shared)
+    return shared
+
+
+def _remember(cluster: Cluster, shared: Secrets) -> None:
+    folder = local_folder(cluster)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    write_whole(token_path(cluster), shared.token.encode(), private=True)
+    if shared.certificates:
+        kept = json.dumps(shared.certificates).encode()
+        write_whole(folder / "certificates.json", kept, private=True)
+
+
+def _healthy(
+    head: Remote, addresses: dict[str, str], seen: Gathered[Answer], shared: Secrets
+) -> set[str]:
+    """Hosts whose raylet runs, belongs to the head's session, and counts as alive there."""
+    alive = ask(head, "nodes", NODES_S)["alive"]
+    session = seen.done[head.host.name]["session"]
+    digest = hashlib.sha256(shared.token.encode()).hexdigest()
+    return {
+        name
+        for name, answer in seen.done.items()
+        if answer["session"] is not None
+        and session in (None, answer["session"])
+        and answer["token"] == digest
+        and answer["keeper"]
+        and addresses[name] in alive
+    }
+
+
+def _in_order(cluster: Cluster, hosts: dict[str, T]) -> dict[str, T]:
+    return {h.name: hosts[h.name] for h in cluster.hosts if h.name in hosts}
+
+
+def _row(
+    cluster: Cluster, host: Host, address: str, seen: Gathered[Answer], alive: dict[str, Answer]
+) -> Answer:
+    answer, node = seen.done.get(host.name), alive.get(address)
+    here = "up" if answer and answer["session"] and node else "down"
+    known = answer or {"chip": None, "memory_bytes": None, "free_bytes": None}
+    return {
+        "host": host.name,
+        "address": host.address,
+        "state": here if answer else "unreachable",
+        "head": host.name == cluster.head,
+        "chip": host.chip or known["chip"],
+        "slots": host.slots,
+        "running": node["used"] if node else None,
+        "memory_bytes": host.memory_bytes or known["memory_bytes"],
+        "free_bytes": known["free_bytes"],
+        "message": seen.failed.get(host.name),
+    }

@@ -1,0 +1,331 @@
+"""Commands, files and tunnels on a host, through the OpenSSH client.
+
+Host keys are checked: an unknown host is accepted once and remembered, a changed key is refused.
+"""
+
+import contextlib
+import os
+import shlex
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
+
+from orchestrator.config.cluster_file import Cluster, Host
+from orchestrator.errors import UserError
+
+T = TypeVar("T")
+SSH_FAILED = 255
+CONNECT_S = 10
+COPY_S = 3600.0
+PIECE = 1 << 20
+OPTIONS = {
+    "BatchMode": "yes",
+    "StrictHostKeyChecking": "accept-new",
+    "ConnectTimeout": str(CONNECT_S),
+    "ServerAliveInterval": "5",
+    "ServerAliveCountMax": "3",
+    "ControlPath": "none",
+    "LogLevel": "ERROR",
+}
+ADVICE = {
+    "Permission denied": "check user and key in the cluster file, or: ssh-copy-id {login}",
+    "REMOTE HOST IDENTIFICATION HAS CHANGED": "its host key changed; if you know why: "
+    "ssh-keygen -R {place}",
+    "Host key verification failed": "its host key is not the known one; if you know why: "
+    "ssh-keygen -R {place}",
+    "Could not resolve": "give its IP address in the cluster file",
+    "Connection refused": "turn on its ssh server (macOS: System Settings, Sharing, Remote Login)",
+    "timed out": "is it on, awake and on this network?",
+    "No route to host": "is it on, awake and on this network?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a command on a host ended."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def quoted(path: str) -> str:
+    """A host's path for `/bin/sh`; a leading `~/` means the login user's home."""
+    if path == "~" or path.startswith("~/"):
+        rest = path[2:]
+        return '"$HOME"' + (f"/{shlex.quote(rest)}" if rest else "")
+    return shlex.quote(path)
+
+
+class Remote:
+    """One host, as its cluster's user; each call is one connection."""
+
+    def __init__(self, cluster: Cluster, host: Host) -> None:
+        self.cluster = cluster
+        self.host = host
+
+    def run(self, command: str, *, input: bytes | None = None, timeout_s: float) -> Finished:  # noqa: A002 - as subprocess names it
+        """Run a command of `/bin/sh`; any exit code is an answer.
+
+        Args:
+            command: For `/bin/sh -c`, whatever the login shell is.
+            input: Its standard input; empty when left out.
+            timeout_s: After this the connection is cut; the command may go on.
+
+        Raises:
+            UserError: The host cannot be reached, or does not answer in time.
+        """
+        try:
+            done = subprocess.run(
+                self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"),
+                input=b"" if input is None else input,
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise self.error(f"no answer within {timeout_s:g} s to: {_short(command)}") from None
+        if done.returncode == SSH_FAILED:
+            raise self._unreachable(done.stderr)
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def demand(self, command: str, *, input: bytes | None = None, timeout_s: float) -> bytes:  # noqa: A002 - as `run`
+        """Standard output of a command that must succeed.
+
+        Raises:
+            UserError: As `run`, or the command fails.
+        """
+        done = self.run(command, input=input, timeout_s=timeout_s)
+        if done.code != 0:
+            raise self.error(f"{_last_line(done)} (exit code {done.code} of: {_short(command)})")
+        return done.stdout
+
+    def copy_to(self, local: Path, remote: str) -> None:
+        """Write a file on the host, whole or not at all; folders on the way are made.
+
+        Args:
+            local: A file here.
+            remote: Path there; may start with `~/`. Its mode is 0600, or 0700 if `local` runs.
+
+        Raises:
+            UserError: It cannot be read here, or not be written there.
+        """
+        folder, _, name = remote.rpartition("/")
+        aside = f"{folder}/.{name}.{os.getpid()}"
+        script = (
+            f"umask 077 && mkdir -p {quoted(folder)} && cat > {quoted(aside)}"
+            f"{' && chmod 700 ' + quoted(aside) if os.access(local, os.X_OK) else ''}"
+            f" && mv -f {quoted(aside)} {quoted(remote)}"
+        )
+        try:
+            with local.open("rb") as source:
+                self._stream(script, stdin=source, stdout=subprocess.DEVNULL)
+        except OSError as error:
+            raise UserError(f"{local}: cannot be read ({error.strerror})") from None
+
+    def send(self, source: BinaryIO, command: str, tell: Callable[[int], None]) -> None:
+        """Stream a file, from where it stands to its end, into a command that must succeed.
+
+        Args:
+            source: What to send.
+            command: As for `run`.
+            tell: Told after each piece how many bytes were sent.
+
+        Raises:
+            UserError: The host cannot be reached, or the command fails.
+        """
+        process = subprocess.Popen(
+            self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if process.stdin is None:
+            raise AssertionError("asked for a pipe")
+        sent = 0
+        try:
+            while piece := source.read(PIECE):
+                process.stdin.write(piece)
+                sent += len(piece)
+                tell(sent)
+        except BrokenPipeError:
+            pass  # its last words say why
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.close()
+            process.stdin = None
+            stderr = process.communicate()[1]
+        if process.returncode == SSH_FAILED:
+            raise self._unreachable(stderr)
+        if process.returncode != 0:
+            raise self.error(_last_line(Finished(process.returncode, b"", stderr)))
+
+    def fetch(self, remote: str, local: Path) -> None:
+        """Copy a file from the host, whole or not at all.
+
+        Raises:
+            UserError: It cannot be read there, or not be written here.
+        """
+        aside = local.with_name(f".{local.name}.{os.getpid()}")
+        try:
+            local.parent.mkdir(parents=True, exist_ok=True)
+            with aside.open("wb") as target:
+                self._stream(f"exec cat {quoted(remote)}", stdin=subprocess.DEVNULL, stdout=target)
+            aside.replace(local)
+        except OSError as error:
+            raise UserError(f"{local}: cannot be written ({error.strerror})") from None
+        finally:
+            aside.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def tunnel(self, remote_port: int, local_port: int = 0) -> Iterator[int]:
+        """Forward a port of this machine's loopback to one of the host's loopback.
+
+        Args:
+            remote_port: Where it leads.
+            local_port: Where it starts; 0 takes a free one.
+
+        Yields:
+            The local port, ready for connections.
+
+        Raises:
+            UserError: The host cannot be reached, or the local port is taken.
+        """
+        port = self._bindable(local_port)
+        forward = f"127.0.0.1:{port}:127.0.0.1:{remote_port}"
+        options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", forward]
+        process = subprocess.Popen(
+            self._ssh(None, *options),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            self._wait_for(process, port)
+            yield port
+        finally:
+            process.terminate()
+            process.communicate()
+
+    def error(self, message: str) -> UserError:
+        """An error that names this host."""
+        return UserError(f"{self.host.name} ({self.host.address}): {message}")
+
+    def _ssh(self, command: str | None, *more: str) -> list[str]:
+        parts = ["ssh", "-T", "-a", "-x", "-p", str(self.host.ssh_port)]
+        for name, value in OPTIONS.items():
+            parts += ["-o", f"{name}={value}"]
+        if self.cluster.key is not None:
+            parts += ["-i", str(self.cluster.key), "-o", "IdentitiesOnly=yes"]
+        if self.cluster.user is not None:
+            parts += ["-l", self.cluster.user]
+        parts += [*more, self.host.address]
+        return parts if command is None else [*parts, command]
+
+    def _stream(self, script: str, *, stdin: object, stdout: object) -> None:
+        try:
+            done = subprocess.run(  # type: ignore[call-overload]  # files or DEVNULL
+                self._ssh(f"exec /bin/sh -c {shlex.quote(script)}"),
+                stdin=stdin,
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                timeout=COPY_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise self.error(f"a copy took longer than {COPY_S:g} s; try again") from None
+        if done.returncode == SSH_FAILED:
+            raise self._unreachable(done.stderr)
+        if done.returncode != 0:
+            raise self.error(_last_line(Finished(done.returncode, b"", done.stderr)))
+
+    def _wait_for(self, process: subprocess.Popen[bytes], port: int) -> None:
+        """Until ssh listens on the port, which it does once it has logged in."""
+        deadline = time.monotonic() + 2 * CONNECT_S
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise self._unreachable(process.communicate()[1])
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return
+            time.sleep(0.05)
+        raise self.error(f"no tunnel within {2 * CONNECT_S} s; is it awake?")
+
+    def _bindable(self, port: int) -> int:
+        """The port, or a free one for 0."""
+        try:
+            with socket.create_server(("127.0.0.1", port)) as probe:
+                return int(probe.getsockname()[1])
+        except OSError:
+            raise self.error(f"port {port} of this machine is in use; choose another") from None
+
+    def _unreachable(self, stderr: bytes) -> UserError:
+        text = stderr.decode(errors="replace").strip()
+        last = text.splitlines()[-1] if text else "ssh ended without a word"
+        user = f"{self.cluster.user}@" if self.cluster.user else ""
+        place, port = self.host.address, self.host.ssh_port
+        login = f"{user}{place}" if port == 22 else f"-p {port} {user}{place}"
+        known = place if port == 22 else f"'[{place}]:{port}'"
+        advice = next(
+            (a.format(login=login, place=known) for sign, a in ADVICE.items() if sign in text),
+            f"try: ssh {login} true",
+        )
+        return self.error(f"ssh: {last}; {advice}")
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered(Generic[T]):
+    """What an action gave on several hosts.
+
+    Attributes:
+        done: Host name -> result.
+        failed: Host name -> message.
+    """
+
+    done: dict[str, T]
+    failed: dict[str, str]
+
+    def demand(self) -> dict[str, T]:
+        """The results of all hosts.
+
+        Raises:
+            UserError: One message with every host that failed.
+        """
+        if self.failed:
+            raise UserError("\n".join(self.failed.values()))
+        return self.done
+
+
+def remotes(cluster: Cluster) -> list[Remote]:
+    """All hosts, in the order of the file."""
+    return [Remote(cluster, host) for host in cluster.hosts]
+
+
+def on_all(hosts: Iterable[Remote], action: Callable[[Remote], T]) -> Gathered[T]:
+    """Do something on several hosts at once; one host's `UserError` does not stop the others."""
+    known = list(hosts)
+    gathered: Gathered[T] = Gathered({}, {})
+    with ThreadPoolExecutor(max_workers=max(len(known), 1)) as pool:
+        waiting = {remote.host.name: pool.submit(action, remote) for remote in known}
+        for name, future in waiting.items():
+            try:
+                gathered.done[name] = future.result()
+            except UserError as error:
+                gathered.failed[name] = str(error)
+    return gathered
+
+
+def _short(command: str) -> str:
+    return command if len(command) <= 80 else command[:77] + "..."
+
+
+def _last_line(done: Finished) -> str:
+    lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "failed without a word"

@@ -1,0 +1,23 @@
+"""What a point of a grid comes down to. Shared by cells and by contrasts between them."""
+
+from typing import Any
+
+from orchestrator.config.fields import FIELDS
+from tasks.contract.cell import Condition
+
+Point = dict[str, Any]
+
+
+def condition_of(point: Point) -> Condition:
+    """Weight 0 is sft-only, whatever the pairs were to be."""
+    condition = Condition(point["condition"])
+    if condition.has_hinge and condition.has_sft and point["rho_weight"] == 0:
+        return Condition.SFT_ONLY
+    return condition
+
+
+def facts_of(point: Point) -> Point:
+    """The fields that its condition uses, with their values."""
+    condition = condition_of(point)
+    used = {name: value for name, value in point.items() if FIELDS[name].uses(condition)}
+    return used | {"condition": str(condition)}

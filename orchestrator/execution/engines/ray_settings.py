@@ -1,0 +1,179 @@
+"""How Ray is started on a host: folders, environment, command line. Pure."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.hosts import Ports
+from tasks.sources import host_copies as content
+
+SLOT = "mlx"
+OBJECT_STORE_BYTES = 256 << 20
+"""For results on their way to the driver; an adapter of a 7B model has 16 MB."""
+SPARE_CPUS = 2
+"""For actors that are no cells. Ray starts a process per CPU at once, so not one per core."""
+SOCKET_PATH_LIMIT = 103
+"""Bytes of a socket's path on macOS; Linux allows a few more."""
+SOCKET_NAME = "/session_2026-01-01_00-00-00_000000_1000000/sockets/plasma_store"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Folder of one cluster on one host: `<root>/c/<name>`, short for the sockets' sake."""
+
+    folder: Path
+
+    @property
+    def temp(self) -> Path:
+        """Ray's temporary folder: sockets, logs, object store on macOS."""
+        return self.folder / "ray"
+
+    @property
+    def token(self) -> Path:
+        """The secret of the cluster, mode 0600."""
+        return self.folder / "token"
+
+    @property
+    def tls(self) -> Path:
+        """Folder of `ca.crt`, `node.crt`, `node.key`."""
+        return self.folder / "tls"
+
+    @property
+    def plan(self) -> Path:
+        """What was started here, for the keeper."""
+        return self.folder / "plan.json"
+
+    def complaint(self) -> str | None:
+        """Why Ray cannot run here, or None."""
+        length = len(str(self.temp).encode()) + len(SOCKET_NAME)
+        if length <= SOCKET_PATH_LIMIT:
+            return None
+        over = length - SOCKET_PATH_LIMIT
+        return (
+            f"{self.temp} is {over} characters too long for Ray's sockets; choose a shorter root "
+            "or cluster name"
+        )
+
+
+def content_folder(place: Place) -> Path:
+    """What `cluster prefetch` copied: `<root>/content`."""
+    return place.folder.parents[1] / "content"
+
+
+def remote_folder(root: str, cluster: str) -> str:
+    """The folder of `Place` as a host's path that may start with `~/`."""
+    return f"{root}/c/{cluster}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """What a host is to run.
+
+    Attributes:
+        host: Its name in the cluster file.
+        address: Its IP address.
+        gcs: `ip:port` of the head.
+        slots: Cells at once.
+        memory_bytes: What cells may use together.
+        labels: Ray labels.
+        ports: What to listen on.
+        tls: Whether connections are encrypted.
+    """
+
+    host: str
+    address: str
+    gcs: str
+    slots: int
+    memory_bytes: int
+    labels: dict[str, str]
+    ports: Ports
+    tls: bool
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> "NodePlan":
+        """The inverse of `as_json`."""
+        return cls(**raw | {"ports": Ports(**raw["ports"])})
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def label(text: str) -> str:
+    """A text as a Ray label: `Apple M2 Ultra` is `Apple-M2-Ultra`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:63].strip("-._")
+
+
+def environment(place: Place, ports: Ports, *, tls: bool) -> dict[str, str]:
+    """Variables for Ray's own processes and for drivers on a host."""
+    found = {
+        content.VARIABLE: str(content_folder(place)),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(place.token),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # a dead link is noticed in seconds; Ray's own values take most of a minute, or five
+        "RAY_grpc_client_keepalive_time_ms": "5000",
+        "RAY_grpc_client_keepalive_timeout_ms": "5000",
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_timeout_ms": "2000",
+        "RAY_health_check_failure_threshold": "5",
+        # a worker keeps its model between cells
+        "RAY_idle_worker_killing_time_threshold_ms": "86400000",
+        # metrics are served to anybody, so none are collected
+        "RAY_enable_metrics_collection": "0",
+        "AUTOSCALER_METRIC_PORT": str(ports.autoscaler_metrics),
+        "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
+    }
+    if tls:
+        found |= {
+            "RAY_USE_TLS": "1",
+            "RAY_TLS_SERVER_CERT": str(place.tls / "node.crt"),
+            "RAY_TLS_SERVER_KEY": str(place.tls / "node.key"),
+            "RAY_TLS_CA_CERT": str(place.tls / "ca.crt"),
+        }
+    return found
+
+
+def start_arguments(plan: NodePlan, place: Place, *, head: bool, client: bool) -> list[str]:
+    """Arguments of `ray start`.
+
+    Args:
+        plan: What to run.
+        place: Where its files go.
+        head: Whether the cluster begins here.
+        client: Whether Ray client is installed and has to be given a port.
+    """
+    ports = plan.ports
+    arguments = [
+        f"--node-ip-address={plan.address}",
+        f"--temp-dir={place.temp}",
+        f"--num-cpus={plan.slots + SPARE_CPUS}",
+        "--num-gpus=0",
+        f"--memory={plan.memory_bytes}",
+        f"--object-store-memory={OBJECT_STORE_BYTES}",
+        f"--resources={json.dumps({SLOT: plan.slots})}",
+        f"--labels={','.join(f'{k}={v}' for k, v in plan.labels.items())}",
+        f"--node-manager-port={ports.node_manager}",
+        f"--object-manager-port={ports.object_manager}",
+        f"--runtime-env-agent-port={ports.runtime_env_agent}",
+        f"--dashboard-agent-grpc-port={ports.dashboard_agent_grpc}",
+        f"--dashboard-agent-listen-port={ports.dashboard_agent_http}",
+        f"--metrics-export-port={ports.metrics_export}",
+        f"--min-worker-port={ports.worker_low}",
+        f"--max-worker-port={ports.worker_high}",
+        "--disable-usage-stats",
+    ]
+    if not head:
+        return [*arguments, f"--address={plan.gcs}"]
+    arguments += [
+        "--head",
+        f"--port={ports.gcs}",
+        "--dashboard-host=127.0.0.1",
+        f"--dashboard-port={ports.dashboard}",
+        "--no-monitor",
+    ]
+    return [*arguments, f"--ray-client-server-port={ports.client}"] if client else arguments

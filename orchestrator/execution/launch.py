@@ -1,0 +1,199 @@
+"""Run a sweep: resolve, link what is done, run the rest, commit each cell as it comes."""
+
+import os
+import platform
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from orchestrator.cells.expand import Expansion, expand
+from orchestrator.cells.memory import RUNTIME_BYTES
+from orchestrator.cells.prompt_sets import prompt_problems
+from orchestrator.cells.resolve import FileResolver
+from orchestrator.config.sweep_file import RunSettings, Sweep
+from orchestrator.config.yaml_lines import raise_problems
+from orchestrator.errors import UserError
+from orchestrator.execution.display import Display
+from orchestrator.execution.engines.base import Engine, InlineEngine
+from orchestrator.execution.run import Run, Work
+from orchestrator.execution.scheduling.events import Job
+from orchestrator.execution.scheduling.schedule import Rules
+from orchestrator.execution.scheduling.speed import cell_work
+from orchestrator.results import lock
+from orchestrator.results.checkpoints import FOLDER, Checkpoints
+from orchestrator.results.manifest import demand_ours, load_manifest, write_manifest
+from orchestrator.results.registration import Registration, begin
+from orchestrator.results.store import Store, done_elsewhere
+from tasks.contract.cell import CellSpec, Status
+from tasks.sources.model_files import ModelFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How a launch ended.
+
+    Attributes:
+        total: Cells of the sweep, baselines included.
+        reused: Of those, done before this launch, here or in a sibling.
+        statuses: Cell id -> status of all that have a row.
+        labels: Cell id -> short name.
+        messages: Cell id -> what went wrong.
+    """
+
+    total: int
+    reused: int
+    statuses: dict[str, Status]
+    labels: dict[str, str]
+    messages: dict[str, str]
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Cells without scores."""
+        return [c for c in self.labels if self.statuses.get(c) is not Status.OK]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to launch.
+
+    Attributes:
+        inline: Run in this process, without Ray.
+        address: Of a running Ray; None starts one here.
+        slots: Cells at once on this machine; None lets the program choose. The hosts of a
+            cluster have their own.
+        without: Hosts of a cluster that are not to be used.
+    """
+
+    inline: bool = False
+    address: str | None = None
+    slots: int | None = None
+    without: frozenset[str] = frozenset()
+
+
+def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
+    """The cells of a sweep, checked against models, packs and data.
+
+    Raises:
+        SweepError: Everything that does not fit.
+    """
+    resolver = FileResolver(download=download)
+    expansion, problems = expand(sweep, resolver)
+    raise_problems(sweep.document, [*problems, *prompt_problems(sweep, download=download)])
+    return expansion, resolver
+
+
+def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Summary:
+    """Run every cell of a sweep that has no result yet.
+
+    Raises:
+        UserError: Something the user can fix; nothing half-written is left.
+        KeyboardInterrupt: Stopped by the user; finished cells are kept.
+    """
+    expansion, resolver = resolve(sweep, download=True)
+    demand_ours(folder)
+    store = Store(folder)
+    store.create()
+    with lock.held(folder):
+        wanted = {spec.cell_id: spec for spec in expansion.all}
+        linked = _link_siblings(store, wanted)
+        done = store.done() & wanted.keys()
+        checkpoints = Checkpoints(folder / FOLDER)
+        checkpoints.drop_all(done)
+        write_manifest(folder, sweep, expansion, _registration(folder, sweep, wanted, done))
+        todo = [spec for cell, spec in wanted.items() if cell not in done]
+        display.begin(total=len(wanted), done=len(done), linked=linked)
+        if todo:
+            memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
+            with closing(engine_of(sweep.run, options, memory, checkpoints)) as engine:
+                Run(store, engine, display, _work(sweep, todo, memory, resolver)).to_the_end()
+        labels = {c: s.label for c, s in wanted.items()}
+        return summary(store, labels, len(done))
+
+
+def _registration(
+    folder: Path, sweep: Sweep, wanted: dict[str, CellSpec], done: set[str]
+) -> Registration:
+    """A question asked after a trained cell has ended is not registered."""
+    try:
+        earlier = load_manifest(folder)
+    except UserError:  # missing or damaged: it is written anew, and so are its questions
+        earlier = None
+    seen = any(wanted[cell].condition.trains for cell in done)
+    return begin(earlier, sweep.questions, results=seen, now=datetime.now(UTC))
+
+
+def _link_siblings(store: Store, wanted: dict[str, CellSpec]) -> int:
+    missing = wanted.keys() - store.done()
+    found = done_elsewhere(store.folder, missing)
+    for cell, other in found.items():
+        store.link_from(other, cell)
+    return len(found)
+
+
+def _work(
+    sweep: Sweep, todo: list[CellSpec], memory: dict[str, int], resolver: FileResolver
+) -> Work:
+    return Work(
+        specs={s.cell_id: s for s in todo},
+        jobs=tuple(
+            Job(s.cell_id, cell_work(s, _files(s, resolver).weight_bytes), memory[s.cell_id])
+            for s in todo
+        ),
+        rules=rules_of(sweep.run),
+        notify=sweep.run.notify,
+        notify_failures=sweep.run.notify_failures,
+    )
+
+
+def _files(spec: CellSpec, resolver: FileResolver) -> ModelFiles:
+    return next(f for f in resolver.models.values() if f.digest == spec.model.digest)
+
+
+def rules_of(run: RunSettings) -> Rules:
+    """Limits of a schedule, as a sweep has them."""
+    return Rules(retries=run.retries, silence_s=run.silence_s)
+
+
+def engine_of(
+    run: RunSettings, options: Options, memory: dict[str, int], checkpoints: Checkpoints
+) -> Engine:
+    """What is to execute units with those peaks, bytes by key.
+
+    Raises:
+        UserError: Ray cannot be started or reached.
+    """
+    every_s = run.checkpoint_s
+    if options.inline:
+        return InlineEngine(checkpoint_s=every_s, keep=checkpoints.keep)
+    from orchestrator.execution.engines.ray_engine import RayEngine
+
+    engine = partial(RayEngine, recycle_after=run.recycle_after, checkpoint_s=every_s)
+    if options.address is not None:
+        return engine(address=options.address, without=options.without)
+    slots = options.slots or run.slots or default_slots()
+    available = psutil.virtual_memory().available
+    slots = max(1, min(slots, len(memory), available // max(memory.values())))
+    return engine(slots=slots)
+
+
+def default_slots() -> int:
+    """Cells at once on this machine: one on a Mac, whose GPU is shared; else one per core."""
+    if platform.system() == "Darwin":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)))
+
+
+def summary(store: Store, labels: dict[str, str], reused: int) -> Summary:
+    """How the cells with those labels ended."""
+    rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
+    return Summary(
+        total=len(labels),
+        reused=reused,
+        statuses={c: Status(r["status"]) for c, r in rows.items()},
+        labels=labels,
+        messages={c: r["message"] for c, r in rows.items() if r["message"]},
+    )

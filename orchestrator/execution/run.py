@@ -1,0 +1,321 @@
+"""The edge around the schedule: carries its commands out and tells it what happened."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from orchestrator.errors import UserError
+from orchestrator.execution.committer import Committer, keep
+from orchestrator.execution.display import Display
+from orchestrator.execution.duplicates import Fingerprint
+from orchestrator.execution.engines.base import Ended, Engine, Report, Saved, Sign, WorkerLost
+from orchestrator.execution.notify import Notifier
+from orchestrator.execution.scheduling.events import (
+    Alive,
+    Bound,
+    Command,
+    Event,
+    GiveUp,
+    HostLost,
+    HostUp,
+    Job,
+    Lost,
+    Note,
+    Quarantine,
+    Settled,
+    Start,
+    Stop,
+    Tick,
+)
+from orchestrator.execution.scheduling.schedule import Rules, Schedule
+from orchestrator.results.attempts import Attempt, close_attempts
+from orchestrator.results.checkpoints import FOLDER, Checkpoints
+from orchestrator.results.files import write_whole
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellFailure, CellResult, Spec, Status
+from tasks.contract.generation import GenerationResult
+from tasks.contract.reports import Beat, Outcome
+from tasks.model.machine import describe, family
+
+POLL_S = 0.25
+LIVE = "live.json"
+Key = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run is to do.
+
+    Attributes:
+        specs: Key -> spec.
+        jobs: The same units as the schedule sees them.
+        rules: Limits of the schedule.
+        ended: What is said when all is done.
+        equip: Gives a spec what it needs to travel, when it is about to.
+        notify: The user's command; None for none.
+        notify_failures: Share of the cells that may fail before it is told.
+    """
+
+    specs: dict[str, Spec]
+    jobs: tuple[Job, ...]
+    rules: Rules = field(default_factory=Rules)
+    ended: str = "every cell is settled"
+    equip: Callable[[Spec], Spec] = lambda spec: spec
+    notify: str | None = None
+    notify_failures: float = 0.1
+
+
+class Run:
+    """One launch, from its first unit to its last: cells, or generations.
+
+    Names that speak of cells mean units of either kind.
+    """
+
+    def __init__(self, store: Store, engine: Engine, display: Display, work: Work) -> None:
+        self._store, self._engine, self._display, self._work = store, engine, display, work
+        self._schedule = Schedule.of(work.jobs, close_attempts(store), work.rules)
+        self._running: dict[Key, Attempt] = {}
+        self._prints: dict[str, Fingerprint] = {}
+        self._counts = dict.fromkeys(Status, 0)
+        self._notifier = Notifier(work.notify)
+        self._told = False
+        self._shown_at = self._live_at = 0.0
+        self._stages: list[tuple[Key, str]] = []
+        self._ray = _ray_version() if engine.name == "ray" else None
+        self._committer = Committer(store, self._ray)
+        self._checkpoints = Checkpoints(store.folder / FOLDER)
+        self._families: dict[str, str] = {}
+
+    def to_the_end(self) -> None:
+        """Run until every cell is settled."""
+        try:
+            self._loop()
+        except KeyboardInterrupt:
+            for attempt in list(self._running.values()):
+                self._end(attempt, "interrupted", "the launch was stopped")
+            raise
+        except Exception as error:
+            self._finish(f"stopped by an error: {error}")
+            raise
+        else:
+            self._finish(self._work.ended)
+        finally:
+            (self._store.folder / LIVE).unlink(missing_ok=True)
+            self._land(last=True)
+            self._store.flush()
+
+    def _finish(self, reason: str) -> None:
+        self._tell("ended", reason)
+        self._notifier.close()
+        self._complain()
+
+    def _loop(self) -> None:
+        hosts = self._engine.hosts()
+        self._families = {host.host: family(host.chip) for host in hosts}
+        self._bind()
+        for host in hosts:
+            self._feed(host)
+        while not self._schedule.finished:
+            for report in self._engine.poll(POLL_S):
+                self._take(report)
+            self._land()
+            self._feed(Tick())
+            self._show()
+            self._complain()
+        self._land(last=True)
+
+    def _bind(self) -> None:
+        """A cell stays where its checkpoint is of use, if there is such a host."""
+        for cell, chips in self._checkpoints.families(self._work.specs):
+            if chips in self._families.values():
+                self._feed(Bound(cell, chips))
+
+    def _feed(self, event: Event) -> None:
+        for command in self._schedule.handle(event, time.monotonic()):
+            self._do(command)
+
+    def _do(self, command: Command) -> None:
+        match command:
+            case Start(cell, host, attempt):
+                begun = Attempt(cell, attempt, host, datetime.now(UTC))
+                self._running[cell, attempt] = begun
+                self._store.write_attempt(begun.row("running", None))
+                resume = self._checkpoints.read(cell)
+                spec = self._work.equip(self._work.specs[cell])
+                self._engine.start(spec, host, attempt, resume)
+            case Stop(cell, attempt, outcome, reason):
+                self._engine.abandon(cell, attempt)
+                self._end(self._running[cell, attempt], outcome, reason)
+                if outcome != "cancelled":
+                    self._display.note(f"{self._label(cell)}: {reason}")
+            case GiveUp():
+                self._give_up(command)
+            case Quarantine(host, reason):
+                self._display.note(reason)
+                self._tell("host-lost", reason, lost_host=host)
+            case Note(cell, text):
+                self._display.note(f"{self._label(cell)}: {text}")
+
+    def _take(self, report: Report) -> None:
+        match report:
+            case Sign(cell, attempt, beat):
+                self._feed(Alive(cell, attempt, _done(beat)))
+                if beat is not None and (cell, attempt) in self._running:
+                    self._running[cell, attempt].beat = beat
+                    self._log(beat)
+            case Saved(cell, attempt, sealed):
+                self._save(cell, attempt, sealed)
+            case Ended(cell, attempt, outcome):
+                self._ended(cell, attempt, outcome)
+            case WorkerLost(cell, attempt, reason):
+                self._feed(Lost(cell, attempt, reason))
+            case HostLost(host):
+                self._feed(report)
+                self._display.note(f"host {host} was lost")
+                self._tell("host-lost", f"host {host} was lost", lost_host=host)
+            case HostUp(host, chip=chip):
+                self._families[host] = family(chip)
+                self._feed(report)
+
+    def _save(self, cell: str, attempt: int, sealed: bytes) -> None:
+        """Keep a checkpoint; one that cannot be kept hurts nobody."""
+        if (cell, attempt) not in self._running:
+            return
+        try:
+            kept = self._checkpoints.keep(cell, sealed)
+        except UserError as error:
+            self._display.note(f"{self._label(cell)}: no checkpoint: {error}")
+            return
+        if kept is not None:
+            host = self._running[cell, attempt].host
+            self._feed(Bound(cell, self._families[host] or None))
+
+    def _ended(self, cell: str, attempt: int, outcome: Outcome) -> None:
+        if (cell, attempt) not in self._running:
+            self._compare(cell, attempt, outcome)
+            return
+        self._committer.put(self._running.pop((cell, attempt)), outcome)
+        if any(c == cell for c, _ in self._running):
+            self._prints[cell] = Fingerprint.of(outcome)
+        self._feed(Settled(cell, attempt, _tells_speed(outcome)))
+
+    def _land(self, *, last: bool = False) -> None:
+        for kept in self._committer.landed(last=last):
+            self._settled(kept.cell, kept.status, kept.message)
+
+    def _compare(self, cell: str, attempt: int, outcome: Outcome) -> None:
+        """A copy that ended, too: keep nothing of it but whether it agrees."""
+        if cell not in self._prints:
+            return
+        agrees, finding = self._prints[cell].verdict(Fingerprint.of(outcome))
+        rows = self._store.attempts_of(cell)
+        row = next(r for r in rows if r["attempt"] == attempt)
+        self._store.write_attempt(row | {"outcome": "duplicate", "message": finding})
+        if not agrees:
+            self._display.note(f"{self._label(cell)}: {finding}; see: rho-sweep logs")
+
+    def _give_up(self, command: GiveUp) -> None:
+        message = command.reason
+        if command.attempt:
+            message = f"{message}; given up after attempt {command.attempt}"
+        failure = CellFailure(
+            spec=self._work.specs[command.cell],
+            stage=command.stage,
+            message=message,
+            trace="",
+            machine=describe(),
+        )
+        keep(self._store, failure, attempts=command.attempt, ray=self._ray)
+        self._settled(command.cell, Status.FAILED, message)
+
+    def _settled(self, cell: str, status: Status, message: str | None) -> None:
+        self._checkpoints.drop(cell)
+        self._display.settled(self._label(cell), status, message)
+        self._counts[status] += 1
+        share = self._counts[Status.FAILED] / len(self._work.specs)
+        if share > self._work.notify_failures and not self._told:
+            self._told = True
+            self._tell("failures", f"{self._counts[Status.FAILED]} cells failed")
+
+    def _end(self, attempt: Attempt, outcome: str, message: str | None) -> None:
+        self._store.write_attempt(attempt.row(outcome, message, datetime.now(UTC)))
+        del self._running[attempt.cell, attempt.number]
+
+    def _tell(self, event: str, reason: str, **more: str) -> None:
+        facts = {
+            "sweep": self._store.folder.name,
+            "results": str(self._store.folder.resolve()),
+            "reason": reason,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cells": len(self._work.specs),
+            **{str(status): count for status, count in self._counts.items()},
+            **more,
+        }
+        self._notifier.tell(event, facts)
+
+    def _complain(self) -> None:
+        for problem in self._notifier.problems():
+            self._display.note(problem)
+
+    def _label(self, cell: str) -> str:
+        return self._work.specs[cell].label
+
+    def _log(self, beat: Beat) -> None:
+        progress = beat.progress
+        loss = "" if progress.loss is None else f" loss {progress.loss:.4f}"
+        step = f" step {progress.step}/{progress.steps}" if progress.steps else ""
+        note = f" {progress.note}" if progress.note else ""
+        line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {beat.host} pid {beat.pid} {progress.stage}"
+        folder = self._store.folder / "logs"
+        folder.mkdir(exist_ok=True)
+        with (folder / f"{beat.cell_id}.log").open("a") as file:
+            file.write(f"{line}{step}{loss}{note}\n")
+
+    def _show(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._shown_at < POLL_S:
+            return
+        self._shown_at = now_s
+        left_s = self._schedule.left_s(now_s)
+        running = {
+            self._label(a.cell): a.beat.progress if a.beat else None for a in self._running.values()
+        }
+        self._display.running(running, left_s)
+        stages = [(key, a.stage) for key, a in self._running.items()]
+        if now_s - self._live_at >= 1 or stages != self._stages:
+            self._live_at, self._stages = now_s, stages
+            content = json.dumps(self._live(left_s)).encode()
+            write_whole(self._store.folder / LIVE, content)
+
+    def _live(self, left_s: float | None) -> dict[str, object]:
+        return {
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "waiting": len(self._schedule.queue),
+            "left_s": left_s,
+            "running": [a.live(self._label(a.cell)) for a in self._running.values()],
+        }
+
+
+def _done(beat: Beat | None) -> float | None:
+    """Share of the optimizer steps, or of the answers, that an attempt has to do."""
+    if beat is None or not beat.progress.steps:
+        return None
+    progress = beat.progress
+    return (progress.step - progress.resumed) / (progress.steps - progress.resumed)
+
+
+def _tells_speed(outcome: Outcome) -> bool:
+    """Whether an attempt did all of its unit, to the end."""
+    if isinstance(outcome, GenerationResult):
+        return True
+    if not isinstance(outcome, CellResult) or outcome.status is not Status.OK:
+        return False
+    return not outcome.measurements.resumed_steps
+
+
+def _ray_version() -> str:
+    import ray
+
+    return str(ray.__version__)

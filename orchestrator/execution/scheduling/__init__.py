@@ -1,0 +1,1 @@
+"""Which cell runs where and when. Pure: events in, commands out; no clock, file or network."""

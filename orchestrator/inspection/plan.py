@@ -1,0 +1,221 @@
+"""What a launch would do: cells, what is done, memory, time, attainable p. Touches nothing."""
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.cells.expand import Expansion
+from orchestrator.config.sweep_file import Sweep
+from orchestrator.execution.launch import default_slots, resolve
+from orchestrator.inspection.plan_power import Power, power_of
+from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
+from orchestrator.inspection.stress_outlook import describe as describe_stress
+from orchestrator.results.store import SETTLED, stores
+from tasks.contract.cell import CellSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A sweep, or the union of several, before it runs.
+
+    Attributes:
+        named: Points of the grids.
+        cells: Distinct cells they name.
+        baselines: Untrained evaluations that come with them.
+        done: Cell ids that have a result anywhere under the results root.
+        missing: Models and data that a launch would fetch.
+        memory: Cell id -> estimated peak, bytes; absent where the model is not here.
+        seconds: Median seconds of a finished cell of the same model; None without one.
+        slots: Cells at once.
+        seeds: Seeds of the arm that has fewest.
+        power: What the registered contrasts can find.
+        stress: Tests of generated answers, of the sweeps that have one.
+    """
+
+    named: int
+    cells: tuple[CellSpec, ...]
+    baselines: tuple[CellSpec, ...]
+    done: frozenset[str]
+    missing: tuple[str, ...]
+    memory: dict[str, int]
+    seconds: float | None
+    slots: int
+    seeds: int
+    power: tuple[Power, ...]
+    stress: tuple[StressOutlook, ...] = ()
+
+    @property
+    def smallest_p(self) -> float | None:
+        """Smallest two-sided p that an exact sign-flip test over the seeds can reach."""
+        return 2.0 ** (1 - self.seeds) if self.seeds else None
+
+    @property
+    def left_s(self) -> float | None:
+        """Estimated seconds until all cells are done; None when nothing is known yet."""
+        todo = sum(s.cell_id not in self.done for s in (*self.baselines, *self.cells))
+        if not todo:
+            return 0.0
+        return None if self.seconds is None else self.seconds * todo / self.slots
+
+    def to_json(self) -> str:
+        """Stable JSON; see docs/json.md."""
+        body = {
+            "named": self.named,
+            "distinct": len(self.cells),
+            "baselines": len(self.baselines),
+            "done": len(self.done),
+            "missing": list(self.missing),
+            "estimated_left_s": self.left_s,
+            "memory_peak_bytes": max(self.memory.values(), default=None),
+            "slots": self.slots,
+            "seeds_of_smallest_arm": self.seeds,
+            "smallest_attainable_p": self.smallest_p,
+            "power": [asdict(p) for p in self.power],
+            "stress": [as_json(s, self.seeds, self.slots) for s in self.stress],
+            "cells": [self._cell(s) for s in (*self.baselines, *self.cells)],
+        }
+        return json.dumps(body, indent=2, allow_nan=False)
+
+    def _cell(self, spec: CellSpec) -> dict[str, Any]:
+        return {
+            "cell_id": spec.cell_id,
+            "arm_id": spec.arm_id,
+            "label": spec.label,
+            "done": spec.cell_id in self.done,
+            "provisional": spec.model.digest is None
+            or bool(spec.data and spec.data.digest.startswith("unresolved:")),
+            **asdict(spec),
+        }
+
+
+def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> Plan:
+    """Plan the union of some sweeps.
+
+    Args:
+        sweeps: One or more.
+        root: Folder that holds the results of all sweeps.
+        pilot: Evidence of earlier results, for the spread over seeds.
+
+    Raises:
+        SweepError: Models, packs or data that do not fit.
+    """
+    found = [resolve(sweep, download=False) for sweep in sweeps]
+    cells = _union([e.cells for e, _ in found])
+    baselines = _union([e.baselines for e, _ in found])
+    memory = {
+        s.cell_id: needed
+        for s in (*baselines, *cells)
+        if (needed := next(filter(None, (r.memory(s) for _, r in found)), None))
+    }
+    done, seconds = _history(root, {s.cell_id: s for s in (*baselines, *cells)})
+    return Plan(
+        named=sum(e.named for e, _ in found),
+        cells=cells,
+        baselines=baselines,
+        done=done,
+        missing=tuple(dict.fromkeys(m for _, r in found for m in r.missing)),
+        memory=memory,
+        seconds=seconds,
+        slots=sweeps[0].run.slots or default_slots(),
+        seeds=_fewest_seeds(cells),
+        power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
+        stress=_outlooks(sweeps, [e for e, _ in found], root),
+    )
+
+
+def _outlooks(
+    sweeps: list[Sweep], expansions: list[Expansion], root: Path
+) -> tuple[StressOutlook, ...]:
+    if not any(s.stress for s in sweeps):
+        return ()
+    rows = [row for store in stores(root) for row in store.rows("generations")]
+    found = [outlook_of(s, e.all, rows) for s, e in zip(sweeps, expansions, strict=True)]
+    return tuple(o for o in found if o is not None)
+
+
+def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:
+    return tuple({s.cell_id: s for group in groups for s in group}.values())
+
+
+def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], float | None]:
+    """Which cells have a result, and how long cells of the same models took."""
+    models = {s.model.digest for s in wanted.values()}
+    done: set[str] = set()
+    took: list[float] = []
+    for store in stores(root):
+        rows = store.rows("cells")
+        done |= {r["cell_id"] for r in rows if r["status"] in SETTLED}
+        took += [
+            r["wall_s"]
+            for r in rows
+            if r["model_digest"] in models and r["wall_s"] and r["seed"] is not None
+        ]
+    return frozenset(done & wanted.keys()), statistics.median(took) if took else None
+
+
+def _fewest_seeds(cells: tuple[CellSpec, ...]) -> int:
+    seeds: dict[str, set[int | None]] = defaultdict(set)
+    for spec in cells:
+        seeds[spec.arm_id].add(spec.seed)
+    return min((len(s) for s in seeds.values()), default=0)
+
+
+def describe(found: Plan) -> list[str]:
+    """The plan as lines for people."""
+    extra = f"{len(found.baselines)} baseline" + ("s" if len(found.baselines) != 1 else "")
+    lines = [
+        f"cells    {found.named} named, {len(found.cells)} distinct, plus {extra}",
+        f"done     {len(found.done)} already have a result",
+    ]
+    if found.memory:
+        lines.append(
+            f"memory   up to {max(found.memory.values()) / 2**30:.2f} GiB a cell (estimate)"
+        )
+    left = found.left_s
+    guess = "not known before a first cell of this model has run" if left is None else _about(left)
+    lines.append(f"time     {guess} with {found.slots} at once")
+    if found.smallest_p is not None:
+        lines.append(_power(found.seeds, found.smallest_p))
+    lines += _power_lines(found.power)
+    for stress in found.stress:
+        lines += describe_stress(stress, found.seeds)
+        lines.append(f"         {_stress_time(stress, found.slots)}")
+    lines += [f"missing  {m}; launch fetches it" for m in found.missing]
+    return lines
+
+
+def _stress_time(stress: StressOutlook, slots: int) -> str:
+    if stress.seconds is None:
+        return "time not known before a first unit of this model is answered"
+    return f"{_about(stress.seconds / slots)} with {slots} at once"
+
+
+def _about(seconds: float) -> str:
+    if seconds < 90:
+        return f"about {seconds:.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def _power(seeds: int, p: float) -> str:
+    line = f"p        {seeds} paired seeds cannot go below p = {p:.4g} in an exact test"
+    return line if p < 0.05 else line + "; six is the fewest for p < 0.05"
+
+
+def _power_lines(found: Sequence[Power]) -> list[str]:
+    """Each registered contrast: seeds, smallest p, smallest effect found four times in five."""
+    lines = []
+    for p in found:
+        effect = ""
+        if p.mde is not None:
+            effect = f", finds {p.mde:.3f} nat/token (80 %; {p.assumption})"
+        elif p.mde_sd is not None:
+            effect = f", finds {p.mde_sd:.2f} sd of the difference (80 %; no pilot)"
+        smallest = "" if p.p_attainable_min is None else f", exact p from {p.p_attainable_min:.2g}"
+        lines.append(f"power    {p.contrast_id}, {p.behavior}: {p.n} seeds{smallest}{effect}")
+    warnings = dict.fromkeys(f"{p.contrast_id}: {p.warning}" for p in found if p.warning)
+    return lines + [f"warning  {text}" for text in warnings]

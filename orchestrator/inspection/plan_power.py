@@ -1,0 +1,169 @@
+"""What a sweep's registered contrasts can find with the seeds it has. Pure."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.comparison import compare
+from orchestrator.analysis.evidence.settings import facts
+from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrasts import GENERATED, Contrast, Questions, matches
+from orchestrator.stats.exact import min_page_p, min_sign_flip_p
+from orchestrator.stats.power import mde_paired
+from orchestrator.stats.records import Alternative
+from tasks.contract.cell import CellSpec, Condition
+
+MEANS = (Kind.MEAN_DIFF, Kind.ONE_SAMPLE, Kind.EQUIVALENCE, Kind.NONINFERIORITY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    """What one contrast can find on one behaviour.
+
+    Attributes:
+        contrast_id, kind, behavior: Which.
+        n: Seeds that all its arms share.
+        p_attainable_min: Smallest p of the exact companion test; None where there is none.
+        mde_sd: Smallest effect found with probability 0.8, in sd of the difference over seeds.
+        sd: That sd in a pilot, nats per token; None without one.
+        mde: mde_sd in nats per token; None without a pilot.
+        assumption: Where sd comes from.
+        warning: What these seeds cannot show; None if nothing.
+    """
+
+    contrast_id: str
+    kind: Kind
+    behavior: str
+    n: int
+    p_attainable_min: float | None
+    mde_sd: float | None
+    sd: float | None
+    mde: float | None
+    assumption: str
+    warning: str | None
+
+
+def power_of(
+    questions: Questions, specs: Sequence[CellSpec], pilot: Sequence[ArmEvidence] = ()
+) -> list[Power]:
+    """One record per contrast and behaviour, before anything has run.
+
+    Args:
+        questions: The contrasts and alpha.
+        specs: The cells that are planned.
+        pilot: Evidence of earlier results, for the sd over seeds.
+    """
+    arms = _arms(specs)
+    behaviors = sorted({b for spec in specs for b in spec.probes.evaluate})
+    return [
+        _power(contrast, behavior, _seeds(contrast, arms), pilot, questions.alpha)
+        for contrast in questions.contrasts
+        if contrast.kind not in GENERATED  # the outlook of the stress test speaks of those
+        for behavior in contrast.behaviors or behaviors
+    ]
+
+
+def _arms(specs: Sequence[CellSpec]) -> list[tuple[dict[str, Any], set[int]]]:
+    """Settings and seeds of each arm."""
+    seeds: dict[str, set[int]] = defaultdict(set)
+    found: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        if spec.seed is not None:
+            seeds[spec.arm_id].add(spec.seed)
+            found.setdefault(spec.arm_id, facts(asdict(spec)))
+    return [(found[arm], seeds[arm]) for arm in found]
+
+
+def _seeds(
+    contrast: Contrast, arms: Sequence[tuple[Mapping[str, Any], set[int]]]
+) -> tuple[int, int]:
+    """Seeds that all arms of a contrast share, and how many arms those are."""
+    named = [seeds for f, seeds in arms if matches(contrast.a, f)]
+    if contrast.b is not None:
+        named += [seeds for f, seeds in arms if matches(contrast.b, f)]
+    if contrast.over == "rho_weight":
+        named += [seeds for f, seeds in arms if f["condition"] == Condition.SFT_ONLY]
+    return (len(set.intersection(*named)) if named else 0), len(named)
+
+
+def _power(
+    contrast: Contrast,
+    behavior: str,
+    seeds_and_arms: tuple[int, int],
+    pilot: Sequence[ArmEvidence],
+    alpha: float,
+) -> Power:
+    n, arms = seeds_and_arms
+    smallest = _smallest_p(contrast, n, arms)
+    mde_sd = mde_paired(n, alpha) if contrast.kind in MEANS and n > 1 else None
+    sd, assumption = _sd(contrast, behavior, pilot) if mde_sd is not None else (None, "")
+    return Power(
+        contrast_id=contrast.id,
+        kind=contrast.kind,
+        behavior=behavior,
+        n=n,
+        p_attainable_min=smallest,
+        mde_sd=mde_sd,
+        sd=sd,
+        mde=None if mde_sd is None or sd is None else mde_sd * sd,
+        assumption=assumption,
+        warning=_warning(contrast, n, smallest, alpha),
+    )
+
+
+def _smallest_p(contrast: Contrast, n: int, arms: int) -> float | None:
+    if contrast.kind in MEANS and n > 0:
+        return min_sign_flip_p(n, contrast.alternative)
+    if contrast.kind is Kind.TREND and n > 1 and arms > 2:
+        one = min_page_p(n, arms)
+        return min(1.0, 2 * one) if contrast.alternative is Alternative.TWO_SIDED else one
+    return None
+
+
+def _warning(contrast: Contrast, n: int, smallest: float | None, alpha: float) -> str | None:
+    if n < 2:
+        return f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
+    if contrast.kind is Kind.SD_RATIO and n < 6:
+        return f"{n} seeds: too few for Brown-Forsythe, which needs 6; the jackknife is used"
+    if smallest is not None and smallest > alpha:
+        return f"{n} paired seeds cannot go below p = {smallest:.4g} in an exact test"
+    return None
+
+
+def _sd(
+    contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence]
+) -> tuple[float | None, str]:
+    """Sd of the difference over seeds in the pilot, and what that stands for."""
+    split = "heldout" if any(e.split == "heldout" for e in pilot) else "train"
+    scored = [e for e in pilot if e.behavior == behavior and e.split == (contrast.split or split)]
+    if not scored:
+        return None, "no pilot: in sd of the difference over seeds"
+    a, b = (_alike(fields, scored) for fields in (contrast.a, contrast.b))
+    if a and b:
+        found = compare(a, b)
+        if found.n_pairs and found.n_pairs > 1 and found.test.se is not None:
+            return found.test.se * found.n_pairs**0.5, "sd of the paired difference in the pilot"
+    spreads = [e.score.sd for e in scored if e.condition.trains and e.score and e.score.sd]
+    if not spreads:
+        return None, "the pilot has one seed an arm"
+    if contrast.kind is Kind.ONE_SAMPLE:
+        return statistics.median(spreads), "median sd over seeds of the pilot's arms"
+    return statistics.median(spreads) * 2**0.5, "median sd of the pilot's arms, unpaired"
+
+
+def _alike(
+    fields: tuple[tuple[str, Any], ...] | None, scored: Sequence[ArmEvidence]
+) -> ArmEvidence | None:
+    """The pilot's arm that a contrast names, by condition, weight and margin."""
+    wanted = dict(fields or ())
+    found = [
+        e
+        for e in scored
+        if wanted.get("condition") == str(e.condition)
+        and wanted.get("rho_weight", e.rho_weight) == e.rho_weight
+        and wanted.get("margin", e.margin) == e.margin
+    ]
+    return found[0] if len(found) == 1 else None

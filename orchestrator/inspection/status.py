@@ -1,0 +1,264 @@
+"""What is going on in a results folder: status, logs, stop, export."""
+
+import json
+import os
+import platform
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from orchestrator.errors import UserError
+from orchestrator.execution.display import clock
+from orchestrator.execution.run import LIVE
+from orchestrator.results import lock
+from orchestrator.results.manifest import load_manifest
+from orchestrator.results.schema import TABLES
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import read_plan, units_in
+from orchestrator.stress.judging import count_unjudged, labels_of
+
+NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
+
+
+def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any]:
+    """Counts, running cells and failures of a results folder, JSON-ready.
+
+    Args:
+        store: The results.
+        driver: Process and host, if it is known to run elsewhere.
+
+    Raises:
+        UserError: The folder holds no launched sweep.
+    """
+    labels: dict[str, str] = load_manifest(store.folder)["cells"]
+    rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
+    counts = Counter(str(r["status"]) for r in rows.values())
+    holder = lock.holder(store.folder) or driver
+    running = live(store.folder) if holder else NOTHING
+    return {
+        "name": store.folder.name,
+        "launch": {"pid": holder[0], "host": holder[1]} if holder else None,
+        "total": len(labels),
+        "ok": counts["ok"],
+        "diverged": counts["diverged"],
+        "failed": counts["failed"],
+        "open": len(labels) - counts["ok"] - counts["diverged"],
+        "stress": _stress(store),
+        "running": running["running"],
+        "at": running["at"],
+        "left_s": running.get("left_s"),
+        "unscored": [
+            {"cell_id": c, "label": labels[c], "status": r["status"], "message": r["message"]}
+            for c, r in rows.items()
+            if r["status"] != "ok"
+        ],
+    }
+
+
+def _stress(store: Store) -> dict[str, Any] | None:
+    """How far the last stress test is; None before the first."""
+    plan = read_plan(store.folder)
+    if plan is None:
+        return None
+    rows = [r for r in store.rows("generations") if r["generation_id"] in plan["units"]]
+    ended = {r["generation_id"]: r["status"] for r in rows}
+    counts = Counter(ended.values())
+    answers = [r for r in rows if r["status"] == "ok"]
+    return {
+        "total": len(plan["units"]),
+        "ok": counts["ok"],
+        "failed": counts["failed"],
+        "open": len(plan["units"]) - counts["ok"],
+        "judge": plan["judge"],
+        "answers": len(answers),
+        "unjudged": count_unjudged(answers, labels_of(store, plan["judge"])),
+        "unanswered": [
+            {"generation_id": g, "label": plan["units"][g], "message": m}
+            for g, m in {r["generation_id"]: r["message"] for r in rows}.items()
+            if ended[g] != "ok"
+        ],
+    }
+
+
+def status_lines(found: dict[str, Any]) -> list[str]:
+    """`status` for people."""
+    launch = found["launch"]
+    state = (
+        f"launch running (process {launch['pid']} on {launch['host']})"
+        if launch
+        else "no launch running"
+    )
+    if launch and found["left_s"] is not None:
+        state += f", about {clock(found['left_s'])} left"
+    counts = f"{found['ok']} of {found['total']} cells scored"
+    for name in ("diverged", "failed"):
+        if found[name]:
+            counts += f", {found[name]} {name}"
+    lines = [f"{found['name']}: {counts}; {state}"]
+    lines += [_running_line(cell) for cell in found["running"]]
+    lines += [
+        f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
+        for cell in found["unscored"]
+    ]
+    lines += _stress_lines(found["stress"], running=launch is not None)
+    if found["open"] and not launch:
+        lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")
+    return lines
+
+
+def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
+    if found is None:
+        return []
+    failed = f", {found['failed']} failed" if found["failed"] else ""
+    lines = [
+        f"stress test: {found['ok']} of {found['total']} units answered{failed}; "
+        f"{found['unjudged']} of {found['answers']} answers unjudged by {found['judge']}"
+    ]
+    lines += [
+        f"  failed    {unit['label']} ({unit['generation_id']}): {unit['message']}"
+        for unit in found["unanswered"]
+    ]
+    if found["open"] and not running:
+        lines.append(f"  {found['open']} units are open; the same rho-sweep stress command goes on")
+    return lines
+
+
+def _running_line(cell: dict[str, Any]) -> str:
+    step = f" step {cell['step']}/{cell['steps']}" if cell["steps"] else ""
+    loss = "" if cell["loss"] is None else f" loss {cell['loss']:.3f}"
+    return f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}"
+
+
+def live(folder: Path) -> dict[str, Any]:
+    """What the driver last said of itself."""
+    try:
+        found: dict[str, Any] = json.loads((folder / LIVE).read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return NOTHING
+    return found
+
+
+def find_cell(store: Store, word: str) -> str:
+    """The one cell, or unit of the last stress test, that a word names.
+
+    Args:
+        store: The results.
+        word: The start of its id, or its whole label.
+
+    Raises:
+        UserError: None does, or more than one.
+    """
+    labels: dict[str, str] = load_manifest(store.folder)["cells"] | units_in(store.folder)
+    found = [c for c, label in labels.items() if c.startswith(word) or label == word]
+    if len(found) == 1:
+        return found[0]
+    what = "names more than one cell" if found else "names no cell"
+    listing = "\n".join(f"  {c}  {labels[c]}" for c in (found or labels))
+    raise UserError(f"{word!r} {what} of {store.folder}; they are:\n{listing}")
+
+
+def log_lines(store: Store, cell: str) -> list[str]:
+    """Everything known about one cell: progress, attempts, error."""
+    path = store.folder / "logs" / f"{cell}.log"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    lines += [_attempt_line(attempt) for attempt in store.attempts_of(cell)]
+    if (row := _row_of(store, cell)) is not None:
+        if row["stage"]:
+            lines.append(f"failed in stage {row['stage']}: {row['message']}")
+        lines += (row["trace"] or "").splitlines()
+    return lines or ["nothing is known about this cell yet"]
+
+
+def _row_of(store: Store, key: str) -> dict[str, Any] | None:
+    """The row of a cell, or one of a unit's."""
+    if store.path("cells", key).is_file():
+        return next(r for r in store.rows("cells") if r["cell_id"] == key)
+    return next((r for r in store.rows("generations") if r["generation_id"] == key), None)
+
+
+def _attempt_line(attempt: dict[str, Any]) -> str:
+    message = f": {attempt['message']}" if attempt["message"] else ""
+    return f"attempt {attempt['attempt']} on {attempt['host']}: {attempt['outcome']}{message}"
+
+
+def stop(folder: Path) -> str:
+    """Ask the running launch to stop; finished cells are kept.
+
+    Raises:
+        UserError: It runs on another machine, or may not be stopped by this user.
+    """
+    holder = lock.holder(folder)
+    if holder is None:
+        return f"{folder}: no launch is running"
+    pid, host = holder
+    if host != platform.node():
+        raise UserError(f"{folder}: the launch runs on {host}; stop it there")
+    try:
+        os.kill(pid, signal.SIGTERM)  # SIGINT is ignored by what a script starts with &
+    except OSError as error:
+        raise UserError(f"{folder}: process {pid} cannot be stopped ({error.strerror})") from None
+    return f"{folder}: asked process {pid} to stop; launch again to go on"
+
+
+def export(store: Store, kind: str, target: Path) -> list[Path]:
+    """Write every table as one file each.
+
+    Args:
+        store: What to export.
+        kind: `parquet` or `csv`; in CSV, maps become JSON texts and units are in the header file.
+        target: Folder, made if need be.
+
+    Raises:
+        UserError: A table is corrupted, or the folder cannot be written to.
+    """
+    written = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in TABLES:
+            path = target / f"{name}.{kind}"
+            table = store.read(name)
+            if kind == "parquet":
+                pa.parquet.write_table(table, path)
+            else:
+                pa.csv.write_csv(_flat(table), path)
+            written.append(path)
+        if kind == "csv":
+            units = target / "units.csv"
+            units.write_text(_units())
+            written.append(units)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return written
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """CSV knows no lists and maps: they become JSON texts."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_nested(column.type):
+            texts = [_json(v, column.type) for v in table.column(i).to_pylist()]
+            table = table.set_column(i, column.name, pa.array(texts, pa.string()))
+        elif pa.types.is_timestamp(column.type):
+            texts = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
+            table = table.set_column(i, column.name, texts)
+    return table
+
+
+def _json(value: Any, kind: pa.DataType) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(dict(value) if pa.types.is_map(kind) else value, sort_keys=True)
+
+
+def _units() -> str:
+    lines = ["table,column,unit"]
+    for name, schema in TABLES.items():
+        for column in schema:
+            unit = (column.metadata or {}).get(b"unit", b"").decode()
+            lines.append(f"{name},{column.name},{unit}")
+    return "\n".join(lines) + "\n"

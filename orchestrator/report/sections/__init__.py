@@ -1,0 +1,1 @@
+"""The sections of a report, as trees of blocks. May import `report.figures` and below."""

@@ -1,0 +1,30 @@
+"""A saved adapter as a folder of two files, as mlx-lm loads it."""
+
+import json
+from pathlib import Path
+
+from orchestrator.results.files import write_whole
+from tasks.contract.cell import Adapter
+
+CONFIG, WEIGHTS = FILES = ("adapter_config.json", "adapters.safetensors")
+
+
+def write_adapter(folder: Path, adapter: Adapter) -> None:
+    """Write both files, the weights last.
+
+    Raises:
+        UserError: The place cannot be written to.
+    """
+    config = json.dumps(adapter.config, indent=2, sort_keys=True)
+    write_whole(folder / CONFIG, config.encode())
+    write_whole(folder / WEIGHTS, adapter.weights)
+
+
+def read_adapter(folder: Path) -> Adapter | None:
+    """The adapter as it lies there, unchecked; None where a file is missing or unreadable."""
+    try:
+        config = json.loads((folder / CONFIG).read_bytes())
+        weights = (folder / WEIGHTS).read_bytes()
+    except (OSError, ValueError):
+        return None
+    return Adapter(weights=weights, config=config if isinstance(config, dict) else {})

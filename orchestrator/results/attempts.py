@@ -1,0 +1,81 @@
+"""Rows of the `attempts` table: one per attempt, written at its start and at its end."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator.results.store import Store
+from tasks.contract.reports import Beat
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One attempt under way.
+
+    Attributes:
+        cell, number, host: Key of what, which and where.
+        started_at: When.
+        beat: Its latest progress.
+    """
+
+    cell: str
+    number: int
+    host: str
+    started_at: datetime
+    beat: Beat | None = None
+
+    def row(
+        self, outcome: str, message: str | None, ended_at: datetime | None = None
+    ) -> dict[str, Any]:
+        """The attempt as a row of the journal."""
+        return {
+            "cell_id": self.cell,
+            "attempt": self.number,
+            "host": self.host,
+            "started_at": self.started_at,
+            "ended_at": ended_at,
+            "outcome": outcome,
+            "message": message,
+        }
+
+    @property
+    def stage(self) -> str:
+        """Phase it is in; `start` before it said so."""
+        return self.beat.progress.stage if self.beat else "start"
+
+    def live(self, label: str) -> dict[str, Any]:
+        """The attempt as `status` shows it."""
+        progress = self.beat.progress if self.beat else None
+        return {
+            "cell_id": self.cell,
+            "label": label,
+            "attempt": self.number,
+            "host": self.host,
+            "pid": self.beat.pid if self.beat else None,
+            "stage": self.stage,
+            "step": progress.step if progress else 0,
+            "steps": progress.steps if progress else 0,
+            "loss": progress.loss if progress else None,
+        }
+
+
+def close_attempts(store: Store) -> dict[str, int]:
+    """Attempts made so far, by key; those that a dead driver left running are ended."""
+    made: dict[str, int] = {}
+    committed = _committed(store)
+    for row in store.rows("attempts"):
+        cell, number = row["cell_id"], int(row["attempt"])
+        made[cell] = max(made.get(cell, 0), number)
+        if row["outcome"] == "running":
+            # an attempt whose row was committed did end, whatever became of the driver after
+            outcome = committed.get((cell, number), "lost")
+            end = {"outcome": outcome, "message": "the driver died", "ended_at": datetime.now(UTC)}
+            store.write_attempt(row | end)
+    return made
+
+
+def _committed(store: Store) -> dict[tuple[str, int], str]:
+    """(key, attempts made) -> how the unit ended, of every one that is kept."""
+    found = {(r["cell_id"], r["attempts"]): r["status"] for r in store.rows("cells")}
+    answers = store.read("generations").select(["generation_id", "attempts", "status"])
+    return found | {(r["generation_id"], r["attempts"]): r["status"] for r in answers.to_pylist()}

@@ -1,0 +1,159 @@
+"""Generated answers on disk: one file per cell, set of prompts and decoding, whole or absent.
+
+A file is named after the cell and what was asked, so that an answer to the same question from
+another adapter, or after another recipe, takes the place of the earlier one. It also keeps which
+unit of work it came from, the `generation_id`: answers of an equal adapter are copied, not
+generated again.
+"""
+
+import hashlib
+from collections.abc import Container, Iterable, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from orchestrator import __version__
+from orchestrator.results.store import Store, read_file, siblings
+from tasks.contract.cell import CellFailure, Machine, Status, digest_of
+from tasks.contract.generation import Answer, GenerationResult, GenerationSpec
+from tasks.contract.prompts import Prompt
+
+TABLE = "generations"
+Row = dict[str, Any]
+
+
+def question_of(spec: GenerationSpec) -> str:
+    """16 hex digits naming what is asked, whoever answers."""
+    return digest_of([spec.prompts.digest, asdict(spec.decoding)])[:16]
+
+
+def file_key(spec: GenerationSpec) -> str:
+    """Name of a unit's file; begins with the cell that owns it."""
+    return f"{spec.cell_id}.{question_of(spec)}"
+
+
+def result_rows(result: GenerationResult) -> list[Row]:
+    """One row for each answer, without what only the driver knows."""
+    asked = {p.id: p for p in result.spec.prompts.prompts}
+    common = _common(result.spec, result.machine) | {
+        "status": str(Status.OK),
+        "memory_peak": result.memory_peak_bytes,
+        "load_s": result.load_s,
+        "wall_s": result.generate_s,
+    }
+    return [common | _asked(asked[a.prompt_id]) | _answered(a) for a in result.answers]
+
+
+def failure_rows(failure: CellFailure, spec: GenerationSpec) -> list[Row]:
+    """One row for each answer that there is not; nothing is measured, so nothing is 0."""
+    common = _common(spec, failure.machine) | {
+        "status": str(Status.FAILED),
+        "stage": failure.stage,
+        "message": failure.message,
+        "trace": failure.trace,
+    }
+    return [
+        common | _asked(prompt) | {"sample_index": index}
+        for prompt in spec.prompts.prompts
+        for index in range(spec.decoding.samples)
+    ]
+
+
+def _rows(outcome: GenerationResult | CellFailure, spec: GenerationSpec) -> list[Row]:
+    if isinstance(outcome, CellFailure):
+        return failure_rows(outcome, spec)
+    return result_rows(outcome)
+
+
+def _common(spec: GenerationSpec, machine: Machine) -> Row:
+    return asdict(machine) | {
+        "cell_id": spec.cell_id,
+        "generation_id": spec.generation_id,
+        "prompt_set": spec.prompts.name,
+        "prompts_digest": spec.prompts.digest,
+        "decoding": spec.decoding.text,
+        "model": spec.model.name,
+        "model_digest": spec.model.digest,
+        "adapter_sha256": spec.adapter_sha256,
+        "seed": spec.seed,
+        "code_version": __version__,
+    }
+
+
+def _asked(prompt: Prompt) -> Row:
+    row = asdict(prompt)
+    return {k: row[k] for k in ("set", "intent", "category", "frame", "pair")} | {
+        "prompt_id": prompt.id,
+        "prompt": prompt.text,
+    }
+
+
+def _answered(answer: Answer) -> Row:
+    return asdict(answer) | {"response_sha256": response_digest(answer.response)}
+
+
+def response_digest(response: str) -> str:
+    """sha256 of a response's text."""
+    return hashlib.sha256(response.encode()).hexdigest()
+
+
+def commit(
+    store: Store,
+    outcome: GenerationResult | CellFailure,
+    spec: GenerationSpec,
+    *,
+    attempts: int,
+    ray: str | None,
+    finished_at: datetime | None = None,
+) -> None:
+    """Keep a finished unit, or the fact that it failed.
+
+    Args:
+        store: Where to.
+        outcome: What came of it.
+        spec: What was asked for.
+        attempts: Made at it so far.
+        ray: Version that ran it; None without Ray.
+        finished_at: When it ended; None is now.
+    """
+    rows = _rows(outcome, spec)
+    ended = finished_at or datetime.now(UTC)
+    driver = {"attempts": attempts, "ray": ray, "finished_at": ended}
+    store.write(TABLE, file_key(spec), [row | driver for row in rows])
+
+
+def statuses(store: Store) -> dict[tuple[str, str], Status]:
+    """(cell id, generation id) -> how it ended, of every unit of committed cells."""
+    table = store.read(TABLE).select(["cell_id", "generation_id", "status"])
+    return {(r["cell_id"], r["generation_id"]): Status(r["status"]) for r in table.to_pylist()}
+
+
+def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
+    """Take over answers that an equal adapter gave, here or in other sweeps' results.
+
+    Args:
+        store: Where to.
+        units: Units without answers here.
+
+    Returns:
+        How many of them have answers now.
+    """
+    wanted: dict[str, list[GenerationSpec]] = {}
+    for unit in units:
+        wanted.setdefault(unit.generation_id, []).append(unit)
+    found = 0
+    for other in (store, *siblings(store.folder)):
+        for rows in _whole_units(other, wanted.keys()):
+            for unit in wanted.pop(rows[0]["generation_id"], []):
+                own = {"cell_id": unit.cell_id, "seed": unit.seed, "prompt_set": unit.prompts.name}
+                store.write(TABLE, file_key(unit), [row | own for row in rows])
+                found += 1
+    return found
+
+
+def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row]]:
+    """Rows of the wanted units that ended well in a store, unit by unit."""
+    for path in sorted((store.folder / TABLE).glob("*.arrow")):
+        rows = read_file(path, TABLE).to_pylist()
+        if rows and rows[0]["generation_id"] in wanted and rows[0]["status"] == Status.OK:
+            yield rows

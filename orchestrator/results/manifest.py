@@ -1,0 +1,118 @@
+"""`sweep.yaml` in the results: the sweep as resolved, with the hashes of everything it used."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orchestrator import __version__
+from orchestrator.cells.expand import Expansion
+from orchestrator.cells.prompt_sets import sets_here
+from orchestrator.config.fields import FIELDS
+from orchestrator.config.sweep_file import RunSettings, Sweep
+from orchestrator.errors import UserError
+from orchestrator.results.files import write_whole
+from orchestrator.results.provenance import git_revision
+from orchestrator.results.registration import KEY, Registration
+
+NAME = "sweep.yaml"
+HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
+
+
+def write_manifest(
+    folder: Path, sweep: Sweep, expansion: Expansion, registration: Registration
+) -> None:
+    """Write what was launched; `load_manifest` reads it back."""
+    content = {
+        "name": sweep.name,
+        "description": sweep.description,
+        "settings": {k: _plain(v) for k, v in sweep.base.items() if v is not None},
+        "grids": [
+            {axis: [_plain(v) for v in values] for axis, values in grid.axes.items()}
+            for grid in sweep.grids
+        ],
+        "run": asdict(sweep.run),
+        **_stress(sweep),
+        "resolved": _resolved(expansion),
+        "named": expansion.named,
+        KEY: registration.plain(),
+        "cells": {spec.cell_id: spec.label for spec in expansion.all},
+    }
+    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    write_whole(folder / NAME, (HEAD + text).encode())
+
+
+def demand_ours(folder: Path) -> None:
+    """Check that a launch into this folder would overwrite no file of the user's.
+
+    Raises:
+        UserError: There is a `sweep.yaml` that no launch wrote.
+    """
+    path = folder / NAME
+    if path.is_file() and not path.read_bytes().startswith(HEAD.encode()):
+        raise UserError(
+            f"{path}: was not written by a launch and would be overwritten; "
+            "move it away or choose another folder with --results DIR"
+        )
+
+
+def load_manifest(folder: Path) -> dict[str, Any]:
+    """What was launched into a results folder.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    path = folder / NAME
+    try:
+        content = yaml.safe_load(path.read_text())
+        if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
+            raise ValueError("no cells")
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; launch the sweep again to write it anew") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be read ({line}); launch the sweep again") from None
+    return content
+
+
+def run_settings(manifest: dict[str, Any]) -> RunSettings:
+    """How the units of a launched sweep are run; what an older version did not write is default."""
+    written = manifest.get("run") or {}
+    names = RunSettings.__dataclass_fields__
+    return RunSettings(**{n: written.get(n, FIELDS[f"run.{n}"].default) for n in names})
+
+
+def _stress(sweep: Sweep) -> dict[str, Any]:
+    """The test of generated answers, with the content of its prompt sets; nothing without one."""
+    if sweep.stress is None:
+        return {}
+    settings = {k: _plain(v) for k, v in asdict(sweep.stress).items()}
+    found = [{"name": s.name, "digest": s.digest} for s in sets_here(sweep)]
+    return {"stress": settings | {"sets": found}}
+
+
+def _resolved(expansion: Expansion) -> dict[str, Any]:
+    specs = expansion.all
+    return {
+        "models": _distinct(asdict(s.model) for s in specs),
+        "probes": _distinct(
+            {"pack": s.probes.pack, "heldout": s.probes.heldout, "digest": s.probes.digest}
+            for s in specs
+        ),
+        "data": _distinct(asdict(s.data) for s in specs if s.data),
+        "rho_sweep": __version__,
+        "git_revision": git_revision(),
+    }
+
+
+def _distinct(items: Any) -> list[Any]:
+    found: list[Any] = []
+    for item in items:
+        if item not in found:
+            found.append(item)
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -1,0 +1,21 @@
+"""Which code is running."""
+
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import orchestrator
+
+
+@cache
+def git_revision() -> str | None:
+    """Commit of the checkout this runs from, `-dirty` with local changes; None if installed."""
+    root = Path(orchestrator.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() or None

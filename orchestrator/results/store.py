@@ -1,0 +1,370 @@
+"""Results on disk: one Arrow file per table per cell, in one folder per sweep.
+
+The promise: a cell is whole or absent. Its adapter and child tables are written first, its
+`cells` row last; readers look only at cells that have that row. What an earlier attempt left is
+removed before, that row first. `generations` and `judgements` have one file per unit of work, and
+belong to it whole. Every file is written aside, fsynced and renamed. Different cells
+may be committed by several threads at once. The journal (`attempts`) is written in the background;
+`flush` waits for it. Keys are unique; a reader that meets a key twice raises.
+"""
+
+import io
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.ipc
+
+from orchestrator.errors import UserError
+from orchestrator.results import adapters
+from orchestrator.results.files import link_whole, remove, write_whole
+from orchestrator.results.schema import (
+    KEYS,
+    OWNERS,
+    SCHEMA_VERSION,
+    TABLES,
+    failure_row,
+    result_row,
+    result_rows,
+    to_arrow,
+    versioned,
+)
+from tasks.contract.cell import CellFailure, CellResult, Status
+
+SETTLED = (Status.OK, Status.DIVERGED)
+CHILDREN = ("steps", "scores", "probe_scores")
+ADVICE = "delete it and launch again; the cell is run anew"
+_DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
+_IN_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
+_BEHIND = 64
+"""Rows of the journal that may wait for the disk."""
+
+
+class Store:
+    """The results of one sweep.
+
+    Attributes:
+        folder: e.g. `results/dose-response`.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._journal: dict[str, Future[None]] = {}
+
+    @classmethod
+    def existing(cls, folder: Path) -> "Store":
+        """Open results that must be there.
+
+        Raises:
+            UserError: There are none.
+        """
+        if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
+            raise UserError(
+                f"{folder}: no results here; make some with: rho-sweep launch quickstart"
+            )
+        return cls(folder)
+
+    @classmethod
+    def all_existing(cls, *folders: Path) -> list["Store"]:
+        """Open several results.
+
+        Raises:
+            UserError: Some are not there; all of those are named.
+        """
+        found: list[Store] = []
+        problems: list[str] = []
+        for folder in folders:
+            try:
+                found.append(cls.existing(folder))
+            except UserError as error:
+                problems.append(str(error))
+        if problems:
+            raise UserError("\n".join(problems))
+        return found
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UserError: It cannot be made or written to.
+        """
+        try:
+            for name in (*TABLES, "adapters"):
+                (self.folder / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder}: cannot be made ({error.strerror})") from None
+        if not os.access(self.folder / "cells", os.W_OK):
+            raise UserError(f"{self.folder}: is read-only; choose another with --results DIR")
+
+    def path(self, table: str, key: str) -> Path:
+        """File of one cell in one table."""
+        return self.folder / table / f"{key}.arrow"
+
+    def adapter_folder(self, cell_id: str) -> Path:
+        """Where a cell's adapter lies; mlx-lm loads it as `adapter_path`."""
+        return self.folder / "adapters" / cell_id
+
+    def commit(
+        self,
+        result: CellResult,
+        *,
+        attempts: int,
+        ray: str | None,
+        finished_at: datetime | None = None,
+    ) -> None:
+        """Keep a finished cell, its `cells` row last.
+
+        Args:
+            result: What it brought home.
+            attempts: Made at it so far.
+            ray: Version that ran it; None without Ray.
+            finished_at: When it ended; None is now.
+        """
+        cell_id = result.spec.cell_id
+        self._clear(cell_id)
+        if result.adapter is not None:
+            adapters.write_adapter(self.adapter_folder(cell_id), result.adapter)
+        for table, rows in result_rows(result).items():
+            self.write(table, cell_id, rows)
+        self._write_cell(result_row(result), attempts, ray, finished_at)
+
+    def commit_failure(
+        self,
+        failure: CellFailure,
+        *,
+        attempts: int,
+        ray: str | None,
+        finished_at: datetime | None = None,
+    ) -> None:
+        """Keep the fact that a cell failed. The next launch tries it again."""
+        self._clear(failure.spec.key)
+        self._write_cell(failure_row(failure), attempts, ray, finished_at)
+
+    def _clear(self, cell_id: str) -> None:
+        """Remove what an earlier attempt left, its `cells` row first."""
+        for table in ("cells", *CHILDREN):
+            remove(self.path(table, cell_id))
+        for answers in self.files_of("generations", cell_id):
+            remove(answers)
+        for name in adapters.FILES:
+            remove(self.adapter_folder(cell_id) / name)
+
+    def _write_cell(
+        self, row: dict[str, Any], attempts: int, ray: str | None, finished_at: datetime | None
+    ) -> None:
+        ended = finished_at or datetime.now(UTC)
+        row |= {"attempts": attempts, "ray": ray, "finished_at": ended}
+        self.write("cells", row["cell_id"], [row])
+
+    def files_of(self, table: str, owner: str) -> list[Path]:
+        """The files of one owner in a table that has several for each."""
+        return sorted((self.folder / table).glob(f"{owner}.*.arrow"))
+
+    def write_attempt(self, row: dict[str, Any]) -> None:
+        """Keep one attempt, soon; a second call for it replaces the first.
+
+        Raises:
+            UserError: An earlier row could not be written.
+        """
+        key = f"{row['cell_id']}.{row['attempt']}"
+        if len(self._journal) >= _BEHIND:
+            for oldest in list(self._journal)[: _BEHIND // 2]:
+                self._journal.pop(oldest).result()
+        before = self._journal.get(key)
+        self._journal[key] = _DISK.submit(self._write_after, before, key, row)
+
+    def _write_after(self, before: "Future[None] | None", key: str, row: dict[str, Any]) -> None:
+        """Rows of one attempt go to one file, in order; the earlier one was begun before."""
+        if before is not None:
+            before.result()
+        self.write("attempts", key, [row])
+
+    def flush(self) -> None:
+        """Wait until the journal is on the disk.
+
+        Raises:
+            UserError: It cannot be written.
+        """
+        journal, self._journal = self._journal, {}
+        for write in journal.values():
+            write.result()
+
+    def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
+        """Put rows in the place of one file; its name begins with their owner."""
+        buffer = io.BytesIO()
+        arrow = to_arrow(table, rows)
+        with pa.ipc.new_file(buffer, arrow.schema) as writer:
+            writer.write_table(arrow)
+        write_whole(self.path(table, key), buffer.getvalue())
+
+    def statuses(self) -> dict[str, Status]:
+        """Cell id -> how it ended, of every committed cell.
+
+        Raises:
+            UserError: A file is corrupted or of another version.
+        """
+        return {path.stem: _status(path) for path in self._files("cells")}
+
+    def done(self) -> set[str]:
+        """Cells that need not run again: scored, or diverged."""
+        return {cell for cell, status in self.statuses().items() if status in SETTLED}
+
+    def read(self, table: str) -> pa.Table:
+        """All rows of a table that belong to committed cells.
+
+        Raises:
+            UserError: A file is corrupted or of another version, or a key occurs twice.
+        """
+        self.flush()
+        paths = self._files(table)
+        if table in (*CHILDREN, "generations"):
+            committed = {owner_of(p) for p in self._files("cells")}
+            paths = [p for p in paths if owner_of(p) in committed]
+        parts = [read_file(path, table) for path in paths]
+        whole = pa.concat_tables(parts) if parts else versioned(table).empty_table()
+        _demand_unique(whole, table, self.folder)
+        return whole
+
+    def read_cell(self, table: str, cell_id: str) -> pa.Table:
+        """One cell's rows of a table.
+
+        Raises:
+            UserError: The file is missing, corrupted or of another version.
+        """
+        return read_file(self.path(table, cell_id), table)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """As `read`, as dicts."""
+        found: list[dict[str, Any]] = self.read(table).to_pylist()
+        return found
+
+    def attempts_of(self, cell_id: str) -> list[dict[str, Any]]:
+        """Attempts of one cell, in order."""
+        self.flush()
+        paths = self.files_of("attempts", cell_id)
+        rows = [read_file(path, "attempts").to_pylist()[0] for path in paths]
+        return sorted(rows, key=lambda r: int(r["attempt"]))
+
+    def _files(self, table: str) -> list[Path]:
+        try:
+            names = os.listdir(self.folder / table)  # noqa: PTH208 - ten thousand names, fast
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise UserError(f"{self.folder / table}: cannot be read ({error.strerror})") from None
+        return [
+            self.folder / table / name
+            for name in sorted(names)
+            if name.endswith(".arrow") and not name.startswith(".")
+        ]
+
+    def link_from(self, other: "Store", cell_id: str) -> None:
+        """Take over a finished cell of another sweep, its `cells` row last."""
+        self._clear(cell_id)
+        for name in adapters.FILES:
+            source = other.adapter_folder(cell_id) / name
+            if source.is_file():
+                link_whole(source, self.adapter_folder(cell_id) / name)
+        for attempt in other.files_of("attempts", cell_id):
+            link_whole(attempt, self.folder / "attempts" / attempt.name)
+        for table in (*CHILDREN, "cells"):
+            link_whole(other.path(table, cell_id), self.path(table, cell_id))
+
+
+def read_file(path: Path, table: str) -> pa.Table:
+    """One file, checked against the schema.
+
+    Raises:
+        UserError: It is corrupted, unreadable, or of another version.
+    """
+    try:
+        with path.open("rb") as file:
+            found = _whole(file.read())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except pa.ArrowException as error:
+        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {ADVICE}") from None
+    metadata = found.schema.metadata or {}
+    version = metadata.get(b"schema_version", b"none").decode()
+    if metadata.get(b"table", b"").decode() != table or version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {ADVICE}"
+        )
+    if not found.schema.equals(TABLES[table]):
+        raise UserError(f"{path}: its columns are not those of {table}; {ADVICE}")
+    column = OWNERS.get(table, "cell_id")
+    if set(found[column].unique().to_pylist()) - {owner_of(path)}:
+        raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {ADVICE}")
+    if table == "cells" and found.num_rows != 1:
+        raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {ADVICE}")
+    return found
+
+
+def _whole(content: bytes) -> pa.Table:
+    """A file's rows, validated.
+
+    Batch by batch and without threads: a scan of a large sweep reads ten thousand files of one row.
+    """
+    reader = pa.ipc.RecordBatchFileReader(content, options=_IN_THIS_THREAD)
+    batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+    for batch in batches:
+        batch.validate(full=True)
+    return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def owner_of(path: Path) -> str:
+    """Whose rows a file holds, by its name."""
+    return path.name.partition(".")[0]
+
+
+def _status(path: Path) -> Status:
+    word = read_file(path, "cells")["status"][0].as_py()
+    if word not in tuple(Status):
+        raise UserError(f"{path}: status {word!r} is unknown; {ADVICE}")
+    return Status(word)
+
+
+def stores(root: Path) -> Iterator[Store]:
+    """Every results folder under a root, by name."""
+    if root.is_dir():
+        yield from (Store(folder) for folder in sorted(root.iterdir()) if _has_cells(folder))
+
+
+def _has_cells(folder: Path) -> bool:
+    try:
+        return (folder / "cells").is_dir()
+    except OSError:  # a folder that we may not enter holds nothing for us
+        return False
+
+
+def siblings(folder: Path) -> Iterator[Store]:
+    """Other sweeps' results under the same root."""
+    own = folder.resolve()
+    return (store for store in stores(own.parent) if store.folder != own)
+
+
+def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
+    """Which of the wanted cells are scored in a sibling, and where."""
+    missing = set(wanted)
+    found: dict[str, Store] = {}
+    for store in siblings(folder):
+        here = {c for c in missing if store.path("cells", c).is_file()}
+        for cell in here:
+            if _status(store.path("cells", cell)) in SETTLED:
+                found[cell] = store
+        missing -= found.keys()
+    return found
+
+
+def _demand_unique(table: pa.Table, name: str, folder: Path) -> None:
+    keys = list(KEYS[name])
+    counts = table.select(keys).group_by(keys).aggregate([([], "count_all")])
+    if counts.num_rows < table.num_rows:
+        twice = counts.filter(pa.compute.greater(counts["count_all"], 1)).to_pylist()[0]
+        named = ", ".join(f"{k}={twice[k]}" for k in keys)
+        raise UserError(f"{folder / name}: the key {named} occurs more than once")

@@ -1,0 +1,129 @@
+"""`stress.json` in the results: what the last stress test was to do, and what came of it."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.config.stress_block import StressSettings
+from orchestrator.errors import UserError
+from orchestrator.results import generations
+from orchestrator.results.files import write_whole
+from orchestrator.results.manifest import load_manifest
+from orchestrator.results.store import Store
+from tasks.contract.cell import Status
+from tasks.contract.generation import GenerationSpec
+from tasks.contract.prompts import PromptSet
+
+FILE = "stress.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What judging came to.
+
+    Attributes:
+        judge: Name and version.
+        answers: Answers in the results.
+        fresh: Labelled by this call.
+        reused: Labelled by this call with an earlier verdict on the same answer.
+        unjudged: Answers that have no label now.
+        missing: Answers that there are not, for their generation failed.
+    """
+
+    judge: str
+    answers: int
+    fresh: int
+    reused: int
+    unjudged: int
+    missing: int
+
+    @property
+    def line(self) -> str:
+        """For people; the answers without a label are always counted."""
+        parts = [f"{self.answers} answers", f"{self.fresh} judged now"]
+        if self.reused:
+            parts.append(f"{self.reused} like one judged before")
+        parts.append(f"{self.unjudged} unjudged")
+        if self.missing:
+            parts.append(f"{self.missing} missing: their generation failed")
+        return f"{self.judge}: {', '.join(parts)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """How a stress test ended.
+
+    Attributes:
+        units: Generation id -> label of all that was to be generated.
+        reused: Of those, answered before this test.
+        failed: Label -> message of those without answers.
+        untested: Label -> status of cells that have nothing to test.
+        judged: What judging came to.
+    """
+
+    units: dict[str, str]
+    reused: int
+    failed: dict[str, str]
+    untested: dict[str, str]
+    judged: Judged
+
+
+def write_plan(
+    folder: Path,
+    settings: StressSettings,
+    judge: str,
+    sets: Sequence[PromptSet],
+    units: Sequence[GenerationSpec],
+) -> None:
+    """Say what a test is to do, for those who look on."""
+    content = {
+        "settings": asdict(settings),
+        "judge": judge,
+        "prompts": [{"name": s.name, "digest": s.digest, "prompts": len(s.prompts)} for s in sets],
+        "units": {u.generation_id: u.label for u in units},
+    }
+    write_whole(folder / FILE, json.dumps(content, indent=2).encode())
+
+
+def read_plan(folder: Path) -> dict[str, Any] | None:
+    """What the last test was to do; None before the first.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    path = folder / FILE
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); delete it and test again") from None
+    return found
+
+
+def units_in(folder: Path) -> dict[str, str]:
+    """Generation id -> label of the last test; empty before the first."""
+    plan = read_plan(folder)
+    return dict(plan["units"]) if plan else {}
+
+
+def tested(store: Store, judged: Judged, reused: int) -> Tested:
+    """What became of the last test, by the tables."""
+    units = units_in(store.folder)
+    rows = store.rows(generations.TABLE)
+    failed = {r["generation_id"]: r["message"] for r in rows if r["status"] != Status.OK}
+    ended = store.statuses()
+    cells: dict[str, str] = load_manifest(store.folder)["cells"]
+    return Tested(
+        units=units,
+        reused=reused,
+        failed={label: failed[unit] for unit, label in units.items() if unit in failed},
+        untested={
+            label: str(ended.get(cell, "open"))
+            for cell, label in cells.items()
+            if ended.get(cell) is not Status.OK
+        },
+        judged=judged,
+    )

@@ -1,0 +1,70 @@
+"""The one door to judges: from a name to a judge. Only a model on this machine loads MLX."""
+
+import re
+from pathlib import Path
+
+from orchestrator.errors import UserError
+from tasks.judges.contract import Judge
+from tasks.judges.endpoint import EndpointJudge
+from tasks.judges.rules import RulesJudge
+from tasks.model.blas import prefer_openblas
+from tasks.sources.hub import NotHereError
+from tasks.sources.model_files import locate, same_family
+
+RULES, MODEL, ENDPOINT = "rules", "model", "endpoint"
+FORMS = f"{RULES}, {MODEL}:PATH, {MODEL}:OWNER/NAME[@REVISION] or {ENDPOINT}:URL[#MODEL]"
+
+
+def judge_of(text: str) -> Judge:
+    """The judge that a name means; it loads and asks nothing before it judges.
+
+    Args:
+        text: `rules`, `model:PATH`, `model:OWNER/NAME[@REVISION]` or `endpoint:URL[#MODEL]`.
+
+    Raises:
+        UserError: It names no judge.
+        NodeError: The model is missing, or the URL is none.
+    """
+    kind, _, rest = text.partition(":")
+    if text == RULES:
+        return RulesJudge()
+    if kind == MODEL and rest:
+        prefer_openblas()
+        from tasks.judges.model import ModelJudge  # MLX loads here, and only here
+
+        return ModelJudge(*_model(rest))
+    if kind == ENDPOINT and rest:
+        url, _, model = rest.partition("#")
+        return EndpointJudge(url, model or None)
+    raise UserError(f"no judge is called {text!r}; there are {FORMS}")
+
+
+def judges_its_own_family(judge: str, name: str, revision: str | None) -> bool:
+    """Whether a judge and the judged model are relatives, which makes its verdicts doubtful.
+
+    Models of one family share habits of refusing. False where a config is not on this machine,
+    and for judges that are no model here: nothing is known of what a server runs.
+
+    Args:
+        judge: As `judge_of` takes it.
+        name: Of the model whose answers are judged.
+        revision: Of it; None for a directory.
+    """
+    if not judge.startswith(f"{MODEL}:"):
+        return False
+    try:
+        configs = [
+            locate(*who, download=False)[1].config
+            for who in (_model(judge.partition(":")[2]), (name, revision))
+        ]
+    except NotHereError:
+        return False
+    return same_family(*configs)
+
+
+def _model(text: str) -> tuple[str, str | None]:
+    """Name and revision; an `@` in a path that exists belongs to the path."""
+    found = re.fullmatch(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)", text)
+    if found is None or Path(text).is_dir():
+        return text, None
+    return found["name"], found["revision"]

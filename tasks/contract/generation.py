@@ -1,0 +1,149 @@
+"""The records of generated answers that cross the border. Standard library only.
+
+A `GenerationSpec` goes out, a `GenerationResult` or a `CellFailure` comes back.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from tasks.contract.cell import Adapter, Machine, ModelSpec, TrainSpec, digest_of
+from tasks.contract.prompts import PromptSet
+
+GENERATION_RECIPE = 1
+"""Part of every generation's identity; raised when the same spec would give other tokens."""
+GREEDY = 0.0
+ROWS = 48
+"""Answers that advance side by side, and prompts that are read at once."""
+READ = 320
+"""Tokens of each of those prompts that one pass reads: more would take too much memory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How answers are drawn from a model.
+
+    Attributes:
+        max_tokens: Tokens of an answer at most; > 0.
+        temperature: Divides the logits; 0 takes the likeliest token each time.
+        samples: Answers to each prompt; 1 where nothing is drawn.
+        seed: Of the draws; None where nothing is drawn.
+    """
+
+    max_tokens: int
+    temperature: float = GREEDY
+    samples: int = 1
+    seed: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Canonical JSON; equal texts are equal decodings."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSpec:
+    """One unit of work: every answer of one cell to one set of prompts.
+
+    Attributes:
+        cell_id: Whose adapter, or the baseline.
+        cell_label: Its short name.
+        seed: Of the cell; None for the baseline.
+        model: The base model.
+        train: How the adapter was made; None for the baseline.
+        adapter_sha256: Of the adapter's weights as the cell brought them home; None for the
+            baseline.
+        prompts: What is asked.
+        decoding: How answers are drawn.
+        adapter: Read from the results shortly before the spec travels; None before, where the
+            files are missing, and for the baseline. No part of the identity: its digest is.
+    """
+
+    cell_id: str
+    cell_label: str
+    seed: int | None
+    model: ModelSpec
+    train: TrainSpec | None
+    adapter_sha256: str | None
+    prompts: PromptSet
+    decoding: Decoding
+    adapter: Adapter | None = None
+
+    def carrying(self, adapter: Adapter | None) -> "GenerationSpec":
+        """With an adapter's bytes, to travel."""
+        return replace(self, adapter=adapter)
+
+    def bare(self) -> "GenerationSpec":
+        """Without the adapter's bytes."""
+        return replace(self, adapter=None)
+
+    def identity(self) -> dict[str, Any]:
+        """The facts that decide every token, as JSON-ready values."""
+        return {
+            "generation": GENERATION_RECIPE,
+            "model": self.model.identity,
+            "adapter": self.adapter_sha256 or "baseline",
+            "prompts": self.prompts.digest,
+            "decoding": asdict(self.decoding),
+        }
+
+    @property
+    def generation_id(self) -> str:
+        """16 hex digits; cells with equal adapters share it."""
+        return digest_of(self.identity())[:16]
+
+    @property
+    def key(self) -> str:
+        """As `tasks.contract.cell.Spec` has it."""
+        return self.generation_id
+
+    @property
+    def label(self) -> str:
+        """A short name for people, e.g. `sft-only seed=42 on starter`."""
+        return f"{self.cell_label} on {self.prompts.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer to one prompt.
+
+    Attributes:
+        prompt_id: Which prompt.
+        sample_index: Which of its answers, from 0.
+        response: The whole text, special tokens included, the one that ends it aside.
+        n_prompt_tokens: Tokens of the prompt as the model saw it.
+        n_tokens: Tokens of the answer, without the one that ends it.
+        finish_reason: `stop` where the model ended it, `length` where `max_tokens` did.
+        tokens_sha256: Digest of the answer's token ids.
+        least_lead: Smallest distance of a chosen token to the next likely one, nats: below what
+            rounding explains, another chip may give another answer. None where tokens are drawn.
+    """
+
+    prompt_id: str
+    sample_index: int
+    response: str
+    n_prompt_tokens: int
+    n_tokens: int
+    finish_reason: str
+    tokens_sha256: str
+    least_lead: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationResult:
+    """Everything a finished unit brings home.
+
+    Attributes:
+        spec: What was asked for, without the adapter's bytes.
+        answers: One for each prompt and sample, in order.
+        machine: Where.
+        memory_peak_bytes: Peak of the MLX allocator.
+        load_s, generate_s: Seconds by phase.
+    """
+
+    spec: GenerationSpec
+    answers: tuple[Answer, ...]
+    machine: Machine
+    memory_peak_bytes: int
+    load_s: float
+    generate_s: float

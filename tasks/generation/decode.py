@@ -1,0 +1,205 @@
+"""Tokens of many answers at once, through mlx-lm's batched generation.
+
+Answers advance side by side, one row each; a row that ends makes place for the next prompt. Which
+rows share a pass follows from the prompts alone, so that the same prompts give the same bits
+wherever chips compute alike. A row is computed as it would be alone but for rounding: padding is
+masked exactly, and matrix products of several rows may sum in another order than those of one. A
+greedy answer with a choice so close that rounding could have made it is therefore drawn again
+alone, where activations are float32; there such answers are rare. In half precision
+they are the rule: there the batch decides, and `least_lead` tells.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from mlx_lm.generate import BatchGenerator, generate_step
+
+from tasks.contract.generation import GREEDY, READ, ROWS, Decoding
+from tasks.data.seeding import entropy
+from tasks.data.tokens import Tokens
+from tasks.passes.choose import AGREEMENT
+
+CLOSE = 2 * AGREEMENT[mx.float32]
+"""A lead that rounding could turn, nats: twice what it can move one log-probability by."""
+
+KEYS = 256
+"""Random keys that are made at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One answer to draw.
+
+    Attributes:
+        tokens: The prompt as the model sees it; at least one.
+        name: Names its random stream.
+    """
+
+    tokens: Tokens
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The tokens of one answer.
+
+    Attributes:
+        tokens: Without the one that ends it.
+        finish_reason: `stop` or `length`.
+        least_lead: As in `tasks.contract.generation.Answer`.
+    """
+
+    tokens: Tokens
+    finish_reason: str
+    least_lead: float | None
+
+
+@dataclass(slots=True)
+class _Row:
+    """An answer under way."""
+
+    tokens: list[int] = field(default_factory=list)
+    finish_reason: str = ""
+    leads: list[float] = field(default_factory=list)
+
+
+class Sampler:
+    """Draws one answer's tokens from its own random stream, whatever shares its passes."""
+
+    def __init__(self, decoding: Decoding, name: str) -> None:
+        self._decoding, self._name = decoding, name
+        self._step, self._keys = 0, mx.array([])
+
+    def __call__(self, logprobs: mx.array) -> mx.array:
+        """The next token; logprobs: (1, vocabulary)."""
+        block, place = divmod(self._step, KEYS)
+        if place == 0:
+            self._keys = self._block(block)
+        self._step += 1
+        scaled = logprobs * (1 / self._decoding.temperature)
+        return mx.random.categorical(scaled, key=self._keys[place])
+
+    def _block(self, number: int) -> mx.array:
+        """A key for each of the next tokens; the same whatever `max_tokens` is."""
+        seed = entropy(self._decoding.seed or 0, f"sample/{self._name}/{number}")
+        return mx.random.split(mx.random.key(seed % 2**64), KEYS)
+
+
+def decode(
+    model: nn.Module,
+    asked: Sequence[Asked],
+    decoding: Decoding,
+    ends: Sequence[int],
+    tell: Callable[[int], None],
+) -> list[Drawn]:
+    """Draw all answers, batched.
+
+    Args:
+        model: In evaluation mode, with its adapter.
+        asked: What to draw; any order gives the same answers.
+        decoding: How.
+        ends: Tokens that end an answer.
+        tell: Called with the number of answers that are complete.
+
+    Returns:
+        One for each asked, in order.
+    """
+    order = sorted(range(len(asked)), key=lambda i: (len(asked[i].tokens), asked[i].name))
+    rows = _advance(model, [asked[i] for i in order], decoding, ends, tell)
+    drawn = {i: _finish(model, asked[i], rows[k], decoding, ends) for k, i in enumerate(order)}
+    return [drawn[i] for i in range(len(asked))]
+
+
+def alone(model: nn.Module, asked: Asked, decoding: Decoding, ends: Sequence[int]) -> Drawn:
+    """Draw one answer with nothing beside it: what `decode` is compared with."""
+    sampler = None if decoding.temperature == GREEDY else Sampler(decoding, asked.name)
+    tokens: list[int] = []
+    leads: list[mx.array] = []
+    steps = generate_step(
+        mx.array(asked.tokens), model, max_tokens=decoding.max_tokens, sampler=sampler
+    )
+    finish_reason = "length"
+    for token, logprobs in steps:
+        leads.append(_leads(logprobs[None], [token]))
+        if token in ends:
+            finish_reason = "stop"
+            break
+        tokens.append(token)
+    least = float(mx.concatenate(leads).min()) if sampler is None else None
+    return Drawn(tuple(tokens), finish_reason, least)
+
+
+def _advance(
+    model: nn.Module,
+    asked: Sequence[Asked],
+    decoding: Decoding,
+    ends: Sequence[int],
+    tell: Callable[[int], None],
+) -> list[_Row]:
+    greedy = decoding.temperature == GREEDY
+    batch = BatchGenerator(
+        model,
+        stop_tokens=[[token] for token in ends],
+        completion_batch_size=ROWS,
+        prefill_batch_size=ROWS,
+        prefill_step_size=READ,
+    )
+    samplers = None if greedy else [Sampler(decoding, a.name) for a in asked]
+    limits = [decoding.max_tokens] * len(asked)
+    ids = batch.insert([list(a.tokens) for a in asked], limits, samplers=samplers)
+    rows = {i: _Row() for i in ids}
+    leads: list[tuple[list[int], mx.array]] = []
+    try:
+        while steps := batch.next_generated():
+            if greedy:
+                leads.append(_lead_of_each(steps))
+            if _take(rows, steps):
+                tell(sum(bool(r.finish_reason) for r in rows.values()))
+    finally:
+        batch.close()
+    for owners, of_step in leads:
+        for owner, lead in zip(owners, np.asarray(of_step), strict=True):
+            rows[owner].leads.append(float(lead))
+    return list(rows.values())
+
+
+def _lead_of_each(steps: Sequence[Any]) -> tuple[list[int], mx.array]:
+    """The rows of a step, and their leads; nothing waits for them while answers advance."""
+    leads = _leads(mx.stack([s.logprobs for s in steps]), [s.token for s in steps])
+    mx.async_eval(leads)  # type: ignore[no-untyped-call]  # mlx's stubs leave it untyped
+    return [s.uid for s in steps], leads
+
+
+def _take(rows: dict[int, _Row], steps: Sequence[Any]) -> bool:
+    """Take in one token of every row that is under way; says whether one has ended."""
+    for step in steps:
+        rows[step.uid].finish_reason = step.finish_reason or ""
+        if step.finish_reason != "stop":
+            rows[step.uid].tokens.append(step.token)
+    return any(step.finish_reason for step in steps)
+
+
+def _leads(logprobs: mx.array, chosen: list[int]) -> mx.array:
+    """Distance of each row's choice to the best other token, nats; logprobs: (rows, vocabulary)."""
+    index = mx.array(chosen)[:, None]
+    best = mx.take_along_axis(logprobs, index, axis=1)
+    others = mx.put_along_axis(logprobs, index, mx.array(-mx.inf, logprobs.dtype), axis=1)
+    return (best[:, 0] - others.max(axis=1)).astype(mx.float32)
+
+
+def _finish(
+    model: nn.Module, asked: Asked, row: _Row, decoding: Decoding, ends: Sequence[int]
+) -> Drawn:
+    least = min(row.leads, default=None)
+    if least is not None and least < CLOSE and _is_exact(model):
+        return alone(model, asked, decoding, ends)
+    return Drawn(tuple(row.tokens), row.finish_reason, least)
+
+
+def _is_exact(model: nn.Module) -> bool:
+    """Whether activations are float32: what rounds is then far below what tells tokens apart."""
+    return bool(model(mx.zeros((1, 1), mx.int32)).dtype == mx.float32)

@@ -1,0 +1,115 @@
+"""One unit of generation from its spec to its result: load, attach, encode, decode."""
+
+from typing import Any
+
+from tasks.model.blas import prefer_openblas
+
+prefer_openblas()  # before anything imports MLX
+
+import mlx.core as mx  # noqa: E402 - see above
+
+from tasks.contract.cell import Adapter, NodeError, Progress, digest_of  # noqa: E402
+from tasks.contract.generation import Answer, GenerationResult, GenerationSpec  # noqa: E402
+from tasks.contract.phases import Phases, Report  # noqa: E402
+from tasks.data.tokens import Tokens  # noqa: E402
+from tasks.generation.decode import Asked, Drawn, decode  # noqa: E402
+from tasks.model.machine import describe  # noqa: E402
+from tasks.model.model import BaseModel, Models, restored  # noqa: E402
+
+ADVICE = "bring them back, or delete cells/{}.arrow and launch again: the cell is trained anew"
+
+
+def run(spec: GenerationSpec, models: Models, report: Report, phases: Phases) -> GenerationResult:
+    """Answer every prompt with one cell's adapter, or with the base model for the baseline.
+
+    Args:
+        spec: What to do, with the adapter's bytes.
+        models: Keeps the base model between the units of a process.
+        report: Called at every phase, and as answers are complete.
+        phases: Filled as the unit goes on; names the phase that an error came from.
+
+    Raises:
+        NodeError: The model or the adapter is missing or not the one that the spec names.
+    """
+    mx.reset_peak_memory()
+    with phases.phase("load", report):
+        adapter = _demand_adapter(spec)
+        base = models.get(spec.model)
+    if adapter is None or spec.train is None:
+        answers = _answers(spec, base, report, phases)
+    else:
+        with restored(base, spec.train, adapter):
+            answers = _answers(spec, base, report, phases)
+    return GenerationResult(
+        spec=spec.bare(),
+        answers=answers,
+        machine=describe(),
+        memory_peak_bytes=mx.get_peak_memory(),
+        load_s=phases.seconds["load"],
+        generate_s=phases.seconds["generate"],
+    )
+
+
+def _demand_adapter(spec: GenerationSpec) -> Adapter | None:
+    """The adapter, exactly the one that the cell brought home; None for the baseline only."""
+    if spec.adapter_sha256 is None:
+        return None
+    where = f"adapters/{spec.cell_id}"
+    if spec.adapter is None:
+        raise NodeError(f"{where}: files are missing; {ADVICE.format(spec.cell_id)}")
+    if spec.adapter.sha256 != spec.adapter_sha256:
+        raise NodeError(
+            f"{where}/adapters.safetensors is not what the cell wrote: its sha256 is "
+            f"{spec.adapter.sha256[:16]}, in the cells table {spec.adapter_sha256[:16]}; "
+            f"{ADVICE.format(spec.cell_id)}"
+        )
+    return spec.adapter
+
+
+def _answers(
+    spec: GenerationSpec, base: BaseModel, report: Report, phases: Phases
+) -> tuple[Answer, ...]:
+    with phases.phase("generate", report):
+        prompts = {p.id: encode(base.tokenizer, p.text) for p in spec.prompts.prompts}
+        places = [(p, i) for p in prompts for i in range(spec.decoding.samples)]
+        owner = spec.adapter_sha256 or "baseline"
+        asked = [Asked(prompts[p], f"{owner}/{p}/{i}") for p, i in places]
+
+        def tell(complete: int) -> None:
+            report(Progress(stage="generate", step=complete, steps=len(asked)))
+
+        ends = sorted(base.tokenizer.eos_token_ids)
+        drawn = decode(base.model, asked, spec.decoding, ends, tell)
+    return tuple(
+        _answer(base.tokenizer, prompt, index, len(a.tokens), d)
+        for (prompt, index), a, d in zip(places, asked, drawn, strict=True)
+    )
+
+
+def encode(tokenizer: Any, text: str) -> Tokens:
+    """One user's turn as the model's chat template has it; the bare text where it has none.
+
+    Raises:
+        NodeError: Nothing is left of the text.
+    """
+    if getattr(tokenizer, "chat_template", None):
+        message = [{"role": "user", "content": text}]
+        tokens = tokenizer.apply_chat_template(message, add_generation_prompt=True)
+    else:
+        tokens = tokenizer.encode(text)
+    if not tokens:
+        raise NodeError(f"the model's tokenizer makes nothing of the prompt {text!r}")
+    return tuple(tokens)
+
+
+def _answer(tokenizer: Any, prompt: str, index: int, n_prompt: int, drawn: Drawn) -> Answer:
+    return Answer(
+        prompt_id=prompt,
+        sample_index=index,
+        response=tokenizer.decode(list(drawn.tokens)),
+        n_prompt_tokens=n_prompt,
+        n_tokens=len(drawn.tokens),
+        finish_reason=drawn.finish_reason,
+        tokens_sha256=digest_of(list(drawn.tokens)),
+        least_lead=drawn.least_lead,
+    )

@@ -1,0 +1,4 @@
+"""Base models, adapters, BLAS, and what this machine is.
+
+May import `passes` and what is below it.
+"""

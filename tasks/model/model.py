@@ -1,0 +1,233 @@
+"""Base models in this process, and adapters that come and go on frozen weights."""
+
+import io
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.tuner.utils import linear_to_lora_layers, remove_lora_layers
+from mlx_lm.utils import load as mlx_lm_load
+from mlx_lm.utils import maybe_set_recommended_wired_limit
+
+from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
+from tasks.data.seeding import stream
+from tasks.passes.choose import choose
+from tasks.sources.model_files import ModelFiles, locate, precision
+
+LINEAR = (nn.Linear, nn.QuantizedLinear)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseModel:
+    """A loaded model; its weights are frozen and never written.
+
+    Attributes:
+        model, tokenizer: As mlx-lm loads them.
+        files: The directory it came from.
+        precision: How the weights are stored.
+        vocabulary: Tokens it knows.
+        path: `packed`, or `plain: ` and why its passes cannot be packed.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    files: ModelFiles
+    precision: str
+    vocabulary: int
+    path: str
+
+
+class Models:
+    """The base model of this process; a cell of the same model finds it loaded."""
+
+    def __init__(self) -> None:
+        self._digest: str | None = None
+        self._base: BaseModel | None = None
+
+    def get(self, spec: ModelSpec) -> BaseModel:
+        """The model, loaded unless it is the one of the last call.
+
+        Raises:
+            NodeError: It is missing here, unsafe, or not the one the spec names.
+        """
+        if self._base is None or self._digest != spec.digest:
+            self._base = self._digest = None
+            self._base = _load(spec)
+            self._digest = spec.digest
+        return self._base
+
+
+def _load(spec: ModelSpec) -> BaseModel:
+    found, files = locate(spec.name, spec.revision, download=True, digest=spec.digest)
+    if spec.digest is not None and found.digest != spec.digest:
+        raise NodeError(f"model {spec.name} is not the one of the launch: its files differ here")
+    try:
+        model, tokenizer = mlx_lm_load(str(files.folder))[:2]
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise NodeError(f"{files.folder}: mlx-lm cannot load this model ({error})") from error
+    maybe_set_recommended_wired_limit()  # does nothing but on Metal
+    model.freeze()
+    model.eval()
+    vocabulary = int(files.config.get("text_config", files.config)["vocab_size"])
+    return BaseModel(
+        model=model,
+        tokenizer=tokenizer,
+        files=files,
+        precision=_precision(files, model),
+        vocabulary=vocabulary,
+        path=choose(model, vocabulary),
+    )
+
+
+def _precision(files: ModelFiles, model: nn.Module) -> str:
+    stored = precision(files.config)
+    if stored.startswith("q"):
+        return stored
+    kinds = {
+        v.dtype for _, v in tree_flatten(model.parameters()) if mx.issubdtype(v.dtype, mx.floating)
+    }
+    return str(kinds.pop()).removeprefix("mlx.core.") if len(kinds) == 1 else "mixed"
+
+
+def projection_names(model: nn.Module) -> list[str]:
+    """Names of the linear layers inside the blocks, e.g. `q_proj`."""
+    found = {k.rsplit(".", 1)[-1] for k, m in _linears(model)}
+    return sorted(found)
+
+
+def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    for layer in model.layers:
+        yield from ((k, m) for k, m in layer.named_modules() if isinstance(m, LINEAR))
+
+
+@contextmanager
+def attached(base: BaseModel, train: TrainSpec, seed: int) -> Iterator[dict[str, Any]]:
+    """A fresh adapter on the model, for the time of the block; then the base again.
+
+    The base is restored by construction: the adapter wraps frozen layers, and leaving the block
+    puts the very same layers back.
+
+    Args:
+        base: The model.
+        train: Rank, scale, dropout and names of the adapted projections.
+        seed: Decides the initial values.
+
+    Yields:
+        The `lora_parameters` of mlx-lm's adapter_config.json.
+
+    Raises:
+        NodeError: A name is no projection of this model.
+    """
+    with _wrapped(base, train) as config:
+        _initialise(base.model, seed)
+        yield config
+
+
+@contextmanager
+def restored(base: BaseModel, train: TrainSpec, adapter: Adapter) -> Iterator[None]:
+    """A saved adapter on the model, unfused, for the time of the block; then the base again.
+
+    Args:
+        base: The model.
+        train: How the adapter was made; its rank, scale and projections are taken from here.
+        adapter: As `save_adapter` made it.
+
+    Raises:
+        NodeError: Its config or its tensors are not those of such an adapter.
+    """
+    with _wrapped(base, train) as config:
+        if adapter.config.get("lora_parameters") != json.loads(json.dumps(config)):
+            raise NodeError("adapter_config.json is not the one that this cell wrote")
+        _load_weights(base.model, adapter.weights)
+        base.model.eval()
+        yield
+
+
+@contextmanager
+def _wrapped(base: BaseModel, train: TrainSpec) -> Iterator[dict[str, Any]]:
+    config = _lora_parameters(base.model, train)
+    try:
+        linear_to_lora_layers(base.model, len(base.model.layers), config)
+        yield config
+    finally:
+        remove_lora_layers(base.model)
+        base.model.eval()
+
+
+def _load_weights(model: nn.Module, weights: bytes) -> None:
+    """Put saved tensors in the place of the adapter's; every one, and no other."""
+    try:
+        found: Any = mx.load(io.BytesIO(weights), format="safetensors")
+        mx.eval(found)
+    except (ValueError, RuntimeError) as error:
+        raise NodeError(f"adapters.safetensors cannot be read ({error})") from error
+    if {k: v.shape for k, v in found.items()} != {k: v.shape for k, v in trainable(model).items()}:
+        raise NodeError("adapters.safetensors has other tensors than this model's adapter")
+    model.load_weights(list(found.items()), strict=False)
+    mx.eval(model.trainable_parameters())
+
+
+def _lora_parameters(model: nn.Module, train: TrainSpec) -> dict[str, Any]:
+    known = projection_names(model)
+    for name in train.lora_keys:
+        if name not in known:
+            raise NodeError(
+                f'train.lora_keys: "{name}" is no projection of this model; '
+                f"it has {', '.join(known)}"
+            )
+    keys = {k for k, _ in _linears(model) if k.rsplit(".", 1)[-1] in train.lora_keys}
+    return {
+        "rank": train.lora_rank,
+        "scale": train.lora_alpha / train.lora_rank,
+        "dropout": train.lora_dropout,
+        "keys": sorted(keys),
+    }
+
+
+def _initialise(model: nn.Module, seed: int) -> None:
+    """A uniform in +-1/sqrt(inputs) from a stream of its own for every tensor, B zero."""
+    values = []
+    for name, old in tree_flatten(model.trainable_parameters()):
+        if name.endswith("lora_a"):
+            bound = 1 / math.sqrt(old.shape[0])
+            drawn = stream(seed, f"init/{name}").uniform(-bound, bound, old.shape)
+            values.append((name, mx.array(drawn.astype(np.float32))))
+        else:
+            values.append((name, mx.zeros(old.shape, mx.float32)))
+    model.load_weights(values, strict=False)
+    mx.eval(model.trainable_parameters())
+
+
+def trainable(model: nn.Module) -> dict[str, mx.array]:
+    """The adapter's tensors by name, in order of name."""
+    return dict(sorted(tree_flatten(model.trainable_parameters())))
+
+
+def tensors_hash(tensors: dict[str, mx.array]) -> str:
+    """Digest of names, shapes and values."""
+    return digest_of(
+        {k: [list(v.shape), np.asarray(v).tobytes().hex()] for k, v in tensors.items()}
+    )
+
+
+def save_adapter(base: BaseModel, lora: dict[str, Any]) -> Adapter:
+    """The attached adapter in mlx-lm's format, the same bytes for the same values."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "adapters.safetensors"
+        mx.save_safetensors(str(path), trainable(base.model))
+        weights = path.read_bytes()
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": len(base.model.layers),
+        "lora_parameters": lora,
+    }
+    return Adapter(weights=weights, config=json.loads(json.dumps(config)))

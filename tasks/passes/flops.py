@@ -1,0 +1,167 @@
+"""Floating-point operations that a cell needs, against what the machine can do.
+
+Counted is what the losses and gradients need at least: every distinct token once, padding never,
+the head for scored tokens only, no backward pass for a silent pair. A multiplication and an
+addition are two operations. Work done twice, or in vain, lowers the utilisation.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from math import prod
+from typing import Any
+
+import mlx.core as mx
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.tuner.lora import LoRALinear
+
+from tasks.data.tokens import Tokens
+from tasks.passes.layout import LINEAR, sides
+from tasks.passes.trie import Tree
+
+CPU_SIDE, GPU_SIDE = 768, 4096
+"""Side of the square matrices whose product measures the peak."""
+REPEATS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How much went through a model.
+
+    Attributes:
+        tokens: Fed.
+        sights: Pairs of a token and one that it attends to, itself included.
+        scored: Tokens predicted.
+    """
+
+    tokens: int = 0
+    sights: int = 0
+    scored: int = 0
+
+    def __add__(self, other: "Load") -> "Load":
+        return Load(
+            self.tokens + other.tokens, self.sights + other.sights, self.scored + other.scored
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Needed:
+    """What a step or an evaluation needed: one pass forward, and for some of it one back."""
+
+    forward: Load = Load()
+    backward: Load = Load()
+
+    def __add__(self, other: "Needed") -> "Needed":
+        return Needed(self.forward + other.forward, self.backward + other.backward)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """Operations by what they are counted over.
+
+    Attributes:
+        token: Matrices of the layers, for each token fed.
+        adapter: Of the adapter, for each token fed.
+        first: Of `token`, what lies in the first layer: its backward pass is hardly needed.
+        sight: Attention, for each pair of tokens.
+        scored: The last layer's MLP and the head, for each scored token.
+    """
+
+    token: float
+    adapter: float
+    first: float
+    sight: float
+    scored: float
+
+    def of(self, work: Needed) -> float:
+        """Operations; a backward pass needs the activations' gradients, and the adapter's."""
+        forward, backward = work.forward, work.backward
+        return (
+            forward.tokens * (self.token + self.adapter)
+            + forward.sights * self.sight
+            + forward.scored * self.scored
+            + backward.tokens * (self.token - self.first + 2 * self.adapter)
+            + backward.sights * 2 * self.sight
+            + backward.scored * self.scored
+        )
+
+
+def costs_of(model: nn.Module, config: dict[str, Any], vocabulary: int) -> Costs | None:
+    """Costs of a model with or without an adapter.
+
+    Args:
+        model: As mlx-lm loads it.
+        config: Content of its config.json.
+        vocabulary: Rows of the head.
+
+    Returns:
+        None where its layers hold matrices that are not fed every token, as experts are.
+    """
+    layers = [_matrices(layer) for layer in model.layers]
+    if any(_holds_more(layer) for layer in model.layers):
+        return None
+    config = config | (config.get("text_config") or {})
+    hidden, heads = config["hidden_size"], config["num_attention_heads"]
+    head_dim = config.get("head_dim") or hidden // heads
+    last_mlp = sum(n for name, n in layers[-1].items() if name.startswith("mlp."))
+    return Costs(
+        token=2.0 * (sum(sum(layer.values()) for layer in layers) - last_mlp),
+        adapter=2.0 * sum(v.size for _, v in tree_flatten(model.trainable_parameters())),
+        first=2.0 * sum(layers[0].values()),
+        sight=4.0 * heads * head_dim * len(layers),
+        scored=2.0 * (last_mlp + hidden * vocabulary),
+    )
+
+
+def load_of_text(text: Tokens) -> Load:
+    """A text by itself; its last token is predicted and not fed."""
+    fed = len(text) - 1
+    return Load(fed, fed * (fed + 1) // 2, fed)
+
+
+def load_of_trees(trees: Iterable[Tree]) -> Load:
+    """Texts with what they share counted once."""
+    total = Load()
+    for tree in trees:
+        sights = int(tree.depths.sum()) + tree.size
+        total += Load(tree.size, sights, len(tree.targets))
+    return total
+
+
+@cache
+def matmul_peak(dtype: mx.Dtype) -> float:
+    """Operations a second of a large matrix product on this process's device and threads."""
+    side = CPU_SIDE if mx.default_device() == mx.cpu else GPU_SIDE
+    a, b = (mx.random.normal((side, side), key=mx.random.key(i)).astype(dtype) for i in (0, 1))
+    mx.eval(a @ b)
+    best = min(_seconds(a, b) for _ in range(REPEATS))
+    return 2.0 * side**3 / best
+
+
+def _seconds(a: mx.array, b: mx.array) -> float:
+    started = time.perf_counter()
+    mx.eval(a @ b)
+    return time.perf_counter() - started
+
+
+def _matrices(layer: nn.Module) -> dict[str, int]:
+    """Name -> weights of every matrix of a layer."""
+    return {
+        name: prod(sides(module))
+        for name, module in layer.named_modules()
+        if isinstance(module, LINEAR)
+    }
+
+
+def _holds_more(layer: nn.Module) -> bool:
+    """Whether a layer has matrices in modules of another kind."""
+    known = (*LINEAR, LoRALinear)
+    return any(
+        value.ndim > 1
+        for module in layer.modules()
+        if not isinstance(module, known)
+        for value in module.values()
+        if isinstance(value, mx.array)
+    )

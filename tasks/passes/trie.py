@@ -1,0 +1,146 @@
+"""Texts as a token tree, so that what several texts share is computed once.
+
+A loss is a linear functional of next-token cross-entropies: F = sum over tokens of c * ce. On a
+shared prefix the coefficients of all texts add up; where they cancel to an exact zero, and no
+later token needs the prefix as context, nothing is computed.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.data.lengths import shared_prefix
+from tasks.data.tokens import Tokens
+
+Ints = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One text's part in a functional.
+
+    Attributes:
+        tokens: The text; it has len(tokens) - 1 scored tokens, which may be none.
+        functional: Which functional it belongs to.
+        coefficient: Multiplies the cross-entropy of every scored token.
+    """
+
+    tokens: Tokens
+    functional: int
+    coefficient: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tree:
+    """The N tokens a model must be fed, and the E tokens it must predict.
+
+    Nodes are in depth-first order: a subtree is one range, and a node sees exactly those earlier
+    nodes whose range contains it.
+
+    Attributes:
+        tokens: (N,) ids to feed; a text's last token is never among them.
+        depths: (N,) position of each in its text.
+        ends: (N,) one past the last node of each node's subtree.
+        rows: (E,) the node that predicts each scored token.
+        targets: (E,) the scored tokens.
+        functionals: (F,) which functionals the weights belong to, ascending.
+        weights: (F, E) coefficient of each scored token's cross-entropy.
+    """
+
+    tokens: Ints
+    depths: Ints
+    ends: Ints
+    rows: Ints
+    targets: Ints
+    functionals: tuple[int, ...]
+    weights: Floats
+
+    @property
+    def size(self) -> int:
+        """Tokens to feed."""
+        return len(self.tokens)
+
+
+def grow(terms: Iterable[Term]) -> Tree:
+    """The smallest tree that yields every functional of the terms; empty if all weights cancel."""
+    ordered = sorted(terms, key=lambda term: term.tokens)
+    functionals = sorted({term.functional for term in ordered})
+    nodes = _Nodes()
+    paths = [nodes.add(term.tokens) for term in ordered]
+    weights = np.zeros((len(functionals), nodes.count))
+    for term, path in zip(ordered, paths, strict=True):
+        np.add.at(weights, (functionals.index(term.functional), path[1:]), term.coefficient)
+    return _pruned(nodes, tuple(functionals), weights)
+
+
+class _Nodes:
+    """Every distinct prefix of texts that arrive in sorted order, which is depth-first order."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.parents: list[int] = []
+        self.depths: list[int] = []
+        self.ends: list[int] = []
+        self._last: Tokens = ()
+        self._path: list[int] = []
+
+    @property
+    def count(self) -> int:
+        return len(self.tokens)
+
+    def add(self, text: Tokens) -> list[int]:
+        """Nodes of the text's tokens, from the first."""
+        path = self._path[: shared_prefix(self._last, text)]
+        for depth in range(len(path), len(text)):
+            self.parents.append(path[-1] if path else -1)
+            path.append(self.count)
+            self.tokens.append(text[depth])
+            self.depths.append(depth)
+            self.ends.append(-1)
+        for node in path:
+            self.ends[node] = self.count
+        self._last, self._path = text, path
+        return path
+
+
+def _pruned(nodes: _Nodes, functionals: tuple[int, ...], weights: Floats) -> Tree:
+    """Keep scored tokens with a weight, and as nodes their strict ancestors only."""
+    ends = np.asarray(nodes.ends, np.int32)
+    scored = weights.any(axis=0)
+    before = np.concatenate([[0], np.cumsum(scored)])
+    fed = before[ends] - before[1:] > 0  # a scored token lies below the node
+    index = np.concatenate([[0], np.cumsum(fed)]).astype(np.int32)
+    edges = np.flatnonzero(scored)
+    return Tree(
+        tokens=np.asarray(nodes.tokens, np.int32)[fed],
+        depths=np.asarray(nodes.depths, np.int32)[fed],
+        ends=index[ends[fed]],
+        rows=index[np.asarray(nodes.parents, np.int32)[edges]],
+        targets=np.asarray(nodes.tokens, np.int32)[edges],
+        functionals=functionals,
+        weights=weights[:, edges],
+    )
+
+
+def group(texts: Iterable[Tokens], width: int, least: int) -> list[list[Tokens]]:
+    """Put texts with a common beginning together, as trees of at most `width` tokens.
+
+    Args:
+        texts: In any order; the same ones always give the same groups.
+        width: Tokens of a tree; a single longer text still gets one.
+        least: Shared tokens that make it worth while to attend over a larger tree.
+    """
+    groups: list[list[Tokens]] = []
+    size = 0
+    for text in sorted(set(texts)):
+        shared = shared_prefix(groups[-1][-1], text) if groups else 0
+        if shared >= least and size + len(text) - shared <= width:
+            groups[-1].append(text)
+            size += len(text) - shared
+        else:
+            groups.append([text])
+            size = len(text)
+    return groups

@@ -1,0 +1,134 @@
+"""Cross-entropy over a large vocabulary, a block of rows at a time."""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.passes.trie import Floats
+
+Head = Callable[[mx.array], mx.array]
+"""(E, D) hidden states to (E, V) logits."""
+
+CPU_ROWS, GPU_ROWS = 64, 512
+"""Rows of a block: enough for a matrix product at full speed, few enough to stay small."""
+KEPT_BYTES = 2**27
+"""Up to this much is kept from the loss for its gradient; beyond it is computed again."""
+
+
+def lazy_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """(E,) cross-entropies, nats, not yet evaluated; one block's logits live at a time."""
+    blocks = _blocks(len(hidden), GPU_ROWS)
+    return mx.concatenate([_losses(head, hidden[b], targets[b])[0] for b in blocks])
+
+
+def differentiable_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    """As `lazy_losses`, and differentiable in `hidden` without keeping any logits.
+
+    A loss depends on its own row alone, so the gradient for weights w is w times the rows'
+    gradients, which come from the same logits as the losses.
+    """
+    blocks = _blocks(len(hidden), GPU_ROWS)
+    return mx.concatenate([_with_gradient(head, hidden[b], targets[b]) for b in blocks])
+
+
+def _with_gradient(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
+    def in_float32(rows: mx.array) -> mx.array:
+        return head(rows).astype(mx.float32)
+
+    @mx.custom_function
+    def both(rows: mx.array) -> tuple[mx.array, mx.array]:
+        losses, probabilities = _losses(head, rows, targets)
+        cotangent = probabilities.at[mx.arange(len(targets)), targets].add(-1.0)
+        return losses, mx.vjp(in_float32, [rows], [cotangent])[1][0]
+
+    @both.vjp
+    def both_vjp(_: Any, cotangents: Any, outputs: Any) -> Any:
+        gradient = outputs[1]
+        return (cotangents[0][:, None] * gradient).astype(gradient.dtype)
+
+    found: Any = both(hidden)
+    losses: mx.array = found[0]
+    return losses
+
+
+def _losses(head: Head, hidden: mx.array, targets: mx.array) -> tuple[mx.array, mx.array]:
+    """(R,) losses and (R, V) probabilities."""
+    logits = head(hidden).astype(mx.float32)
+    total = mx.logsumexp(logits, axis=-1, keepdims=True)
+    picked = mx.take_along_axis(logits, targets[:, None], axis=-1)
+    return (total - picked)[:, 0], mx.exp(logits - total)
+
+
+def _blocks(rows: int, size: int) -> list[slice]:
+    parts = -(-rows // size)
+    stops = [rows * part // parts for part in range(parts + 1)]
+    return [slice(start, stop) for start, stop in pairwise(stops)]
+
+
+class _Softmax:
+    """What must be known of a block of R logits for its losses and, later, their gradient.
+
+    In numpy, whose exp is several times faster than MLX's on a CPU.
+    """
+
+    def __init__(self, logits: mx.array, targets: mx.array) -> None:
+        values = np.asarray(logits)
+        self._targets = np.asarray(targets)[:, None]
+        picked = np.take_along_axis(values, self._targets, axis=1)
+        largest = values.max(axis=1, keepdims=True)
+        self._exponentials = values - largest
+        np.exp(self._exponentials, out=self._exponentials)
+        self._sums = self._exponentials.sum(axis=1, keepdims=True)
+        self.losses: Floats = (np.log(self._sums) + largest - picked)[:, 0].astype(np.float64)
+
+    def cotangent(self, weights: NDArray[np.float32]) -> mx.array:
+        """(R, V) derivative of sum(weights * losses) by the logits; may be called once."""
+        column = weights[:, None]
+        found, self._exponentials = self._exponentials, None  # in place: it serves once
+        found *= column / self._sums
+        picked = np.take_along_axis(found, self._targets, axis=1)
+        np.put_along_axis(found, self._targets, picked - column, axis=1)
+        return mx.array(found)
+
+
+class HeadLoss:
+    """On a CPU: losses at once, and later their gradient, if it is wanted.
+
+    Attributes:
+        losses: (E,) cross-entropies, nats.
+    """
+
+    def __init__(self, head: Head, hidden: mx.array, targets: mx.array) -> None:
+        self._head: Head = lambda rows: head(rows).astype(mx.float32)
+        self._hidden, self._targets = hidden, targets
+        self._blocks = _blocks(len(hidden), CPU_ROWS)
+        self._keep = 4 * head(hidden[:1]).shape[-1] * len(hidden) <= KEPT_BYTES
+        self._kept: dict[int, _Softmax] = {}
+        self.losses: Floats = np.concatenate([self._losses(rows) for rows in self._blocks])
+
+    def gradient(self, weights: Floats) -> mx.array:
+        """(E, D) derivative of sum(weights * losses) with respect to the hidden states."""
+        return mx.concatenate([self._pulled_back(rows, weights[rows]) for rows in self._blocks])
+
+    def _softmax(self, rows: slice) -> _Softmax:
+        return _Softmax(self._head(self._hidden[rows]), self._targets[rows])
+
+    def _losses(self, rows: slice) -> Floats:
+        softmax = self._softmax(rows)
+        if self._keep:
+            self._kept[rows.start] = softmax
+        return softmax.losses
+
+    def _pulled_back(self, rows: slice, weights: Floats) -> mx.array:
+        hidden = self._hidden[rows]
+        if not weights.any():
+            return mx.zeros_like(hidden)
+        softmax = self._kept.pop(rows.start, None) or self._softmax(rows)
+        cotangent = softmax.cotangent(weights.astype(np.float32))
+        gradient: mx.array = mx.vjp(self._head, [hidden], [cotangent])[1][0]
+        mx.eval(gradient)
+        return gradient

@@ -1,0 +1,174 @@
+"""Log-probabilities of probe texts, batched; identical texts are scored once."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import mlx.core as mx
+import numpy as np
+from mlx import nn
+from numpy.typing import NDArray
+
+from tasks.contract.cell import ProbeScoreRow, ScoreRow
+from tasks.data.probe_packs import Pair
+from tasks.data.tokens import EncodedPair, EncodedPairs, Tokens
+from tasks.passes.flops import Load, load_of_text, load_of_trees
+from tasks.passes.layout import Chunk, pack
+from tasks.passes.losses import pad, token_cross_entropy
+from tasks.passes.packed import Packed
+from tasks.passes.step import LEAST_SHARED
+from tasks.passes.trie import Floats, Term, group, grow
+from tasks.scoring.metrics import summarise
+
+TOKENS_PER_BATCH = 1024
+"""Larger batches leave the cache of a CPU and gain nothing."""
+LOGITS_PER_BATCH = 2**27
+"""512 MiB of float32: the limit where the vocabulary is large."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """An evaluation.
+
+    Attributes:
+        scores, probe_scores: Rows of the tables of those names.
+        load: What went through the model.
+    """
+
+    scores: tuple[ScoreRow, ...]
+    probe_scores: tuple[ProbeScoreRow, ...]
+    load: Load
+
+
+def score(
+    model: nn.Module,
+    pairs: EncodedPairs,
+    split: dict[str, str],
+    vocabulary: int,
+    packed: Packed | None = None,
+) -> Scored:
+    """Score pairs and summarise them by behaviour and split.
+
+    Args:
+        model: With or without an adapter, in eval mode.
+        pairs: Encoded pairs, and those excluded with a reason.
+        split: Pair id -> `train` or `heldout`.
+        vocabulary: Tokens the model knows.
+        packed: The same model, ready for packed passes; None for plain ones.
+    """
+    texts = sorted({t for p in pairs.kept for t in (p.positive, p.negative)}, key=_by_length)
+    if packed:
+        logprobs, load = packed_logprobs(packed, texts)
+    else:
+        logprobs = token_logprobs(model, texts, vocabulary)
+        load = sum(map(load_of_text, texts), Load())
+    rows = [_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
+    rows += [_excluded(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
+    rows.sort(key=lambda r: (r.behavior, r.split, r.probe_id))
+    groups: dict[tuple[str, str], list[ProbeScoreRow]] = {}
+    for row in rows:
+        groups.setdefault((row.behavior, row.split), []).append(row)
+    scores = (summarise(behavior, part, group) for (behavior, part), group in groups.items())
+    return Scored(scores=tuple(scores), probe_scores=tuple(rows), load=load)
+
+
+def token_logprobs(
+    model: nn.Module, texts: list[Tokens], vocabulary: int
+) -> dict[Tokens, NDArray[np.float64]]:
+    """Log-probability of every token but the first, by text, nats.
+
+    Args:
+        model: A causal language model.
+        texts: Distinct, each at least two tokens, ordered by length to spare padding.
+        vocabulary: Tokens the model knows; bounds the batch.
+    """
+    found: dict[Tokens, NDArray[np.float64]] = {}
+    limit = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // vocabulary))
+    for together in _grouped(texts, limit):
+        scored = -token_cross_entropy(model, pad(together))
+        mx.eval(scored)
+        values = np.asarray(scored, dtype=np.float64)
+        for text, row in zip(together, values, strict=True):
+            found[text] = row[: len(text) - 1]
+    return found
+
+
+def packed_logprobs(
+    packed: Packed, texts: list[Tokens]
+) -> tuple[dict[Tokens, NDArray[np.float64]], Load]:
+    """As `token_logprobs`, with shared beginnings computed once; and what that took."""
+    limits = packed.budget
+    number = {text: i for i, text in enumerate(texts)}
+    trees = [
+        grow(Term(text, number[text], 1.0) for text in together)
+        for together in group(texts, limits.width, LEAST_SHARED)
+    ]
+    found: dict[Tokens, NDArray[np.float64]] = {}
+    for chunk, values in _one_behind(packed, pack(trees, limits)):
+        for tree, losses in chunk.split(values):
+            for i, weights in zip(tree.functionals, tree.weights, strict=True):
+                found[texts[i]] = -losses[weights > 0]
+    return found, load_of_trees(trees)
+
+
+def _one_behind(packed: Packed, chunks: list[Chunk]) -> Iterator[tuple[Chunk, Floats]]:
+    """Losses of each chunk, read while the next one is under way."""
+    waiting: tuple[Chunk, mx.array | Floats] | None = None
+    for chunk in chunks:
+        losses = packed.losses(chunk)
+        if isinstance(losses, mx.array):
+            mx.async_eval(losses)  # type: ignore[no-untyped-call]  # MLX has no stub
+        if waiting:
+            yield waiting[0], np.asarray(waiting[1], np.float64)
+        waiting = chunk, losses
+    if waiting:
+        yield waiting[0], np.asarray(waiting[1], np.float64)
+
+
+def _grouped(texts: list[Tokens], budget: int) -> list[list[Tokens]]:
+    groups: list[list[Tokens]] = []
+    for text in texts:
+        if groups and (len(groups[-1]) + 1) * len(text) <= budget:
+            groups[-1].append(text)
+        else:
+            groups.append([text])
+    return groups
+
+
+def _by_length(text: Tokens) -> tuple[int, Tokens]:
+    return len(text), text
+
+
+def _row(
+    pair: EncodedPair, split: str, logprobs: dict[Tokens, NDArray[np.float64]]
+) -> ProbeScoreRow:
+    positive, negative = logprobs[pair.positive], logprobs[pair.negative]
+    if not (np.isfinite(positive).all() and np.isfinite(negative).all()):
+        return _excluded(pair.pair, split, "nonfinite")
+    start = max(pair.shared - 1, 0)  # entry i scores token i + 1
+    tail_positive, tail_negative = positive[start:], negative[start:]
+    both = len(tail_positive) > 0 and len(tail_negative) > 0
+    return ProbeScoreRow(
+        behavior=pair.pair.behavior,
+        split=split,
+        probe_id=pair.pair.id,
+        status="ok",
+        logprob_positive_sum=math.fsum(positive),
+        logprob_negative_sum=math.fsum(negative),
+        logprob_positive_mean=_mean(positive),
+        logprob_negative_mean=_mean(negative),
+        n_tokens_positive=len(positive),
+        n_tokens_negative=len(negative),
+        gap=_mean(positive) - _mean(negative),
+        n_completion_positive=len(tail_positive),
+        n_completion_negative=len(tail_negative),
+        gap_completion=_mean(tail_positive) - _mean(tail_negative) if both else None,
+    )
+
+
+def _excluded(pair: Pair, split: str, reason: str) -> ProbeScoreRow:
+    return ProbeScoreRow(behavior=pair.behavior, split=split, probe_id=pair.id, status=reason)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    return math.fsum(values) / len(values)

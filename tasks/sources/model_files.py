@@ -1,0 +1,208 @@
+"""A base model as files: where it lies, what it is, whether it is safe. Never loads MLX."""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from tasks import starter
+from tasks.contract.cell import ModelSpec, NodeError
+from tasks.sources import host_copies as content
+from tasks.sources.hub import HUB_ID, NotHereError, snapshot
+from tasks.sources.jsonl import read_text
+
+INDEX = "model.safetensors.index.json"
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFiles:
+    """A model directory.
+
+    Attributes:
+        folder: Where `config.json` lies.
+        config: Its content.
+        digest: sha256 over the files that matter.
+        weight_bytes: Size of the weights on disk.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    digest: str
+    weight_bytes: int
+
+    def tensor_names(self) -> list[str]:
+        """Names in the weight files; reads their headers only."""
+        return [key for path in _weights(self.folder) for key in _header(path)]
+
+    def projections(self) -> set[str]:
+        """Names of the linear layers inside the blocks, e.g. {"q_proj", "up_proj"}."""
+        pattern = re.compile(r"layers\.\d+\.(?:.*\.)?(\w+)\.weight$")
+        names = {m.group(1) for key in self.tensor_names() if (m := pattern.search(key))}
+        return {n for n in names if "norm" not in n}
+
+
+def locate(
+    name: str, revision: str | None, *, download: bool, digest: str | None = None
+) -> tuple[ModelSpec, ModelFiles]:
+    """Find a model and say exactly which one it is.
+
+    Args:
+        name: `tiny`, a directory, or a hub id.
+        revision: Commit, tag or branch of a hub model.
+        download: Whether a hub model may be fetched.
+        digest: What it is to be, if known; a copy with this content goes before the name.
+
+    Raises:
+        NotHereError: A hub model is not in the cache and may not be fetched.
+        NodeError: It is no directory, incomplete, or unsafe to load.
+    """
+    copied = content.with_digest(digest) or content.named(content.MODEL, name, revision)
+    folder = copied or _folder(name, revision, download=download)
+    on_hub = HUB_ID.fullmatch(name) is not None and not Path(name).is_dir()
+    if on_hub and not download and not _is_complete(folder):
+        raise NotHereError(f"model {name} is on this machine in part only")
+    files = read_folder(folder)
+    commit = folder.name if on_hub else None
+    return ModelSpec(name=name, revision=commit, digest=files.digest), files
+
+
+def read_folder(folder: Path) -> ModelFiles:
+    """Check a model directory and digest it.
+
+    Raises:
+        NodeError: It has no config, no safetensors weights, or asks to run code of its own.
+    """
+    config = _object(folder / "config.json")
+    if "model_file" in config:
+        raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
+    weights = _weights(folder)
+    if not weights:
+        raise NodeError(f"{folder}: no model*.safetensors (other weight formats are not loaded)")
+    if absent := _absent_shards(folder):
+        raise NodeError(f"{folder}: {absent[0]} is missing, which {INDEX} names")
+    for path in weights:
+        _header(path)
+    return ModelFiles(
+        folder=folder,
+        config=config,
+        digest=content.digest_of_files(file_digests(folder)),
+        weight_bytes=sum(p.stat().st_size for p in weights),
+    )
+
+
+def file_digests(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of the files that make the model."""
+    return {p.name: file_digest(p) for p in folder.iterdir() if _matters(p)}
+
+
+def precision(config: dict[str, Any]) -> str:
+    """How the base weights are stored, e.g. `bfloat16` or `q4`."""
+    quantization = config.get("quantization") or config.get("quantization_config")
+    if quantization:
+        return f"q{quantization.get('bits', '?')}"
+    return str(config.get("torch_dtype") or config.get("dtype") or "unknown")
+
+
+def same_family(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two configs are of relatives: the letters that their `model_type` begins with.
+
+    `qwen2` and `qwen3_moe` are, `llama` and `mistral` are not. False where a type is missing.
+    """
+    kinds = [re.match("[a-z]+", str(c.get("model_type", "")).lower()) for c in (one, other)]
+    return None not in kinds and len({k[0] for k in kinds if k}) == 1
+
+
+def _folder(name: str, revision: str | None, *, download: bool) -> Path:
+    if name == "tiny":
+        return starter.TINY
+    if Path(name).is_dir():
+        return Path(name).resolve()
+    if Path(name).is_absolute() or name.startswith((".", "~")) or not HUB_ID.fullmatch(name):
+        raise NodeError(f"model {name}: no such directory, and no hub id of the form owner/name")
+    return snapshot(name, revision, PATTERNS, download=download)
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds one object."""
+    try:
+        value = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise NodeError(f"{path}:{error.lineno}: not JSON") from None
+    if not isinstance(value, dict):
+        raise NodeError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a snapshot has all its files; another program may have fetched the tokenizer only."""
+    there = (folder / "config.json").is_file() and bool(_weights(folder))
+    return there and not _absent_shards(folder)
+
+
+def _absent_shards(folder: Path) -> list[str]:
+    """Weight files that the index names and the folder lacks."""
+    if not (folder / INDEX).is_file():
+        return []
+    shards = _object(folder / INDEX).get("weight_map")
+    named = {str(s) for s in shards.values()} if isinstance(shards, dict) else set()
+    return sorted(s for s in named if not (folder / s).is_file())
+
+
+def _weights(folder: Path) -> list[Path]:
+    return sorted(folder.glob("model*.safetensors"))
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            return list(tensors.keys())
+    except (SafetensorError, OSError) as error:
+        raise NodeError(f"{path}: not a readable safetensors file ({error})") from None
+
+
+def _matters(path: Path) -> bool:
+    if not path.is_file() or path.name.startswith("."):
+        return False
+    return any(path.match(pattern) for pattern in PATTERNS)
+
+
+def file_digest(path: Path) -> str:
+    """Digest of a file; a hub cache names its large blobs by it, so those need no reading."""
+    blob = path.resolve().name
+    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
+        return blob
+    stat = path.stat()
+    return _digest_cached(path.resolve(), stat.st_size, stat.st_mtime_ns)
+
+
+def _digest_cached(path: Path, size: int, mtime_ns: int) -> str:
+    """Digest, remembered beside the user's other caches for as long as the file is unchanged."""
+    if size < 64 << 20:
+        return _digest_read(path)
+    key = hashlib.sha256(f"{path}\0{size}\0{mtime_ns}".encode()).hexdigest()
+    note = cache_folder() / "digests" / key
+    if note.is_file():
+        return note.read_text()
+    digest = _digest_read(path)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    aside = note.with_suffix(f".{os.getpid()}")
+    aside.write_text(digest)
+    aside.replace(note)
+    return digest
+
+
+def _digest_read(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where this project keeps what it can make again."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rho-sweep"

@@ -1,0 +1,14 @@
+"""What ships with the project: probe pairs, SFT texts, prompts, judged answers, the model `tiny`.
+
+Data files and their paths only; imports nothing.
+"""
+
+from pathlib import Path
+
+_FOLDER = Path(__file__).parent
+PROBES = _FOLDER / "probes.jsonl"
+TEXTS = _FOLDER / "texts.jsonl"
+PROMPTS = _FOLDER / "prompts.jsonl"
+FACTORIAL = _FOLDER / "factorial.jsonl"
+JUDGED = _FOLDER / "judged.jsonl"
+TINY = _FOLDER / "tiny"

@@ -1,0 +1,271 @@
+"""The training loop of one cell."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mlx.core as mx
+import mlx.optimizers as optim
+import numpy as np
+from mlx import nn
+from mlx.utils import tree_map
+from numpy.typing import NDArray
+
+from tasks.contract.cell import HingeSpec, StepRow, TrainSpec
+from tasks.data.seeding import entropy
+from tasks.data.tokens import Tokens
+from tasks.passes.flops import Costs, Load, Needed, load_of_text
+from tasks.passes.losses import Batch, objective, pad
+from tasks.passes.packed import Packed
+from tasks.passes.step import Outlook, Work, take_step
+from tasks.training.checkpoint import Keeper, State
+from tasks.training.order import MicroStep, Order, learning_rate
+
+
+class DivergedError(Exception):
+    """A loss or gradient stopped being a number.
+
+    Attributes:
+        step: Optimizer step, from 1.
+        rows: Steps done before it.
+    """
+
+    def __init__(self, step: int, quantity: str, rows: tuple[StepRow, ...]) -> None:
+        super().__init__(f"{quantity} is not finite at optimizer step {step}")
+        self.step = step
+        self.rows = rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Material:
+    """What a cell trains on, as tokens.
+
+    Attributes:
+        order: Which texts and pairs each micro-step sees.
+        records: SFT texts; None for a condition without an SFT loss.
+        pairs: (positive, negative) in the direction of training; empty without hinge.
+        behaviors: Of every pair.
+    """
+
+    order: Order
+    records: list[Tokens] | None
+    pairs: tuple[tuple[Tokens, Tokens], ...]
+    behaviors: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Total:
+    """An accumulation, added up; arrays may be lazy until the optimizer step is evaluated.
+
+    Attributes:
+        gradient: Of the mean objective over the micro-steps; None where it is exactly zero.
+        ce: SFT loss of each micro-step.
+        hinge: (P,) arrays, together one value per pair in order.
+        skipped: Pairs without a backward pass.
+        needed: What the losses and the gradient need at least; None to be counted from the hinge.
+    """
+
+    gradient: Any
+    ce: Sequence[Any]
+    hinge: Sequence[Any]
+    skipped: int
+    needed: Needed | None = None
+
+
+def train(
+    model: nn.Module,
+    spec: TrainSpec,
+    hinge: HingeSpec | None,
+    material: Material,
+    seed: int,
+    report: Callable[[int, int, float], None],
+    packed: Packed | None = None,
+    costs: Costs | None = None,
+    start: State | None = None,
+    keeper: Keeper | None = None,
+) -> tuple[StepRow, ...]:
+    """Train the attached adapter; the model changes in place.
+
+    Args:
+        model: With trainable adapter parameters.
+        spec: Optimisation.
+        hinge: Weight and margin; None without a contrastive term.
+        material: Tokens and their order.
+        seed: Seeds dropout.
+        report: Called with (step, steps, loss) after every optimizer step.
+        packed: The same model, ready for packed passes; None for plain ones.
+        costs: Of the model with its adapter; None leaves the operations uncounted.
+        start: Go on from here; None begins with the first step.
+        keeper: Looks after every step whether a checkpoint is due.
+
+    Returns:
+        One row per optimizer step.
+
+    Raises:
+        DivergedError: A loss or gradient is not finite.
+    """
+    optimizer = optim.AdamW(learning_rate=spec.learning_rate, weight_decay=spec.weight_decay)
+    steps = material.order.steps
+    rows: list[StepRow] = []
+    outlook = Outlook()
+    if start is not None:
+        start.restore(model, optimizer)
+        rows, outlook = list(start.rows), Outlook(dict(start.outlook))
+    model.train()
+    for index, micro_steps in enumerate(steps[len(rows) :], len(rows)):
+        started = time.perf_counter()
+        optimizer.learning_rate = learning_rate(spec, index, len(steps))
+        if packed is None:
+            total = _accumulate(model, hinge, material, micro_steps, seed, index, spec)
+        else:
+            total = _step_packed(packed, hinge, material, micro_steps, outlook)
+        gradient = total.gradient
+        if gradient is None:
+            gradient = tree_map(mx.zeros_like, model.trainable_parameters())
+        gradient, norm = optim.clip_grad_norm(gradient, max_norm=spec.clip_norm)
+        optimizer.update(model, gradient)
+        mx.eval(model.trainable_parameters(), optimizer.state, norm, total.ce, total.hinge)
+        mx.clear_cache()  # as mlx-lm's trainer does; steps differ in shape, and the cache grows
+        row = _measure(total, material, micro_steps, float(norm), started, index, optimizer, costs)
+        _demand_finite(row, rows)
+        rows.append(row)
+        report(index + 1, len(steps), (row.ce_loss or 0.0) + _weighted(row, hinge))
+        if keeper is not None:
+            keeper.look(model, optimizer, rows, outlook)
+    return tuple(rows)
+
+
+def _step_packed(
+    packed: Packed,
+    hinge: HingeSpec | None,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    outlook: Outlook,
+) -> _Total:
+    """All micro-steps in few passes."""
+    records = material.records
+    work = Work(
+        texts=None if records is None else [[records[i] for i in m.records] for m in micro_steps],
+        pairs=[[material.pairs[i] for i in m.pairs] for m in micro_steps],
+        names=[material.behaviors[i] for m in micro_steps for i in m.pairs],
+        rho_weight=hinge.rho_weight if hinge else 0.0,
+        margin=hinge.margin if hinge else 0.0,
+    )
+    done = take_step(packed, work, outlook, packed.budget)
+    return _Total(
+        gradient=done.gradient,
+        ce=done.ce.tolist(),
+        hinge=[done.hinge],
+        skipped=done.skipped,
+        needed=done.needed,
+    )
+
+
+def _accumulate(
+    model: nn.Module,
+    hinge: HingeSpec | None,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    seed: int,
+    index: int,
+    spec: TrainSpec,
+) -> _Total:
+    """Mean gradient over the micro-steps; a last, shorter accumulation counts in full."""
+    weight, margin = (hinge.rho_weight, hinge.margin) if hinge else (0.0, 0.0)
+    value_and_grad = nn.value_and_grad(model, objective)
+    total: Any = None
+    losses: list[mx.array] = []
+    pair_hinges: list[mx.array] = []
+    share = 1 / len(micro_steps)
+    for k, micro in enumerate(micro_steps):
+        if spec.lora_dropout > 0:
+            # MLX's dropout reads MLX's global key: set it for this micro-step alone
+            mx.random.seed(entropy(seed, f"dropout/{index}/{k}") % 2**63)
+        sft, pairs = _batches(material, micro)
+        (_, ce, hinges), gradient = value_and_grad(model, sft, pairs, weight, margin)
+        scaled = tree_map(lambda g: g * share, gradient)
+        total = scaled if total is None else tree_map(mx.add, total, scaled)
+        losses.append(ce)
+        pair_hinges.append(hinges)
+        mx.async_eval(total, ce, hinges)  # type: ignore[no-untyped-call]  # MLX has no stub
+    return _Total(gradient=total, ce=losses, hinge=pair_hinges, skipped=0)
+
+
+def _batches(material: Material, micro: MicroStep) -> tuple[Batch | None, Batch | None]:
+    records, pairs = material.records, [material.pairs[i] for i in micro.pairs]
+    sft = pad([records[i] for i in micro.records]) if records is not None else None
+    both = [p for p, _ in pairs] + [n for _, n in pairs]
+    return sft, pad(both) if both else None
+
+
+def _measure(
+    total: _Total,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    norm: float,
+    started: float,
+    index: int,
+    optimizer: optim.Optimizer,
+    costs: Costs | None,
+) -> StepRow:
+    used = [i for m in micro_steps for i in m.pairs]
+    hinge = np.concatenate([np.asarray(h) for h in total.hinge])
+    names = np.array([material.behaviors[i] for i in used])
+    needed = total.needed or _needed(material, micro_steps, hinge)
+    by_name = {str(name): hinge[names == name] for name in dict.fromkeys(names.tolist())}
+    return StepRow(
+        step=index + 1,
+        ce_loss=_mean([float(c) for c in total.ce]) if material.records is not None else None,
+        hinge_loss=float(hinge.mean()) if used else None,
+        hinge_active=float((hinge > 0).mean()) if used else None,
+        hinge_loss_by_behavior={k: float(v.mean()) for k, v in by_name.items()},
+        hinge_active_by_behavior={k: float((v > 0).mean()) for k, v in by_name.items()},
+        pairs_skipped=total.skipped if used else None,
+        grad_norm=norm,
+        learning_rate=float(optimizer.learning_rate),
+        tokens=_tokens(material, micro_steps),
+        flops=costs.of(needed) if costs else None,
+        wall_s=time.perf_counter() - started,
+    )
+
+
+def _needed(
+    material: Material, micro_steps: tuple[MicroStep, ...], hinge: NDArray[np.float64]
+) -> Needed:
+    """What texts need one by one."""
+    records = material.records or []
+    texts = [load_of_text(records[i]) for m in micro_steps for i in m.records if records]
+    pairs = [
+        sum(map(load_of_text, material.pairs[i]), Load()) for m in micro_steps for i in m.pairs
+    ]
+    active = [load for load, value in zip(pairs, hinge.tolist(), strict=True) if value > 0]
+    sft = sum(texts, Load())
+    return Needed(forward=sum(pairs, sft), backward=sum(active, sft))
+
+
+def _tokens(material: Material, micro_steps: tuple[MicroStep, ...]) -> int:
+    pairs = sum(len(text) for m in micro_steps for i in m.pairs for text in material.pairs[i])
+    if material.records is None:
+        return pairs
+    return pairs + sum(len(material.records[i]) for m in micro_steps for i in m.records)
+
+
+def _demand_finite(row: StepRow, rows: list[StepRow]) -> None:
+    measured = {
+        "SFT loss": row.ce_loss,
+        "hinge loss": row.hinge_loss,
+        "gradient norm": row.grad_norm,
+    }
+    for quantity, value in measured.items():
+        if value is not None and not math.isfinite(value):
+            raise DivergedError(row.step, quantity, tuple(rows))
+
+
+def _weighted(row: StepRow, hinge: HingeSpec | None) -> float:
+    return hinge.rho_weight * (row.hinge_loss or 0.0) if hinge else 0.0
+
+
+def _mean(values: list[float]) -> float:
+    return sum(values) / len(values)

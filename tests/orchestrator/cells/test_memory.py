@@ -1,0 +1,106 @@
+"""The memory estimate against measured peaks of real cells."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from orchestrator.cells.expand import specs_of
+from orchestrator.cells.memory import PACKED_SCORING, RUNTIME_BYTES, Texts, mlx_peak
+from orchestrator.cells.model_size import Sizes
+from orchestrator.cells.resolve import FileResolver
+from orchestrator.config.sweep_file import parse
+from orchestrator.config.yaml_lines import parse_yaml
+from tasks.cell import Phases, run
+from tasks.data.lengths import Lengths
+from tasks.model.model import Models
+from tests.toys import make_model
+
+SWEEP = """
+name: t
+model: {model}
+grid: {{condition: [{condition}], rho_weight: [0.2], margin: [0.1], seed: [1]}}
+data: {{sft: starter, size: 16}}
+probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
+train: {{max_length: {length}, batch_size: {batch}, grad_accumulation: 2{extra}}}
+"""
+POINTS = [
+    ("tiny", "rho-guided", 64, 2, "", False),
+    ("tiny", "rho-guided", 256, 4, "", True),
+    ("tiny", "sft-only", 32, 1, "", False),
+    ("tiny", "rho-guided", 128, 1, ", lora_dropout: 0.1", False),
+    (6, "rho-guided", 256, 2, "", False),
+    (6, "contrastive-only", 128, 2, ", epochs: 5", False),
+    pytest.param(12, "sft-only", 64, 8, "", False, marks=pytest.mark.slow),
+    pytest.param(12, "rho-guided", 64, 8, "", True, marks=pytest.mark.slow),
+]
+
+
+def trained(model, condition, length, batch, extra):
+    text = SWEEP.format(model=model, condition=condition, length=length, batch=batch, extra=extra)
+    if condition == "sft-only":
+        text = text.replace("rho_weight: [0.2], margin: [0.1], ", "")
+    resolver = FileResolver(download=False)
+    _, point = next(parse(parse_yaml(text, "t", Path.cwd())).points())
+    return specs_of(point, resolver)[-1], resolver
+
+
+@pytest.mark.parametrize(("model", "condition", "length", "batch", "extra", "checkpoint"), POINTS)
+def test_the_estimate_is_within_a_quarter_of_the_peak(
+    tmp_path, model, condition, length, batch, extra, checkpoint
+):
+    if model != "tiny":
+        model = make_model(tmp_path / "m", layers=model, hidden=96)
+    spec, resolver = trained(model, condition, length, batch, extra)
+    spec = replace(spec, grad_checkpoint=checkpoint)
+    others = mx.get_active_memory()  # what earlier tests of this process still hold
+    measured = run(spec, Models(), lambda _: None, Phases()).measurements.memory_peak_bytes - others
+    estimate = resolver.memory(spec) - RUNTIME_BYTES
+    assert 0.75 < estimate / measured < 1.25
+
+
+def test_a_model_without_a_known_tokenizer_is_taken_to_fill_every_text(tmp_path):
+    folder = make_model(tmp_path / "m")
+    spec, resolver = trained(folder, "rho-guided", 256, 2, "")
+    known = resolver.memory(spec)
+    other = make_model(tmp_path / "n")
+    (other / "tokenizer.json").unlink()
+    spec, resolver = trained(other, "rho-guided", 256, 2, "")
+    assert resolver.memory(spec) > 2 * known - RUNTIME_BYTES
+
+
+def test_a_real_model_on_metal_has_a_plausible_estimate(tmp_path):
+    # Qwen2.5-7B in bf16: 15.2 GB of weights
+    folder = make_model(tmp_path / "m")
+    spec, resolver = trained(folder, "rho-guided", 256, 2, "")
+    config = {
+        "hidden_size": 3584,
+        "intermediate_size": 18944,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "vocab_size": 152064,
+        "torch_dtype": "bfloat16",
+    }
+    files = replace(
+        next(iter(resolver.models.values())), config=config, weight_bytes=15_231_000_000
+    )
+    usual = Lengths(mean=60, longest=200)
+    texts = Texts(scored=usual, sft=usual, pairs=usual)
+    found = mlx_peak(spec, files, texts, metal=True)
+    assert 18e9 < found < 40e9
+    assert mlx_peak(replace(spec, grad_checkpoint=True), files, texts, metal=True) < found
+
+
+def test_scoring_alone_is_the_peak_of_a_baseline(tmp_path):
+    folder = make_model(tmp_path / "m")
+    spec, resolver = trained(folder, "rho-guided", 128, 2, "")
+    files = next(iter(resolver.models.values()))
+    sizes = Sizes.of(files)
+    usual = Lengths(mean=60, longest=100)
+    baseline = replace(spec, train=None, hinge=None, data=None)
+    found = mlx_peak(baseline, files, Texts(scored=usual, sft=None, pairs=None))
+    floats = 192 * (PACKED_SCORING.inner * sizes.inner + PACKED_SCORING.sights * 192 * sizes.heads)
+    logits = 64 * PACKED_SCORING.block * sizes.vocabulary
+    assert found == pytest.approx(files.weight_bytes + 4 * (floats + logits), abs=2)

@@ -1,0 +1,117 @@
+"""Data on stdout, progress on stderr, exit codes by name."""
+
+import json
+
+import pytest
+import yaml
+
+from orchestrator import __version__
+from orchestrator.config.sweep_file import presets
+from tests.builders import a_failure, a_result, a_spec, filled, launched, model_folder
+from tests.orchestrator.inspection.test_status import SWEEP
+
+
+@pytest.fixture
+def results(tmp_path):
+    """A results folder with one scored and one failed cell."""
+    store, expansion = launched(tmp_path / "good", SWEEP)
+    store.commit(a_result(expansion.all[1]), attempts=1, ray=None)
+    store.commit_failure(a_failure(expansion.all[2], "no memory"), attempts=1, ray=None)
+    return store
+
+
+def test_presets_are_listed_one_to_a_line(rho_sweep):
+    ran = rho_sweep("presets")
+    assert (ran.code, ran.err) == (0, "")
+    assert [line.split()[0] for line in ran.out.splitlines()] == presets()
+    assert all(len(line.split()) > 3 for line in ran.out.splitlines())
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_a_preset_that_is_written_out_is_planned_like_the_preset(rho_sweep, preset, tmp_path):
+    ran = rho_sweep("init", preset, "-o", "mine.yaml")
+    assert (ran.code, ran.out) == (0, "")
+    assert ran.err == "mine.yaml: edit it, then: rho-sweep plan mine.yaml\n"
+    assert yaml.safe_load((tmp_path / "mine.yaml").read_text())["name"] == preset
+
+
+def test_init_overwrites_only_when_told_to(rho_sweep, tmp_path):
+    (tmp_path / "sweep.yaml").write_text("precious")
+    assert rho_sweep("init", "quickstart").code == 2
+    assert (tmp_path / "sweep.yaml").read_text() == "precious"
+    assert rho_sweep("init", "quickstart", "--force").code == 0
+    assert (tmp_path / "sweep.yaml").read_text().startswith("# ")
+
+
+def test_plan_prints_json_and_nothing_else(rho_sweep, tmp_path):
+    (tmp_path / "s.yaml").write_text(SWEEP.replace("model: m", f"model: {tmp_path / 'model'}"))
+    model_folder(tmp_path / "model")
+    ran = rho_sweep("plan", "s.yaml", "s.yaml", "--json", "--set", "grid.seed=[1, 2, 3]")
+    assert (ran.code, ran.err) == (0, "")
+    body = json.loads(ran.out)
+    assert (body["named"], body["distinct"], body["seeds_of_smallest_arm"]) == (12, 6, 3)
+    ran = rho_sweep("plan", "s.yaml")
+    assert ran.out.startswith("cells    4 named, 4 distinct, plus 1 baseline\n")
+
+
+def test_status_is_json_or_lines(rho_sweep, results):
+    assert json.loads(rho_sweep("status", "good", "--json").out)["ok"] == 1
+    ran = rho_sweep("status", "good")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("good: 1 of 5 cells scored, 1 failed; no launch running\n")
+
+
+def test_watching_ends_when_no_launch_runs(rho_sweep, results):
+    assert rho_sweep("status", "good", "--watch").out.count("cells scored") == 1
+
+
+def test_analyze_prints_tables_on_stdout_and_failures_on_stderr(rho_sweep, results):
+    ran = rho_sweep("analyze", "good")
+    assert ran.code == 0
+    assert "rho-guided" in ran.out
+    assert "failed" not in ran.out
+    assert "no memory" in ran.err
+    assert json.loads(rho_sweep("analyze", "good", "--json").out)["unscored"][0]["seed"] == 2
+
+
+def test_logs_of_a_cell_by_its_label(rho_sweep, results):
+    ran = rho_sweep("logs", "good", "rho-guided w=0.1 m=0.1 seed=2")
+    assert (ran.code, ran.err) == (0, "")
+    assert "failed in stage load: no memory" in ran.out
+
+
+def test_export_names_the_files_it_wrote(rho_sweep, results, tmp_path):
+    ran = rho_sweep("export", "good", "--to", "csv")
+    assert (ran.code, ran.err) == (0, "")
+    for line in ran.out.splitlines():
+        assert (tmp_path / line).is_file()
+    assert (tmp_path / "good/export/scores.csv").is_file()
+
+
+def test_compare_counts_cells_and_names_those_that_differ(rho_sweep, tmp_path):
+    filled(tmp_path / "a", a_result(a_spec(seed=1)), a_result(a_spec(seed=2)))
+    filled(tmp_path / "b", a_result(a_spec(seed=1)), a_result(a_spec(seed=2), weights=b"other"))
+    ran = rho_sweep("compare", "a", "b")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        "1 same, 1 different, 0 only in a, 0 only in b",
+        f"  {a_spec(seed=2).cell_id}: adapter",
+    ]
+    body = json.loads(rho_sweep("compare", "a", "b", "--json").out)
+    assert (body["same"], body["different"], body["only_left"], body["only_right"]) == (1, 1, 0, 0)
+
+
+def test_stop_without_a_launch_says_so(rho_sweep, results):
+    ran = rho_sweep("stop", "good")
+    assert (ran.code, ran.out) == (0, "good: no launch is running\n")
+
+
+def test_the_version_is_printed(rho_sweep):
+    assert rho_sweep("version").out == f"{__version__}\n"
+
+
+def test_help_shows_every_command(rho_sweep):
+    ran = rho_sweep("--help")
+    assert ran.code == 0
+    for command in ("presets", "init", "plan", "launch", "status", "logs", "stop", "analyze"):
+        assert f"\n  {command} " in ran.out

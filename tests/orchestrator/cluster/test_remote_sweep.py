@@ -1,0 +1,269 @@
+"""Results that are made on a head: pulled whole, in order, checked; without ssh."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.cells.prompt_sets import as_jsonl
+from orchestrator.cluster import remote_sweep as far_module
+from orchestrator.cluster.follow import follow
+from orchestrator.cluster.on_host import driver as far_host
+from orchestrator.cluster.remote_sweep import Far, _batches
+from orchestrator.config.cluster_file import parse_cluster
+from orchestrator.config.hosts import Ports
+from orchestrator.config.stress_block import as_options, settings_of
+from orchestrator.config.sweep_file import as_text, parse
+from orchestrator.config.yaml_lines import parse_yaml
+from orchestrator.errors import UserError
+from orchestrator.execution.display import PlainDisplay
+from orchestrator.inspection.status import status
+from orchestrator.results import lock
+from orchestrator.results.manifest import HEAD
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import write_plan
+from tasks.data.prompts import load_prompts
+from tests.answers import a_unit, answered, keep, prompts
+from tests.builders import a_result, a_spec
+
+CLUSTER = """
+name: studios
+python: /usr/bin/python3
+hosts: [{name: mac1, address: 10.0.0.1}]
+"""
+
+
+@pytest.fixture
+def head(tmp_path, monkeypatch) -> Path:
+    """The head's root; requests reach the real code there without a connection."""
+    root = tmp_path / "root"
+
+    def run_there(remote, module, action, timeout_s, **request):
+        assert module == far_host.__name__
+        answer = far_host.ACTIONS[action](
+            json.loads(json.dumps({"root": str(root), "cluster": "studios", **request}))
+        )
+        return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+
+    def ask(remote, action, timeout_s, *, module, **request):
+        return json.loads(run_there(remote, module, action, timeout_s, **request))
+
+    monkeypatch.setattr(far_module, "run_there", run_there)
+    monkeypatch.setattr(far_module, "ask", ask)
+    return root
+
+
+@pytest.fixture
+def far(tmp_path) -> Far:
+    cluster = parse_cluster(parse_yaml(CLUSTER, "cluster.yaml", tmp_path))
+    (tmp_path / "here/mine").mkdir(parents=True)
+    return Far(cluster, tmp_path / "here/mine")
+
+
+@pytest.fixture
+def there(head) -> Store:
+    store = Store(head / "results/mine")
+    store.create()
+    store.commit(a_result(a_spec()), attempts=1, ray=None)
+    return store
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    paths = [p for p in folder.rglob("*") if p.is_file()]
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in paths
+        if not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    }
+
+
+def test_everything_comes_and_nothing_twice(far, there):
+    first = far.pull()
+    assert files(far.folder) == files(there.folder)
+    assert first.files == len(files(there.folder)) > 3
+    assert far.pull().files == 0
+    assert Far(far._head.cluster, far.folder).pull().files == 0
+
+
+def test_what_changes_comes_again_and_what_goes_is_dropped(far, there):
+    far.pull()
+    (cell,) = there.done()
+    there.commit(a_result(a_spec()), attempts=2, ray=None)
+    assert far.pull().files > 0
+    assert Store(far.folder).rows("cells") == there.rows("cells")
+    there._clear(cell)
+    far.pull()
+    assert Store(far.folder).done() == set()
+    assert files(far.folder) == files(there.folder)
+
+
+def test_a_cells_row_comes_after_what_belongs_to_it():
+    names = {"cells/a.arrow": [1, 0], "adapters/a/x": [40 << 20, 0], "scores/a.arrow": [1, 0]}
+    batches = list(_batches(list(names), names))
+    assert [n for batch in batches for n in batch][-1] == "cells/a.arrow"
+    assert len(batches) == 2
+    assert sorted(n for batch in batches for n in batch) == sorted(names)
+
+
+def test_other_bytes_are_refused_and_come_with_the_next_pull(far, there, monkeypatch):
+    real = far_module.run_there
+
+    def bent(*args, **request):
+        body = real(*args, **request)
+        return body[:-1] + bytes([body[-1] ^ 1])
+
+    monkeypatch.setattr(far_module, "run_there", bent)
+    with pytest.raises(UserError, match=r"mac1 .*arrived with other bytes; try again"):
+        far.pull()
+    assert not list((far.folder / "cells").glob("*")) if (far.folder / "cells").exists() else True
+    monkeypatch.setattr(far_module, "run_there", real)
+    far.pull()
+    assert files(far.folder) == files(there.folder)
+
+
+def test_the_driver_there_is_the_launch_here(far, there):
+    manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
+    (there.folder / "sweep.yaml").write_text(HEAD + manifest)
+    with lock.held(there.folder):
+        driver = far.pull().driver
+        assert driver[0] == os.getpid()
+        assert status(Store(far.folder), driver)["launch"]["pid"] == os.getpid()
+    assert far.pull().driver is None
+    assert status(Store(far.folder))["launch"] is None
+    assert far.stop().endswith("no launch is running")
+
+
+def test_a_folder_remembers_its_cluster(far, tmp_path):
+    assert Far.of(far.folder) is None
+    (tmp_path / "cluster.yaml").write_text(CLUSTER)
+    far.remember(tmp_path / "cluster.yaml")
+    assert Far.of(far.folder)._head.host.name == "mac1"
+    (tmp_path / "cluster.yaml").unlink()
+    with pytest.raises(UserError, match=r"cluster.yaml"):
+        Far.of(far.folder)
+
+
+def test_a_cluster_that_is_down_starts_no_driver(far, head):
+    with pytest.raises(UserError, match="the cluster is down; first: rho-sweep cluster up"):
+        far.launch("name: mine\n")
+
+
+def test_a_cluster_runs_one_sweep_at_a_time(far, head, there):
+    plan = {"host": "mac1", "address": "10.0.0.1", "gcs": "10.0.0.1:6379", "slots": 1}
+    plan |= {"memory_bytes": 1, "labels": {}, "ports": asdict(Ports()), "tls": False}
+    (head / "c/studios").mkdir(parents=True)
+    (head / "c/studios/plan.json").write_text(json.dumps(plan))
+    other = head / "results/other"
+    other.mkdir()
+    script = (
+        "import sys; from pathlib import Path; from orchestrator.results import lock\n"
+        "with lock.held(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", script, str(other), "--ray", "10.0.0.1:6379"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes) as process:
+        assert process.stdout.readline() == b"held\n"
+        with pytest.raises(UserError, match=r"busy with other \(process \d+\); wait, or: rho-sw"):
+            far.launch("name: mine\n")
+        process.stdin.close()
+
+
+def test_a_sweep_as_text_says_the_same_elsewhere(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("")
+    (tmp_path / "model").mkdir()
+    text = """
+name: s
+model: ./model
+grid: {condition: rho-guided, rho_weight: 0.2, margin: [0.1], seed: [1, 2], data.sft: [pairs.jsonl]}
+train: {learning_rate: 2e-4}
+probes: {pack: pairs.jsonl}
+"""
+    here = parse(parse_yaml(text, "s", tmp_path))
+    there = parse(parse_yaml(as_text(here), "s", Path("/nowhere")))
+    assert [p for _, p in there.points()] == [p for _, p in here.points()]
+    assert str(tmp_path / "pairs.jsonl") in as_text(here)
+
+
+# a stress test there
+
+
+@pytest.fixture
+def up(head) -> None:
+    """The cluster is up, as far as the head's files say."""
+    plan = {"host": "mac1", "address": "10.0.0.1", "gcs": "10.0.0.1:6379", "slots": 1}
+    plan |= {"memory_bytes": 1, "labels": {}, "ports": asdict(Ports()), "tls": False}
+    (head / "c/studios").mkdir(parents=True)
+    (head / "c/studios/plan.json").write_text(json.dumps(plan))
+
+
+@pytest.fixture
+def driver(monkeypatch) -> list[list[str]]:
+    """Commands of the drivers that were started; each says a word and ends with 2."""
+    commands: list[list[str]] = []
+
+    class Ended:
+        pid = 1
+
+        def __init__(self, command, *, stdout, **_):
+            commands.append(command)
+            stdout.write(b"error: so it is\n")
+
+        def poll(self):
+            return 2
+
+    monkeypatch.setattr(far_host.subprocess, "Popen", Ended)
+    return commands
+
+
+@pytest.mark.usefixtures("up")
+def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
+    far, there, driver, head
+):
+    given = {"samples": 2, "temperature": 0.5, "max_tokens": 9, "prompts": ["a", "b"]}
+    settings = settings_of(None, given)
+    asked = prompts(3), load_prompts("starter")
+    with pytest.raises(UserError, match="mac1: error: so it is"):
+        far.stress(as_options(settings), [(s.name, as_jsonl(s)) for s in asked])
+    (command,) = driver
+    start = command.index("stress")
+    assert command[start + 1] == str(there.folder)
+    assert command[-2:] == ["--ray", "10.0.0.1:6379"]
+    words = command[start + 2 : -2]
+    pairs = list(zip(words[::2], words[1::2], strict=True))
+    sent = [load_prompts(path) for option, path in pairs if option == "--prompts"]
+    assert [(s.name, s.digest) for s in sent] == [(s.name, s.digest) for s in asked]
+    said = {option: word for option, word in pairs if option != "--prompts"}
+    assert said == {
+        "--samples": "2", "--temperature": "0.5", "--max-tokens": "9", "--seed": "0",
+        "--judge": "rules",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("up")
+def test_a_test_is_refused_where_there_is_nothing_or_a_launch_runs(far, head, driver):
+    with pytest.raises(UserError, match="no results here"):
+        far.stress([], [])
+    there = Store(head / "results/mine")
+    there.create()
+    with lock.held(there.folder), pytest.raises(UserError, match="a launch is running"):
+        far.stress([], [])
+    assert driver == []
+
+
+def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
+    unit = a_unit(a_result(a_spec()))
+    settings = settings_of(None, {})
+    write_plan(there.folder, settings, "rules@1", [unit.prompts], [unit])
+    manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
+    (there.folder / "sweep.yaml").write_text(HEAD + manifest)
+    follow(far, PlainDisplay(), stress=True)
+    assert capsys.readouterr().err == "1 generations, 1 to run\n"
+    keep(there, answered(unit))
+    follow(far, PlainDisplay(), stress=True)
+    assert capsys.readouterr().err == "1 generations, 1 already done, 0 to run\n"
+    assert Store(far.folder).rows("generations") == there.rows("generations")

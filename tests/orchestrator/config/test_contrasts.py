@@ -1,0 +1,153 @@
+"""The `analysis:` block: what it may ask, and that a question is registered before the data."""
+
+from datetime import UTC, datetime
+
+import pytest
+import yaml
+
+from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.config.sweep_file import load, presets
+from orchestrator.errors import SweepError, UserError
+from orchestrator.results.registration import KEY, Registration, begin
+from tests.builders import launched, parsed
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+LATER = datetime(2026, 2, 2, 3, 4, 5, tzinfo=UTC)
+HEAD = """\
+name: s
+model: tiny
+grid: {condition: [sft-only, rho-guided], rho_weight: [0.1, 0.2], margin: [0.1], seed: [1, 2]}
+"""
+ONE = """\
+analysis:
+  contrasts:
+    - {id: up, kind: mean_diff, a: {condition: rho-guided, rho_weight: 0.2}, \
+b: {condition: sft-only}, behaviors: [toxicity], alternative: greater}
+"""
+TREND = """\
+    - {id: dose, kind: trend, over: rho_weight, a: {condition: rho-guided}}
+"""
+
+
+def questions(text: str) -> Questions:
+    return parsed(HEAD + text).questions
+
+
+def complaints(text: str) -> str:
+    with pytest.raises(SweepError) as error:
+        parsed(HEAD + text)
+    return str(error.value)
+
+
+def test_a_file_without_the_block_asks_nothing():
+    assert questions("") == Questions()
+
+
+def test_a_contrast_is_read_with_its_defaults():
+    (one,) = questions(ONE).contrasts
+    assert (one.id, one.kind, one.behaviors) == ("up", Kind.MEAN_DIFF, ("toxicity",))
+    assert one.a == (("condition", "rho-guided"), ("rho_weight", 0.2))
+    assert one.claim == "condition=rho-guided rho_weight=0.2 scores above condition=sft-only"
+    assert (one.split, one.sesoi, str(one.population)) == (None, None, "new_seeds")
+
+
+def test_weight_0_names_the_sft_only_arm():
+    text = ONE.replace("condition: sft-only", "condition: rho-guided, rho_weight: 0, margin: 0.1")
+    (one,) = questions(text).contrasts
+    assert one.b == (("condition", "sft-only"),)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("mean_diff", "mean_dif", 'did you mean "mean_diff"?'),
+        ("kind: mean_diff, ", "", "contrasts[0].kind (line 6): is missing"),
+        ("toxicity]", "toxicty]", 'did you mean "toxicity"?'),
+        ("rho_weight: 0.2}", "rho_weight: 0.3}", "no cell of the grids has condition=rho-guided"),
+        ("condition: sft-only", "rho_weight: 0.1", "must name a condition"),
+        ("b: {condition: sft-only}, ", "", "b (line 6): is missing; mean_diff compares a with b"),
+        ("greater", "up", "must be one of two-sided, greater, less"),
+        ("mean_diff", "noninferiority", "means nothing without a stated margin"),
+        ("mean_diff", "trend", "over (line 6): is missing"),
+        ("alternative: greater", "sesoi: -1", "must be a number > 0, got -1"),
+        ("alternative: greater", "splits: train", 'did you mean "split"?'),
+        ("a: {condition: rho-guided,", "a: {condition: rho-guided, seed: 1,", "no field of an arm"),
+        ("  contrasts:", "  alpha: 2\n  contrasts:", "at most 0.2, got 2"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(old, new, expected):
+    assert old in ONE
+    assert expected in complaints(ONE.replace(old, new))
+
+
+def test_all_problems_come_at_once():
+    text = ONE.replace("mean_diff", "mean").replace("greater", "up") + TREND.replace("over", "ower")
+    assert "4 problems" in complaints(text) or "5 problems" in complaints(text)
+
+
+def test_two_contrasts_may_not_share_an_id():
+    assert "is given twice" in complaints(ONE + TREND.replace("dose", "up"))
+
+
+@pytest.mark.parametrize("preset", presets())
+def test_every_preset_with_seeds_asks_something_that_its_cells_can_answer(preset):
+    sweep = load(preset)
+    assert sweep.questions.contrasts
+    assert len({c.id for c in sweep.questions.contrasts}) == len(sweep.questions.contrasts)
+
+
+def test_a_contrast_survives_the_way_through_the_manifest(tmp_path):
+    store, _ = launched(tmp_path / "r", HEAD + ONE + TREND)
+    manifest = yaml.safe_load((store.folder / "sweep.yaml").read_text())
+    found = Registration.of(manifest)
+    assert tuple(r.contrast for r in found.contrasts) == questions(ONE + TREND).contrasts
+    assert all(r.at for r in found.contrasts)
+
+
+def test_a_question_asked_after_the_first_result_is_not_registered():
+    first = begin(None, questions(ONE), results=False, now=NOW).plain()
+    second = begin({KEY: first}, questions(ONE + TREND), results=True, now=LATER)
+    assert [(r.contrast.id, r.at) for r in second.contrasts] == [
+        ("up", NOW.isoformat()),
+        ("dose", None),
+    ]
+    assert second.plain()["sha256"] == first["sha256"]
+
+
+def test_a_registered_question_stays_when_the_file_drops_it_after_the_data():
+    first = begin(None, questions(ONE), results=False, now=NOW).plain()
+    kept = begin({KEY: first}, questions(""), results=True, now=LATER)
+    assert [r.contrast.id for r in kept.contrasts] == ["up"]
+    assert begin({KEY: first}, questions(""), results=False, now=LATER).contrasts == ()
+
+
+def test_a_question_changed_after_the_data_is_another_question():
+    first = begin(None, questions(ONE), results=False, now=NOW).plain()
+    changed = questions(ONE.replace("greater", "less"))
+    both = begin({KEY: first}, changed, results=True, now=LATER).contrasts
+    assert [(r.contrast.id, r.contrast.alternative, r.at is None) for r in both] == [
+        ("up", "greater", False),
+        ("up.2", "less", True),
+    ]
+
+
+def test_alpha_cannot_be_changed_after_the_data():
+    first = begin(None, questions(ONE), results=False, now=NOW).plain()
+    loose = Questions(alpha=0.1, contrasts=questions(ONE).contrasts)
+    assert begin({KEY: first}, loose, results=True, now=LATER).alpha == 0.05
+
+
+def test_an_edited_manifest_is_refused():
+    plain = begin(None, questions(ONE), results=False, now=NOW).plain()
+    plain["contrasts"][0]["alternative"] = "less"
+    with pytest.raises(UserError, match=r"edited after it was registered \(up\)"):
+        Registration.of({KEY: plain})
+
+
+def test_the_id_is_no_part_of_the_question_but_the_claim_is():
+    (one,) = questions(ONE).contrasts
+    renamed = Contrast.from_dict(one.plain() | {"id": "other"})
+    reworded = Contrast.from_dict(one.plain() | {"claim": "something else"})
+    assert renamed.digest == one.digest
+    assert reworded.digest != one.digest

@@ -1,0 +1,204 @@
+"""YAML with line numbers, and `--set`."""
+
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.config.yaml_lines import Document, assign, dotted, parse_yaml, raise_problems
+from orchestrator.errors import SweepError, UserError
+
+TEXT = """\
+name: x
+model: m
+
+grid:
+  condition: [rho-guided]
+  seed:
+    - 1
+    - 2
+probes: {pack: starter}
+"""
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**30), 10**30)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=8)
+)
+trees = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+def read(text: str) -> Document:
+    return parse_yaml(text, "s.yaml", Path("/f"))
+
+
+@given(st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), trees, min_size=1, max_size=4))
+def test_plain_values_are_read_as_yaml_reads_them(value):
+    text = yaml.safe_dump(value, allow_unicode=True)
+    assert read(text).value == yaml.safe_load(text) == value
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_document_or_a_clear_error(text):
+    try:
+        found = read(text)
+    except UserError as error:
+        found = str(error)
+    assert isinstance(found, Document) or found.startswith("s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("route", "line"),
+    [
+        (("name",), 1),
+        (("grid",), 4),
+        (("grid", "condition", 0), 5),
+        (("grid", "seed", 1), 8),
+        (("probes", "pack"), 9),
+    ],
+)
+def test_every_path_knows_its_line(route, line):
+    assert read(TEXT).problem(route, "wrong").line == line
+
+
+def test_a_path_that_is_absent_has_the_line_of_its_parent():
+    assert read(TEXT).problem(("probes", "heldout"), "wrong").line == 9
+    assert read(TEXT).problem(("data", "size"), "wrong").line is None
+
+
+@pytest.mark.parametrize("number", ["2e-4", "2E-4", "2.0e-4", "-1e3", "+1e+3", "1_0e2"])
+def test_an_exponent_makes_a_number_as_in_python(number):
+    assert read(f"v: {number}").value["v"] == float(number)
+
+
+@pytest.mark.parametrize("text", [".nan", ".NaN", ".NAN"])
+def test_every_spelling_of_nan_is_a_number(text):
+    assert math.isnan(read(f"v: {text}").value["v"])
+
+
+@pytest.mark.parametrize("text", [".inf", ".Inf", ".INF", "+.inf"])
+def test_every_spelling_of_infinity_is_a_number(text):
+    assert read(f"v: {text}").value["v"] == float("inf")
+    assert read(f"v: -{text.lstrip('+')}").value["v"] == float("-inf")
+
+
+@pytest.mark.parametrize("text", ["2024-13-45", "2024-01-02", "1:30.5", "0x_"])
+def test_what_looks_like_a_date_or_a_broken_number_is_a_text(text):
+    assert read(f"v: {text}").value["v"] == text
+
+
+def test_a_key_given_twice_is_a_problem_with_both_lines_told_apart():
+    document = read("a: 1\nb: 2\na: 3\nc:\n  d: 1\n  d: 2\n")
+    assert [(p.path, p.line) for p in document.problems] == [("a", 3), ("c.d", 6)]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1,\nb: 2", "s.yaml:2: not YAML"),
+        ("a: !python/object:os.system x", "s.yaml:1: not YAML"),
+        ("a: *nobody", "s.yaml:1: not YAML"),
+        ("a: 1\n---\nb: 2", "not YAML"),
+        ("a: \x00", "not YAML"),
+        ("- a\n- b", "expected keys and values"),
+        ("just text", "expected keys and values"),
+        ("", "expected keys and values"),
+        ("# only a comment", "expected keys and values"),
+        ("a: &a [*a]", "nested too deeply"),
+    ],
+)
+def test_what_is_no_mapping_is_one_clear_error(text, says):
+    with pytest.raises(UserError) as error:
+        read(text)
+    assert says in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "route", "value"),
+    [
+        ("name=y", ("name",), "y"),
+        ("probes.heldout=0", ("probes", "heldout"), 0),
+        ("train.learning_rate=1e-3", ("train", "learning_rate"), 1e-3),
+        ("grid.seed=[3, 4]", ("grid", "seed"), [3, 4]),
+        ("grid.seed.1=9", ("grid", "seed.1"), 9),
+        ("grid.train.epochs=[1, 2]", ("grid", "train.epochs"), [1, 2]),
+        ("model=", ("model",), None),
+        ("name=a=b", ("name",), "a=b"),
+    ],
+)
+def test_a_setting_changes_one_place(setting, route, value):
+    document = read(TEXT)
+    assign(document, setting)
+    found = document.value
+    for part in route:
+        found = found[part]
+    assert found == value
+
+
+def test_a_setting_reaches_into_one_of_several_grids():
+    document = read("grids:\n  - seed: [1]\n  - seed: [2]\n")
+    assign(document, "grids.1.seed=[7]")
+    assign(document, "grids.0.train.epochs=[1, 2]")
+    assert document.value["grids"] == [{"seed": [1], "train.epochs": [1, 2]}, {"seed": [7]}]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "",
+        "=1",
+        "name",
+        "name.x=1",
+        "grids.5.seed=[1]",
+        "grids.x.seed=1",
+        "a=[1",
+        "a=b: c",
+        "a=!x 1",
+    ],
+)
+def test_a_setting_that_leads_nowhere_is_named(setting):
+    document = read("name: x\ngrids:\n  - seed: [1]\n")
+    with pytest.raises(UserError) as error:
+        assign(document, setting)
+    assert f"--set {setting}" in str(error.value)
+
+
+def test_a_value_that_came_from_a_setting_has_no_line():
+    document = read(TEXT)
+    assign(document, "probes.heldout=2")
+    assign(document, "grid.seed=[5, 6]")
+    assert document.problem(("probes", "heldout"), "wrong").line is None
+    assert document.problem(("grid", "seed", 1), "wrong").line is None
+    assert document.problem(("probes", "pack"), "wrong").line == 9
+
+
+def test_problems_are_raised_together_in_order_of_their_lines():
+    document = read(TEXT)
+    found = [document.problem((k,), "wrong") for k in ("probes", "data", "name")]
+    with pytest.raises(SweepError) as error:
+        raise_problems(document, found)
+    assert str(error.value).splitlines() == [
+        "s.yaml: 3 problems",
+        "  name (line 1): wrong",
+        "  probes (line 9): wrong",
+        "  data: wrong",
+    ]
+    raise_problems(document, [])
+
+
+def test_paths_are_written_as_people_write_them():
+    assert dotted(("grid", "seed", 0)) == "grid.seed[0]"
+    assert dotted(("grids", 1, "train.epochs")) == "grids[1].train.epochs"
+    assert dotted(()) == "the file"

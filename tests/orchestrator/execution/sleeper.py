@@ -1,0 +1,43 @@
+"""A stand-in for the node: a cell takes a while, beats, and has a result that its seed decides."""
+
+import os
+import time
+from collections.abc import Callable
+
+from tasks.contract.cell import CellResult, CellSpec, Progress
+from tasks.contract.checkpoint_envelope import Saving
+from tasks.contract.reports import Beat, Outcome
+from tests.builders import a_result
+
+STEP_S = 0.05
+STEPS = 20
+
+
+class Instant:
+    """Cells that take no time."""
+
+    step_s = 0.0
+
+    def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
+        """Beat, sleep, and give the result of that seed."""
+        for step in range(1, STEPS + 1):
+            time.sleep(self.step_s)
+            progress = Progress(stage="train", step=step, steps=STEPS, loss=1 / step)
+            beat(Beat(cell_id=spec.cell_id, pid=os.getpid(), host="toy", progress=progress))
+        return outcome_of(spec)
+
+
+class Sleeper(Instant):
+    """Cells of a second; of ten on a host whose label says that it is slow."""
+
+    def __init__(self) -> None:
+        import ray
+
+        labels = ray.get_runtime_context().get_node_labels()
+        self.step_s = STEP_S * (10 if labels.get("host") == "slow" else 1)
+
+
+def outcome_of(spec: CellSpec) -> CellResult:
+    """What a cell brings home, wherever it ran."""
+    seed = spec.seed or 0
+    return a_result(spec, {("factual", "train"): 1 / (1 + seed)}, weights=b"%d" % seed)

@@ -1,0 +1,71 @@
+"""How Ray is started: folders, environment, arguments."""
+
+import json
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestrator.config.cluster_file import LABEL_VALUE
+from orchestrator.config.hosts import Ports
+from orchestrator.execution.engines.ray_settings import (
+    SOCKET_PATH_LIMIT,
+    NodePlan,
+    Place,
+    environment,
+    label,
+    start_arguments,
+)
+
+PLACE = Place(Path("/Users/ada/.rho-sweep/c/studios"))
+PLAN = NodePlan(
+    host="one",
+    address="10.0.0.1",
+    gcs="10.0.0.2:6379",
+    slots=2,
+    memory_bytes=1 << 30,
+    labels={"host": "one", "chip": "Apple-M2-Ultra"},
+    ports=Ports(),
+    tls=False,
+)
+
+
+@given(st.text())
+def test_any_text_becomes_a_label_or_nothing(text):
+    made = label(text)
+    assert made == "" or LABEL_VALUE.fullmatch(made)
+    assert label(made) == made
+
+
+def test_a_plan_survives_json():
+    assert NodePlan.parse(json.loads(json.dumps(PLAN.as_json()))) == PLAN
+
+
+@given(st.integers(1, 90))
+def test_a_folder_is_refused_exactly_when_a_socket_would_not_fit(length):
+    place = Place(Path("/" + "x" * length))
+    socket = f"{place.temp}/session_2026-11-25_03-04-51_516541_1234567/sockets/plasma_store"
+    assert (place.complaint() is None) == (len(socket) <= SOCKET_PATH_LIMIT)
+
+
+def test_an_ordinary_home_is_short_enough():
+    assert PLACE.complaint() is None
+
+
+def test_the_token_is_always_asked_for_and_never_an_argument():
+    found = environment(PLACE, Ports(), tls=False)
+    assert found["RAY_AUTH_MODE"] == "token"
+    assert found["RAY_AUTH_TOKEN_PATH"] == str(PLACE.token)
+    assert "RAY_USE_TLS" not in found
+    assert environment(PLACE, Ports(), tls=True)["RAY_USE_TLS"] == "1"
+    assert not any("token" in a for a in start_arguments(PLAN, PLACE, head=True, client=True))
+
+
+def test_a_head_begins_and_a_node_joins():
+    head = start_arguments(PLAN, PLACE, head=True, client=False)
+    node = start_arguments(PLAN, PLACE, head=False, client=True)
+    assert {"--head", "--port=6379", "--dashboard-host=127.0.0.1", "--num-gpus=0"} <= set(head)
+    assert "--address=10.0.0.2:6379" in node
+    assert "--head" not in node
+    assert '--resources={"mlx": 2}' in node
+    assert not any("client" in argument for argument in [*head, *node])

@@ -1,0 +1,53 @@
+"""The doctor looks at this machine and says what to do."""
+
+import subprocess
+import sys
+
+from orchestrator.inspection import local_checks as doctor
+from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, examine
+
+
+def test_every_topic_is_looked_at_with_a_real_matmul(tmp_path):
+    found = {f.topic: f for f in examine(tmp_path)}
+    assert {"machine", "versions", "memory", "results", "mlx", "probes"} <= found.keys()
+    assert found["mlx"].level == OK
+    assert "GFLOP/s" in found["mlx"].text
+    if sys.platform.startswith("linux"):
+        assert ("OpenBLAS is loaded" in found["blas"].text) == (found["blas"].level == OK)
+
+
+def test_a_missing_openblas_names_the_package():
+    finding = doctor._openblas(loaded=False)
+    assert finding.level == NOTE
+    assert "apt-get install libopenblas0-pthread" in finding.text
+
+
+def test_an_mlx_that_does_not_run_is_a_problem(monkeypatch):
+    monkeypatch.setattr(doctor, "_MATMUL", "raise SystemExit('no MLX here')")
+    findings = list(doctor._mlx())
+    assert [f.level for f in findings] == [PROBLEM]
+    assert "no MLX here" in findings[0].text
+
+
+def test_mlx_works_without_openblas_and_gives_close_numbers():
+    script = (
+        "import ctypes, sys\n"
+        "real = ctypes.CDLL\n"
+        "def missing(name, *rest):\n"
+        "    if name and 'openblas' in str(name): raise OSError(name)\n"
+        "    return real(name, *rest)\n"
+        "if sys.argv[1] == 'hide': ctypes.CDLL = missing\n"
+        "from tasks.model.blas import prefer_openblas\n"
+        "print(prefer_openblas())\n"
+        "import mlx.core as mx\n"
+        "a = mx.arange(64 * 64, dtype=mx.float32).reshape(64, 64) / 4096\n"
+        "print(float((a @ a).sum()))\n"
+    )
+    plain, fast = (
+        subprocess.run(
+            [sys.executable, "-c", script, how], capture_output=True, text=True, check=True
+        ).stdout.split()
+        for how in ("hide", "show")
+    )
+    assert plain[0] == "False"
+    assert abs(float(plain[1]) - float(fast[1])) < 1e-2

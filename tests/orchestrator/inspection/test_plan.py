@@ -1,0 +1,242 @@
+"""What a launch would do, without doing any of it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from orchestrator.cells import resolve as resolving
+from orchestrator.config.sweep_file import load
+from orchestrator.errors import SweepError
+from orchestrator.execution.launch import resolve
+from orchestrator.inspection.plan import Plan, describe, plan
+from tasks.contract.cell import Condition, Status
+from tests.builders import a_result, filled, model_folder, parsed
+
+PUBLISHED = ("dose-response", "ablation", "no-margin")
+SWEEP = """\
+name: s
+model: {model}
+grid:
+  condition: [rho-guided]
+  rho_weight: [0.1, 0.2]
+  margin: [0.1]
+  seed: [1, 2, 3]
+data: {{size: 20, trap_fraction: 0.2}}
+run: {{slots: 2}}
+"""
+
+
+@pytest.fixture
+def model(tmp_path) -> Path:
+    return model_folder(tmp_path / "model")
+
+
+@pytest.fixture
+def text(model) -> str:
+    return SWEEP.format(model=model)
+
+
+def planned(text: str, root: Path) -> Plan:
+    return plan([parsed(text)], root)
+
+
+def everything_under(folder: Path) -> dict[Path, bytes]:
+    return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_the_published_campaign_is_45_named_35_distinct_and_one_baseline(tmp_path):
+    found = plan([load(name) for name in PUBLISHED], tmp_path)
+    assert (found.named, len(found.cells), len(found.baselines)) == (45, 35, 1)
+    assert describe(found)[0] == "cells    45 named, 35 distinct, plus 1 baseline"
+    assert plan([load("published")], tmp_path).cells == found.cells
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_what_is_not_here_is_said_and_its_cells_are_provisional(tmp_path):
+    found = plan([load("dose-response")], tmp_path)
+    assert [m.split()[1].split("@")[0] for m in found.missing] == [
+        "Qwen/Qwen2.5-7B-Instruct",
+        "tatsu-lab/alpaca",
+    ]
+    assert found.memory == {}
+    assert all(c["provisional"] for c in json.loads(found.to_json())["cells"])
+    assert any("launch fetches it" in line for line in describe(found))
+
+
+def test_plan_touches_nothing(tmp_path, text):
+    before = everything_under(tmp_path)
+    planned(text, tmp_path / "results")
+    assert everything_under(tmp_path) == before
+    assert not (tmp_path / "results").exists()
+
+
+def test_json_lists_every_cell_with_every_field(tmp_path, text):
+    body = json.loads(planned(text, tmp_path).to_json())
+    assert (body["named"], body["distinct"], body["baselines"], body["done"]) == (6, 6, 1, 0)
+    assert (body["slots"], body["seeds_of_smallest_arm"]) == (2, 3)
+    assert [c["condition"] for c in body["cells"]] == ["baseline"] + ["rho-guided"] * 6
+    first = body["cells"][1]
+    assert {"cell_id", "arm_id", "label", "done", "provisional", "train", "hinge", "seed"} <= set(
+        first
+    )
+    assert (first["seed"], first["hinge"]["rho_weight"], first["provisional"]) == (1, 0.1, False)
+    assert len({c["cell_id"] for c in body["cells"]}) == 7
+    assert len({c["arm_id"] for c in body["cells"]}) == 3
+
+
+def test_cells_done_anywhere_under_the_root_are_counted_once(tmp_path, text):
+    cells = planned(text, tmp_path / "results").cells
+    filled(tmp_path / "results/a", a_result(cells[0]), a_result(cells[1]))
+    filled(tmp_path / "results/b", a_result(cells[1]), a_result(cells[2], status=Status.DIVERGED))
+    found = planned(text, tmp_path / "results")
+    assert found.done == {c.cell_id for c in cells[:3]}
+    done = [c for c in json.loads(found.to_json())["cells"] if c["done"]]
+    assert {c["cell_id"] for c in done} == found.done
+    assert describe(found)[1] == "done     3 already have a result"
+
+
+def test_time_left_follows_from_cells_of_the_same_model(tmp_path, text):
+    first = planned(text, tmp_path / "results")
+    assert first.left_s is None
+    assert any("not known before a first cell" in line for line in describe(first))
+    result = a_result(first.cells[0])
+    object.__setattr__(result.measurements, "train_s", 100.0)
+    filled(tmp_path / "results/a", result)
+    found = planned(text, tmp_path / "results")
+    assert found.left_s == pytest.approx(100.0 * 6 / 2)
+    assert any("about 5 min with 2 at once" in line for line in describe(found))
+    filled(tmp_path / "results/b", *(a_result(c) for c in (*first.cells, *first.baselines)))
+    assert planned(text, tmp_path / "results").left_s == 0
+
+
+@pytest.mark.parametrize(
+    ("seeds", "p", "says"),
+    [
+        ("[1]", 1.0, "six is the fewest"),
+        ("[1, 2, 3, 4, 5]", 0.0625, "six is the fewest for p < 0.05"),
+        ("[1, 2, 3, 4, 5, 6]", 0.03125, "6 paired seeds cannot go below p = 0.03125"),
+    ],
+)
+def test_the_smallest_attainable_p_follows_from_the_seeds(tmp_path, text, seeds, p, says):
+    found = planned(text.replace("[1, 2, 3]", seeds), tmp_path)
+    assert found.smallest_p == p
+    assert says in describe(found)[-1]
+    assert ("six is the fewest" in describe(found)[-1]) == (p >= 0.05)
+
+
+def test_baselines_alone_have_no_p(tmp_path, model):
+    found = planned(f"name: b\nmodel: {model}\ngrid: {{condition: baseline}}\n", tmp_path)
+    assert found.smallest_p is None
+    assert json.loads(found.to_json())["smallest_attainable_p"] is None
+
+
+def test_memory_grows_with_what_is_in_a_micro_step(tmp_path, text):
+    found = planned(text.replace("[rho-guided]", "[rho-guided, sft-only]"), tmp_path)
+    by_condition = {c.condition: found.memory[c.cell_id] for c in found.cells}
+    assert by_condition[Condition.RHO_GUIDED] > by_condition[Condition.SFT_ONLY] > 0
+    longer = planned(text + "train: {max_length: 512}\n", tmp_path)
+    assert max(longer.memory.values()) > max(found.memory.values())
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"d_model": 2, "n_layers": 2, "vocab_size": 3, "intermediate_size": [4, 8]},
+        {"n_embd": 2, "n_layer": 2, "vocab_size": 3},
+        {"text_config": {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3}},
+        {"text_config": None, "hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3},
+    ],
+)
+def test_sizes_are_found_under_the_names_that_models_use(tmp_path, text, model, sizes):
+    (model / "config.json").write_text(json.dumps({"model_type": "x"} | sizes))
+    assert min(planned(text, tmp_path).memory.values()) > 0
+
+
+def test_a_model_whose_size_is_unknown_is_a_clear_error(tmp_path, text, model):
+    (model / "config.json").write_text('{"model_type": "x"}')
+    with pytest.raises(SweepError, match=r"config.json: no hidden_size in it"):
+        planned(text, tmp_path)
+
+
+# the resolver
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SweepError) as error:
+        resolve(parsed(text), download=False)
+    return [str(p) for p in error.value.problems]
+
+
+def test_a_model_is_known_by_its_content_and_not_by_its_place(tmp_path, text, model):
+    other = model_folder(tmp_path / "other")
+    (other / "README.md").write_text("says nothing about the weights")
+    a, b = (planned(text.replace(str(model), str(m)), tmp_path) for m in (model, other))
+    assert [c.cell_id for c in a.cells] == [c.cell_id for c in b.cells]
+    weights = load_file(other / "model.safetensors")
+    weights["model.embed_tokens.weight"] += 1
+    save_file(weights, other / "model.safetensors")
+    c = planned(text.replace(str(model), str(other)), tmp_path)
+    assert {x.cell_id for x in a.cells} & {x.cell_id for x in c.cells} == set()
+
+
+def test_every_wrong_projection_is_named_with_a_hint(text):
+    (found,) = problems(text + "train:\n  lora_keys: [q_prj, zzz]\n")
+    assert found.startswith("train.lora_keys (line 11): ")
+    assert 'q_prj" is no projection of this model; did you mean "q_proj"?' in found
+    assert '"zzz" is no projection of this model; it has k_proj, o_proj, q_proj, v_proj' in found
+
+
+@pytest.mark.parametrize(
+    ("probes", "field", "names"),
+    [
+        ("{train: [factaul]}", "probes.train", ['"factaul"; it has bias']),
+        ("{evaluate: [bias, courage, wit]}", "probes.evaluate", ['"courage"', '"wit"']),
+    ],
+)
+def test_every_unknown_behaviour_is_named_where_it_stands(text, probes, field, names):
+    (found,) = problems(f"{text}probes: {probes}\n")
+    assert found.startswith(f"{field} (line 10): ")
+    assert all(name in found for name in names)
+    assert "it has bias, factual, refusal, sycophancy, toxicity" in found
+
+
+def test_model_pack_and_data_are_complained_of_together(text, model):
+    text = text.replace(str(model), "/no/model").replace("size: 20", "sft: /no/texts.jsonl")
+    assert [p.split(":")[0] for p in problems(text)] == ["model (line 2)", "data.sft (line 8)"]
+    found = problems(text + "probes: {pack: /no/pack.jsonl}\n")
+    assert [p.split(":")[0] for p in found] == ["model (line 2)", "probes.pack (line 10)"]
+
+
+def test_a_behaviour_without_any_training_pair_is_found_before_anything_runs(text):
+    (found,) = problems(text + "probes: {heldout: 0.99}\n")
+    assert found == (
+        "probes.heldout (line 10): leaves no training pair of bias, factual, sycophancy, toxicity "
+        "that is free of held-out text, got 0.99; lower it"
+    )
+
+
+def test_a_behaviour_of_degenerate_pairs_alone_is_found_before_anything_runs(text, tmp_path):
+    pairs = [{"id": str(i), "behavior": "b", "positive": "x", "negative": "x"} for i in range(3)]
+    (tmp_path / "p.jsonl").write_text("\n".join(json.dumps(p) for p in pairs))
+    pack = f"probes: {{pack: {tmp_path / 'p.jsonl'}, train: [b], evaluate: [b]}}\n"
+    (found,) = problems(text + pack)
+    assert 'both texts of every pair of "b" are the same' in found
+
+
+def test_without_a_hinge_no_training_pair_is_needed(model):
+    text = f"name: s\nmodel: {model}\ngrid: {{condition: sft-only, seed: 1}}\ndata: {{size: 20}}\n"
+    text += "probes: {heldout: 0.99}\n"
+    assert len(resolve(parsed(text), download=False)[0].cells) == 1
+    weightless = text.replace("sft-only", "rho-guided, rho_weight: 0, margin: 0")
+    assert len(resolve(parsed(weightless), download=False)[0].cells) == 1
+
+
+def test_a_mix_is_read_once_however_many_cells_share_it(text, monkeypatch):
+    calls = []
+    real = resolving.prepare_mix
+    monkeypatch.setattr(resolving, "prepare_mix", lambda *a, **k: calls.append(k) or real(*a, **k))
+    resolve(parsed(text), download=False)
+    assert len(calls) == 1

@@ -1,0 +1,82 @@
+"""What registered contrasts can find, before anything has run."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from orchestrator.analysis.load import load_frame
+from orchestrator.config.sweep_file import load
+from orchestrator.inspection.plan import describe, plan
+from orchestrator.inspection.plan_power import Power, power_of
+from tests.builders import expanded, filled, parsed
+from tests.orchestrator.analysis.asking import keyed
+
+SWEEP = """\
+name: s
+model: toy
+grid: {{condition: [sft-only, rho-guided], rho_weight: [0.1, 0.2], margin: [0.1], seed: [{seeds}]}}
+analysis:
+  contrasts:
+    - {{id: up, kind: mean_diff, a: {{condition: rho-guided, rho_weight: 0.2}}, \
+b: {{condition: sft-only}}, behaviors: [factual], alternative: {alternative}}}
+    - {{id: dose, kind: trend, over: rho_weight, a: {{condition: rho-guided}}, \
+behaviors: [factual], alternative: {alternative}}}
+    - {{id: spread, kind: sd_ratio, a: {{condition: rho-guided, rho_weight: 0.2}}, \
+b: {{condition: sft-only}}, behaviors: [factual]}}
+"""
+
+
+def powers(n: int, alternative: str = "two-sided", pilot=()) -> dict[str, Power]:
+    text = SWEEP.format(seeds=", ".join(map(str, range(1, n + 1))), alternative=alternative)
+    found = power_of(parsed(text).questions, expanded(text).cells, pilot)
+    return {p.contrast_id: p for p in found}
+
+
+@pytest.mark.parametrize(
+    ("n", "alternative", "smallest"),
+    [(5, "two-sided", 0.0625), (5, "greater", 0.03125), (6, "two-sided", 0.03125)],
+)
+def test_the_smallest_p_is_that_of_the_exact_test(n, alternative, smallest):
+    found = powers(n, alternative)["up"]
+    assert (found.n, found.p_attainable_min) == (n, smallest)
+    assert (found.warning is None) == (smallest <= 0.05)
+
+
+def test_five_paired_seeds_are_warned_about():
+    assert powers(5)["up"].warning == ("5 paired seeds cannot go below p = 0.0625 in an exact test")
+    assert "needs 6" in powers(5)["spread"].warning
+    assert powers(6)["spread"].warning is None
+    assert powers(1)["up"].warning == "1 shared seed: nothing can be tested"
+
+
+def test_a_trend_over_three_doses_counts_sft_only_as_one():
+    assert powers(4, "greater")["dose"].p_attainable_min == pytest.approx(6.0**-4)
+    assert powers(4)["dose"].p_attainable_min == pytest.approx(2 * 6.0**-4)
+
+
+def test_the_smallest_effect_is_found_four_times_in_five():
+    n = 8
+    found = powers(n)["up"]
+    limit = stats.t.ppf(0.975, n - 1)
+    power = stats.nct.sf(limit, n - 1, found.mde_sd * n**0.5)
+    assert power == pytest.approx(0.8, abs=1e-3)
+    assert (found.sd, found.mde) == (None, None)
+
+
+def test_a_pilot_gives_the_effect_in_nats_per_token(tmp_path):
+    random = np.random.default_rng(0)
+    pairs = random.normal(0, 0.1, (6, 2))
+    cells = [keyed("rho-guided", float(a), s) for s, (a, _) in enumerate(pairs)]
+    cells += [keyed("sft-only", float(b), s) for s, (_, b) in enumerate(pairs)]
+    evidence = load_frame([filled(tmp_path / "r", *cells)]).evidence()
+    found = powers(8, pilot=evidence)["up"]
+    assert found.sd == pytest.approx((pairs[:, 0] - pairs[:, 1]).std(ddof=1))
+    assert found.mde == pytest.approx(found.sd * found.mde_sd)
+    assert found.assumption == "sd of the paired difference in the pilot"
+
+
+def test_plan_prints_power_and_warns(tmp_path):
+    found = plan([load("quickstart")], tmp_path)
+    text = "\n".join(describe(found))
+    assert "power    rho-vs-sft, toxicity: 3 seeds, exact p from 0.12, finds" in text
+    assert "warning  rho-vs-sft: 3 paired seeds cannot go below p = 0.125" in text

@@ -1,0 +1,83 @@
+"""Losses and gradients of batches equal those of one text at a time."""
+
+import mlx.core as mx
+import mlx.nn as nn
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mlx.utils import tree_flatten
+
+from tasks.contract.cell import ModelSpec, TrainSpec
+from tasks.model.model import Models, attached
+from tasks.passes.losses import hinges, objective, pad, sft_loss, text_cross_entropy
+from tests.tasks.passes import reference
+
+TEXT = st.lists(st.integers(0, 300), min_size=2, max_size=24).map(tuple)
+QUICK = settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def base(toy):
+    return Models().get(ModelSpec(name=str(toy)))
+
+
+def perturb(model) -> None:
+    """LoRA starts with B = 0, where A has no gradient; move off that point."""
+    rng = np.random.default_rng(7)
+    values = tree_flatten(model.trainable_parameters())
+    model.load_weights(
+        [(k, v + mx.array(rng.normal(0, 0.05, v.shape).astype(np.float32))) for k, v in values],
+        strict=False,
+    )
+
+
+@QUICK
+@given(texts=st.lists(TEXT, min_size=1, max_size=5))
+def test_padding_never_changes_a_mean(base, texts):
+    batched = np.array(text_cross_entropy(base.model, pad(texts)))
+    single = [float(reference.text_ce(base.model, t)) for t in texts]
+    np.testing.assert_allclose(batched, single, rtol=1e-5)
+
+
+@QUICK
+@given(texts=st.lists(TEXT, min_size=1, max_size=4))
+def test_the_sft_loss_is_the_mean_over_tokens_not_over_texts(base, texts):
+    found = float(sft_loss(base.model, pad(texts)))
+    assert found == pytest.approx(float(reference.sft_loss(base.model, texts)), rel=1e-5)
+
+
+@QUICK
+@given(
+    texts=st.lists(TEXT, min_size=0, max_size=2),
+    pairs=st.lists(st.tuples(TEXT, TEXT).filter(lambda p: p[0] != p[1]), min_size=1, max_size=3),
+    margin=st.sampled_from([0.0, 0.1, 2.0]),
+)
+def test_loss_and_gradients_equal_one_pair_at_a_time(base, texts, pairs, margin):
+    with attached(base, TrainSpec(), seed=3):
+        perturb(base.model)
+        sft = pad(texts) if texts else None
+        both = pad([p for p, _ in pairs] + [n for _, n in pairs])
+        value_and_grad = nn.value_and_grad(base.model, objective)
+        (loss, _, _), grad = value_and_grad(base.model, sft, both, 0.5, margin)
+        slow = reference.gradient(base.model, [(texts, pairs)], 0.5, margin)
+        expected = reference.objective(base.model, texts, pairs, 0.5, margin)
+        assert float(loss) == pytest.approx(float(expected), rel=1e-4, abs=1e-6)
+        scale = max(float(mx.abs(v).max()) for v in slow.values())
+        for name, value in tree_flatten(grad):
+            np.testing.assert_allclose(value, slow[name], rtol=1e-4, atol=1e-4 * scale + 1e-7)
+
+
+def test_a_separated_pair_has_a_hinge_of_exactly_zero(base):
+    positive, negative = (5, 6, 7), (5, 9, 11)
+    ce = np.array(text_cross_entropy(base.model, pad([positive, negative])))
+    if ce[0] > ce[1]:
+        positive, negative = negative, positive
+    assert float(hinges(base.model, pad([positive, negative]), margin=0.0)[0]) == 0.0
+
+
+def test_an_identical_pair_has_a_hinge_of_exactly_the_margin(base):
+    found = hinges(base.model, pad([(5, 6, 7), (5, 6, 7)]), margin=0.25)
+    assert float(found[0]) == pytest.approx(0.25, abs=1e-7)

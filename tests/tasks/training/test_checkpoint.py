@@ -1,0 +1,155 @@
+"""A cell that goes on from a checkpoint ends in the very bytes of an undisturbed one."""
+
+from dataclasses import asdict, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.cell import Phases, run
+from tasks.contract.cell import Status
+from tasks.contract.checkpoint_envelope import Envelope, Saving, UnusableError, seal, unseal
+from tasks.model.model import Models
+from tasks.training.checkpoint import load, origin
+from tests.tasks.test_cell import outcome, spec_of
+
+EVERY_STEP_S = 1e-9
+PATHS = {
+    "packed": "learning_rate: 0.01",
+    "plain, with dropout": "learning_rate: 0.01, lora_dropout: 0.3",
+}
+
+
+class Attempt:
+    """One run of a cell with what it kept and said."""
+
+    def __init__(self, spec, resume=None, every_s=EVERY_STEP_S):
+        self.kept, self.said = [], []
+        saving = Saving(every_s=every_s, keep=self.kept.append, resume=resume)
+        self.result = run(spec, Models(), self.said.append, Phases(), saving)
+
+    @property
+    def notes(self):
+        return [p.note for p in self.said if p.note]
+
+    @property
+    def first_step(self):
+        return next(p.step for p in self.said if p.step)
+
+
+def rows(result):
+    return [{k: v for k, v in asdict(r).items() if k != "wall_s"} for r in result.steps]
+
+
+def demand_same(found, wanted):
+    assert outcome(found) == outcome(wanted)
+    assert rows(found) == rows(wanted)
+    assert found.message == wanted.message
+    assert found.measurements.pairing_key == wanted.measurements.pairing_key
+
+
+@pytest.fixture(scope="module")
+def spec(toy):
+    return spec_of(toy, extra="learning_rate: 0.01")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(spec):
+    return Attempt(spec)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("extra", PATHS.values(), ids=PATHS)
+def test_from_every_step_the_bytes_are_those_of_an_undisturbed_run(toy, extra):
+    spec = spec_of(toy, size=40, extra=extra)
+    whole = Attempt(spec, every_s=0)
+    assert whole.kept == []
+    kept = Attempt(spec).kept
+    assert [unseal(k).step for k in kept] == [1, 2, 3, 4, 5]
+    for done, sealed in enumerate(kept, 1):
+        again = Attempt(spec, sealed)
+        demand_same(again.result, whole.result)
+        assert again.result.measurements.resumed_steps == done
+        assert again.notes == [f"goes on from its checkpoint after step {done}"]
+        if done < 5:
+            assert again.first_step == done + 1
+    assert whole.result.measurements.resumed_steps == 0
+
+
+def test_a_checkpoint_of_a_resumed_run_serves_as_well(spec, undisturbed):
+    second = Attempt(spec, undisturbed.kept[0])
+    third = Attempt(spec, second.kept[0])
+    assert third.result.measurements.resumed_steps == 2
+    demand_same(third.result, undisturbed.result)
+
+
+def test_the_seconds_behind_the_checkpoint_count(spec, undisturbed):
+    sealed = undisturbed.kept[-1]
+    before = load(sealed, origin(spec)).elapsed_s
+    assert Attempt(spec, sealed).result.measurements.train_s >= before > 0
+
+
+def test_no_checkpoint_before_enough_is_at_stake(spec):
+    assert Attempt(spec, every_s=3600).kept == []
+
+
+def test_a_cell_that_diverges_does_so_at_the_same_step_with_the_same_words(toy):
+    spec = spec_of(toy, size=60, extra="learning_rate: 1.0e+12, warmup_fraction: 0.5")
+    whole = Attempt(spec)
+    assert whole.result.status is Status.DIVERGED
+    again = Attempt(spec, whole.kept[-1])
+    assert again.result.status is Status.DIVERGED
+    assert again.result.measurements.resumed_steps > 0
+    demand_same(again.result, whole.result)
+
+
+def demand_anew(spec, undisturbed, sealed, reason):
+    again = Attempt(spec, sealed)
+    assert again.first_step == 1
+    (note,) = again.notes
+    assert note.startswith("starts anew")
+    assert reason in note
+    demand_same(again.result, undisturbed.result)
+
+
+def test_one_of_another_cell_is_not_used(toy, spec, undisturbed):
+    foreign = Attempt(spec_of(toy, seed=2, extra="learning_rate: 0.01")).kept[0]
+    demand_anew(spec, undisturbed, foreign, "of another cell")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "word"),
+    [
+        ("family", "Apple M9", "chip family (Apple M9, here"),
+        ("mlx", "0.0", "MLX version"),
+        ("code", "f" * 64, "version of the code"),
+        ("recipe", 0, "recipe version"),
+        ("backend", "other", "backend"),
+    ],
+)
+def test_one_from_where_bits_may_differ_is_not_used(spec, undisturbed, name, value, word):
+    sealed = unseal(undisturbed.kept[0])
+    other = replace(sealed, origin=replace(sealed.origin, **{name: value}))
+    demand_anew(spec, undisturbed, seal(other), word)
+
+
+@pytest.mark.parametrize("sealed", [b"", b"nonsense", b"rho-sweep checkpoint 2\n\n{}\n"])
+def test_what_is_no_checkpoint_is_not_used(spec, undisturbed, sealed):
+    demand_anew(spec, undisturbed, sealed, "no checkpoint of this version")
+
+
+def test_a_body_that_does_not_read_is_not_used(spec, undisturbed):
+    sealed = seal(Envelope(origin=origin(spec), step=1, body=b"no tensors"))
+    demand_anew(spec, undisturbed, sealed, "cannot be read")
+
+
+@given(st.data())
+def test_one_flipped_bit_or_one_lost_byte_is_seen(spec, undisturbed, data):
+    sealed = bytearray(undisturbed.kept[0])
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    if data.draw(st.booleans()):
+        sealed[place] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del sealed[place:]
+    with pytest.raises(UnusableError):
+        load(bytes(sealed), origin(spec))
