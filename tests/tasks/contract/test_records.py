@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.contract import cell as contract
 from tasks.contract.cell import (
     Adapter,
     CellSpec,
@@ -22,7 +23,6 @@ from tasks.contract.cell import (
     TrainSpec,
     digest_of,
 )
-from tasks.contract.cell import cell as contract
 from tests.builders import a_failure, a_result, a_spec, shuffled
 
 texts = st.text(max_size=6)
