@@ -9,13 +9,18 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator.config.condition_rules import Point
 from orchestrator.config.contrasts import Questions, parse_questions, unanswerable
 from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, SECTIONS, TOP_LEVEL, hint, show
 from orchestrator.config.stress_block import StressSettings, stress_clashes, stress_settings
-from orchestrator.config.yaml_lines import Document, Route, assign, parse_yaml, raise_problems
+from orchestrator.config.yaml_lines import (
+    Document,
+    Route,
+    assign,
+    dump_yaml,
+    parse_yaml,
+    raise_problems,
+)
 from orchestrator.errors import Problem, UserError
 from tasks.contract.cell import Condition, NodeError
 from tasks.sources.jsonl import read_text
@@ -160,7 +165,7 @@ def as_text(sweep: Sweep) -> str:
             if name in grid:
                 values = grid[name] if isinstance(grid[name], list) else [grid[name]]
                 grid[name] = [_anchored(name, v, sweep.document.folder) for v in values]
-    return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+    return dump_yaml(content)
 
 
 def parse(document: Document) -> Sweep:

@@ -12,15 +12,38 @@ from orchestrator.errors import Problem, SweepError, UserError
 Route = tuple[str | int, ...]
 
 
+MAX_VALUES = 200_000
+"""Values of one file at most, those that aliases repeat included: 50 bytes can mean billions."""
+
+_NUMBERS = {
+    "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
+    "float": (
+        r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+}
+_WORDS = {
+    "bool": ("true|True|TRUE|false|False|FALSE", "tTfF"),
+    "null": ("~|null|Null|NULL|", "~nN"),
+}
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1, but 2e-4 is a number, as in YAML 1.2 and Python."""
+    """YAML 1.2's core schema: `010` is 10, `2e-4` a number; `yes`, `1:30` and dates are texts."""
+
+    yaml_implicit_resolvers = {}  # noqa: RUF012 - PyYAML's own way to start from none
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+class _Dumper(yaml.SafeDumper):
+    """Puts in quotes every text that YAML 1.1 or 1.2 would read as something else."""
+
+
+for _tag, (_form, _first) in (_NUMBERS | _WORDS).items():
+    _args = (f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), [*_first])
+    _Loader.add_implicit_resolver(*_args)
+    _Dumper.add_implicit_resolver(*_args)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])
 
 
 @dataclass(slots=True)
@@ -69,49 +92,77 @@ def parse_yaml(text: str, source: str, folder: Path) -> Document:
         node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):
             raise UserError(f"{source}: expected keys and values; see: rho-sweep init quickstart")
-        document.value = _plain(node, (), document, yaml.constructor.SafeConstructor())
+        document.value = _plain(node, (), document)
     except RecursionError:
         raise UserError(f"{source}: nested too deeply; a sweep needs three levels") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}" if mark else ""
         raise UserError(f"{source}{where}: not YAML ({error.problem})") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{source}: not YAML ({error})") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise UserError(f"{source}:{line}: not YAML ({error.reason})") from None
     return document
 
 
-def _plain(
-    node: yaml.Node, route: Route, document: Document, make: yaml.constructor.SafeConstructor
-) -> Any:
-    document.lines.setdefault(route, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        found: dict[str, Any] = {}
-        for key_node, value_node in node.value:
-            key = str(key_node.value)
-            document.lines[(*route, key)] = key_node.start_mark.line + 1
-            if key in found:
-                document.problems.append(document.problem((*route, key), "given twice"))
-            found[key] = _plain(value_node, (*route, key), document, make)
-        return found
+def dump_yaml(value: Any) -> str:
+    """A text from which `parse_yaml` reads the same value."""
+    return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
+
+
+def _plain(node: yaml.Node, route: Route, document: Document) -> Any:
+    line = node.start_mark.line + 1
+    document.lines.setdefault(route, line)
+    if len(document.lines) > MAX_VALUES:
+        raise UserError(
+            f"{document.source}:{line}: more than {MAX_VALUES:,} values, "
+            "counting what aliases (*name) repeat; write them out or split the file"
+        )
+    if isinstance(node, yaml.ScalarNode):
+        return _scalar(node)
+    if node.tag not in (_Loader.DEFAULT_MAPPING_TAG, _Loader.DEFAULT_SEQUENCE_TAG):
+        raise _unknown_tag(node)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*route, i), document, make) for i, item in enumerate(node.value)]
-    return _scalar(node, make)
+        return [_plain(item, (*route, i), document) for i, item in enumerate(node.value)]
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            mark = key_node.start_mark
+            raise yaml.MarkedYAMLError(problem="a key must be one word", problem_mark=mark)
+        key = str(key_node.value)
+        document.lines[(*route, key)] = key_node.start_mark.line + 1
+        if key in found:
+            document.problems.append(document.problem((*route, key), "given twice"))
+        found[key] = _plain(value_node, (*route, key), document)
+    return found
 
 
-def _scalar(node: yaml.Node, make: yaml.constructor.SafeConstructor) -> Any:
-    """A value; what only looks like a number or date stays a text, for its field to judge."""
+def _scalar(node: yaml.ScalarNode) -> Any:
+    """A value; what has a number's tag and is none stays a text, for its field to judge."""
     text = str(node.value)
-    try:
-        match node.tag.rpartition(":")[2]:
-            case "float":
-                return float(re.sub(r"\.(?=inf|nan)", "", text.replace("_", "").lower()))
-            case "timestamp":
+    match node.tag.rpartition(":")[2]:
+        case "str" | "timestamp":
+            return text
+        case "null":
+            return None
+        case "bool":
+            return text.lower() == "true"
+        case "int" | "float" as kind if re.fullmatch(_NUMBERS[kind][0], text):
+            try:
+                if kind == "float":
+                    return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
+                return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+            except ValueError:  # Python reads no whole number of more than 4,300 digits
                 return text
-            case _:
-                return make.construct_object(node)
-    except ValueError:
-        return text
+        case "int" | "float":
+            return text
+        case _:
+            raise _unknown_tag(node)
+
+
+def _unknown_tag(node: yaml.Node) -> yaml.MarkedYAMLError:
+    what = f"the tag {node.tag!r} has no meaning here"
+    return yaml.MarkedYAMLError(problem=what, problem_mark=node.start_mark)
 
 
 def assign(document: Document, setting: str) -> None:

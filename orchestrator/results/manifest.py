@@ -4,13 +4,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orchestrator import __version__
 from orchestrator.cells.expand import Expansion
 from orchestrator.cells.prompt_sets import sets_here
 from orchestrator.config.fields import FIELDS
 from orchestrator.config.sweep_file import RunSettings, Sweep
+from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 from orchestrator.results.provenance import git_revision
@@ -39,8 +38,7 @@ def write_manifest(
         KEY: registration.plain(),
         "cells": {spec.cell_id: spec.label for spec in expansion.all},
     }
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    write_whole(folder / NAME, (HEAD + text).encode())
+    write_whole(folder / NAME, (HEAD + dump_yaml(content)).encode())
 
 
 def demand_ours(folder: Path) -> None:
@@ -65,14 +63,14 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        content = yaml.safe_load(path.read_text())
-        if not isinstance(content, dict) or not isinstance(content.get("cells"), dict):
+        content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
+        if not isinstance(content.get("cells"), dict):
             raise ValueError("no cells")
     except FileNotFoundError:
         raise UserError(f"{path}: missing; launch the sweep again to write it anew") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError) as error:
-        line = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read ({line}); launch the sweep again") from None
+    except (OSError, ValueError, UserError) as error:
+        reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
+        raise UserError(f"{path}: cannot be read ({reason}); launch the sweep again") from None
     return content
 
 

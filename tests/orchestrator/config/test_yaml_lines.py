@@ -8,7 +8,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.config.yaml_lines import Document, assign, dotted, parse_yaml, raise_problems
+from orchestrator.config.yaml_lines import (
+    MAX_VALUES,
+    Document,
+    assign,
+    dotted,
+    dump_yaml,
+    parse_yaml,
+    raise_problems,
+)
 from orchestrator.errors import SweepError, UserError
 
 TEXT = """\
@@ -22,6 +30,10 @@ grid:
     - 2
 probes: {pack: starter}
 """
+
+BOMB = "a0: &a0 [x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
+)
 
 scalars = (
     st.none()
@@ -46,8 +58,14 @@ def read(text: str) -> Document:
 
 @given(st.dictionaries(st.text("abcxyz", min_size=1, max_size=4), trees, min_size=1, max_size=4))
 def test_plain_values_are_read_as_yaml_reads_them(value):
-    text = yaml.safe_dump(value, allow_unicode=True)
+    text = dump_yaml(value)
     assert read(text).value == yaml.safe_load(text) == value
+
+
+@given(st.from_regex(r"[-+]?[0-9._:oxeE]{1,6}|yes|no|on|off|true|null|~", fullmatch=True))
+def test_a_text_that_looks_like_something_else_stays_a_text(text):
+    written = dump_yaml({"v": text})
+    assert read(written).value["v"] == yaml.safe_load(written)["v"] == text
 
 
 @given(st.text(max_size=60))
@@ -78,7 +96,7 @@ def test_a_path_that_is_absent_has_the_line_of_its_parent():
     assert read(TEXT).problem(("data", "size"), "wrong").line is None
 
 
-@pytest.mark.parametrize("number", ["2e-4", "2E-4", "2.0e-4", "-1e3", "+1e+3", "1_0e2"])
+@pytest.mark.parametrize("number", ["2e-4", "2E-4", "2.0e-4", "-1e3", "+1e+3", ".5e1"])
 def test_an_exponent_makes_a_number_as_in_python(number):
     assert read(f"v: {number}").value["v"] == float(number)
 
@@ -94,9 +112,28 @@ def test_every_spelling_of_infinity_is_a_number(text):
     assert read(f"v: -{text.lstrip('+')}").value["v"] == float("-inf")
 
 
-@pytest.mark.parametrize("text", ["2024-13-45", "2024-01-02", "1:30.5", "0x_"])
-def test_what_looks_like_a_date_or_a_broken_number_is_a_text(text):
-    assert read(f"v: {text}").value["v"] == text
+@pytest.mark.parametrize(
+    ("written", "value"),
+    [
+        *[("010", 10), ("08", 8), ("-010", -10), ("+7", 7), ("0o10", 8), ("0x1F", 31)],
+        *[(".5", 0.5), ("1.", 1.0), ("1e3", 1000.0), ("010.5", 10.5)],
+        *[("true", True), ("False", False), ("null", None), ("~", None), ("", None)],
+    ],
+)
+def test_numbers_and_words_are_those_of_yaml_1_2(written, value):
+    document = read(f"v: {written}")
+    assert document.value["v"] == value
+    assert type(document.value["v"]) is type(value)
+    assign(document, f"v={written}")
+    assert document.value["v"] == value
+
+
+TEXTS = ["2024-13-45", "2024-01-02", "1:30.5", "0x_", "1:30", "1_0", "1_0e2", "0b1", "yes", "Off"]
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "!!int 1_0", "!!float 1:30", "!!timestamp 2024-01-02"])
+def test_what_only_yaml_1_1_takes_for_a_number_date_or_flag_is_a_text(text):
+    assert read(f"v: {text}").value["v"] == text.split()[-1]
 
 
 def test_a_key_given_twice_is_a_problem_with_both_lines_told_apart():
@@ -117,6 +154,13 @@ def test_a_key_given_twice_is_a_problem_with_both_lines_told_apart():
         ("", "expected keys and values"),
         ("# only a comment", "expected keys and values"),
         ("a: &a [*a]", "nested too deeply"),
+        ("a: " + "[" * 20_000 + "]" * 20_000, "s.yaml: nested too deeply"),
+        ("- " * 20_000 + "a", "nested too deeply"),
+        ("a: 1\nb: \x07", "s.yaml:2: not YAML (special characters are not allowed)"),
+        ("a: 1\n? [b]\n: 2", "s.yaml:2: not YAML (a key must be one word)"),
+        ("a: !!set {b}", "s.yaml:1: not YAML (the tag"),
+        ("a: !!binary aGVsbG8=", "s.yaml:1: not YAML (the tag"),
+        (BOMB, f"more than {MAX_VALUES:,} values"),
     ],
 )
 def test_what_is_no_mapping_is_one_clear_error(text, says):

@@ -27,6 +27,7 @@ grid:
   margin: [0.1]
   seed: [1, 2]
 """
+from tests.orchestrator.config.test_yaml_lines import BOMB
 
 
 @pytest.fixture
@@ -104,6 +105,8 @@ def test_cells_of_another_sweep_in_the_folder_are_not_counted(half):
         ("- a", "cannot be read"),
         ("cells: [", "cannot be read"),
         ("\0", "cannot be read"),
+        ("cells: " + "[" * 20_000, "cannot be read .nested too deeply"),
+        (BOMB, "cannot be read .*more than 200,000 values"),
     ],
 )
 def test_a_damaged_manifest_is_one_clear_error(half, content, says):
