@@ -1,5 +1,5 @@
 """`python -m orchestrator` is `rho-sweep`."""
 
-from orchestrator.cli.main import main
+from orchestrator.cli import main
 
 main()

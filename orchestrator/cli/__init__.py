@@ -2,3 +2,10 @@
 
 May import everything below; nothing imports it.
 """
+
+
+def main() -> None:
+    """Run `rho-sweep`: the entry point of the installed command."""
+    from orchestrator.cli.app import main as run
+
+    run()

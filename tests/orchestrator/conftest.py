@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestrator.cli import main as cli
+from orchestrator import cli
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+from orchestrator import __version__
 from orchestrator.cluster import wheel
 from orchestrator.cluster.wheel import Wheel, this_version
 
@@ -27,7 +28,7 @@ def test_another_pin_or_another_line_is_another_environment():
 def test_it_holds_the_code_the_pins_and_nothing_else():
     with zipfile.ZipFile(BytesIO(this_version().content)) as archive:
         names = set(archive.namelist())
-    assert {"orchestrator/cli/main.py", "tasks/starter/tiny/model.safetensors"} <= names
+    assert {"orchestrator/cli/app.py", "tasks/starter/tiny/model.safetensors"} <= names
     assert "orchestrator/pins/requirements.lock" in names
     assert {n.split("/")[0] for n in names} == {
         "orchestrator",
@@ -55,6 +56,15 @@ def test_pip_installs_it_and_the_copy_makes_the_same_wheel(tmp_path):
     place, environment = done.stdout.split()
     assert Path(place).is_relative_to(target)
     assert environment == mine.environment
+    ran = subprocess.run(
+        [target / "bin" / "rho-sweep", "version"],
+        env={"PYTHONPATH": str(target)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout == f"{__version__}\n"
 
 
 def test_metadata_names_the_command():

@@ -253,7 +253,7 @@ def test_validating_the_rules_loads_no_mlx():
     code = (
         "import sys; sys.argv = ['rho-sweep', 'judge', 'validate', '--json'];"
         "import atexit; atexit.register(lambda: print([m for m in ('mlx', 'mlx_lm')"
-        " if m in sys.modules], file=sys.stderr)); from orchestrator.cli.main import main; main()"
+        " if m in sys.modules], file=sys.stderr)); from orchestrator.cli import main; main()"
     )
     ran = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
