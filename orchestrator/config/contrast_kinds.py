@@ -1,22 +1,247 @@
-"""What a contrast may ask, and about which population."""
+"""What a contrast may ask, declared once a kind, and about which population.
 
+The parser, the plan, the analysis, the report and the table of kinds in `docs/analysis.md` read
+these records. How a kind is computed stands in `orchestrator.analysis.inference`, since nothing
+here may import numpy.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
+
+from orchestrator.stats.records import Alternative
+
+NAT = "nat/token"
+LOG_RATIO = "log ratio of sds"
+
+
+class Compared(StrEnum):
+    """Whom a kind compares."""
+
+    PAIR = "arm a with arm b"
+    PAIR_OR_BASELINE = "arm a with arm b, or without b with the untrained model"
+    ONE = "arm a with the untrained model"
+    DOSES = "the arms along `over`"
+    ALL = "all arms, or those that fit a"
+
+
+class Margin(StrEnum):
+    """What `sesoi` means to a kind."""
+
+    OPTIONAL = "may be stated"
+    BELOW = "a may lie below b by less than this"
+    BOTH_SIDES = "a may lie off b by less than this"
+
+
+class Subject(StrEnum):
+    """What a kind is about."""
+
+    SCORES = "rho of probe pairs"
+    ANSWERS = "generated answers"
+
+
+NAMED_BY: Mapping[Compared, tuple[frozenset[str], frozenset[str]]] = {
+    Compared.PAIR: (frozenset({"a", "b"}), frozenset()),
+    Compared.PAIR_OR_BASELINE: (frozenset({"a"}), frozenset({"b"})),
+    Compared.ONE: (frozenset({"a"}), frozenset()),
+    Compared.DOSES: (frozenset({"a", "over"}), frozenset()),
+    Compared.ALL: (frozenset(), frozenset({"a"})),
+}
+"""Keys that name the arms: (needed, allowed)."""
+ABOUT: Mapping[Subject, frozenset[str]] = {
+    Subject.SCORES: frozenset({"behaviors", "population"}),
+    Subject.ANSWERS: frozenset({"prompts"}),
+}
+"""Keys that only one subject has."""
+EVERY = frozenset({"id", "claim", "kind", "split", "alternative", "sesoi"})
+"""Keys of every kind."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """All that is declared of one kind.
+
+    Attributes:
+        asks: What a contrast of the kind asks, for the documentation.
+        test: The test in words, for the documentation.
+        compares: Whom it compares; decides which of `a`, `b` and `over` it needs.
+        about: Scores or answers; decides whether it takes `behaviors` and `population`, or
+            `prompts`.
+        margin: What `sesoi` means; needed unless optional.
+        directed: Whether `two-sided` makes no sense.
+        supportable: Whether a small p speaks for the claim; else it speaks against it.
+        unit: Of the estimate and its interval; empty where there is no estimate.
+        claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {margin},
+            {alternative} and {relation}.
+        relations: What {relation} stands for, by alternative.
+    """
+
+    asks: str
+    test: str
+    compares: Compared
+    about: Subject = Subject.SCORES
+    margin: Margin = Margin.OPTIONAL
+    directed: bool = False
+    supportable: bool = True
+    unit: str = NAT
+    claim: str
+    relations: Mapping[Alternative, str] | None = None
+
+    @property
+    def needed(self) -> frozenset[str]:
+        """Keys without which a contrast of this kind means nothing."""
+        stated = frozenset() if self.margin is Margin.OPTIONAL else frozenset({"sesoi"})
+        return NAMED_BY[self.compares][0] | stated
+
+    @property
+    def allowed(self) -> frozenset[str]:
+        """All keys that a contrast of this kind may have, the needed ones among them."""
+        return EVERY | self.needed | NAMED_BY[self.compares][1] | ABOUT[self.about]
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether the estimate is a difference of two arms in nats per token, tested against 0."""
+        arms = self.compares in (Compared.PAIR, Compared.ONE)
+        return arms and self.unit == NAT and self.margin is Margin.OPTIONAL
 
 
 class Kind(StrEnum):
-    """What a contrast asks."""
+    """What a contrast asks; `rules` has all that is declared of it."""
 
-    MEAN_DIFF = "mean_diff"
-    ONE_SAMPLE = "one_sample"
-    SD_RATIO = "sd_ratio"
-    TREND = "trend"
-    STRICT_MONOTONE = "strict_monotone"
-    LINEARITY = "linearity"
-    EQUIVALENCE = "equivalence"
-    NONINFERIORITY = "noninferiority"
-    PROP_DIFF = "prop_diff"
-    OMNIBUS = "omnibus"
-    RANK_CORRELATION = "rank_correlation"
+    rules: Rules
+
+    def __new__(cls, value: str, *declared: Rules) -> "Kind":
+        """A member: its name in sweep files, and its declaration."""
+        # A variable number, because type checkers read the look-up `Kind("trend")` as this call.
+        self = str.__new__(cls, value)
+        self._value_ = value
+        (self.rules,) = declared
+        return self
+
+    MEAN_DIFF = (
+        "mean_diff",
+        Rules(
+            asks="a above, below, or unlike b",
+            test="paired t where pairing is earned, else Welch; exact sign-flip or permutation "
+            "beside it",
+            compares=Compared.PAIR,
+            claim="{a} {relation} {b}{margin}",
+            relations={
+                Alternative.GREATER: "scores above",
+                Alternative.LESS: "scores below",
+                Alternative.TWO_SIDED: "differs from",
+            },
+        ),
+    )
+    ONE_SAMPLE = (
+        "one_sample",
+        Rules(
+            asks="a unlike its untrained baseline",
+            test="t on the deltas; the baseline is one model and has no variance over seeds",
+            compares=Compared.ONE,
+            claim="one sample of {a}, {alternative}",
+        ),
+    )
+    NONINFERIORITY = (
+        "noninferiority",
+        Rules(
+            asks="a not worse than b by more than `sesoi`",
+            test="one-sided t",
+            compares=Compared.PAIR,
+            margin=Margin.BELOW,
+            claim="{a} is not worse than {b}{margin}",
+        ),
+    )
+    EQUIVALENCE = (
+        "equivalence",
+        Rules(
+            asks="a within `sesoi` of b",
+            test="two one-sided t (TOST)",
+            compares=Compared.PAIR,
+            margin=Margin.BOTH_SIDES,
+            claim="{a} is equivalent to {b}{margin}",
+        ),
+    )
+    SD_RATIO = (
+        "sd_ratio",
+        Rules(
+            asks="a varies more or less over seeds than b",
+            test="Brown-Forsythe from 6 seeds, below that jackknife of the log variance; not "
+            "testable below 4",
+            compares=Compared.PAIR,
+            unit=LOG_RATIO,
+            claim="{a} {relation} {b}{margin}",
+            relations={
+                Alternative.GREATER: "varies more than",
+                Alternative.LESS: "varies less than",
+                Alternative.TWO_SIDED: "varies differently than",
+            },
+        ),
+    )
+    TREND = (
+        "trend",
+        Rules(
+            asks="rises or falls along the doses",
+            test="Page within seeds, else exact Jonckheere",
+            compares=Compared.DOSES,
+            claim="trend of {a} over {over}, {alternative}",
+        ),
+    )
+    STRICT_MONOTONE = (
+        "strict_monotone",
+        Rules(
+            asks="every step of the dose rises or falls",
+            test="the largest p of the steps, each one-sided",
+            compares=Compared.DOSES,
+            directed=True,
+            claim="strict monotone of {a} over {over}, {alternative}",
+        ),
+    )
+    LINEARITY = (
+        "linearity",
+        Rules(
+            asks="the response is a straight line",
+            test="lack of fit against the scatter over seeds; can be contradicted, never supported",
+            compares=Compared.DOSES,
+            supportable=False,
+            unit=f"{NAT} per dose",
+            claim="linearity of {a} over {over}, {alternative}",
+        ),
+    )
+    PROP_DIFF = (
+        "prop_diff",
+        Rules(
+            asks="a refuses more or less often than b; without b, than the untrained model",
+            test="after a stress test ([stress.md](stress.md)): exact McNemar for one seed, which "
+            "speaks about these weights; for several the interval crossed over seeds and prompts",
+            compares=Compared.PAIR_OR_BASELINE,
+            about=Subject.ANSWERS,
+            unit="proportion",
+            claim="prop diff of {a}, {alternative}",
+        ),
+    )
+    OMNIBUS = (
+        "omnibus",
+        Rules(
+            asks="some arm refuses unlike the others",
+            test="after a stress test of one seed: Cochran's Q; `a` may be left out",
+            compares=Compared.ALL,
+            about=Subject.ANSWERS,
+            unit="",
+            claim="omnibus of {a}, {alternative}",
+        ),
+    )
+    RANK_CORRELATION = (
+        "rank_correlation",
+        Rules(
+            asks="refusal rho and share refused go together over cells",
+            test="after a stress test: Spearman; `a` may be left out",
+            compares=Compared.ALL,
+            about=Subject.ANSWERS,
+            unit="correlation",
+            claim="rank correlation of {a}, {alternative}",
+        ),
+    )
 
 
 class Population(StrEnum):
@@ -25,3 +250,9 @@ class Population(StrEnum):
     NEW_SEEDS = "new_seeds"
     NEW_PROBES = "new_probes"
     BOTH = "new_seeds_and_probes"
+
+
+def kinds_table() -> str:
+    """The table of kinds in `docs/analysis.md`, as Markdown."""
+    rows = [f"| `{kind}` | {kind.rules.asks} | {kind.rules.test} |" for kind in Kind]
+    return "\n".join(["| kind | asks | test |", "|---|---|---|", *rows])

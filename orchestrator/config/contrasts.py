@@ -15,12 +15,6 @@ from tasks.contract.cell import Condition, digest_of
 ALPHA = 0.05
 SPLITS = ("train", "heldout")
 PROMPTS = ("jailbreak", "matched", "benign")
-NEEDS_B = (Kind.MEAN_DIFF, Kind.SD_RATIO, Kind.EQUIVALENCE, Kind.NONINFERIORITY)
-NEEDS_SESOI = (Kind.EQUIVALENCE, Kind.NONINFERIORITY)
-DOSES = (Kind.TREND, Kind.STRICT_MONOTONE, Kind.LINEARITY)
-ALL_CELLS = (Kind.RANK_CORRELATION, Kind.OMNIBUS)
-"""Kinds that are about all arms unless `a` narrows them."""
-GENERATED = (Kind.PROP_DIFF, Kind.OMNIBUS, Kind.RANK_CORRELATION)
 KEYS = (
     "id",
     "claim",
@@ -172,6 +166,15 @@ def describe(arm: tuple[tuple[str, Any], ...]) -> str:
     return " ".join(f"{name}={value}" for name, value in arm)
 
 
+MISSING = {
+    "a": "it names an arm",
+    "b": "{kind} compares a with b",
+    "over": "{kind} needs an axis of doses",
+    "sesoi": "{kind} means nothing without a stated margin",
+}
+"""Why a key is needed, of each key that some kind needs."""
+
+
 def _contrast(document: Document, index: int, raw: Any, problems: list[Problem]) -> Contrast | None:
     route: Route = ("analysis", "contrasts", index)
     if not isinstance(raw, dict):
@@ -188,7 +191,7 @@ def _contrast(document: Document, index: int, raw: Any, problems: list[Problem])
     problems += _fitting(document, route, raw)
     if len(problems) > before:
         return None
-    arms = {k: _clean(raw[k]) for k in ("a", "b") if k in raw}
+    arms = {k: _clean(raw[k]) for k in ("a", "b") if raw.get(k) is not None}
     given = {"id": f"c{index + 1}", **raw, **arms}
     return Contrast.from_dict({"claim": _claim(given), **given})
 
@@ -224,8 +227,6 @@ def _words(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Pr
 
 
 def _arms(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Problem]:
-    if "a" not in raw and raw.get("kind") not in ALL_CELLS:
-        yield document.problem((*route, "a"), "is missing; it names an arm")
     for key in ("a", "b"):
         arm = raw.get(key)
         if arm is None:
@@ -243,24 +244,17 @@ def _arms(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Pro
 
 
 def _fitting(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Problem]:
-    """What the kind asks of the other keys."""
-    kind = raw.get("kind")
-    if kind in NEEDS_B and "b" not in raw:
-        yield document.problem((*route, "b"), f"is missing; {kind} compares a with b")
-    if kind not in NEEDS_B and kind != Kind.PROP_DIFF and "b" in raw:
-        yield document.problem((*route, "b"), f"is not used by {kind}")
-    unused = ("behaviors", "population") if kind in GENERATED else ("prompts",)
-    for key in unused:
-        if key in raw:
+    """What the kind asks of the other keys; nothing is known of an unknown kind."""
+    if raw.get("kind") not in tuple(Kind):
+        return
+    kind = Kind(raw["kind"])
+    for key in KEYS:
+        if key in kind.rules.needed and raw.get(key) is None:
+            text = f"is missing; {MISSING[key].format(kind=kind)}"
+            yield document.problem((*route, key), text)
+        elif key in raw and key not in kind.rules.allowed:
             yield document.problem((*route, key), f"is not used by {kind}")
-    if kind in DOSES and "over" not in raw:
-        yield document.problem((*route, "over"), f"is missing; {kind} needs an axis of doses")
-    if kind not in DOSES and "over" in raw:
-        yield document.problem((*route, "over"), f"is not used by {kind}")
-    if kind in NEEDS_SESOI and raw.get("sesoi") is None:
-        text = f"is missing; {kind} means nothing without a stated margin"
-        yield document.problem((*route, "sesoi"), text)
-    if kind == Kind.STRICT_MONOTONE and raw.get("alternative") == Alternative.TWO_SIDED:
+    if kind.rules.directed and raw.get("alternative") == Alternative.TWO_SIDED:
         yield document.problem((*route, "alternative"), "a direction needs greater or less")
 
 
@@ -283,34 +277,18 @@ def _clean(arm: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-_RELATIONS: dict[Kind, Mapping[Alternative, str]] = {
-    Kind.MEAN_DIFF: {
-        Alternative.GREATER: "scores above",
-        Alternative.LESS: "scores below",
-        Alternative.TWO_SIDED: "differs from",
-    },
-    Kind.SD_RATIO: {
-        Alternative.GREATER: "varies more than",
-        Alternative.LESS: "varies less than",
-        Alternative.TWO_SIDED: "varies differently than",
-    },
-    Kind.NONINFERIORITY: dict.fromkeys(Alternative, "is not worse than"),
-    Kind.EQUIVALENCE: dict.fromkeys(Alternative, "is equivalent to"),
-}
-
-
 def _claim(raw: Mapping[str, Any]) -> str:
     """A sentence for a contrast whose author wrote none."""
-    kind = Kind(raw["kind"])
-    a = describe(_pairs(raw.get("a", {}))) or "all cells"
+    rules = Kind(raw["kind"]).rules
     alternative = Alternative(raw.get("alternative", Alternative.TWO_SIDED))
-    if kind in _RELATIONS:
-        b = describe(_pairs(raw["b"])) if raw.get("b") else "the baseline"
-        margin = f" by more than {raw['sesoi']:g}" if raw.get("sesoi") else ""
-        return f"{a} {_RELATIONS[kind][alternative]} {b}{margin}"
-    if kind in DOSES:
-        return f"{kind.replace('_', ' ')} of {a} over {raw['over']}, {alternative}"
-    return f"{kind.replace('_', ' ')} of {a}, {alternative}"
+    return rules.claim.format(
+        a=describe(_pairs(raw.get("a", {}))) or "all cells",
+        b=describe(_pairs(raw["b"])) if raw.get("b") else "the baseline",
+        over=raw.get("over"),
+        margin=f" by more than {raw['sesoi']:g}" if raw.get("sesoi") else "",
+        alternative=alternative,
+        relation=rules.relations[alternative] if rules.relations else "",
+    )
 
 
 def _pairs(arm: Any) -> tuple[tuple[str, Any], ...]:

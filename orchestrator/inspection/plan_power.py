@@ -9,8 +9,8 @@ from typing import Any
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
 from orchestrator.analysis.evidence.settings import facts
-from orchestrator.config.contrast_kinds import Kind
-from orchestrator.config.contrasts import GENERATED, Contrast, Questions, matches
+from orchestrator.config.contrast_kinds import Kind, Subject
+from orchestrator.config.contrasts import Contrast, Questions, matches
 from orchestrator.stats.exact import min_page_p, min_sign_flip_p
 from orchestrator.stats.power import mde_paired
 from orchestrator.stats.records import Alternative
@@ -61,7 +61,7 @@ def power_of(
     return [
         _power(contrast, behavior, _seeds(contrast, arms), pilot, questions.alpha)
         for contrast in questions.contrasts
-        if contrast.kind not in GENERATED  # the outlook of the stress test speaks of those
+        if contrast.kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
         for behavior in contrast.behaviors or behaviors
     ]
 

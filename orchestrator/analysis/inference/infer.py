@@ -16,8 +16,8 @@ from orchestrator.analysis.inference.doses import (
 from orchestrator.analysis.inference.means import margin_test, mean_diff, one_sample
 from orchestrator.analysis.inference.question import Ask, Tested
 from orchestrator.analysis.inference.record import ANSWERS, Family, Inference
-from orchestrator.config.contrast_kinds import Kind
-from orchestrator.config.contrasts import GENERATED, Contrast
+from orchestrator.config.contrast_kinds import Kind, Subject
+from orchestrator.config.contrasts import Contrast
 
 TESTS: dict[Kind, Callable[[Ask], Tested]] = {
     Kind.MEAN_DIFF: mean_diff,
@@ -50,7 +50,7 @@ def infer(
         alpha: Level; intervals are two-sided at 1 - alpha.
         registered: Whether it was asked of some arms (ids) before there were data.
     """
-    if contrast.kind in GENERATED:
+    if contrast.kind.rules.about is Subject.ANSWERS:
         empty = Chosen(behavior=contrast.prompts or JAILBREAK, split=ANSWERS)
         asked = Answered(
             contrast=contrast,
