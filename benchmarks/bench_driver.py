@@ -16,7 +16,7 @@ from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import Ended, Engine, Report
 from orchestrator.execution.engines.ray_engine import RayEngine
 from orchestrator.execution.run import Run, Work
-from orchestrator.execution.scheduling.events import HostUp, Job
+from orchestrator.execution.scheduling.hosts import HostUp, Job
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellSpec
 from tasks.contract.reports import Outcome

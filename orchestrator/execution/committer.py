@@ -1,4 +1,7 @@
-"""Keeps outcomes, in the background if need be, so that no host waits for the driver's disk."""
+"""Writes outcomes to the results, several at once and in the background.
+
+Most of a commit is waiting for the disk (fsync); hosts get their next cell meanwhile.
+"""
 
 from collections import deque
 from collections.abc import Iterator
@@ -16,12 +19,12 @@ from tasks.contract.reports import Outcome
 
 AT_ONCE = 6
 BEHIND = 16
-"""Results in memory that may wait for the disk."""
+"""Outcomes that may wait in memory for the disk; with more, `landed` waits. Some hold adapters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A cell whose row is on the disk."""
+    """How a cell ended whose row is on the disk."""
 
     cell: str
     status: Status
@@ -44,14 +47,14 @@ def keep(
     ray: str | None,
     finished_at: datetime | None = None,
 ) -> None:
-    """Put what came of a unit where its kind belongs.
+    """Write the outcome of a unit to the tables of its kind: cell or generation.
 
     Args:
-        store: Where to.
-        outcome: What an attempt brought home.
-        attempts: Made at it so far.
-        ray: Version that ran it; None without Ray.
-        finished_at: When it ended; None is now.
+        store: The results.
+        outcome: What the attempt returned.
+        attempts: Attempts at the unit so far.
+        ray: Version of Ray that ran it; None without Ray.
+        finished_at: When it ended; None for now.
     """
     facts: dict[str, Any] = {"attempts": attempts, "ray": ray, "finished_at": finished_at}
     match outcome:
@@ -64,11 +67,11 @@ def keep(
 
 
 class Committer:
-    """Commits several cells side by side; used by one thread.
+    """Writes outcomes in threads of its own; its methods are called by one thread.
 
     Args:
-        store: Where to.
-        ray: Version that ran the cells; None without Ray.
+        store: The results.
+        ray: Version of Ray that runs the cells; None without Ray.
     """
 
     def __init__(self, store: Store, ray: str | None) -> None:
@@ -77,20 +80,24 @@ class Committer:
         self._pending: deque[_Pending] = deque()
 
     def put(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Begin to keep what an attempt brought home; returns at once."""
-        kept = Kept(attempt.cell, *_ending(outcome))
-        ended_at = datetime.now(UTC)
-        write = self._pool.submit(self._commit, outcome, attempt.number, ended_at)
-        self._pending.append(_Pending(write, attempt, ended_at, kept))
-
-    def _commit(self, outcome: Outcome, attempts: int, ended_at: datetime) -> None:
-        keep(self._store, outcome, attempts=attempts, ray=self._ray, finished_at=ended_at)
+        """Begin to write the outcome of an attempt; returns at once."""
+        match outcome:
+            case CellResult():
+                kept = Kept(attempt.cell, outcome.status, outcome.message)
+            case GenerationResult():
+                kept = Kept(attempt.cell, Status.OK, None)
+            case CellFailure():
+                kept = Kept(attempt.cell, Status.FAILED, outcome.message)
+        now = datetime.now(UTC)
+        facts: dict[str, Any] = {"attempts": attempt.number, "ray": self._ray, "finished_at": now}
+        write = self._pool.submit(keep, self._store, outcome, **facts)
+        self._pending.append(_Pending(write, attempt, now, kept))
 
     def landed(self, *, last: bool = False) -> Iterator[Kept]:
-        """Cells that are kept since the last call, their attempts ended in the journal.
+        """Cells written since the last call, in the order of `put`; their attempts are ended, too.
 
         Args:
-            last: Wait for all.
+            last: Whether to wait for all that are pending.
 
         Raises:
             UserError: A cell cannot be written.
@@ -104,13 +111,3 @@ class Committer:
             row = first.attempt.row(str(first.kept.status), first.kept.message, first.ended_at)
             self._store.write_attempt(row)
             yield first.kept
-
-
-def _ending(outcome: Outcome) -> tuple[Status, str | None]:
-    match outcome:
-        case CellResult():
-            return outcome.status, outcome.message
-        case GenerationResult():
-            return Status.OK, None
-        case CellFailure():
-            return Status.FAILED, outcome.message

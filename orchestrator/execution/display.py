@@ -16,23 +16,23 @@ CELLS = "cells"
 
 
 class Display(Protocol):
-    """What a launch tells people while it runs."""
+    """Shows people how a launch is going."""
 
     def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
-        """The launch knows how many cells there are, or units of another kind."""
+        """Show the size of the launch, once. `what` names the units: cells or generations."""
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
-        """What runs now, by label; and seconds to the end, as far as one can tell."""
+        """Show what runs now: label -> progress; and the estimated seconds to the end."""
 
     def settled(self, label: str, status: Status, message: str | None) -> None:
-        """A cell ended."""
+        """Show how a cell ended."""
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
+        """Show a line of text."""
 
 
 class Tally:
-    """Counts and times that every display shows."""
+    """The counts and times that displays show."""
 
     def __init__(self) -> None:
         self.total = self.done = self.failed = self.here = 0
@@ -72,22 +72,22 @@ class PlainDisplay:
         self._tally = Tally()
 
     def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
-        """Say what is to be done."""
+        """Print the size of the launch."""
         self._tally.begin(total, done)
         print(opening(total, done, linked, what), file=sys.stderr, flush=True)
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:  # noqa: ARG002 - as in the protocol
-        """Steps are not worth a line each."""
+        """Print nothing: a line for each step would be too many."""
         self._tally.left_s = left_s
 
     def settled(self, label: str, status: Status, message: str | None) -> None:
-        """Say how the cell ended and how far the launch is."""
+        """Print how the cell ended and how far the launch is."""
         self._tally.add(status)
         tail = f": {message}" if message else ""
         print(f"{status} {label}{tail} ({self._tally.line()})", file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        """Say it."""
+        """Print the text."""
         print(text, file=sys.stderr, flush=True)
 
 
@@ -98,7 +98,6 @@ class LiveDisplay:
         self._tally = Tally()
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-        self._cells: dict[str, Progress | None] = {}
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -108,18 +107,29 @@ class LiveDisplay:
         self._live.stop()
 
     def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
-        """Say what is to be done."""
+        """Print the size of the launch."""
         self._tally.begin(total, done)
         self.note(opening(total, done, linked, what))
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
-        """Redraw."""
+        """Redraw the panel."""
         self._tally.left_s = left_s
-        self._cells = cells
-        self._live.update(self._panel())
+        rows = Table.grid(padding=(0, 2))
+        for label, progress in cells.items():
+            if progress is None:
+                rows.add_row(f"  {label}", "starting", "")
+                continue
+            step = f" {progress.step}/{progress.steps}" if progress.steps else ""
+            loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
+            rows.add_row(f"  {label}", f"{progress.stage}{step}", loss)
+        ended = self._tally.done + self._tally.failed
+        bar = ProgressBar(total=max(self._tally.total, 1), completed=ended, width=40)
+        foot = Table.grid(padding=(0, 2))
+        foot.add_row(bar, self._tally.line())
+        self._live.update(Group(rows, foot))
 
     def settled(self, label: str, status: Status, message: str | None) -> None:
-        """Failures stay on the screen."""
+        """Count the cell; print a line that stays if it has no scores."""
         self._tally.add(status)
         if status is not Status.OK:
             self.note(f"{status} {label}: {message}")
@@ -127,16 +137,6 @@ class LiveDisplay:
     def note(self, text: str) -> None:
         """Print above the panel."""
         self._console.print(Text(text))
-
-    def _panel(self) -> Group:
-        rows = Table.grid(padding=(0, 2))
-        for label, progress in self._cells.items():
-            rows.add_row(f"  {label}", *_columns(progress))
-        ended = self._tally.done + self._tally.failed
-        bar = ProgressBar(total=max(self._tally.total, 1), completed=ended, width=40)
-        foot = Table.grid(padding=(0, 2))
-        foot.add_row(bar, self._tally.line())
-        return Group(rows, foot)
 
 
 def opening(total: int, done: int, linked: int, what: str = CELLS) -> str:
@@ -153,11 +153,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def _columns(progress: Progress | None) -> tuple[str, str]:
-    if progress is None:
-        return "starting", ""
-    step = f" {progress.step}/{progress.steps}" if progress.steps else ""
-    loss = "" if progress.loss is None else f"loss {progress.loss:.3f}"
-    return f"{progress.stage}{step}", loss

@@ -1,4 +1,4 @@
-"""Two results of one unit: are they the same?"""
+"""Compares two results of one unit, which ran as two copies."""
 
 import hashlib
 import json
@@ -13,11 +13,11 @@ from tasks.model.machine import family
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """What a second result of a unit is compared with.
+    """What is compared of two results of one unit.
 
     Attributes:
-        digest: sha256 over status, scores and adapter, or over the answers; None of an error.
-        chip: What computed it.
+        digest: sha256 over status, scores and adapter, or over the answers; None for an error.
+        chip: Chip of the host that ran it.
     """
 
     digest: str | None
@@ -25,31 +25,31 @@ class Fingerprint:
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
-        """The fingerprint of what a unit brought home."""
-        digest = None if isinstance(outcome, CellFailure) else _digest(outcome)
-        return cls(digest, outcome.machine.chip)
+        """The fingerprint of an outcome."""
+        facts: dict[str, Any]
+        match outcome:
+            case CellFailure():
+                return cls(None, outcome.machine.chip)
+            case GenerationResult():
+                facts = {"answers": [asdict(a) for a in outcome.answers]}
+            case CellResult():
+                facts = {
+                    "status": str(outcome.status),
+                    "adapter": outcome.adapter.sha256 if outcome.adapter else None,
+                    "scores": [asdict(s) for s in outcome.scores],
+                    "probe_scores": [asdict(s) for s in outcome.probe_scores],
+                }
+        text = json.dumps(facts, sort_keys=True)
+        return cls(hashlib.sha256(text.encode()).hexdigest(), outcome.machine.chip)
 
     def verdict(self, second: "Fingerprint") -> tuple[bool, str]:
-        """(whether all is as it should be, the finding in words)."""
+        """(whether the results agree or may differ, the finding in words).
+
+        Chips of two families may round differently; those of one family must give the same bits.
+        """
         if self.digest == second.digest:
             return True, "a second copy gave the same result"
         if family(self.chip) != family(second.chip):
             chips = f"{self.chip} and {second.chip}"
             return True, f"a second copy gave other bits, on another chip family ({chips})"
         return False, "a second copy on the same chip family gave another result"
-
-
-def _digest(result: CellResult | GenerationResult) -> str:
-    text = json.dumps(_facts(result), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _facts(result: CellResult | GenerationResult) -> dict[str, Any]:
-    if isinstance(result, GenerationResult):
-        return {"answers": [asdict(a) for a in result.answers]}
-    return {
-        "status": str(result.status),
-        "adapter": result.adapter.sha256 if result.adapter else None,
-        "scores": [asdict(s) for s in result.scores],
-        "probe_scores": [asdict(s) for s in result.probe_scores],
-    }

@@ -1,4 +1,4 @@
-"""Run a sweep: resolve, link what is done, run the rest, commit each cell as it comes."""
+"""Run a sweep: resolve its cells, link those done in other sweeps, run the rest."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ from orchestrator.errors import UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
 from orchestrator.execution.run import Run, Work
-from orchestrator.execution.scheduling.events import Job
+from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.execution.scheduling.schedule import Rules
 from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.results import lock
@@ -29,7 +29,6 @@ from orchestrator.results.manifest import demand_ours, load_manifest, write_mani
 from orchestrator.results.registration import Registration, begin
 from orchestrator.results.store import Store, done_elsewhere
 from tasks.contract.cell import CellSpec, Status
-from tasks.sources.model_files import ModelFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +36,8 @@ class Summary:
     """How a launch ended.
 
     Attributes:
-        total: Cells of the sweep, baselines included.
-        reused: Of those, done before this launch, here or in a sibling.
+        total: Cells of the sweep, with baselines.
+        reused: Those of them that had a result before this launch, here or in another sweep.
         statuses: Cell id -> status of all that have a row.
         labels: Cell id -> short name.
         messages: Cell id -> what went wrong.
@@ -61,11 +60,11 @@ class Options:
     """How to launch.
 
     Attributes:
-        inline: Run in this process, without Ray.
-        address: Of a running Ray; None starts one here.
+        inline: Whether to run in this process, without Ray.
+        address: Of a running Ray; None starts one on this machine.
         slots: Cells at once on this machine; None lets the program choose. The hosts of a
             cluster have their own.
-        without: Hosts of a cluster that are not to be used.
+        without: Names of hosts of a cluster that are not to be used.
     """
 
     inline: bool = False
@@ -78,7 +77,7 @@ def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
     """The cells of a sweep, checked against models, packs and data.
 
     Raises:
-        SweepError: Everything that does not fit.
+        SweepError: All that is wrong or missing, in one message.
     """
     resolver = FileResolver(download=download)
     expansion, problems = expand(sweep, resolver)
@@ -99,17 +98,32 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
     store.create()
     with lock.held(folder):
         wanted = {spec.cell_id: spec for spec in expansion.all}
-        linked = _link_siblings(store, wanted)
+        elsewhere = done_elsewhere(folder, wanted.keys() - store.done())
+        for cell, other in elsewhere.items():
+            store.link_from(other, cell)
         done = store.done() & wanted.keys()
         checkpoints = Checkpoints(folder / FOLDER)
         checkpoints.drop_all(done)
         write_manifest(folder, sweep, expansion, _registration(folder, sweep, wanted, done))
         todo = [spec for cell, spec in wanted.items() if cell not in done]
-        display.begin(total=len(wanted), done=len(done), linked=linked)
+        display.begin(total=len(wanted), done=len(done), linked=len(elsewhere))
         if todo:
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
+            weights: dict[str | None, int] = {
+                f.digest: f.weight_bytes for f in resolver.models.values()
+            }
+            work = Work(
+                specs={s.cell_id: s for s in todo},
+                jobs=tuple(
+                    Job(s.cell_id, cell_work(s, weights[s.model.digest]), memory[s.cell_id])
+                    for s in todo
+                ),
+                rules=rules_of(sweep.run),
+                notify=sweep.run.notify,
+                notify_failures=sweep.run.notify_failures,
+            )
             with closing(engine_of(sweep.run, options, memory, checkpoints)) as engine:
-                Run(store, engine, display, _work(sweep, todo, memory, resolver)).to_the_end()
+                Run(store, engine, display, work).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
 
@@ -117,7 +131,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
 def _registration(
     folder: Path, sweep: Sweep, wanted: dict[str, CellSpec], done: set[str]
 ) -> Registration:
-    """A question asked after a trained cell has ended is not registered."""
+    """Registers the sweep's questions, but not those asked after a trained cell has ended."""
     try:
         earlier = load_manifest(folder)
     except UserError:  # missing or damaged: it is written anew, and so are its questions
@@ -126,42 +140,15 @@ def _registration(
     return begin(earlier, sweep.questions, results=seen, now=datetime.now(UTC))
 
 
-def _link_siblings(store: Store, wanted: dict[str, CellSpec]) -> int:
-    missing = wanted.keys() - store.done()
-    found = done_elsewhere(store.folder, missing)
-    for cell, other in found.items():
-        store.link_from(other, cell)
-    return len(found)
-
-
-def _work(
-    sweep: Sweep, todo: list[CellSpec], memory: dict[str, int], resolver: FileResolver
-) -> Work:
-    return Work(
-        specs={s.cell_id: s for s in todo},
-        jobs=tuple(
-            Job(s.cell_id, cell_work(s, _files(s, resolver).weight_bytes), memory[s.cell_id])
-            for s in todo
-        ),
-        rules=rules_of(sweep.run),
-        notify=sweep.run.notify,
-        notify_failures=sweep.run.notify_failures,
-    )
-
-
-def _files(spec: CellSpec, resolver: FileResolver) -> ModelFiles:
-    return next(f for f in resolver.models.values() if f.digest == spec.model.digest)
-
-
 def rules_of(run: RunSettings) -> Rules:
-    """Limits of a schedule, as a sweep has them."""
+    """The limits of the schedule, from a sweep's settings."""
     return Rules(retries=run.retries, silence_s=run.silence_s)
 
 
 def engine_of(
     run: RunSettings, options: Options, memory: dict[str, int], checkpoints: Checkpoints
 ) -> Engine:
-    """What is to execute units with those peaks, bytes by key.
+    """The engine for units with these memory peaks: unit key -> bytes.
 
     Raises:
         UserError: Ray cannot be started or reached.
@@ -181,14 +168,14 @@ def engine_of(
 
 
 def default_slots() -> int:
-    """Cells at once on this machine: one on a Mac, whose GPU is shared; else one per core."""
+    """Cells at once on this machine: one on a Mac, which has one GPU; otherwise one per core."""
     if platform.system() == "Darwin":
         return 1
     return max(1, len(os.sched_getaffinity(0)))
 
 
 def summary(store: Store, labels: dict[str, str], reused: int) -> Summary:
-    """How the cells with those labels ended."""
+    """How cells ended. `labels`: cell id -> short name; `reused`: cells done before."""
     rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
     return Summary(
         total=len(labels),

@@ -1,4 +1,4 @@
-"""The user's own command, run when a sweep ends, fails too often, or loses a host."""
+"""Runs the user's own command when a sweep ends, fails too often, or loses a host."""
 
 import json
 import os
@@ -16,13 +16,13 @@ VARIABLE = "RHO_SWEEP_EVENT"
 
 
 class Notifier:
-    """Runs a shell command per event, in the background; whatever it does, the sweep goes on.
+    """Runs a shell command for each event, in the background; the sweep goes on if it fails.
 
     The command gets one JSON object on stdin, and the event's name in RHO_SWEEP_EVENT.
 
     Args:
         command: For `/bin/sh -c`; None runs nothing.
-        timeout_s: After so long the command and its children are killed.
+        timeout_s: Then the command and its children are killed.
     """
 
     def __init__(self, command: str | None, timeout_s: float = TIMEOUT_S) -> None:
@@ -31,7 +31,7 @@ class Notifier:
         self._problems: SimpleQueue[str] = SimpleQueue()
 
     def tell(self, event: str, facts: dict[str, Any]) -> None:
-        """Run the command; returns at once."""
+        """Start the command; returns at once."""
         if self._command is not None:
             body = json.dumps({"event": event, **facts}, allow_nan=False)
             thread = threading.Thread(target=self._run, args=(event, body), daemon=True)
@@ -47,7 +47,7 @@ class Notifier:
         return found
 
     def close(self) -> None:
-        """Let commands that run come to their end, within their time."""
+        """Wait for running commands to end, at most until their timeout."""
         end = time.monotonic() + self._timeout_s + 1
         for thread in self._threads:
             thread.join(max(0.0, end - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The edge around the schedule: carries its commands out and tells it what happened."""
+"""One launch: reports of the engine become events for the schedule, its commands become actions."""
 
 import json
 import time
@@ -10,26 +10,11 @@ from orchestrator.errors import UserError
 from orchestrator.execution.committer import Committer, keep
 from orchestrator.execution.display import Display
 from orchestrator.execution.duplicates import Fingerprint
-from orchestrator.execution.engines.base import Ended, Engine, Report, Saved, Sign, WorkerLost
+from orchestrator.execution.engines.base import Ended, Engine, Report, Saved, Sign
 from orchestrator.execution.notify import Notifier
-from orchestrator.execution.scheduling.events import (
-    Alive,
-    Bound,
-    Command,
-    Event,
-    GiveUp,
-    HostLost,
-    HostUp,
-    Job,
-    Lost,
-    Note,
-    Quarantine,
-    Settled,
-    Start,
-    Stop,
-    Tick,
-)
-from orchestrator.execution.scheduling.schedule import Rules, Schedule
+from orchestrator.execution.scheduling import schedule as plan
+from orchestrator.execution.scheduling.hosts import HostUp, Job
+from orchestrator.execution.scheduling.schedule import Event, HostLost, Lost, Rules, Schedule
 from orchestrator.results.attempts import Attempt, close_attempts
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.files import write_whole
@@ -52,10 +37,10 @@ class Work:
         specs: Key -> spec.
         jobs: The same units as the schedule sees them.
         rules: Limits of the schedule.
-        ended: What is said when all is done.
-        equip: Gives a spec what it needs to travel, when it is about to.
+        ended: Reason of the `ended` notification when all is done.
+        equip: Called when a unit starts: returns its spec with the files that it takes along.
         notify: The user's command; None for none.
-        notify_failures: Share of the cells that may fail before it is told.
+        notify_failures: The command is told when a larger share of the units has failed.
     """
 
     specs: dict[str, Spec]
@@ -68,10 +53,7 @@ class Work:
 
 
 class Run:
-    """One launch, from its first unit to its last: cells, or generations.
-
-    Names that speak of cells mean units of either kind.
-    """
+    """One launch, from its first unit to its last. "Cell" in names is any unit, generations too."""
 
     def __init__(self, store: Store, engine: Engine, display: Display, work: Work) -> None:
         self._store, self._engine, self._display, self._work = store, engine, display, work
@@ -83,7 +65,11 @@ class Run:
         self._told = False
         self._shown_at = self._live_at = 0.0
         self._stages: list[tuple[Key, str]] = []
-        self._ray = _ray_version() if engine.name == "ray" else None
+        self._ray: str | None = None
+        if engine.name == "ray":
+            import ray
+
+            self._ray = str(ray.__version__)
         self._committer = Committer(store, self._ray)
         self._checkpoints = Checkpoints(store.folder / FOLDER)
         self._families: dict[str, str] = {}
@@ -114,54 +100,50 @@ class Run:
     def _loop(self) -> None:
         hosts = self._engine.hosts()
         self._families = {host.host: family(host.chip) for host in hosts}
-        self._bind()
+        # a cell with a checkpoint goes to the chip family that made it, if there is such a host
+        for cell, chips in self._checkpoints.families(self._work.specs):
+            if chips in self._families.values():
+                self._feed(plan.Bound(cell, chips))
         for host in hosts:
             self._feed(host)
         while not self._schedule.finished:
             for report in self._engine.poll(POLL_S):
                 self._take(report)
             self._land()
-            self._feed(Tick())
+            self._feed(plan.Tick())
             self._show()
             self._complain()
         self._land(last=True)
 
-    def _bind(self) -> None:
-        """A cell stays where its checkpoint is of use, if there is such a host."""
-        for cell, chips in self._checkpoints.families(self._work.specs):
-            if chips in self._families.values():
-                self._feed(Bound(cell, chips))
-
     def _feed(self, event: Event) -> None:
+        """Tell the schedule what happened, and carry out what it orders."""
         for command in self._schedule.handle(event, time.monotonic()):
-            self._do(command)
-
-    def _do(self, command: Command) -> None:
-        match command:
-            case Start(cell, host, attempt):
-                begun = Attempt(cell, attempt, host, datetime.now(UTC))
-                self._running[cell, attempt] = begun
-                self._store.write_attempt(begun.row("running", None))
-                resume = self._checkpoints.read(cell)
-                spec = self._work.equip(self._work.specs[cell])
-                self._engine.start(spec, host, attempt, resume)
-            case Stop(cell, attempt, outcome, reason):
-                self._engine.abandon(cell, attempt)
-                self._end(self._running[cell, attempt], outcome, reason)
-                if outcome != "cancelled":
-                    self._display.note(f"{self._label(cell)}: {reason}")
-            case GiveUp():
-                self._give_up(command)
-            case Quarantine(host, reason):
-                self._display.note(reason)
-                self._tell("host-lost", reason, lost_host=host)
-            case Note(cell, text):
-                self._display.note(f"{self._label(cell)}: {text}")
+            match command:
+                case plan.Start(cell, host, attempt):
+                    begun = Attempt(cell, attempt, host, datetime.now(UTC))
+                    self._running[cell, attempt] = begun
+                    self._store.write_attempt(begun.row("running", None))
+                    resume = self._checkpoints.read(cell)
+                    spec = self._work.equip(self._work.specs[cell])
+                    self._engine.start(spec, host, attempt, resume)
+                case plan.Stop(cell, attempt, outcome, reason):
+                    self._engine.abandon(cell, attempt)
+                    self._end(self._running[cell, attempt], outcome, reason)
+                    if outcome != "cancelled":
+                        self._display.note(f"{self._label(cell)}: {reason}")
+                case plan.GiveUp():
+                    self._give_up(command)
+                case plan.Quarantine(host, reason):
+                    self._display.note(reason)
+                    self._tell("host-lost", reason, lost_host=host)
+                case plan.Note(cell, text):
+                    self._display.note(f"{self._label(cell)}: {text}")
 
     def _take(self, report: Report) -> None:
+        """Take in one report of the engine."""
         match report:
             case Sign(cell, attempt, beat):
-                self._feed(Alive(cell, attempt, _done(beat)))
+                self._feed(plan.Alive(cell, attempt, _done(beat)))
                 if beat is not None and (cell, attempt) in self._running:
                     self._running[cell, attempt].beat = beat
                     self._log(beat)
@@ -169,8 +151,8 @@ class Run:
                 self._save(cell, attempt, sealed)
             case Ended(cell, attempt, outcome):
                 self._ended(cell, attempt, outcome)
-            case WorkerLost(cell, attempt, reason):
-                self._feed(Lost(cell, attempt, reason))
+            case Lost():
+                self._feed(report)
             case HostLost(host):
                 self._feed(report)
                 self._display.note(f"host {host} was lost")
@@ -180,7 +162,7 @@ class Run:
                 self._feed(report)
 
     def _save(self, cell: str, attempt: int, sealed: bytes) -> None:
-        """Keep a checkpoint; one that cannot be kept hurts nobody."""
+        """Store a checkpoint; if that fails the cell goes on, and would begin anew after a loss."""
         if (cell, attempt) not in self._running:
             return
         try:
@@ -190,33 +172,29 @@ class Run:
             return
         if kept is not None:
             host = self._running[cell, attempt].host
-            self._feed(Bound(cell, self._families[host] or None))
+            self._feed(plan.Bound(cell, self._families[host] or None))
 
     def _ended(self, cell: str, attempt: int, outcome: Outcome) -> None:
         if (cell, attempt) not in self._running:
-            self._compare(cell, attempt, outcome)
+            # a second copy that ended, too: only whether it agrees is recorded
+            if cell in self._prints:
+                agrees, finding = self._prints[cell].verdict(Fingerprint.of(outcome))
+                rows = self._store.attempts_of(cell)
+                row = next(r for r in rows if r["attempt"] == attempt)
+                self._store.write_attempt(row | {"outcome": "duplicate", "message": finding})
+                if not agrees:
+                    self._display.note(f"{self._label(cell)}: {finding}; see: rho-sweep logs")
             return
         self._committer.put(self._running.pop((cell, attempt)), outcome)
         if any(c == cell for c, _ in self._running):
             self._prints[cell] = Fingerprint.of(outcome)
-        self._feed(Settled(cell, attempt, _tells_speed(outcome)))
+        self._feed(plan.Settled(cell, attempt, _tells_speed(outcome)))
 
     def _land(self, *, last: bool = False) -> None:
         for kept in self._committer.landed(last=last):
             self._settled(kept.cell, kept.status, kept.message)
 
-    def _compare(self, cell: str, attempt: int, outcome: Outcome) -> None:
-        """A copy that ended, too: keep nothing of it but whether it agrees."""
-        if cell not in self._prints:
-            return
-        agrees, finding = self._prints[cell].verdict(Fingerprint.of(outcome))
-        rows = self._store.attempts_of(cell)
-        row = next(r for r in rows if r["attempt"] == attempt)
-        self._store.write_attempt(row | {"outcome": "duplicate", "message": finding})
-        if not agrees:
-            self._display.note(f"{self._label(cell)}: {finding}; see: rho-sweep logs")
-
-    def _give_up(self, command: GiveUp) -> None:
+    def _give_up(self, command: plan.GiveUp) -> None:
         message = command.reason
         if command.attempt:
             message = f"{message}; given up after attempt {command.attempt}"
@@ -263,6 +241,7 @@ class Run:
         return self._work.specs[cell].label
 
     def _log(self, beat: Beat) -> None:
+        """Add a line of progress to the cell's log."""
         progress = beat.progress
         loss = "" if progress.loss is None else f" loss {progress.loss:.4f}"
         step = f" step {progress.step}/{progress.steps}" if progress.steps else ""
@@ -274,6 +253,7 @@ class Run:
             file.write(f"{line}{step}{loss}{note}\n")
 
     def _show(self) -> None:
+        """Update the display, and `live.json` for `status` each second or when a stage changes."""
         now_s = time.monotonic()
         if now_s - self._shown_at < POLL_S:
             return
@@ -286,20 +266,17 @@ class Run:
         stages = [(key, a.stage) for key, a in self._running.items()]
         if now_s - self._live_at >= 1 or stages != self._stages:
             self._live_at, self._stages = now_s, stages
-            content = json.dumps(self._live(left_s)).encode()
-            write_whole(self._store.folder / LIVE, content)
-
-    def _live(self, left_s: float | None) -> dict[str, object]:
-        return {
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "waiting": len(self._schedule.queue),
-            "left_s": left_s,
-            "running": [a.live(self._label(a.cell)) for a in self._running.values()],
-        }
+            live = {
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+                "waiting": len(self._schedule.queue),
+                "left_s": left_s,
+                "running": [a.live(self._label(a.cell)) for a in self._running.values()],
+            }
+            write_whole(self._store.folder / LIVE, json.dumps(live).encode())
 
 
 def _done(beat: Beat | None) -> float | None:
-    """Share of the optimizer steps, or of the answers, that an attempt has to do."""
+    """Share of an attempt's steps, or answers, that are done; without those of its checkpoint."""
     if beat is None or not beat.progress.steps:
         return None
     progress = beat.progress
@@ -307,15 +284,9 @@ def _done(beat: Beat | None) -> float | None:
 
 
 def _tells_speed(outcome: Outcome) -> bool:
-    """Whether an attempt did all of its unit, to the end."""
+    """Whether the duration tells the speed of the host: the whole unit was done, without error."""
     if isinstance(outcome, GenerationResult):
         return True
     if not isinstance(outcome, CellResult) or outcome.status is not Status.OK:
         return False
     return not outcome.measurements.resumed_steps
-
-
-def _ray_version() -> str:
-    import ray
-
-    return str(ray.__version__)

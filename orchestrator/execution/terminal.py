@@ -1,4 +1,4 @@
-"""What commands that run for long share: progress on stderr, and a clean end on SIGTERM."""
+"""For commands that run long: progress on stderr, exit codes, and SIGTERM as Ctrl-C."""
 
 import contextlib
 import signal
@@ -11,18 +11,18 @@ FAILED, FIXABLE, INTERRUPTED = 1, 2, 130
 
 
 def interrupt(*_: object) -> None:
-    """As Ctrl-C."""
+    """Do what Ctrl-C does."""
     raise KeyboardInterrupt
 
 
 def interruptible() -> None:
-    """Let SIGTERM end this process as Ctrl-C does."""
+    """Make SIGTERM end this process as Ctrl-C does."""
     signal.signal(signal.SIGTERM, interrupt)
 
 
 @contextlib.contextmanager
 def shown() -> Iterator[Display]:
-    """A panel on a terminal, plain lines elsewhere."""
+    """A display for the block: a panel on a terminal, plain lines elsewhere."""
     if sys.stderr.isatty():
         with LiveDisplay() as live:
             yield live

@@ -16,7 +16,7 @@ from orchestrator.errors import UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options, engine_of, rules_of
 from orchestrator.execution.run import Run, Work
-from orchestrator.execution.scheduling.events import Job
+from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.results import generations, lock
 from orchestrator.results.adapters import read_adapter
 from orchestrator.results.checkpoints import FOLDER, Checkpoints

@@ -1,15 +1,15 @@
-"""What a launch needs of the thing that executes cells, and its in-process twin."""
+"""What a launch needs of an engine, which executes cells; and the engine of this process."""
 
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.node import Node
-from orchestrator.execution.scheduling.events import HostLost, HostUp
+from orchestrator.execution.scheduling.hosts import HostUp
+from orchestrator.execution.scheduling.schedule import HostLost, Lost
 from tasks.contract.cell import Spec
 from tasks.contract.checkpoint_envelope import Saving
 from tasks.contract.reports import Beat, Outcome
@@ -17,9 +17,9 @@ from tasks.contract.reports import Beat, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """A sign of life of an attempt; `beat` is None where only its process said that it lives.
+    """An attempt gave a sign of life; `beat` is its progress, None if only its process is alive.
 
-    Here and below `cell_id` is the key of any unit.
+    Here and below `cell_id` is the key of any unit: a cell, or a generation.
     """
 
     cell_id: str
@@ -29,7 +29,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt came back."""
+    """An attempt ended with an outcome."""
 
     cell_id: str
     attempt: int
@@ -37,28 +37,19 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerLost:
-    """The process of an attempt died."""
-
-    cell_id: str
-    attempt: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class Saved:
-    """An attempt made a checkpoint."""
+    """An attempt made a checkpoint; `sealed` are the bytes of its file."""
 
     cell_id: str
     attempt: int
     sealed: bytes
 
 
-Report = Sign | Saved | Ended | WorkerLost | HostUp | HostLost
+Report = Sign | Saved | Ended | Lost | HostUp | HostLost
 
 
 class Executor(Protocol):
-    """Runs a cell in its own process; the real one is `engines.node.Node`."""
+    """Runs a cell in the process that it lives in; the real one is `engines.node.Node`."""
 
     def execute(self, spec: Spec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
         """Run a cell; never raises."""
@@ -70,28 +61,29 @@ class Engine(Protocol):
     name: str
 
     def hosts(self) -> list[HostUp]:
-        """The hosts at the start; `poll` tells of later ones."""
+        """The hosts at the start; later ones are reports of `poll`."""
 
     def start(self, spec: Spec, host: str, attempt: int, resume: bytes | None) -> None:
-        """Begin a cell, or go on from a checkpoint; at most as many at once as it has slots."""
+        """Begin a cell, from the checkpoint `resume` if any; a host gets no more than its slots."""
 
     def abandon(self, cell_id: str, attempt: int) -> None:
-        """End an attempt without waiting for it; nothing is reported of it any more."""
+        """End an attempt and return at once; there are no more reports of it."""
 
     def poll(self, timeout_s: float) -> list[Report]:
-        """What happened since the last call; waits up to `timeout_s` for something."""
+        """What happened since the last call; waits up to `timeout_s` if nothing did."""
 
     def close(self) -> None:
         """Stop everything that is running."""
 
 
 class InlineEngine:
-    """Runs cells in this very process, one at a time: for debugging and tests.
+    """Runs cells in this process, one at a time: for debugging and tests.
 
     Args:
         node: Makes what executes the cells.
         checkpoint_s: Seconds of training that may be lost; 0 for no checkpoints.
-        keep: Keeps the checkpoint of a cell at once, for `poll` returns only at the cell's end.
+        keep: Stores a checkpoint (cell id, bytes). `poll` returns at the end of a cell only, too
+            late for a report.
     """
 
     name = "inline"
@@ -121,7 +113,7 @@ class InlineEngine:
         self._queue.append((spec, attempt, resume))
 
     def abandon(self, cell_id: str, attempt: int) -> None:
-        """Take a cell out of the queue."""
+        """Remove a cell from the queue."""
         self._queue = deque(q for q in self._queue if (q[0].key, q[1]) != (cell_id, attempt))
 
     def poll(self, timeout_s: float) -> list[Report]:  # noqa: ARG002 - a cell takes its time
@@ -130,14 +122,15 @@ class InlineEngine:
             return []
         spec, attempt, resume = self._queue.popleft()
         beats: list[Beat] = []
-        saving = Saving(every_s=self._every_s, keep=partial(self._save, spec.key), resume=resume)
+
+        def keep(sealed: bytes) -> None:
+            with suppress(UserError):  # a full disk must not cost the cell
+                self._keep(spec.key, sealed)
+
+        saving = Saving(every_s=self._every_s, keep=keep, resume=resume)
         outcome = self._node.execute(spec, beats.append, saving)
         signs = [Sign(spec.key, attempt, beat) for beat in beats]
         return [*signs, Ended(spec.key, attempt, outcome)]
 
-    def _save(self, cell_id: str, sealed: bytes) -> None:
-        with suppress(UserError):  # a full disk must not cost the cell
-            self._keep(cell_id, sealed)
-
     def close(self) -> None:
-        """Nothing runs between two calls."""
+        """Do nothing: no cell runs between two calls."""

@@ -1,11 +1,18 @@
-"""Runs cells through Ray: one worker process per slot of every node, kept while all goes well."""
+"""Runs cells through Ray: its nodes as hosts, and one worker process per slot of every node.
+
+How a loss shows: a dead worker process is an error of its call, `Lost` for its cell; a dead node is
+missing from Ray's list of nodes, or named dead in such an error, `HostLost`. A host that sleeps or
+whose link is cut is a dead node once Ray's health check has failed (`ray_settings.environment`). A
+process that is alive but silent is found by the schedule.
+"""
 
 import os
+import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,30 +21,116 @@ from ray.exceptions import ActorUnschedulableError, GetTimeoutError, RayError, R
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import UserError
-from orchestrator.execution.engines.base import Ended, Executor, Report, WorkerLost
+from orchestrator.execution.engines.base import Ended, Executor, Report
 from orchestrator.execution.engines.node import Node
-from orchestrator.execution.engines.ray_nodes import Nodes
 from orchestrator.execution.engines.ray_settings import OBJECT_STORE_BYTES, SLOT
 from orchestrator.execution.engines.ray_worker import Board, Worker
-from orchestrator.execution.scheduling.events import HostLost, HostUp
+from orchestrator.execution.scheduling.hosts import HostUp
+from orchestrator.execution.scheduling.schedule import HostLost, Lost
 from tasks.contract.cell import CellFailure, Spec
-from tasks.model.machine import describe
+from tasks.model.machine import chip, describe
 
 PATIENCE_S = 2.0
-"""The driver waits no longer for any answer of Ray; what is late comes with a later call."""
-LOOK_EVERY_S = 0.2
-"""Signs of life are fetched so often; the last one comes with the result."""
+"""Longest wait for an answer of Ray, which a cut link can delay; a later `poll` asks again."""
+SIGNS_EVERY_S = 0.2
+"""Pause between two fetches of signs of life; a cell's last one comes with its result."""
+NODES_EVERY_S = 1.0
+"""Pause between two looks at Ray's list of nodes."""
+HOST_LABEL, CHIP_LABEL = "host", "chip"
+"""Labels of a node. A label holds no spaces, so those of a chip's name are dashes there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RayNode:
+    """A living node that has slots.
+
+    Attributes:
+        node_id: Ray's name for it; another one after every restart.
+        up: The event that the schedule gets.
+    """
+
+    node_id: str
+    up: HostUp
+
+
+class Nodes:
+    """Ray's nodes as hosts. A thread fetches Ray's list, which takes seconds while a link is cut.
+
+    Args:
+        local: Whether this machine is the only node. Then its name and chip are asked of the
+            system, and memory is no limit: the number of slots was chosen to fit it.
+        without: Names of hosts that are not to be used.
+    """
+
+    def __init__(self, *, local: bool, without: frozenset[str] = frozenset()) -> None:
+        self._local, self._without = local, without
+        self._latest: list[Mapping[str, Any]] = ray.nodes()
+        self._known: dict[str, RayNode] = {}
+        self._dead: set[str] = set()
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread.start()
+
+    def changes(self) -> tuple[list[RayNode], list[str]]:
+        """(hosts that came or changed, names of hosts that went) since the last call.
+
+        A host that came back under another node id is in both. Of two living nodes with one name
+        the known one counts: after a restart Ray may list the old node for a while.
+        """
+        alive = [n for n in self._latest if n["Alive"] and n["NodeID"] not in self._dead]
+        found: dict[str, RayNode] = {}
+        for node in map(self._read, alive):
+            name = node.up.host
+            known = name in self._known and self._known[name].node_id == node.node_id
+            if name in self._without:
+                continue
+            if node.up.slots > 0 and (known or name not in found):
+                found[name] = node
+        gone = [
+            name
+            for name, node in self._known.items()
+            if name not in found or found[name].node_id != node.node_id
+        ]
+        came = [node for name, node in found.items() if self._known.get(name) != node]
+        self._known = found
+        return came, gone
+
+    def bury(self, host: str) -> None:
+        """Count a host's node as dead before Ray's list says so; a restarted one has a new id."""
+        node = self._known.get(host)
+        if node is not None:
+            self._dead.add(node.node_id)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed.set()
+        self._thread.join(timeout=2 * NODES_EVERY_S)
+
+    def _read(self, raw: Mapping[str, Any]) -> RayNode:
+        labels, resources = raw.get("Labels") or {}, raw["Resources"]
+        slots = int(resources.get(SLOT, 0))
+        if self._local:
+            return RayNode(raw["NodeID"], HostUp(platform.node(), slots, None, chip()))
+        name = labels.get(HOST_LABEL) or raw["NodeManagerAddress"]
+        memory = int(resources.get("memory", 0))
+        up = HostUp(name, slots, memory, labels.get(CHIP_LABEL, "").replace("-", " "))
+        return RayNode(raw["NodeID"], up)
+
+    def _look(self) -> None:
+        while not self._closed.wait(NODES_EVERY_S):
+            with suppress(RayError, ConnectionError, RuntimeError):
+                self._latest = ray.nodes()
 
 
 @dataclass(slots=True)
 class _Slot:
-    """A place for one worker at a time.
+    """A slot of a node, with its worker process.
 
     Attributes:
-        worker: Actor handle; None until a cell needs one, and after it was retired.
-        cells: Cells it has finished.
-        spec: What it is running.
-        attempt: Of that cell.
+        worker: Handle of the Ray actor; None until a cell needs one, and after its process ended.
+        cells: Cells that this process has finished.
+        spec: What it runs now; None when idle.
+        attempt: Number of the attempt at that cell.
     """
 
     worker: Any = None
@@ -55,14 +148,14 @@ class _Place:
 
 
 class RayEngine:
-    """The nodes of a Ray cluster that have slots, or one node that is started here.
+    """Runs cells on the nodes of a Ray cluster that have slots, or on one node that it starts here.
 
     Args:
         recycle_after: Cells after which a worker process is replaced.
         slots: Cells at once on a node started here; a cluster's nodes say it themselves.
         address: Of a running Ray; None starts one on this machine.
+        without: Names of hosts of a cluster that are not to be used.
         checkpoint_s: Seconds of training that may be lost; 0 for no checkpoints.
-        without: Hosts of a cluster that are not to be used.
         node: Makes what executes the cells in a worker process.
 
     Raises:
@@ -82,10 +175,16 @@ class RayEngine:
         node: Callable[[], Executor] = Node,
     ) -> None:
         self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
-        with _own_sigterm():
-            _connect(address, slots)
+        before = signal.getsignal(signal.SIGTERM)
+        _connect(address, slots)
+        # ray.init replaces this process's handler of SIGTERM, by which `rho-sweep stop` ends it
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
         self._nodes = Nodes(local=address is None, without=without)
-        self._board = _beside_driver(ray.remote(Board)).remote()
+        # on the driver's own node, so that signs of life arrive whatever node is lost
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        self._board = ray.remote(Board).options(**options).remote()
         self._drain: Any = None
         self._drained_s = 0.0
         self._places: dict[str, _Place] = {}
@@ -104,30 +203,27 @@ class RayEngine:
         return self._first
 
     def start(self, spec: Spec, host: str, attempt: int, resume: bytes | None) -> None:
-        """Begin a cell on a free slot, in the slot's worker if it still may serve."""
+        """Begin a cell on a free slot, in the worker process of the slot if it has one."""
         place = self._places.get(host)
         slot = next((s for s in place.slots if s.spec is None), None) if place else None
         if place is None or slot is None:
-            self._late.append(WorkerLost(spec.key, attempt, f"host {host} has no free slot"))
+            self._late.append(Lost(spec.key, attempt, f"host {host} has no free slot"))
             return
         if slot.worker is None:
-            slot.cells, slot.worker = 0, self._worker(place.node_id)
+            options = {
+                "num_cpus": 0,
+                "resources": {SLOT: 1},
+                "max_restarts": 0,  # the schedule decides where a lost cell runs again
+                "max_task_retries": 0,
+                "scheduling_strategy": NodeAffinitySchedulingStrategy(place.node_id, soft=False),
+            }
+            actor = ray.remote(Worker).options(**options)
+            slot.cells, slot.worker = 0, actor.remote(self._board, self._node, self._every_s)
         slot.spec, slot.attempt = spec, attempt
         self._running[slot.worker.execute.remote(spec, attempt, resume)] = (host, slot)
 
-    def _worker(self, node_id: str) -> Any:
-        options = {
-            "num_cpus": 0,
-            "resources": {SLOT: 1},
-            "max_restarts": 0,
-            "max_task_retries": 0,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
-        }
-        worker = ray.remote(Worker).options(**options)
-        return worker.remote(self._board, self._node, self._every_s)
-
     def abandon(self, cell_id: str, attempt: int) -> None:
-        """Forget an attempt and kill its process; Ray's word on it is not waited for."""
+        """Forget an attempt and kill its process, without waiting for Ray to confirm it."""
         for ref, (_, slot) in list(self._running.items()):
             if slot.spec is not None and (slot.spec.key, slot.attempt) == (cell_id, attempt):
                 del self._running[ref]
@@ -141,6 +237,7 @@ class RayEngine:
             time.sleep(0 if late else timeout_s)
             return late + self._host_changes()
         refs = list(self._running)
+        # two calls: the first returns as soon as one cell has ended, the second finds all that have
         first, _ = ray.wait(refs, timeout=0 if late else timeout_s)
         ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if first else ([], None)
         signs = self._signs()
@@ -148,8 +245,8 @@ class RayEngine:
         return [*late, *signs, *ended, *self._host_changes()]
 
     def _signs(self) -> list[Report]:
-        """Signs of life and checkpoints; the board lives here, so they are not long in coming."""
-        if time.monotonic() - self._drained_s < LOOK_EVERY_S:
+        """Signs of life and checkpoints since the last fetch; quick, for the board is local."""
+        if time.monotonic() - self._drained_s < SIGNS_EVERY_S:
             return []
         self._drained_s = time.monotonic()
         self._drain = self._drain or self._board.drain.remote()
@@ -172,11 +269,16 @@ class RayEngine:
         except GetTimeoutError:
             return []
         except RayTaskError as error:
+            # raised by the worker itself, not by the cell: as a rule, a broken installation
             outcome, sign = _broken(spec, error), None
         except RayError as error:
             self._end(ref, slot)
             self._retire(slot)
-            return self._loss(host, spec.key, attempt, error)
+            # Ray knows of a dead node through its actors before its list of nodes says so
+            if isinstance(error, ActorUnschedulableError) or "node has died" in str(error):
+                self._nodes.bury(host)
+                return []
+            return [Lost(spec.key, attempt, _reason(error))]
         self._end(ref, slot)
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
@@ -188,18 +290,14 @@ class RayEngine:
         del self._running[ref]
         slot.spec = None
 
-    def _loss(self, host: str, cell: str, attempt: int, error: RayError) -> list[Report]:
-        """Ray knows of a dead node through its actors before its list of nodes says so."""
-        if isinstance(error, ActorUnschedulableError) or "node has died" in str(error):
-            self._nodes.bury(host)
-            return []
-        return [WorkerLost(cell, attempt, _reason(error))]
-
     def _host_changes(self) -> list[Report]:
         came, gone = self._nodes.changes()
         found: list[Report] = []
         for host in gone:
-            self._forget(host)
+            for ref in [r for r, (h, _) in self._running.items() if h == host]:
+                del self._running[ref]
+            for slot in self._places.pop(host).slots:
+                self._retire(slot)
             found.append(HostLost(host))
         for node in came:
             place = self._places.setdefault(node.up.host, _Place(node.node_id))
@@ -208,15 +306,8 @@ class RayEngine:
             found.append(node.up)
         return found
 
-    def _forget(self, host: str) -> None:
-        """A host is gone; what ran on it is not waited for."""
-        for ref in [r for r, (h, _) in self._running.items() if h == host]:
-            del self._running[ref]
-        for slot in self._places.pop(host).slots:
-            self._retire(slot)
-
     def _retire(self, slot: _Slot) -> None:
-        """End a worker process; the slot's next cell gets a new one."""
+        """End the worker process of a slot; the next cell there gets a new one."""
         if slot.worker is not None:
             ray.kill(slot.worker)
         slot.worker = None
@@ -228,21 +319,6 @@ class RayEngine:
             for slot in place.slots:
                 self._retire(slot)
         ray.shutdown()
-
-
-def _beside_driver(actor: Any) -> Any:
-    """Signs of life must arrive whatever becomes of the other nodes."""
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return actor.options(num_cpus=0, max_restarts=-1, scheduling_strategy=here)
-
-
-@contextmanager
-def _own_sigterm() -> Iterator[None]:
-    """Keep this process's answer to SIGTERM: Ray puts one of its own in the place."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread() and before is not None:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _connect(address: str | None, slots: int) -> None:
@@ -269,7 +345,6 @@ def _connect(address: str | None, slots: int) -> None:
 
 
 def _broken(spec: Spec, error: RayTaskError) -> CellFailure:
-    """The worker itself raised an error, not the cell: a fault of the installation, as a rule."""
     return CellFailure(
         spec=spec,
         stage="process",

@@ -1,4 +1,4 @@
-"""What runs inside Ray: the process that executes cells, and the board for signs of life."""
+"""The two Ray actors: the worker executes cells, the board collects their signs of life."""
 
 import threading
 import time
@@ -16,11 +16,12 @@ from tasks.contract.reports import Beat, Outcome
 
 BEAT_EVERY_S = 0.5
 PULSE_EVERY_S = 5.0
-"""A process says so often that it lives, however long the cell has nothing to report."""
+"""Pause between two signs that the process is alive. A cell may report no progress for minutes,
+while it loads or scores; `Rules.silence_s` must be several times as long."""
 
 
 class Worker:
-    """A process that executes cells; a Ray actor. Retrying is the schedule's business."""
+    """Executes cells, one after the other, in a process of its own; a Ray actor."""
 
     def __init__(self, board: Any, node: Callable[[], Executor], checkpoint_s: float) -> None:
         self._node = node()
@@ -32,7 +33,7 @@ class Worker:
     def execute(
         self, spec: Spec, attempt: int, resume: bytes | None
     ) -> tuple[Outcome, Sign | None]:
-        """Run one cell; returns what came of it, and its last sign of life."""
+        """Run one cell; returns its outcome and its last sign of life."""
         cell = spec.key
         self._last = None
         keep = partial(self._send, cell, attempt)
@@ -42,13 +43,13 @@ class Worker:
         return outcome, self._last
 
     def _send(self, cell: str, attempt: int, sealed: bytes) -> None:
-        """Send a checkpoint, unless the one before is still on its way: the link is slow."""
+        """Send a checkpoint, or drop it: a slow link may still be sending the one before."""
         if self._sending is None or ray.wait([self._sending], timeout=0)[0]:
             self._sending = self._board.save.remote(Saved(cell, attempt, sealed))
 
     @contextmanager
     def _pulse(self, cell: str, attempt: int) -> Iterator[None]:
-        """A thread of its own, which touches no model, reports while the cell is silent."""
+        """Within the block a thread, which does not touch MLX, sends signs of life."""
         ended = threading.Event()
 
         def pulse() -> None:
@@ -62,7 +63,7 @@ class Worker:
             ended.set()
 
     def _beat(self, attempt: int, beat: Beat) -> None:
-        """Post progress, but not more often than anybody looks."""
+        """Post progress: at once a new stage or a note, otherwise one per `BEAT_EVERY_S`."""
         self._last = Sign(beat.cell_id, attempt, beat)
         cell, stage, at = self._posted
         now = time.monotonic()
@@ -80,7 +81,7 @@ class Board:
         self._saved: dict[tuple[str, int], Saved] = {}
 
     def post(self, sign: Sign) -> None:
-        """Add one."""
+        """Add a sign of life."""
         self._signs.append(sign)
 
     def save(self, saved: Saved) -> None:
@@ -88,7 +89,7 @@ class Board:
         self._saved[saved.cell_id, saved.attempt] = saved
 
     def drain(self) -> list[Sign | Saved]:
-        """Take all signs, and one checkpoint: they are large."""
+        """Remove and return all signs, and one checkpoint only, because checkpoints are large."""
         signs, self._signs = self._signs, []
         saved = [self._saved.pop(next(iter(self._saved)))] if self._saved else []
         return [*signs, *saved]

@@ -5,29 +5,140 @@ from bisect import insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from orchestrator.execution.scheduling.events import (
-    Alive,
-    Bound,
-    Command,
-    Event,
-    GiveUp,
-    HostLost,
-    HostUp,
-    Job,
-    Lost,
-    Note,
-    Quarantine,
-    Settled,
-    Start,
-    Stop,
-    Tick,
-)
-from orchestrator.execution.scheduling.fleet import Fleet
-from orchestrator.execution.scheduling.placement import Outlook, Running
+from orchestrator.execution.scheduling.hosts import Fleet, HostUp, Job, Outlook, Running
 from orchestrator.execution.scheduling.speed import Speeds
 
 AHEAD = 500
-"""Cells that are planned beyond those that start; a host that suits none stays idle for now."""
+"""Waiting cells that are planned at most, so that a long queue costs little time. A host that suits
+none of them stays idle until the queue is shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostLost:
+    """Event: a host is gone, with all that ran on it."""
+
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Event: an attempt ended with something to store.
+
+    Attributes:
+        cell, attempt: Which.
+        ok: Whether its duration tells the speed of its host: it did the whole cell, without error.
+    """
+
+    cell: str
+    attempt: int
+    ok: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Event: the process of an attempt died without a result."""
+
+    cell: str
+    attempt: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Event: an attempt gave a sign of life.
+
+    Attributes:
+        cell, attempt: Which.
+        done: Share of its optimizer steps that are done; None if it did not say.
+    """
+
+    cell: str
+    attempt: int
+    done: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Event: a cell may run on one chip family only from now on; None: on any."""
+
+    cell: str
+    family: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Event: time went by. Sent with every look at the engine."""
+
+
+Event = HostUp | HostLost | Settled | Lost | Alive | Bound | Tick
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Command: run a cell on a host.
+
+    Attributes:
+        cell, host: What runs where.
+        attempt: Counted per cell, from 1, over all launches.
+        copy: Whether the cell also runs on another host.
+    """
+
+    cell: str
+    host: str
+    attempt: int
+    copy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Command: end an attempt, whose result is not wanted any more.
+
+    Attributes:
+        cell, attempt: Which.
+        outcome: `lost`, `abandoned` (no sign of life) or `cancelled` (another copy was first).
+        reason: Why, for people.
+    """
+
+    cell: str
+    attempt: int
+    outcome: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Command: store a failure: the cell was lost too often, or no host can run it.
+
+    Attributes:
+        cell: Which.
+        attempt: Attempts made; 0 for a cell that never started.
+        reason: Why, for people.
+        stage: `process`, or `placement` where no host can run it.
+    """
+
+    cell: str
+    attempt: int
+    reason: str
+    stage: str = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Command: tell people that a host gets no cells for a while."""
+
+    host: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Command: tell people something about a cell."""
+
+    cell: str
+    text: str
+
+
+Command = Start | Stop | GiveUp | Quarantine | Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +147,11 @@ class Rules:
 
     Attributes:
         retries: Attempts after the first for a cell whose process was lost.
-        backoff_s: Pause before each further attempt; the last one repeats.
-        silence_s: An attempt without a sign of life for so long is abandoned.
+        backoff_s: Pauses before the second attempt, the third, and so on; the last one repeats.
+        silence_s: An attempt that gives no sign of life for so long is abandoned.
         faults: Distinct losses within `window_s` after which a host is quarantined.
-        window_s: See `faults`.
-        quarantine_s: How long a host then gets no cells.
+        window_s: Seconds in which `faults` counts.
+        quarantine_s: How long a host in quarantine gets no cells.
     """
 
     retries: int = 3
@@ -53,20 +164,26 @@ class Rules:
 
 @dataclass(slots=True)
 class Schedule:
-    """State of a launch; feed it every event, do every command.
+    """Decides what a launch does: give it every event, carry out every command it returns.
+
+    A lost host: `HostLost` ends every attempt that ran there (`Stop`). Each cell goes back into the
+    queue with a pause, and starts again on the host that is then the best; from the second loss on
+    that is another host, if one can run the cell. After `Rules.retries` losses the cell is given
+    up. An attempt without a sign of life is ended the same way. A host that is up and loses several
+    cells is quarantined; one that comes back (`HostUp`) is used again.
 
     Attributes:
-        rules: Its limits.
+        rules: The limits.
         jobs: Cell -> job.
         rank: Cell -> place in the queue, longest first.
         queue: (rank, cell) of what waits, in order.
-        not_before: Waiting cell -> when it may start again.
-        running: (cell, attempt) -> where and since when.
+        not_before: Waiting cell -> time before which it does not start.
+        running: (cell, attempt) -> where it runs, and since when.
         made: Cell -> attempts made, earlier launches included.
-        losses: Cell -> hosts on which its process was lost in this launch.
-        settled: Cells that need nothing more.
+        losses: Cell -> hosts on which it was lost in this launch, in order.
+        settled: Cells that ended or were given up.
         fleet: The hosts.
-        speeds: What finished cells taught.
+        speeds: Learned from cells that ended.
     """
 
     rules: Rules
@@ -100,14 +217,16 @@ class Schedule:
         return not self.queue and not self.running
 
     def handle(self, event: Event, now_s: float) -> list[Command]:
-        """Take in one event; returns what to do, in order."""
+        """Take in one event; returns the commands that follow from it, in order."""
         commands: list[Command] = []
         match event:
             case HostUp():
                 self.fleet.register(event)
                 self._unchecked = True
-            case HostLost(host) if host in self.fleet.hosts:
-                commands += self._lose_host(host, now_s)
+            case HostLost(name) if (host := self.fleet.hosts.get(name)) and host.up:
+                host.up = False
+                for key in [k for k, r in self.running.items() if r.host == name]:
+                    commands += self._lose(*key, "lost", f"host {name} was lost", now_s)
             case Settled(cell, attempt, ok) if (cell, attempt) in self.running:
                 commands += self._settle(cell, attempt, ok, now_s)
             case Lost(cell, attempt, reason) if (cell, attempt) in self.running:
@@ -140,7 +259,8 @@ class Schedule:
         return Outlook.of(self.fleet, self.running.values(), self.speeds, now_s)
 
     def _tick(self, now_s: float) -> Iterator[Command]:
-        if now_s - self._ticked_s > self.rules.silence_s / 2:  # it was the driver that slept
+        # A driver that was suspended missed the signs of life itself: count silence from now on.
+        if now_s - self._ticked_s > self.rules.silence_s / 2:
             for run in self.running.values():
                 run.seen_s = now_s
         self._ticked_s = now_s
@@ -148,18 +268,16 @@ class Schedule:
         for cell, attempt in silent:
             reason = f"no sign of life for {self.rules.silence_s:g} s"
             yield from self._lose(cell, attempt, "abandoned", reason, now_s)
-        if self._unchecked and self.fleet.hosts:
-            self._unchecked = False
-            yield from self._refuse()
-
-    def _refuse(self) -> Iterator[Command]:
-        """Settle what no known host could ever run; say what waits for a chip."""
+        if not self._unchecked or not self.fleet.hosts:
+            return
+        self._unchecked = False
+        # On a tick and not at once, so that all hosts of the start have registered.
         for place, cell in list(self.queue):
             job = self.jobs[cell]
-            if reason := self.fleet.refusal(job):
+            if refusal := self.fleet.refusal(job):
                 self.queue.remove((place, cell))
                 self.settled.add(cell)
-                yield GiveUp(cell, self.made[cell], reason, "placement")
+                yield GiveUp(cell, self.made[cell], refusal, "placement")
             elif job.family and cell not in self._noted:
                 self._noted.add(cell)
                 yield Note(cell, f"goes on from a checkpoint, on {job.family} only")
@@ -175,22 +293,17 @@ class Schedule:
             del self.running[cell, other]
             yield Stop(cell, other, "cancelled", f"the copy on {run.host} ended first")
 
-    def _lose_host(self, name: str, now_s: float) -> Iterator[Command]:
-        if self.fleet.hosts[name].up:
-            self.fleet.hosts[name].up = False
-            for cell, attempt in [k for k, r in self.running.items() if r.host == name]:
-                yield from self._lose(cell, attempt, "lost", f"host {name} was lost", now_s)
-
     def _lose(
         self, cell: str, attempt: int, outcome: str, reason: str, now_s: float
     ) -> Iterator[Command]:
+        """End an attempt; its cell waits for the next one, or is given up."""
         host = self.running.pop((cell, attempt)).host
         self.losses.setdefault(cell, []).append(host)
         yield Stop(cell, attempt, outcome, reason)
         if self.fleet.hosts[host].up:
             yield from self._blame(host, cell, now_s)
         if any(c == cell for c, _ in self.running):
-            return
+            return  # its other copy goes on
         losses = len(self.losses[cell])
         if losses > self.rules.retries:
             self.settled.add(cell)
@@ -206,7 +319,7 @@ class Schedule:
             )
 
     def _blame(self, name: str, cell: str, now_s: float) -> Iterator[Command]:
-        """Count a loss against a host; the last one in use stays in use."""
+        """Count a loss against a host, and quarantine it, unless it is the last one in use."""
         faults = self.fleet.blame(name, cell, now_s, self.rules.window_s)
         others = any(h.name != name for h in self.fleet.usable(now_s))
         if faults >= self.rules.faults and others:
@@ -235,7 +348,7 @@ class Schedule:
                 yield self._begin(*found, now_s, copy=True)
 
     def _shunned(self, cell: str, now_s: float) -> set[str]:
-        """Hosts not to use for a cell that was lost twice, as long as there are others."""
+        """Hosts not to use for a cell that was lost twice; none if no other host could run it."""
         lost_on = self.losses.get(cell, [])
         if len(lost_on) < 2:
             return set()
@@ -243,7 +356,7 @@ class Schedule:
         possible = {
             h.name for h in self.fleet.usable(now_s) if h.slots and h.fits(job) and h.of_family(job)
         }
-        for shunned in (set(lost_on), {lost_on[-1]}):
+        for shunned in (set(lost_on), {lost_on[-1]}):  # all of them, or at least the last one
             if possible - shunned:
                 return shunned
         return set()

@@ -21,7 +21,7 @@ from orchestrator.execution.engines.base import InlineEngine
 from orchestrator.execution.engines.ray_engine import RayEngine
 from orchestrator.execution.launch import Options, launch
 from orchestrator.execution.run import LIVE, Run, Work
-from orchestrator.execution.scheduling.events import Job
+from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.execution.scheduling.schedule import Rules
 from orchestrator.inspection.compare_results import compare
 from orchestrator.results.store import Store

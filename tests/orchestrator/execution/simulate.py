@@ -9,19 +9,19 @@ import random
 import statistics
 from dataclasses import dataclass, field
 
-from orchestrator.execution.scheduling.events import (
+from orchestrator.execution.scheduling.hosts import HostUp, Job
+from orchestrator.execution.scheduling.schedule import (
     Event,
     GiveUp,
     HostLost,
-    HostUp,
-    Job,
     Lost,
+    Rules,
+    Schedule,
     Settled,
     Start,
     Stop,
     Tick,
 )
-from orchestrator.execution.scheduling.schedule import Rules, Schedule
 
 GB = 2**30
 TICK_S = 5.0

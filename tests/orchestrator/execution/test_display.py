@@ -86,7 +86,7 @@ def test_the_live_panel_shows_cells_with_step_and_loss(at, capsys):
         }
     )
     shown._console.width = 100
-    shown._console.print(shown._panel())
+    shown._console.print(shown._live.renderable)
     err = capsys.readouterr().err
     for text in ("train 3/25", "loss 1.234", "starting", "score", "0/2 done"):
         assert text in err

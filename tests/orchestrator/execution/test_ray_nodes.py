@@ -4,9 +4,9 @@ from contextlib import closing
 
 import pytest
 
-from orchestrator.execution.engines import ray_nodes
-from orchestrator.execution.engines.ray_nodes import Nodes
-from orchestrator.execution.scheduling.events import HostUp
+from orchestrator.execution.engines import ray_engine
+from orchestrator.execution.engines.ray_engine import Nodes
+from orchestrator.execution.scheduling.hosts import HostUp
 
 GB = 2**30
 
@@ -26,8 +26,8 @@ def node(node_id: str, host: str | None = "a", *, alive: bool = True, mlx: int =
 def listed(monkeypatch):
     """A function that sets Ray's list; `Nodes` reads it only when told to."""
     found: list[dict] = []
-    monkeypatch.setattr(ray_nodes.ray, "nodes", lambda: list(found))
-    monkeypatch.setattr(ray_nodes, "LOOK_EVERY_S", 1000)
+    monkeypatch.setattr(ray_engine.ray, "nodes", lambda: list(found))
+    monkeypatch.setattr(ray_engine, "NODES_EVERY_S", 1000)
 
     def set_to(nodes: Nodes | None, *raw: dict) -> None:
         found[:] = raw

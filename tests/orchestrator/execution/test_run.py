@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.execution.display import PlainDisplay
-from orchestrator.execution.engines.base import Ended, Engine, Report, Sign, WorkerLost
+from orchestrator.execution.engines.base import Ended, Engine, Report, Sign
 from orchestrator.execution.run import LIVE, Run, Work
-from orchestrator.execution.scheduling.events import HostLost, HostUp, Job
-from orchestrator.execution.scheduling.schedule import Rules
+from orchestrator.execution.scheduling.hosts import HostUp, Job
+from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules
 from orchestrator.results.store import Store
 from tasks.contract.cell import Progress
 from tasks.contract.reports import Beat
@@ -80,7 +80,7 @@ def outcomes(store: Store) -> list[tuple[int, str, str | None]]:
 
 def test_every_attempt_has_one_row_with_host_start_end_and_why(tmp_path):
     cell = SPECS[0].cell_id
-    engine = Script([HostUp("m1", 1)], [WorkerLost(cell, 1, "killed")], [], [ok(0, 2)])
+    engine = Script([HostUp("m1", 1)], [Lost(cell, 1, "killed")], [], [ok(0, 2)])
     store = run(tmp_path, engine, work(1))
     assert outcomes(store) == [(1, "lost", "killed"), (2, "ok", None)]
     for row in store.rows("attempts"):
@@ -114,8 +114,8 @@ def slow_and_fast(*looks: list[Report]) -> Script:
 @pytest.fixture
 def eager(monkeypatch):
     """A copy is worth it however little it saves."""
-    monkeypatch.setattr("orchestrator.execution.scheduling.placement.GAIN_S", -1e9)
-    monkeypatch.setattr("orchestrator.execution.scheduling.placement.GAIN", 1e9)
+    monkeypatch.setattr("orchestrator.execution.scheduling.hosts.GAIN_S", -1e9)
+    monkeypatch.setattr("orchestrator.execution.scheduling.hosts.GAIN", 1e9)
 
 
 @pytest.mark.usefixtures("eager")

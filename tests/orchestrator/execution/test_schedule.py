@@ -6,23 +6,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from orchestrator.execution.scheduling.events import (
+from orchestrator.execution.scheduling.hosts import HostUp, Job
+from orchestrator.execution.scheduling.schedule import (
+    AHEAD,
     Alive,
     Bound,
     Event,
     GiveUp,
     HostLost,
-    HostUp,
-    Job,
     Lost,
     Note,
     Quarantine,
+    Rules,
+    Schedule,
     Settled,
     Start,
     Stop,
     Tick,
 )
-from orchestrator.execution.scheduling.schedule import AHEAD, Rules, Schedule
 from orchestrator.execution.scheduling.speed import Speeds
 
 GB = 2**30

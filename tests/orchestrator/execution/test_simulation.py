@@ -5,7 +5,6 @@ import statistics
 
 import pytest
 
-from orchestrator.execution.scheduling.schedule import Rules
 from tests.orchestrator.execution.simulate import (
     HOSTS,
     Faults,
@@ -17,6 +16,7 @@ from tests.orchestrator.execution.simulate import (
 
 CALM = Faults(worker_per_cell=0, wedged_per_cell=0, host_every_s=1e12, spread=0)
 STORM = Faults(worker_per_cell=0.3, wedged_per_cell=0.05, host_every_s=300, host_down_s=200)
+from orchestrator.execution.scheduling.schedule import Rules
 
 
 def test_the_median_sweep_ends_within_five_percent_of_the_lower_bound_in_spite_of_faults():

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.execution.engines.base import Ended, InlineEngine, Saved, WorkerLost
-from orchestrator.execution.scheduling.events import HostLost, HostUp
-from orchestrator.execution.scheduling.schedule import Rules
+from orchestrator.execution.engines.base import Ended, InlineEngine, Saved
+from orchestrator.execution.scheduling.hosts import HostUp
+from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from tasks.contract.cell import Status
 from tasks.contract.checkpoint_envelope import Envelope, Origin, seal
@@ -85,7 +85,7 @@ def test_a_settled_cell_leaves_none(tmp_path, end):
 
 
 def test_a_cell_that_is_given_up_leaves_none(tmp_path):
-    losses = [[WorkerLost(CELL, n, "killed")] for n in (1, 2, 3, 4)]
+    losses = [[Lost(CELL, n, "killed")] for n in (1, 2, 3, 4)]
     engine = Script([HostUp("m1", 1)], [Saved(CELL, 1, sealed())], *losses)
     store = run(tmp_path, engine, at_once(0))
     assert store.rows("cells")[0]["status"] == "failed"
