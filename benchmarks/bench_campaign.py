@@ -30,6 +30,7 @@ import mlx_lm
 from benchmarks import peer
 from benchmarks.bench_step import Dealer
 from orchestrator.config.sweep_file import Point, load
+from tasks.contract.cell import Condition
 from tasks.data.probe_packs import Pair, load_pack
 from tasks.data.sft import load_source, plain_text
 from tasks.starter import TINY
@@ -102,16 +103,15 @@ def _theirs(points: list[Point], pairs: list[Pair], texts: list[str]) -> float:
     trained = [p for p in pairs if p.behavior in BEHAVIORS]
     for number, point in enumerate(points, 1):
         model, tokenizer = mlx_lm.load(str(TINY))[:2]
-        has_sft = point["condition"] != "contrastive-only"
-        has_hinge = point["condition"] != "sft-only"
+        condition = Condition(point["condition"])
         micro_steps = len(texts) // BATCH
         dealt = [trained[i % len(trained)] for i in range(micro_steps * PER_MICRO)]
         trainer.mlx_rho_guided_sft(
             model,
             tokenizer,
-            list(texts) if has_sft else ["a b"] * len(texts),
+            list(texts) if condition.has_sft else ["a b"] * len(texts),
             Dealer(dealt),
-            rho_weight=point["rho_weight"] if has_hinge else 0.0,
+            rho_weight=point["rho_weight"] if condition.has_hinge else 0.0,
             margin=point["margin"] or 0.0,
             contrast_pairs_per_step=PER_MICRO,
             max_length=LONGEST,

@@ -10,10 +10,7 @@ Point = dict[str, Any]
 
 def condition_of(point: Point) -> Condition:
     """Weight 0 is sft-only, whatever the pairs were to be."""
-    condition = Condition(point["condition"])
-    if condition.has_hinge and condition.has_sft and point["rho_weight"] == 0:
-        return Condition.SFT_ONLY
-    return condition
+    return Condition(point["condition"]).at_weight(point["rho_weight"])
 
 
 def facts_of(point: Point) -> Point:

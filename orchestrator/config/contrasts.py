@@ -270,11 +270,11 @@ def _same_ids(document: Document, found: list[Contrast]) -> Iterator[Problem]:
 def _clean(arm: dict[str, Any]) -> dict[str, Any]:
     """Values in canonical form; weight 0 is sft-only."""
     cleaned = {name: FIELDS[name].clean(value) for name, value in arm.items()}
-    condition = Condition(cleaned["condition"])
-    if condition.has_sft and condition.has_hinge and cleaned.get("rho_weight") == 0.0:
+    named = Condition(cleaned["condition"])
+    condition = named.at_weight(cleaned.get("rho_weight"))
+    if condition is not named:
         cleaned = {k: v for k, v in cleaned.items() if k not in ("rho_weight", "margin")}
-        return cleaned | {"condition": str(Condition.SFT_ONLY)}
-    return cleaned
+    return cleaned | {"condition": str(condition)}
 
 
 def _claim(raw: Mapping[str, Any]) -> str:

@@ -370,10 +370,11 @@ def _used(document: Document, grids: list[Grid]) -> Iterator[Problem]:
         weights = grid.axes.get("rho_weight", ())
         if weights == (0.0,) and len(grid.axes.get("margin", ())) > 1:
             yield document.problem((*grid.route, "margin"), "rho_weight 0 leaves no use for it")
-        if Condition.CONTRASTIVE_ONLY in grid.conditions and 0.0 in weights:
+        bare = [c for c in grid.conditions if c.trains and not c.has_sft]
+        if bare and 0.0 in weights:
             yield document.problem(
                 (*grid.route, "rho_weight", weights.index(0.0)),
-                "contrastive-only with weight 0 would train on nothing",
+                f"{bare[0]} with weight 0 would train on nothing",
             )
 
 

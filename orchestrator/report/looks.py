@@ -3,14 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-COLOURS = {
-    "baseline": "gold",
-    "sft-only": "slate",
-    "rho-guided": "blue",
-    "contrastive-only": "orange",
-    "shuffled-pairs": "green",
-    "inverted-pairs": "purple",
-}
+from orchestrator.report.palette import OTHER
+from tasks.contract.conditions import Condition
+
 MARKERS = ("s", "o", "^", "D", "v", "P", "X", "p", "<", ">")
 DASHES = ("-", "--", "-.", ":")
 SeriesKey = tuple[str, float | None, str]
@@ -32,8 +27,9 @@ class Look:
 
 
 def colour_of(condition: str) -> str:
-    """A condition keeps its colour in all figures."""
-    return COLOURS.get(condition, "gold")
+    """The colour of a condition in all figures; `OTHER` where it declares none, or is unknown."""
+    declared = {str(c): c.traits.colour for c in Condition}
+    return declared.get(condition) or OTHER
 
 
 def looks_of(keys: Iterable[SeriesKey]) -> dict[SeriesKey, Look]:
@@ -52,4 +48,4 @@ def looks_of(keys: Iterable[SeriesKey]) -> dict[SeriesKey, Look]:
 
 def _order(key: SeriesKey) -> tuple[int, bool, float, str]:
     condition, held, differs = key
-    return list(COLOURS).index(condition), held is not None, held or 0.0, differs
+    return list(Condition).index(Condition(condition)), held is not None, held or 0.0, differs

@@ -39,7 +39,9 @@ DARK: Mapping[str, str] = {
 BACKGROUNDS = ("page", "card")
 TEXTS = ("ink", "muted", "link")
 SERIES = ("slate", "blue", "orange", "green", "purple", "gold")
-GRAPHICS = ("edge", *SERIES)
+OTHER = "edge"
+"""Series of a condition that declares no colour; several of them differ in marker and dash."""
+GRAPHICS = (OTHER, *SERIES)
 """What must be seen to understand a figure or a mark; `rule` only guides the eye."""
 
 

@@ -12,34 +12,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from tasks.contract.conditions import Condition as Condition  # noqa: PLC0414 - a record's field
+
 RECIPE_VERSION = 1
 """Part of every cell's identity; raised when the same spec would give other numbers."""
-
-
-class Condition(StrEnum):
-    """What a cell trains on; the table in docs/conditions.md defines each."""
-
-    BASELINE = "baseline"
-    SFT_ONLY = "sft-only"
-    RHO_GUIDED = "rho-guided"
-    CONTRASTIVE_ONLY = "contrastive-only"
-    SHUFFLED_PAIRS = "shuffled-pairs"
-    INVERTED_PAIRS = "inverted-pairs"
-
-    @property
-    def trains(self) -> bool:
-        """Whether an adapter is trained at all."""
-        return self is not Condition.BASELINE
-
-    @property
-    def has_sft(self) -> bool:
-        """Whether cross-entropy on SFT texts is part of the loss."""
-        return self not in (Condition.BASELINE, Condition.CONTRASTIVE_ONLY)
-
-    @property
-    def has_hinge(self) -> bool:
-        """Whether the contrastive hinge is part of the loss."""
-        return self not in (Condition.BASELINE, Condition.SFT_ONLY)
 
 
 class Spec(Protocol):

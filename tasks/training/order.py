@@ -74,11 +74,8 @@ def _dealer(seed: int, behavior: str, pool: tuple[Pair, ...]) -> Iterator[int]:
 
 def is_swapped(condition: Condition, seed: int, pair_id: str) -> bool:
     """Whether a pair's labels are exchanged; decided once per seed and pair."""
-    if condition is Condition.INVERTED_PAIRS:
-        return True
-    if condition is Condition.SHUFFLED_PAIRS:
-        return bool(stream(seed, f"shuffle/{pair_id}").random() < 0.5)
-    return False
+    chance = condition.traits.swapped or 0.0
+    return bool(stream(seed, f"shuffle/{pair_id}").random() < chance)
 
 
 def learning_rate(train: TrainSpec, step: int, steps: int) -> float:

@@ -52,9 +52,7 @@ def arm_id(condition: Condition, weight: float | None, margin: float | None) -> 
 
 def arm_of(condition: str, weight: float, margin: float) -> tuple[Condition, Any, Any]:
     """Weight and margin only where the condition has them; weight 0 is sft-only."""
-    kind = Condition(condition)
-    if kind is Condition.RHO_GUIDED and weight == 0:
-        kind = Condition.SFT_ONLY
+    kind = Condition(condition).at_weight(weight)
     return (kind, weight, margin) if kind.has_hinge else (kind, None, None)
 
 

@@ -1,6 +1,7 @@
 """Figures: what they show, in numbers; what they leave out, with a reason."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
 from orchestrator.report.looks import MARKERS, Look, looks_of
-from orchestrator.report.palette import SERIES
+from orchestrator.report.palette import OTHER, SERIES
+from tasks.contract.conditions import Condition
 from tests.orchestrator.analysis.arms import answers
 from tests.orchestrator.report.contents import (
     SEEDS,
@@ -273,6 +275,21 @@ def test_series_of_a_figure_differ_in_marker_and_conditions_in_colour():
     assert len({looks[k].colour for k in keys[:3]}) == 1
     assert len({looks[k].colour for k in keys}) == 3
     assert len({looks[k].dash for k in keys[:3]}) == 3
+
+
+def test_a_condition_without_a_colour_is_drawn_in_the_colour_for_others(monkeypatch):
+    bare = replace(Condition.INVERTED_PAIRS.traits, colour=None)
+    monkeypatch.setattr(Condition.INVERTED_PAIRS, "traits", bare)
+    keys = [("inverted-pairs", m, "") for m in (0.0, 0.1)] + [("rho-guided", 0.1, "")]
+    looks = looks_of(keys)
+    assert [looks[k].colour for k in keys] == [OTHER, OTHER, "blue"]
+    assert len({look.marker for look in looks.values()}) == len(keys)
+
+
+def test_conditions_have_colours_of_their_own_that_the_palette_has():
+    declared = [c.traits.colour for c in Condition if c.traits.colour]
+    assert len(set(declared)) == len(declared)
+    assert set(declared) <= set(SERIES)
 
 
 @pytest.mark.parametrize("marker", MARKERS)

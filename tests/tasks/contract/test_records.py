@@ -196,6 +196,20 @@ def test_conditions_are_those_of_the_table(condition, trains, sft, hinge):
     assert (found.trains, found.has_sft, found.has_hinge) == (trains, sft, hinge)
 
 
+def test_a_condition_is_its_name_in_pickles_and_in_json():
+    for condition in Condition:
+        assert pickle.loads(pickle.dumps(condition)) is condition is Condition(str(condition))
+        assert str(condition).encode() in pickle.dumps(condition)
+    assert json.dumps(list(Condition)[:2]) == '["baseline", "sft-only"]'
+
+
+def test_weight_0_leaves_sft_alone_and_no_weight_changes_nothing():
+    for condition in Condition:
+        assert condition.at_weight(0.2) is condition.at_weight(None) is condition
+        expected = Condition.SFT_ONLY if condition.has_sft else condition
+        assert condition.at_weight(0.0) is expected
+
+
 def test_an_adapter_is_known_by_its_bytes():
     found = Adapter(weights=b"abc", config={"a": 1})
     assert found.sha256 == hashlib.sha256(b"abc").hexdigest()

@@ -157,11 +157,16 @@ def test_a_swap_is_decided_once_per_seed_and_pair(seed, pair):
 
 
 @given(st.sampled_from(list(Condition)), seeds, st.text(max_size=8))
-def test_only_shuffled_and_inverted_pairs_are_ever_swapped(condition, seed, pair):
-    if condition is Condition.INVERTED_PAIRS:
-        assert is_swapped(condition, seed, pair)
-    elif condition is not Condition.SHUFFLED_PAIRS:
-        assert not is_swapped(condition, seed, pair)
+def test_pairs_are_swapped_never_or_always_where_the_chance_is_0_or_1(condition, seed, pair):
+    if condition.traits.swapped in (None, 0, 1):
+        assert is_swapped(condition, seed, pair) == (condition.traits.swapped == 1)
+
+
+def test_only_shuffled_and_inverted_pairs_are_ever_swapped():
+    """Every condition but those two has 64 chances to swap a pair, and takes none."""
+    swapping = {c for c in Condition for i in range(64) if is_swapped(c, 42, f"pair-{i}")}
+    assert swapping == {c for c in Condition if c.traits.swapped}
+    assert swapping >= {Condition.INVERTED_PAIRS, Condition.SHUFFLED_PAIRS}
 
 
 @pytest.mark.parametrize("seed", [42, 123, 456, 789, 1337])

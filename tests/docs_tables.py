@@ -1,0 +1,62 @@
+"""The tables in docs/ that follow from declarations in the code.
+
+`python -m tests.docs_tables` writes them anew; `test_docs_tables.py` fails while one is old.
+"""
+
+import json
+import re
+from collections.abc import Iterable
+
+from tasks.contract.conditions import Condition
+from tests import ROOT
+
+DOCS = ROOT / "docs"
+JSON_SCHEMA = "analyze.schema.json"
+SWAPPED = {None: "-", 0.0: "as they are", 0.5: "swapped with p = 1/2", 1.0: "swapped"}
+
+
+def conditions() -> list[tuple[str, ...]]:
+    """One row per condition."""
+    return [
+        ("condition", "SFT loss", "hinge", "its pairs", "notes"),
+        *(
+            (
+                f"`{c}`",
+                "yes" if c.has_sft else "-",
+                "yes" if c.has_hinge else "-",
+                SWAPPED.get(c.traits.swapped, f"swapped with p = {c.traits.swapped}"),
+                c.traits.notes,
+            )
+            for c in Condition
+        ),
+    ]
+
+
+def expected() -> dict[str, str]:
+    """File in docs/ -> its text with every derived part as the code has it now."""
+    schema = json.loads((DOCS / JSON_SCHEMA).read_text())
+    schema["$defs"]["condition"]["enum"] = [str(c) for c in Condition]
+    pages = {JSON_SCHEMA: json.dumps(schema, indent=1, ensure_ascii=False) + "\n"}
+    for name, tables in {"conditions.md": {"# Conditions": conditions()}}.items():
+        text = (DOCS / name).read_text()
+        for heading, rows in tables.items():
+            text = _with_table(text, heading, rows)
+        pages[name] = text
+    return pages
+
+
+def _with_table(text: str, heading: str, rows: Iterable[tuple[str, ...]]) -> str:
+    """A page whose first table below a heading has these rows, the first of them its head."""
+    head, *body = (f"| {' | '.join(row)} |" for row in rows)
+    rule = "|" + "---|" * (head.count(" | ") + 1)
+    pattern = rf"(^{re.escape(heading)}\n(?:(?!#|\|).*\n)*)(?:^\|.*\n)+"
+    table = "".join(f"{line}\n" for line in (head, rule, *body))
+    new, count = re.subn(pattern, lambda m: m[1] + table, text, count=1, flags=re.MULTILINE)
+    if count != 1:
+        raise ValueError(f"no table below {heading!r}")
+    return new
+
+
+if __name__ == "__main__":
+    for name, text in expected().items():
+        (DOCS / name).write_text(text)
