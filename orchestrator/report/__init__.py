@@ -17,22 +17,24 @@ MARKDOWN = (".md", ".markdown")
 MARKS = re.compile(
     rb'<meta name="generator" content="rho-sweep report">|\nMade [^\n]* by rho-sweep '
 )
-"""In every report: the generator of a page, the last line in Markdown."""
+"""Matches every report this module wrote: a meta tag in HTML, the last line in Markdown."""
 
 
 def write_report(folder: Path, output: Path | None = None, *, markdown: bool = False) -> Path:
     """Write the report of a results folder.
 
     Args:
-        folder: The results.
-        output: The file; None is `report.html` (or `.md`) in the folder. `.md` means Markdown.
-        markdown: Write Markdown whatever the name.
+        folder: The results folder.
+        output: The file to write; None for `report.html` (or `report.md`) in the folder. A name
+            that ends in `.md` or `.markdown` selects Markdown.
+        markdown: Write Markdown whatever the name of the file.
 
     Returns:
-        The file written.
+        The path of the file written.
 
     Raises:
-        UserError: There are no results, a table is corrupted, or the file cannot be written.
+        UserError: The folder has no results, a table is corrupted, the path is a folder or a file
+            that is not a report, or the file cannot be written.
     """
     plain = markdown or (output is not None and output.suffix.lower() in MARKDOWN)
     target = output if output is not None else folder / NAMES[plain]
@@ -40,20 +42,15 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
         raise UserError(
             f"{target}: is a folder; name a file in it, e.g. -o {target / NAMES[plain]}"
         )
-    _demand_ours(target)
+    if target.is_file() and not MARKS.search(target.read_bytes()):
+        raise UserError(f"{target}: is no report and would be overwritten; choose another with -o")
     text = render(analysed(Store.existing(folder)), markdown=plain)
     write_whole(target, text.encode())
     return target
 
 
-def _demand_ours(target: Path) -> None:
-    """Raise where a file that is no report would be overwritten."""
-    if target.is_file() and not MARKS.search(target.read_bytes()):
-        raise UserError(f"{target}: is no report and would be overwritten; choose another with -o")
-
-
 def analysed(store: Store) -> ReportContent:
-    """What the results hold, and what it supports."""
+    """Analyse a results folder and collect what its report shows."""
     found = analyze([store])
     missing = [(m.key, m.name, m.reason) for m in found.missing]
     return from_store(
@@ -62,6 +59,6 @@ def analysed(store: Store) -> ReportContent:
 
 
 def render(content: ReportContent, *, markdown: bool = False) -> str:
-    """The report as text; the same content gives the same text."""
+    """The report as HTML, or as Markdown; equal contents give equal text."""
     tree = outline(content)
     return as_markdown(tree) if markdown else html(tree)

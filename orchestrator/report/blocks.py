@@ -1,4 +1,4 @@
-"""A report as a tree of blocks: what HTML and Markdown have in common."""
+"""The records a report is built from, before it becomes HTML or Markdown."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A paragraph; `lead` is set in front of it, strong."""
+    """A paragraph; `lead` is printed in bold before it."""
 
     text: str
     lead: str = ""
@@ -21,19 +21,19 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """Names and their texts."""
+    """A list of (name, text) pairs, such as `Chip` and `M4 Max`."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A view, shown.
+    """A table to show.
 
     Attributes:
-        view: At most as many rows as a report shows.
-        badges: Fields whose cells are words with a mark beside them, e.g. `verdict`.
-        keyed: Whether the key belongs to the title, e.g. `T5`.
+        view: Its columns and rows, already cut to the number of rows a report shows.
+        badges: Fields whose words get a mark beside them, e.g. `verdict`.
+        keyed: Whether the heading begins with the key of the view, e.g. `T5`.
     """
 
     view: View
@@ -42,18 +42,18 @@ class Table:
 
 
 def title_of(view: View) -> str:
-    """e.g. `T5 effects`; a second table of one key differs by its name."""
+    """Heading of a table, e.g. `T5 effects`; two tables with one key differ in their names."""
     return f"{view.key.partition(' ')[0]} {view.name}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """A contrast: the sentence it was written down for, and what came out, one row a behaviour.
+    """A contrast: the sentence it tests, and its result on each behaviour.
 
     Attributes:
-        sentence: The claim, as it was written down.
-        asked: What was compared, and how.
-        table: Verdict, estimate, interval, p and n of each behaviour.
+        sentence: The claim, as the sweep file states it.
+        asked: Which arms were compared, and with which test.
+        table: One row a behaviour: verdict, estimate, interval, p and n.
     """
 
     sentence: str
@@ -63,13 +63,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One drawing.
+    """One drawing of a figure.
 
     Attributes:
         title: Its heading.
-        description: What it shows, in numbers.
-        height: With a width of 360.
-        draw: Draws it on empty axes.
+        description: Its numbers as text, for readers who do not see the drawing.
+        height: In pixels, at a width of `figures.canvas.WIDTH`.
+        draw: Draws the panel on the empty axes it is given.
     """
 
     title: str
@@ -80,14 +80,14 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """Panels that belong together.
+    """Panels under one heading.
 
     Attributes:
-        title: What is shown, with split and unit.
+        title: What is drawn, with split and unit.
         caption: How to read it.
-        panels: In order.
-        legend: Label and look of each series; empty where the axes say it all.
-        numbers: The figure as a table.
+        panels: In the order in which they are shown.
+        legend: Label and look of each series; empty where the axes name everything.
+        numbers: The numbers of the figure as a table; Markdown shows it instead of the drawing.
     """
 
     title: str
@@ -99,7 +99,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """A figure or table that is not shown, and why."""
+    """A figure or table that is not shown, and the reason."""
 
     title: str
     reason: str
@@ -110,7 +110,7 @@ Block: TypeAlias = Note | Facts | Table | Claim | Figure | Gap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
-    """A heading and what is below it; `parts` are headings one level down."""
+    """A heading and the blocks below it; `parts` are subsections."""
 
     title: str
     blocks: tuple[Block, ...] = ()
@@ -123,10 +123,10 @@ class Report:
 
     Attributes:
         title: Name of the sweep.
-        description: One line, may be empty.
-        summary: A few facts that stand on top.
-        sections: In order.
-        made: When, and by what.
+        description: One line from the sweep file; may be empty.
+        summary: A few (name, text) pairs for the top of the report.
+        sections: In the order in which they are shown.
+        made: A sentence with the time and the version of rho-sweep.
     """
 
     title: str

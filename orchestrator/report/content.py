@@ -1,8 +1,8 @@
-"""Everything a report shows, as data: no format, no drawing."""
+"""What a report shows, read from a results folder; layout and drawing come later."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,8 @@ OPEN = "open"
 """Status of a cell that has no result yet."""
 MAX_CURVE_ARMS = 12
 MAX_CURVE_SEEDS = 12
-_LEADING = tuple(str(c) for c in Condition)
+"""Of an arm; further trainings are counted in `ReportContent.steps_left_out`."""
+_TRAINED = tuple(str(c) for c in Condition if c.trains)
 
 Missing = tuple[str, str, str]
 Array = NDArray[np.float64]
@@ -32,23 +33,23 @@ class CellLine:
     """One cell of the sweep.
 
     Attributes:
-        cell_id, label: As in the manifest; a cell of an earlier launch has a label made anew.
-        arm_id: None while nothing but the label is known.
-        condition, rho_weight, margin, seed: None where unknown or where they do not exist.
-        status: `ok`, `diverged`, `failed` or `open`.
-        message: Why it has no scores.
-        host, chip: Where it ended.
-        wall_s: Seconds of its last attempt.
-        attempts: Made at it.
-        named: Whether the manifest names it; if not, it is of an earlier launch.
+        cell_id, label: As in the manifest. A cell of an earlier launch, which the manifest does
+            not name, gets a label made from its row in `cells`.
+        arm_id: None for a cell without a result: only its label is known.
+        condition: None where the label does not begin with one.
+        seed: None where the cell has none, or where it cannot be read from the label.
+        status: `ok`, `diverged`, `failed` or `open` (no result yet).
+        message: Why it has no scores; None where it has.
+        host, chip: The machine of its last attempt; None for an open cell.
+        wall_s: Seconds of its last attempt; None where unknown.
+        attempts: How often it was started; None for an open cell.
+        named: False for a cell of an earlier launch that the manifest does not name.
     """
 
     cell_id: str
     label: str
     arm_id: str | None = None
     condition: str | None
-    rho_weight: float | None
-    margin: float | None
     seed: int | None
     status: str
     message: str | None
@@ -61,20 +62,18 @@ class CellLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StepCurve:
-    """One training, step by step; all arrays (steps,), NaN where nothing was measured.
+    """The losses of one training; arrays are (steps,), NaN where a value was not measured.
 
     Attributes:
         arm: Label of the arm.
-        condition, rho_weight, margin, seed: Which cell.
-        step: Optimizer step, from 1.
-        ce_loss, hinge_loss: Nats per token.
-        hinge_active: Share of pairs whose hinge was not silent.
+        condition, seed: Settings of the cell.
+        step: Number of the optimizer step, from 1.
+        ce_loss, hinge_loss: Cross-entropy of the SFT texts and hinge loss, nats per token.
+        hinge_active: Share of the step's pairs with a hinge above 0, in [0, 1].
     """
 
     arm: str
     condition: str
-    rho_weight: float | None
-    margin: float | None
     seed: int | None
     step: Array
     ce_loss: Array
@@ -84,19 +83,22 @@ class StepCurve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportContent:
-    """What a report is made of.
+    """Everything that a report shows.
 
     Attributes:
         name, description: Of the sweep.
-        manifest: As `load_manifest` gives it.
-        facts: Name and text of what the cells say of their machines, versions and times.
-        evidence, inference, views: What the analysis found; views are tables in order.
-        missing: Key, name and reason of each table that is not shown.
-        cells: Every cell of the manifest, and those of earlier launches.
-        steps: Trainings to draw; `steps_left_out` counts those beyond the limits.
-        generations: Tables of a generation test; empty before one.
-        split: The split that claims are about.
-        now: When the report was made.
+        manifest: As `load_manifest` returns it.
+        facts: (name, text) of machines, versions and times, from the rows of the cells.
+        evidence: Scores of each arm, by behaviour and split.
+        inference: Tested contrasts.
+        views: Tables, in the order in which they are shown.
+        missing: (key, name, reason) of each table that is not shown.
+        cells: Every cell of the manifest, then cells of earlier launches.
+        steps: Trainings to draw.
+        steps_left_out: Trainings that are not in `steps`, because of MAX_CURVE_ARMS and
+            MAX_CURVE_SEEDS.
+        split: The split that the claims are about, `heldout` or `train`.
+        now: When the report was made, as text.
     """
 
     name: str
@@ -110,7 +112,6 @@ class ReportContent:
     cells: tuple[CellLine, ...]
     steps: tuple[StepCurve, ...]
     steps_left_out: int = 0
-    generations: tuple[View, ...] = field(default=())
     split: str
     now: str
 
@@ -122,21 +123,19 @@ def from_store(
     views: Sequence[View],
     missing: Sequence[Missing],
     *,
-    generations: Sequence[View] = (),
-    split: str | None = None,
+    split: str,
     now: datetime | None = None,
 ) -> ReportContent:
-    """The rest from the tables of one results folder.
+    """Combine the findings of an analysis with the tables of its results folder.
 
     Args:
-        store: The results.
-        evidence: Arms, by behaviour and split.
+        store: The results folder.
+        evidence: As in `ReportContent`, like the next four.
         inference: Tested contrasts.
-        views: Tables, in the order in which they are shown.
-        missing: Key, name and reason of each table that cannot be shown.
-        generations: Tables of a generation test.
-        split: That claims are about; None is `heldout` where the evidence has it, else `train`.
-        now: When the report is made; None is now.
+        views: Tables.
+        missing: Tables that are not shown.
+        split: The split that the claims are about.
+        now: When the report is made; None for the current time.
 
     Raises:
         UserError: There is no manifest, or a table is corrupted.
@@ -144,7 +143,8 @@ def from_store(
     manifest = load_manifest(store.folder)
     rows = {r["cell_id"]: r for r in store.rows("cells")}
     cells = _cells(manifest["cells"], rows)
-    chosen, left_out = _drawn(cells, {e.arm_id: e.label for e in evidence})
+    drawn, left_out = _drawn(cells)
+    arm_labels = {e.arm_id: e.label for e in evidence}
     return ReportContent(
         name=str(manifest.get("name", store.folder.name)),
         description=str(manifest.get("description") or ""),
@@ -155,21 +155,15 @@ def from_store(
         views=tuple(views),
         missing=tuple(missing),
         cells=cells,
-        steps=tuple(_curve(store, cell, arm) for arm, cell in chosen),
+        steps=tuple(_curve(store, c, arm_labels.get(str(c.arm_id), arm_of(c))) for c in drawn),
         steps_left_out=left_out,
-        generations=tuple(generations),
-        split=split or _claims_split(evidence),
+        split=split,
         now=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
     )
 
 
-def _claims_split(evidence: Iterable[ArmEvidence]) -> str:
-    found = {e.split for e in evidence}
-    return "train" if "train" in found and "heldout" not in found else "heldout"
-
-
 def _cells(labels: Mapping[str, str], rows: Mapping[str, Any]) -> tuple[CellLine, ...]:
-    """Of the manifest in its order, then the others by arm and seed."""
+    """The manifest's cells in its order, then cells of earlier launches by arm and seed."""
     named = [
         _settled(cell, label, rows[cell]) if cell in rows else _open(cell, label)
         for cell, label in labels.items()
@@ -183,33 +177,32 @@ def _cells(labels: Mapping[str, str], rows: Mapping[str, Any]) -> tuple[CellLine
 
 
 def _settled(cell_id: str, label: str, row: Mapping[str, Any], *, named: bool = True) -> CellLine:
-    same = ("arm_id", "condition", "rho_weight", "margin", "seed", "status")
-    more = ("message", "host", "chip", "wall_s", "attempts")
-    values = {k: row[k] for k in (*same, *more)}
+    """A cell with a result, from its row in `cells`."""
+    same = ("arm_id", "condition", "seed", "status", "message", "host", "chip", "wall_s")
+    values = {column: row[column] for column in (*same, "attempts")}
     return CellLine(cell_id=cell_id, label=label, named=named, **values)
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    """As `CellSpec.label`."""
+    """The label that `CellSpec.label` gives this cell, from its row in `cells`."""
     parts = [str(row["condition"])]
-    parts += [f"{k}={row[v]:g}" for k, v in _WEIGHTS if row[v] is not None]
-    return " ".join([*parts, *([] if row["seed"] is None else [f"seed={row['seed']}"])])
-
-
-_WEIGHTS = (("w", "rho_weight"), ("m", "margin"))
+    for name, column in (("w", "rho_weight"), ("m", "margin")):
+        if row[column] is not None:
+            parts.append(f"{name}={row[column]:g}")
+    if row["seed"] is not None:
+        parts.append(f"seed={row['seed']}")
+    return " ".join(parts)
 
 
 def _open(cell_id: str, label: str) -> CellLine:
-    """What a label alone tells."""
-    words = dict(w.split("=", 1) for w in label.split() if "=" in w)
+    """A cell without a result; its settings are read from its label."""
     first = label.split(" ", 1)[0]
+    seed = label.partition(" seed=")[2]
     return CellLine(
         cell_id=cell_id,
         label=label,
-        condition=first if first in _LEADING else None,
-        rho_weight=_number(words.get("w")),
-        margin=_number(words.get("m")),
-        seed=int(words["seed"]) if words.get("seed", "").isdecimal() else None,
+        condition=first if first in list(Condition) else None,
+        seed=int(seed) if seed.isdecimal() else None,
         status=OPEN,
         message=None,
         host=None,
@@ -219,36 +212,23 @@ def _open(cell_id: str, label: str) -> CellLine:
     )
 
 
-def _number(word: str | None) -> float | None:
-    try:
-        return None if word is None else float(word)
-    except ValueError:
-        return None
-
-
 def arm_of(cell: CellLine) -> str:
     """The cell's label without its seed."""
     return cell.label.rpartition(" seed=")[0] or cell.label
 
 
-def _drawn(
-    cells: Iterable[CellLine], arms: Mapping[str, str]
-) -> tuple[list[tuple[str, CellLine]], int]:
-    """(arm, cell) of the trainings to draw, and how many are left out."""
+def _drawn(cells: Sequence[CellLine]) -> tuple[list[CellLine], int]:
+    """The trained cells whose curves are drawn, and the number of those left out."""
     groups: dict[str, list[CellLine]] = defaultdict(list)
     for cell in cells:
-        if cell.status != OPEN and cell.condition in _LEADING[1:] and cell.arm_id is not None:
+        if cell.status != OPEN and cell.condition in _TRAINED and cell.arm_id is not None:
             groups[cell.arm_id].append(cell)
-    found = [
-        (arms.get(arm, arm_of(group[0])), cell)
-        for arm, group in list(groups.items())[:MAX_CURVE_ARMS]
-        for cell in group[:MAX_CURVE_SEEDS]
-    ]
+    found = [c for g in list(groups.values())[:MAX_CURVE_ARMS] for c in g[:MAX_CURVE_SEEDS]]
     return found, sum(len(g) for g in groups.values()) - len(found)
 
 
 def _curve(store: Store, cell: CellLine, arm: str) -> StepCurve:
-    """A cell that failed has no steps: its arrays are empty."""
+    """The training of a cell; its arrays are empty where the cell failed before its first step."""
     path = store.path("steps", cell.cell_id)
     table = read_file(path, "steps").sort_by("step") if path.is_file() else None
 
@@ -259,8 +239,6 @@ def _curve(store: Store, cell: CellLine, arm: str) -> StepCurve:
     return StepCurve(
         arm=arm,
         condition=str(cell.condition),
-        rho_weight=cell.rho_weight,
-        margin=cell.margin,
         seed=cell.seed,
         step=column("step"),
         ce_loss=column("ce_loss"),

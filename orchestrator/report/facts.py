@@ -1,7 +1,6 @@
-"""What the cells say of where, with what and how long they ran."""
+"""Facts about the run that the tables of cells and attempts hold: times, versions, counts."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from orchestrator.execution.display import clock
@@ -27,37 +26,34 @@ _COUNTS = {
 
 
 def facts_of(cells: Sequence[Row], attempts: Sequence[Row]) -> tuple[tuple[str, str], ...]:
-    """Name and text of each fact; one that no cell knows is left out."""
-    found = [
-        ("Time in cells", _time_in_cells(cells)),
-        ("From the first start to the last result", _elapsed(cells, attempts)),
-        *((name, _distinct(r[column] for r in cells)) for name, column in _VERSIONS.items()),
-        *((name, _range(r[column] for r in cells)) for name, column in _COUNTS.items()),
-    ]
-    return tuple((name, text) for name, text in found if text)
+    """(name, text) of each fact that at least one cell knows.
+
+    Args:
+        cells: Rows of the table `cells`.
+        attempts: Rows of the table `attempts`.
+    """
+    found: dict[str, str] = {}
+    times = [r["wall_s"] for r in cells if r["wall_s"] is not None]
+    if times:
+        found["Time in cells"] = f"{clock(sum(times))} (last attempts of {len(times)})"
+    if cells and attempts:
+        first, last = min(r["started_at"] for r in attempts), max(r["finished_at"] for r in cells)
+        # Clocks of two hosts may differ: a negative span is shown as 0.
+        span = clock(max(0.0, (last - first).total_seconds()))
+        dates = f"{first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+        found["From the first start to the last result"] = f"{span} ({dates})"
+    for name, column in _VERSIONS.items():
+        found[name] = ", ".join(sorted({str(v) for v in _known(cells, column)}))
+    for name, column in _COUNTS.items():
+        counts = sorted(_known(cells, column))
+        found[name] = (
+            f"{counts[0]} to {counts[-1]}, by cell"
+            if len(counts) > 1
+            else "".join(map(str, counts))
+        )
+    return tuple((name, text) for name, text in found.items() if text)
 
 
-def _time_in_cells(cells: Iterable[Row]) -> str:
-    known = [r["wall_s"] for r in cells if r["wall_s"] is not None]
-    return f"{clock(sum(known))} (last attempts of {len(known)})" if known else ""
-
-
-def _elapsed(cells: Iterable[Row], attempts: Iterable[Row]) -> str:
-    starts: list[datetime] = [r["started_at"] for r in attempts]
-    ends: list[datetime] = [r["finished_at"] for r in cells]
-    if not starts or not ends:
-        return ""
-    first, last = min(starts), max(ends)
-    span = clock(max(0.0, (last - first).total_seconds()))
-    return f"{span} ({first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC)"
-
-
-def _distinct(values: Iterable[Any]) -> str:
-    return ", ".join(sorted({str(v) for v in values if v is not None}))
-
-
-def _range(values: Iterable[int | None]) -> str:
-    known = {v for v in values if v is not None}
-    if not known:
-        return ""
-    return str(min(known)) if len(known) == 1 else f"{min(known)} to {max(known)}, by cell"
+def _known(rows: Iterable[Row], column: str) -> set[Any]:
+    """The distinct values of a column; None means unknown and is left out."""
+    return {r[column] for r in rows if r[column] is not None}

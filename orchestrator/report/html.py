@@ -1,9 +1,9 @@
-"""A report as one HTML file: no script, no network, every foreign text escaped."""
+"""A report as one HTML file: without scripts, without network access, all texts escaped."""
 
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -25,34 +25,35 @@ BADGES = {
     "diverged": ("bad", "!"),
     "open": ("open", "○"),
 }
-"""Word -> style and mark; the word itself always stands beside the mark."""
+"""Word -> (CSS class, mark); the mark is shown beside the word, never instead of it."""
 WIDE = 9
-"""A table with more columns is printed across the page."""
-LONG = 36
-WORD = 80
-"""Characters from which on a text is wrapped: one with spaces, and one without."""
+"""A table with more columns than this is printed on a page in landscape format."""
+LONG, WORD = 36, 80
+"""A column wraps its lines where a text is longer: LONG with spaces in it, WORD without."""
 
 
 def html(report: Report) -> str:
-    """The whole file."""
-    places = count(1)
+    """The report as the text of one HTML file."""
+    numbers = count(1)
 
     def draw(panel: Panel) -> Markup:
-        """Ids of a drawing begin with its place on the page."""
-        return drawn(panel, f"p{next(places)}")
+        """The panel as SVG; its number on the page makes the ids of the drawing unique."""
+        return drawn(panel, f"p{next(numbers)}")
 
+    style = (_HERE / "page.css").read_text(encoding="utf-8")
+    style = style.replace("/* light */", variables(LIGHT)).replace("/* dark */", variables(DARK))
     page = _environment().get_template("page.html.j2")
-    return page.render(report=report, draw=draw, style=_style()).strip() + "\n"
+    return page.render(report=report, draw=draw, style=Markup(style)).strip() + "\n"
 
 
 @cache
 def _environment() -> Environment:
-    """Escapes whatever is put into a template, and knows the kinds of blocks."""
+    """Jinja's settings: every value is escaped, and `block is table` tests the kind of a block."""
     found = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_showable,
+        finalize=lambda value: value if isinstance(value, Markup) else clean(str(value)),
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -60,27 +61,13 @@ def _environment() -> Environment:
     found.globals |= {"column_class": column_class, "heading": heading}
     found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.shown) > WIDE
     found.tests["headed"] = lambda block: heading(block) != ""
-    found.tests |= {kind.__name__.lower(): _is_a(kind) for kind in get_args(Block)}
+    for kind in get_args(Block):
+        found.tests[kind.__name__.lower()] = lambda block, kind=kind: isinstance(block, kind)
     return found
 
 
-def _showable(value: Any) -> Any:
-    return value if isinstance(value, Markup) else clean(str(value))
-
-
-def _is_a(kind: type) -> Any:
-    return lambda block: isinstance(block, kind)
-
-
-def _style() -> Markup:
-    """The style sheet, with the palette in it."""
-    text = (_HERE / "page.css").read_text(encoding="utf-8")
-    light, dark = variables(LIGHT), variables(DARK)
-    return Markup(text.replace("/* light */", light).replace("/* dark */", dark))
-
-
 def heading(block: Block) -> str:
-    """What the table of contents names it by; empty for what it leaves out."""
+    """The name of a figure or table in the table of contents; empty for other blocks."""
     match block:
         case Figure(title=title):
             return title
@@ -90,7 +77,7 @@ def heading(block: Block) -> str:
 
 
 def column_class(column: Column, view: View) -> str:
-    """How a column is set."""
+    """CSS class of a column: `number`, `long` (its lines wrap) or `word`."""
     if column.numeric:
         return "number"
     texts = [column.text(row) for row in view.rows]

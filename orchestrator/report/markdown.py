@@ -1,6 +1,7 @@
-"""A report as Markdown: the same blocks; a figure is the table of its numbers."""
+"""A report as Markdown: the blocks of the HTML report, with a table in place of each drawing."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 
 from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import (
@@ -18,29 +19,24 @@ from orchestrator.report.text import line, markdown, paragraph
 
 
 def as_markdown(report: Report) -> str:
-    """The whole file."""
-    return "\n\n".join(part for part in _report(report) if part) + "\n"
-
-
-def _report(report: Report) -> Iterator[str]:
-    yield f"# {markdown(report.title)}"
-    yield paragraph(report.description)
-    yield _facts(report.summary)
+    """The report as the text of one Markdown file."""
+    found = [
+        f"# {markdown(report.title)}",
+        paragraph(report.description),
+        _facts(report.summary),
+    ]
     for section in report.sections:
-        yield f"## {markdown(section.title)}"
-        yield from _blocks(section.blocks)
+        found.append(f"## {markdown(section.title)}")
+        found += chain.from_iterable(map(_paragraphs, section.blocks))
         for part in section.parts:
-            yield f"### {markdown(part.title)}"
-            yield from _blocks(part.blocks)
-    yield paragraph(report.made)
+            found.append(f"### {markdown(part.title)}")
+            found += chain.from_iterable(map(_paragraphs, part.blocks))
+    found.append(paragraph(report.made))
+    return "\n\n".join(text for text in found if text) + "\n"
 
 
-def _blocks(blocks: Iterable[Block]) -> Iterator[str]:
-    for block in blocks:
-        yield from _block(block)
-
-
-def _block(block: Block) -> Iterator[str]:
+def _paragraphs(block: Block) -> Iterator[str]:
+    """A block as paragraphs of Markdown; empty ones are dropped by the caller."""
     match block:
         case Note(text=text, lead=lead):
             yield f"{_strong(lead)} {markdown(text)}" if line(lead) else paragraph(text)
@@ -63,7 +59,7 @@ def _block(block: Block) -> Iterator[str]:
 
 
 def _strong(text: str) -> str:
-    """Nothing where there is nothing: four asterisks would be a line across."""
+    """The text in bold; empty for an empty text, since `****` is a horizontal line."""
     return f"**{markdown(text)}**" if line(text) else ""
 
 
@@ -72,7 +68,7 @@ def _facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def _view(view: View) -> Iterator[str]:
-    """A table, then its notes."""
+    """A table, then its notes as a list."""
     rule = ["---:" if column.numeric else "---" for column in view.shown]
     rows = [
         [markdown(column.heading) for column in view.shown],

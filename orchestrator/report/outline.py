@@ -1,4 +1,4 @@
-"""From content to a tree of blocks: what is shown, in which order, and how much of it."""
+"""Arranges what a report shows: sections, their order, and at most so many rows of a table."""
 
 from dataclasses import replace
 
@@ -18,12 +18,14 @@ from orchestrator.report.sections.setup import models_of, setup_section
 from orchestrator.report.text import listed
 
 MAX_ROWS = 400
-"""Of a table."""
+"""Of a table; a note says how many rows there are."""
 FACTS_ON_TOP = ("Time in cells", "Chip", "rho-sweep")
 
 
 def outline(content: ReportContent) -> Report:
-    """Claims first, then what they rest on."""
+    """The report: claims first, then the figures, tables, cells and settings behind them."""
+    tables: list[Block] = [Table(view=shortened(v)) for v in content.views]
+    tables += [Gap(title=f"{key} {name}", reason=reason) for key, name, reason in content.missing]
     return Report(
         title=content.name,
         description=content.description,
@@ -31,7 +33,7 @@ def outline(content: ReportContent) -> Report:
         sections=(
             claims_section(content),
             _figures(content),
-            _tables(content),
+            Section(title="Tables", blocks=tuple(tables) or (Note(text="There is none."),)),
             cells_section(content),
             setup_section(content),
         ),
@@ -40,6 +42,7 @@ def outline(content: ReportContent) -> Report:
 
 
 def _summary(content: ReportContent) -> tuple[tuple[str, str], ...]:
+    """(name, text) pairs for the top of the report; what is not known is left out."""
     own = (content.split, ANSWERS)
     registered = [r for r in content.inference if is_registered(r) and r.split in own]
     found = [
@@ -53,6 +56,7 @@ def _summary(content: ReportContent) -> tuple[tuple[str, str], ...]:
 
 
 def _figures(content: ReportContent) -> Section:
+    """Every figure; those that cannot be drawn come last, each with its reason."""
     found = (
         dose_figure(content, WEIGHT),
         dose_figure(content, MARGIN),
@@ -64,23 +68,10 @@ def _figures(content: ReportContent) -> Section:
         curve_figure(content, CE_LOSS),
         refusal_figure(content),
     )
-    shown = [f for f in found if not isinstance(f, Gap)]
-    return Section(title="Figures", blocks=(*shown, *(f for f in found if isinstance(f, Gap))))
-
-
-def _tables(content: ReportContent) -> Section:
-    blocks: list[Block] = [Table(view=shortened(v)) for v in _views(content)]
-    blocks += [Gap(title=f"{key} {name}", reason=reason) for key, name, reason in content.missing]
-    return Section(title="Tables", blocks=tuple(blocks) or (Note(text="There is none."),))
-
-
-def _views(content: ReportContent) -> list[View]:
-    """Each key once; tables of a generation test stand where they exist."""
-    keys = {v.key for v in content.views}
-    return [*content.views, *(v for v in content.generations if v.key not in keys)]
+    return Section(title="Figures", blocks=tuple(sorted(found, key=lambda f: isinstance(f, Gap))))
 
 
 def shortened(view: View) -> View:
-    """At most MAX_ROWS rows; a note says what is missing."""
+    """The view with at most MAX_ROWS rows, and a note where rows are left out."""
     cut = listed(MAX_ROWS, len(view.rows), "rows")
     return replace(view, rows=view.rows[:MAX_ROWS], notes=(*view.notes, *cut)) if cut else view

@@ -1,1 +1,1 @@
-"""Figures: their numbers and sentences first, the drawing last and only where it is wanted."""
+"""The figures of a report. Numbers and texts are made at once, drawings only for HTML."""

@@ -1,7 +1,7 @@
-"""A panel drawn by matplotlib, as an SVG element that lives inside an HTML page.
+"""Draws a panel with matplotlib and turns it into an `<svg>` element of the HTML page.
 
-Colours are variables of the page, so that one drawing serves light, dark and print; text stays
-text. The same panel gives the same bytes.
+Colours are CSS variables of the page, so that one drawing serves light, dark and print; text
+stays text. Equal panels give equal bytes.
 """
 
 import io
@@ -20,7 +20,9 @@ from orchestrator.report.palette import LIGHT
 from orchestrator.report.text import clean
 
 WIDTH = 360
-"""Of every panel; one unit is one pixel on a narrow phone."""
+"""Of every panel, in pixels: a narrow phone shows it at its full size."""
+# matplotlib knows only numeric colours. Each colour of the palette gets a number that no drawing
+# uses otherwise, and the finished SVG has it replaced by the name.
 _INKS = {name: f"#0101{index:02x}" for index, name in enumerate(LIGHT, start=1)}
 _NAMES = {value: name for name, value in _INKS.items()}
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -28,7 +30,7 @@ _LONG = re.compile(r"-?\d+\.\d{3,}")
 
 
 def ink(name: str) -> str:
-    """What stands for a colour of the palette while matplotlib draws."""
+    """The number that stands for a colour of the palette while matplotlib draws."""
     return _INKS[name]
 
 
@@ -61,25 +63,38 @@ _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def drawn(panel: Panel, prefix: str) -> Markup:
-    """A panel as an `<svg>` element.
+    """The panel as an `<svg>` element with a title and a description.
 
     Args:
         panel: What to draw.
-        prefix: Begins every id in it; no other panel of the page has the same.
+        prefix: Begins every id in the element; different for each panel of a page.
     """
-    root = ElementTree.fromstring(_raw(panel))
-    _plain_names(root)
-    _without_extras(root)
+    root = ElementTree.fromstring(_matplotlib_svg(panel))
+    for element in list(root.iter()):
+        # SVG inside HTML needs no namespaces. A style sheet in it would count for the whole page.
+        element.tag = element.tag.rpartition("}")[2]
+        for name in [n for n in element.attrib if "}" in n]:
+            element.set(name.rpartition("}")[2], element.attrib.pop(name))
+        for child in list(element):
+            if child.tag.endswith(("}metadata", "}style")):
+                element.remove(child)
     _own_ids(root, prefix)
     for element in root.iter():
         _page_style(element)
-    _described(root, panel, prefix)
+    for name in ("width", "height", "version", "xmlns"):
+        root.attrib.pop(name, None)
+    root.set("role", "img")
+    root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
+    for name, text in (("desc", panel.description), ("title", panel.title)):
+        element = ElementTree.Element(name, {"id": f"{prefix}-{name}"})
+        element.text = clean(text)
+        root.insert(0, element)
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
 @cache
 def swatch(look: Look) -> Markup:
-    """A piece of a series for a legend: its line and its marker."""
+    """The line and the marker of a series, as a small `<svg>` for the legend."""
     from matplotlib.markers import MarkerStyle
 
     marker = MarkerStyle(look.marker)
@@ -96,15 +111,15 @@ def swatch(look: Look) -> Markup:
     ).format(colour=look.colour, dashes=dashes, outline=outline)
 
 
-def _raw(panel: Panel) -> str:
-    """The file that matplotlib writes; settings of the user's own have no say."""
+def _matplotlib_svg(panel: Panel) -> str:
+    """The SVG file that matplotlib writes; a user's own matplotlibrc has no effect on it."""
     from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
     with style.context(["default", _STYLE]), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the reader's fonts have it
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser's fonts have it
         figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         FigureCanvasSVG(figure)
         panel.draw(figure.add_subplot())
@@ -112,24 +127,8 @@ def _raw(panel: Panel) -> str:
     return buffer.getvalue()
 
 
-def _plain_names(root: ElementTree.Element) -> None:
-    """Inside HTML, SVG needs no namespaces."""
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        for name in [n for n in element.attrib if "}" in n]:
-            element.set(name.rpartition("}")[2], element.attrib.pop(name))
-
-
-def _without_extras(root: ElementTree.Element) -> None:
-    """Metadata says nothing, and a style sheet in here would count for the whole page."""
-    for parent in list(root.iter()):
-        for child in list(parent):
-            if child.tag in ("metadata", "style"):
-                parent.remove(child)
-
-
 def _own_ids(root: ElementTree.Element, prefix: str) -> None:
-    """Ids that are used begin with the prefix, the others go."""
+    """Give every id that is referred to a new name with the prefix, and remove the others."""
     used = {value[1:] for e in root.iter() if (value := e.get("href", "")).startswith("#")}
     for element in root.iter():
         used.update(i for value in element.attrib.values() for i in _REFERENCE.findall(value))
@@ -144,27 +143,11 @@ def _own_ids(root: ElementTree.Element, prefix: str) -> None:
 
 
 def _page_style(element: ElementTree.Element) -> None:
-    """Colours by name, fonts by the page's own style, and no more digits than can be seen."""
+    """Colours as CSS variables, fonts left to the page, and coordinates with two digits."""
     if declared := element.get("style"):
         kept = [d for d in declared.split("; ") if not d.startswith("font-family")]
         text = re.sub(r"font: ([\d.]+px) [^;]+", r"font-size: \1", "; ".join(kept))
-        element.set("style", re.sub(r"#0101[0-9a-f]{2}", _variable, text))
+        element.set("style", re.sub(r"#0101[0-9a-f]{2}", lambda m: f"var(--{_NAMES[m[0]]})", text))
     for name in ("d", "x", "y", "transform"):
         if value := element.get(name):
             element.set(name, _LONG.sub(lambda m: f"{float(m[0]):.2f}", value))
-
-
-def _variable(found: re.Match[str]) -> str:
-    return f"var(--{_NAMES[found[0]]})"
-
-
-def _described(root: ElementTree.Element, panel: Panel, prefix: str) -> None:
-    """An image with a name and a description for those who do not see it."""
-    for name in ("width", "height", "version", "xmlns"):
-        root.attrib.pop(name, None)
-    root.set("role", "img")
-    root.set("aria-labelledby", f"{prefix}-title {prefix}-desc")
-    for name, text in (("desc", panel.description), ("title", panel.title)):
-        element = ElementTree.Element(name, {"id": f"{prefix}-{name}"})
-        element.text = clean(text)
-        root.insert(0, element)

@@ -1,7 +1,8 @@
-"""Training, step by step: the losses, and how much of the contrastive term still acts."""
+"""Figures over the training steps: both losses, and the share of pairs whose hinge is above 0."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,21 +21,21 @@ if TYPE_CHECKING:
 MAX_PANELS = 12
 MAX_LINES = 12
 MAX_POINTS = 80
-"""Of a line; where a training has more steps, a point is the mean of several."""
+"""Of a line; in a longer training, each point is the mean of several steps."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantity:
-    """What is drawn over the steps.
+    """What is on the y axis.
 
     Attributes:
-        name: Field of a curve.
+        name: Its field in `StepCurve`.
         heading: Of the figure.
-        axis: Label of the axis, with unit.
-        absent: Why there may be none.
-        caption: How to read it.
+        axis: Label of the y axis, with unit.
+        absent: The reason shown where no training has it.
+        caption: How to read the figure.
         unit: Of the values; empty for a share.
-        share: Whether it lies between 0 and 1.
+        share: Whether it is a share, so that the y axis reaches from 0 to 1.
     """
 
     name: str
@@ -69,8 +70,12 @@ CE_LOSS = Quantity(
 )
 
 
+Lines = Sequence[tuple[StepCurve, Array]]
+"""The trainings of one arm, each with its values of the quantity, (steps,)."""
+
+
 def curve_figure(content: ReportContent, quantity: Quantity) -> Figure | Gap:
-    """Mean over seeds and every seed; one panel an arm, all with the same axes."""
+    """Every seed and the mean over seeds; one panel an arm, all with the same axes."""
     title = quantity.heading
     groups: dict[str, list[tuple[StepCurve, Array]]] = {}
     for curve in content.steps:
@@ -82,37 +87,38 @@ def curve_figure(content: ReportContent, quantity: Quantity) -> Figure | Gap:
     shown = {arm: lines[:MAX_LINES] for arm, lines in list(groups.items())[:MAX_PANELS]}
     left_out = content.steps_left_out + sum(map(len, groups.values()))
     left_out -= sum(map(len, shown.values()))
-    longest = max(len(values) for lines in shown.values() for _, values in lines)
+    drawn = [values for lines in shown.values() for _, values in lines]
+    remarks = ["Thin: each seed. Thick: their mean, as far as all of them have a value."]
+    if (size := _bin_size(max(map(len, drawn)))) > 1:
+        remarks.append(f"A point is the mean of up to {size} steps.")
+    if left_out:
+        remarks.append(f"{count(left_out, 'training')} more are not drawn.")
+    together = np.concatenate(drawn)
+    limits = (float(np.nanmin(together)), float(np.nanmax(together)))
+    if quantity.share:
+        limits = (0.0, 1.0)
     return Figure(
         title=title,
-        caption=" ".join([quantity.caption, *_remarks(longest, left_out)]).strip(),
-        panels=tuple(_panel(arm, lines, quantity, shown) for arm, lines in shown.items()),
+        caption=" ".join([quantity.caption, *remarks]).strip(),
+        panels=tuple(_panel(arm, lines, quantity, limits) for arm, lines in shown.items()),
         numbers=_numbers(title, shown, quantity),
     )
 
 
-def _remarks(longest: int, left_out: int) -> list[str]:
-    found = ["Thin: each seed. Thick: their mean, as far as all of them have a value."]
-    if (size := _bin_size(longest)) > 1:
-        found.append(f"A point is the mean of up to {size} steps.")
-    if left_out:
-        found.append(f"{count(left_out, 'training')} more are not drawn.")
-    return found
-
-
 def _bin_size(steps: int) -> int:
+    """Steps a point, so that a line of `steps` has at most MAX_POINTS points."""
     return -(-steps // MAX_POINTS)
 
 
 def binned(steps: Array, values: Array) -> tuple[Array, Array]:
-    """At most MAX_POINTS points, each the mean of equally many steps.
+    """A line as at most MAX_POINTS points: the means of bins of equally many steps.
 
     Args:
-        steps: (n,), optimizer steps.
-        values: (n,), NaN where nothing was measured.
+        steps: (n,), numbers of the optimizer steps.
+        values: (n,), NaN where a value was not measured.
 
     Returns:
-        Mean step and mean value of each bin; NaN where a bin has no value.
+        Mean step and mean value of each bin; the value is NaN where a bin has none.
     """
     size = _bin_size(len(values))
     if size <= 1:
@@ -125,78 +131,64 @@ def binned(steps: Array, values: Array) -> tuple[Array, Array]:
 
 
 def _mean(values: Array) -> float:
-    """Of what was measured; NaN of nothing."""
+    """Mean of the values that were measured; NaN where there is none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def _seed_mean(lines: Sequence[Array]) -> Array:
-    """(n,) up to the shortest line; NaN where a line has no value."""
+    """Mean over seeds, (n,) for the n steps of the shortest line; NaN where a line has no value."""
     shortest = min(map(len, lines))
     return np.asarray(np.mean([values[:shortest] for values in lines], axis=0))
 
 
 def _ends(values: Array) -> tuple[float, float]:
-    """Means of the first and the last tenth, of one step at least."""
+    """Mean of the first and of the last tenth of the steps, at least one step each."""
     tenth = max(1, len(values) // 10)
     return _mean(values[:tenth]), _mean(values[-tenth:])
 
 
-def _panel(
-    arm: str,
-    lines: Sequence[tuple[StepCurve, Array]],
-    quantity: Quantity,
-    shown: dict[str, list[tuple[StepCurve, Array]]],
-) -> Panel:
-    first, last = _ends(_seed_mean([v for _, v in lines]))
+def _panel(arm: str, lines: Lines, quantity: Quantity, limits: tuple[float, float]) -> Panel:
+    first, last = (
+        f"{v:.3f}" if np.isfinite(v) else "unknown"
+        for v in _ends(_seed_mean([v for _, v in lines]))
+    )
     silent = f" Silent in {_silent(lines):.0%} of all steps." if quantity.share else ""
     steps = max(len(v) for _, v in lines)
-    limits = (0.0, 1.0) if quantity.share else _limits(shown)
     return Panel(
         title=arm,
         description=f"{quantity.axis} over {count(steps, 'step')}, {count(len(lines), 'seed')}: "
-        f"mean of the first tenth {_told(first)}, of the last tenth {_told(last)}.{silent}",
+        f"mean of the first tenth {first}, of the last tenth {last}.{silent}",
         height=190,
-        draw=_draw(lines, quantity, limits),
+        draw=partial(_draw, lines, quantity, limits),
     )
 
 
-def _silent(lines: Sequence[tuple[StepCurve, Array]]) -> float:
-    """Share of measured steps in which no pair pushed."""
+def _silent(lines: Lines) -> float:
+    """Share of the measured steps in which every pair's hinge was 0."""
     values = np.concatenate([v for _, v in lines])
     return float((values[np.isfinite(values)] == 0).mean())
 
 
-def _limits(shown: dict[str, list[tuple[StepCurve, Array]]]) -> tuple[float, float]:
-    values = np.concatenate([v for lines in shown.values() for _, v in lines])
-    return float(np.nanmin(values)), float(np.nanmax(values))
+def _draw(lines: Lines, quantity: Quantity, limits: tuple[float, float], axes: "Axes") -> None:
+    colour = ink(colour_of(lines[0][0].condition))
+    for curve, values in lines:
+        axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.55)
+    mean = _seed_mean([values for _, values in lines])
+    axes.plot(*binned(lines[0][0].step[: len(mean)], mean), color=colour, linewidth=2.0)
+    pad = 0.04 * ((limits[1] - limits[0]) or 1.0)
+    axes.set_ylim(limits[0] - pad, limits[1] + pad)
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel(quantity.axis)
+    axes.grid(axis="y")
 
 
-def _draw(
-    lines: Sequence[tuple[StepCurve, Array]], quantity: Quantity, limits: tuple[float, float]
-) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        colour = ink(colour_of(lines[0][0].condition))
-        for curve, values in lines:
-            axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.55)
-        mean = _seed_mean([values for _, values in lines])
-        axes.plot(*binned(lines[0][0].step[: len(mean)], mean), color=colour, linewidth=2.0)
-        pad = 0.04 * ((limits[1] - limits[0]) or 1.0)
-        axes.set_ylim(limits[0] - pad, limits[1] + pad)
-        axes.set_xlabel("optimizer step")
-        axes.set_ylabel(quantity.axis)
-        axes.grid(axis="y")
-
-    return draw
-
-
-def _numbers(
-    title: str, shown: dict[str, list[tuple[StepCurve, Array]]], quantity: Quantity
-) -> View:
+def _numbers(title: str, shown: Mapping[str, Lines], quantity: Quantity) -> View:
     rows = []
     for arm, lines in shown.items():
-        first, last = _ends(_seed_mean([v for _, v in lines]))
-        row = {"arm": arm, "n": len(lines), "first": _known(first), "last": _known(last)}
+        ends = _ends(_seed_mean([v for _, v in lines]))
+        first, last = (v if np.isfinite(v) else None for v in ends)
+        row = {"arm": arm, "n": len(lines), "first": first, "last": last}
         rows.append(row | ({"silent": 100 * _silent(lines)} if quantity.share else {}))
     columns = [
         Column(label="Arm", fields=("arm",)),
@@ -209,11 +201,3 @@ def _numbers(
         columns.append(silent)
     name = f"{quantity.name}_figure"
     return View(key="", name=name, title=title, columns=tuple(columns), rows=tuple(rows))
-
-
-def _told(value: float) -> str:
-    return f"{value:.3f}" if np.isfinite(value) else "unknown"
-
-
-def _known(value: float) -> float | None:
-    return value if np.isfinite(value) else None

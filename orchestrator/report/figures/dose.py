@@ -1,7 +1,8 @@
-"""How rho responds to the weight of the contrastive term, or to its margin."""
+"""The figures of rho by weight and of rho by margin of the contrastive term."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -32,13 +33,13 @@ HEIGHT = 250
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dose:
-    """A setting that is varied.
+    """The setting on the x axis.
 
     Attributes:
-        name: Field of the evidence.
+        name: Its field in `ArmEvidence`.
         heading: Of the figure.
-        axis: Label of the axis, with unit.
-        held: Short name of the other setting, which a series holds fixed.
+        axis: Label of the x axis, with unit.
+        held: Short name of the other setting, which is the same along a series.
     """
 
     name: str
@@ -47,19 +48,19 @@ class Dose:
     held: str
 
     def of(self, arm: ArmEvidence) -> float | None:
-        """The arm's dose; SFT alone is weight 0."""
+        """The arm's x value; None where it has none or no scores. SFT alone is at weight 0."""
         if arm.condition is Condition.SFT_ONLY and self.name == "rho_weight":
             return 0.0
         dose = arm.rho_weight if self.name == "rho_weight" else arm.margin
         return dose if arm.score is not None else None
 
     def key(self, arm: ArmEvidence) -> SeriesKey:
-        """The arm's series."""
+        """The series the arm belongs to."""
         other = arm.margin if self.name == "rho_weight" else arm.rho_weight
         return str(arm.condition), other, arm.differs
 
     def label(self, key: SeriesKey) -> str:
-        """e.g. `rho-guided m=0.1`."""
+        """Name of a series in the legend, e.g. `rho-guided m=0.1`."""
         condition, held, differs = key
         parts = [condition, "" if held is None else f"{self.held}={held:g}", differs]
         return " ".join(p for p in parts if p)
@@ -75,7 +76,7 @@ MARGIN = Dose(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """One arm in a panel."""
+    """One arm of a series: its x value, rho of each seed, their mean, its interval, its seeds."""
 
     dose: float
     seeds: tuple[float, ...]
@@ -88,7 +89,7 @@ Series = Mapping[SeriesKey, Sequence[Point]]
 
 
 def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
-    """Every seed as a point, and the mean with its interval; one panel a behaviour."""
+    """Rho of every seed, and the mean over seeds with its interval; one panel a behaviour."""
     title = f"{dose.heading} ({content.split} split)"
     behaviors = of_split(content.evidence, content.split)
     if not behaviors:
@@ -97,7 +98,8 @@ def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
     looks = looks_of(keys)
     chosen = dict(list(looks.items())[:MAX_SERIES])
     found = {b: _series(arms, dose, chosen) for b, arms in behaviors.items()}
-    if not any(_responds(series, dose) for series in found.values()):
+    points = [_line(series, key, dose) for series in found.values() for key in series]
+    if not any(len({p.dose for p in line}) > 1 for line in points):
         return Gap(title=title, reason=f"no condition has scores at two values of {dose.name}")
     shown = list(found.items())[:MAX_PANELS]
     panels = [_panel(b, series, behaviors[b], dose, chosen) for b, series in shown]
@@ -132,14 +134,10 @@ def _series(
 
 
 def _line(series: Series, key: SeriesKey, dose: Dose) -> list[Point]:
-    """A series; the rho-guided one begins at SFT alone, which is its weight 0."""
+    """The points a line connects; over the weight, a rho-guided line begins at SFT alone."""
     start = (str(Condition.SFT_ONLY), None, key[2])
     guided = key[0] == str(Condition.RHO_GUIDED) and dose.name == "rho_weight"
     return [*(series.get(start, ()) if guided else ()), *series[key]]
-
-
-def _responds(series: Series, dose: Dose) -> bool:
-    return any(len({p.dose for p in _line(series, key, dose)}) > 1 for key in series)
 
 
 def _panel(
@@ -160,56 +158,43 @@ def _panel(
         title=behavior,
         description=f"Mean rho over seeds in {RHO_UNIT} by {dose.name}. {base}{'. '.join(told)}.",
         height=HEIGHT,
-        draw=_draw(series, zeros, dose, looks),
+        draw=partial(_draw, series, zeros, dose, looks),
     )
 
 
 def _draw(
-    series: Series, zeros: Sequence[float], dose: Dose, looks: Mapping[SeriesKey, Look]
-) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        doses = sorted({p.dose for points in series.values() for p in points})
-        width = (doses[-1] - doses[0]) or 1.0
-        for zero in zeros[:4]:
-            axes.axhline(zero, color=ink("edge"), linestyle=":", linewidth=1.2)
-        for rank, key in enumerate(series):
-            shift = (rank - (len(series) - 1) / 2) * 0.03 * width
-            _draw_line(axes, _line(series, key, dose), looks[key], shift)
-            for point in series[key]:
-                _draw_point(axes, point, looks[key], point.dose + shift, 0.012 * width)
-        axes.set_xticks(doses, [f"{d:g}" for d in doses])
-        axes.set_xlabel(dose.axis)
-        axes.set_ylabel(f"rho ({RHO_UNIT})")
-        axes.grid(axis="y")
-
-    return draw
-
-
-def _draw_line(axes: "Axes", points: Sequence[Point], look: Look, shift: float) -> None:
-    xs, ys = [p.dose + shift for p in points], [p.mean for p in points]
-    axes.plot(xs, ys, color=ink(look.colour), linestyle=look.dash, linewidth=1.0, alpha=0.7)
+    series: Series,
+    zeros: Sequence[float],
+    dose: Dose,
+    looks: Mapping[SeriesKey, Look],
+    axes: "Axes",
+) -> None:
+    doses = sorted({p.dose for points in series.values() for p in points})
+    width = (doses[-1] - doses[0]) or 1.0
+    for zero in zeros[:4]:
+        axes.axhline(zero, color=ink("edge"), linestyle=":", linewidth=1.2)
+    for rank, key in enumerate(series):
+        # Series stand side by side at each dose; otherwise their intervals would overlap.
+        shift = (rank - (len(series) - 1) / 2) * 0.03 * width
+        line, look = _line(series, key, dose), looks[key]
+        xs, ys = [p.dose + shift for p in line], [p.mean for p in line]
+        axes.plot(xs, ys, color=ink(look.colour), linestyle=look.dash, linewidth=1.0, alpha=0.7)
+        for point in series[key]:
+            _draw_point(axes, point, look, point.dose + shift, 0.012 * width)
+    axes.set_xticks(doses, [f"{d:g}" for d in doses])
+    axes.set_xlabel(dose.axis)
+    axes.set_ylabel(f"rho ({RHO_UNIT})")
+    axes.grid(axis="y")
 
 
 def _draw_point(axes: "Axes", point: Point, look: Look, x: float, aside: float) -> None:
-    """The mean with its interval, and the seeds beside it."""
-    colour = ink(look.colour)
-    axes.plot(
-        [x + aside] * len(point.seeds),
-        point.seeds,
-        look.marker,
-        color=colour,
-        markersize=4.5,
-        alpha=0.7,
-        markeredgewidth=0,
-    )
+    """Draw the mean and its interval at `x`, and the seeds `aside` to the right of it."""
+    colour, seeds = ink(look.colour), point.seeds
+    xs = [x + aside] * len(seeds)
+    axes.plot(xs, seeds, look.marker, color=colour, markersize=4.5, alpha=0.7, markeredgewidth=0)
     if point.interval is not None:
-        axes.plot(
-            [x, x],
-            [point.interval.low, point.interval.high],
-            color=colour,
-            linewidth=1.2,
-            alpha=0.8,
-        )
+        ends = [point.interval.low, point.interval.high]
+        axes.plot([x, x], ends, color=colour, linewidth=1.2, alpha=0.8)
     axes.plot([x], [point.mean], look.marker, color=colour, markersize=6.5, markeredgewidth=0)
 
 

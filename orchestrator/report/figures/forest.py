@@ -1,10 +1,10 @@
-"""Estimates with their intervals, one below the other: against the baseline, and as contrasts."""
+"""Figures with one row an estimate: changes against the untrained model, and tested contrasts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.config.contrast_kinds import Kind
@@ -16,11 +16,13 @@ from orchestrator.report.figures.arms import (
     NOTHING,
     RHO_UNIT,
     cut,
+    height_of,
+    label_rows,
     mean_interval,
     numbers,
     of_split,
+    series_of,
     split_text,
-    wrapped,
 )
 from orchestrator.report.figures.canvas import ink
 from orchestrator.report.looks import Look, colour_of, looks_of
@@ -30,12 +32,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 DIFFERENCES = (Kind.MEAN_DIFF, Kind.ONE_SAMPLE)
-"""Kinds whose estimate is a difference of rho."""
+"""Kinds of contrast whose estimate is a difference of rho; only these share the axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One line of a forest: an estimate in nats per token."""
+    """One row of a figure: an estimate in nats per token, with its interval and sample size."""
 
     label: str
     estimate: float
@@ -45,15 +47,23 @@ class Entry:
 
 
 def delta_figure(content: ReportContent) -> Figure | Gap:
-    """Rho minus that of the untrained model: arms below each other, one panel a behaviour."""
+    """Rho of each arm minus rho of the untrained model; one panel a behaviour."""
     title = f"Change against the untrained model ({content.split} split)"
     behaviors = of_split(content.evidence, content.split)
-    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms if a.condition.trains)
-    found = {
-        b: [_arm_entry(a, looks[_key(a)]) for a in arms if a.delta and a.condition.trains]
-        for b, arms in behaviors.items()
-    }
-    groups = {b: entries for b, entries in found.items() if entries}
+    trained = {b: [a for a in arms if a.condition.trains] for b, arms in behaviors.items()}
+    looks = looks_of(series_of(a) for arms in trained.values() for a in arms)
+    groups: dict[str, list[Entry]] = {}
+    for behavior, arms in trained.items():
+        for arm in arms:
+            if arm.delta is not None:
+                entry = Entry(
+                    label=arm.label,
+                    estimate=arm.delta.mean,
+                    interval=mean_interval(arm.delta),
+                    n=str(arm.delta.n),
+                    look=looks[series_of(arm)],
+                )
+                groups.setdefault(behavior, []).append(entry)
     if not groups:
         reason = "no trained arm has scores beside a baseline's" if behaviors else NOTHING
         return Gap(title=title, reason=reason)
@@ -72,7 +82,7 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
 
 
 def contrast_figure(content: ReportContent) -> Figure | Gap:
-    """Tested differences: behaviours below each other, one panel a contrast."""
+    """Tested differences of means on the claims' split; one panel a contrast."""
     title = f"Tested differences ({content.split} split)"
     groups: dict[tuple[str, str], list[Inference]] = {}
     for row in content.inference:
@@ -80,9 +90,13 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
             groups.setdefault((row.contrast_id, str(row.population)), []).append(row)
     if not groups:
         return Gap(title=title, reason="no difference of means was tested on this split")
-    headings = [_heading(rows[0]) for rows in groups.values()]
+    headings = []
+    for row, *_ in groups.values():
+        other = row.arm_b or "the untrained model"
+        population = str(row.population).replace("_", " ")
+        headings.append(f"{row.arm_a} minus {other} ({row.family}, {population})")
     found = [
-        (h if headings.count(h) == 1 else f"{rows[0].contrast_id}: {h}", [*map(_row_entry, rows)])
+        (h if headings.count(h) == 1 else f"{rows[0].contrast_id}: {h}", _entries(rows))
         for h, rows in zip(headings, groups.values(), strict=True)
     ]
     return Figure(
@@ -98,80 +112,52 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
 
 
 def sample(row: Inference) -> str:
-    """Seeds behind a row: `5 pairs`, `5/3`, `5`; empty where unknown."""
+    """Number of seeds behind a row: `5 pairs`, `5/3` (arms a and b), `5`; empty where unknown."""
     if row.n_pairs is not None:
         return f"{row.n_pairs} pairs"
     return "/".join(str(n) for n in (row.n_a, row.n_b) if n is not None)
 
 
-def _key(arm: ArmEvidence) -> tuple[str, float | None, str]:
-    return str(arm.condition), arm.margin, arm.differs
-
-
-def _arm_entry(arm: ArmEvidence, look: Look) -> Entry:
-    if arm.delta is None:
-        raise ValueError(f"{arm.label}: has no delta on {arm.behavior}")
-    return Entry(
-        label=arm.label,
-        estimate=arm.delta.mean,
-        interval=mean_interval(arm.delta),
-        n=str(arm.delta.n),
-        look=look,
-    )
-
-
-def _heading(row: Inference) -> str:
-    other = row.arm_b or "the untrained model"
-    population = str(row.population).replace("_", " ")
-    return f"{row.arm_a} minus {other} ({row.family}, {population})"
-
-
-def _row_entry(row: Inference) -> Entry:
-    if row.estimate is None:
-        raise ValueError(f"{row.contrast_id}: has no estimate on {row.behavior}")
-    return Entry(
-        label=f"{row.behavior}: {row.verdict}",
-        estimate=row.estimate,
-        interval=_interval(row),
-        n=sample(row),
-        look=Look(colour=colour_of(row.arm_a.partition(" ")[0])),
-    )
-
-
-def _interval(row: Inference) -> Interval | None:
-    if row.ci_low is None or row.ci_high is None or row.ci_level is None:
-        return None
-    return Interval(low=row.ci_low, high=row.ci_high, level=row.ci_level)
+def _entries(rows: Sequence[Inference]) -> list[Entry]:
+    """One entry a behaviour; a row without an estimate is left out."""
+    found = []
+    for row in rows:
+        interval = None
+        if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
+            interval = Interval(low=row.ci_low, high=row.ci_high, level=row.ci_level)
+        if row.estimate is not None:
+            entry = Entry(
+                label=f"{row.behavior}: {row.verdict}",
+                estimate=row.estimate,
+                interval=interval,
+                n=sample(row),
+                look=Look(colour=colour_of(row.arm_a.partition(" ")[0])),
+            )
+            found.append(entry)
+    return found
 
 
 def forest_panel(title: str, entries: Sequence[Entry], axis: str) -> Panel:
-    """Estimates with intervals, around a line at 0."""
+    """A panel with one row an entry, and a dotted line at 0."""
     told = [f"{e.label}: {numbers(e.estimate, e.interval, e.n)}" for e in entries]
     return Panel(
         title=title,
         description=f"{axis}. {'; '.join(told)}.",
-        height=64 + 30 * len(entries),
-        draw=_draw(entries, axis),
+        height=height_of(entries),
+        draw=partial(_draw, entries, axis),
     )
 
 
-def _draw(entries: Sequence[Entry], axis: str) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
-        for place, entry in enumerate(entries):
-            colour = ink(entry.look.colour)
-            if entry.interval is not None:
-                ends = [entry.interval.low, entry.interval.high]
-                axes.plot(ends, [place, place], color=colour, linewidth=1.6)
-            axes.plot([entry.estimate], [place], entry.look.marker, color=colour, markersize=6)
-        axes.set_yticks(range(len(entries)), [wrapped(e.label) for e in entries])
-        axes.set_ylim(len(entries) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(axis)
-        axes.locator_params(axis="x", nbins=5)
-        axes.grid(axis="x")
-
-    return draw
+def _draw(entries: Sequence[Entry], axis: str, axes: "Axes") -> None:
+    axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
+    for place, entry in enumerate(entries):
+        colour = ink(entry.look.colour)
+        if entry.interval is not None:
+            ends = [entry.interval.low, entry.interval.high]
+            axes.plot(ends, [place, place], color=colour, linewidth=1.6)
+        axes.plot([entry.estimate], [place], entry.look.marker, color=colour, markersize=6)
+    label_rows(axes, [e.label for e in entries], axis)
+    axes.locator_params(axis="x", nbins=5)
 
 
 def _numbers(title: str, heading: str, groups: Sequence[tuple[str, Sequence[Entry]]]) -> View:

@@ -1,13 +1,14 @@
-"""How often each condition refuses, once there is a generation test."""
+"""The figure of refusals, from table T7; there is one after `rho-sweep stress`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
-from orchestrator.report.figures.arms import MAX_ARMS, cut, wrapped
+from orchestrator.report.figures.arms import MAX_ARMS, cut, height_of, label_rows
 from orchestrator.report.figures.canvas import ink
 from orchestrator.report.looks import colour_of
 
@@ -20,7 +21,7 @@ TITLE = "Refusals by condition"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One kind of prompt: fields of a row for the share, its interval and its counts."""
+    """One kind of prompt: the fields of T7 with its share of refusals, interval and counts."""
 
     title: str
     share: str
@@ -60,7 +61,14 @@ QUESTIONS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """One arm's answers to one kind of prompt, in percent; bounds None where unknown."""
+    """How often one arm refuses one kind of prompt.
+
+    Attributes:
+        condition, label: Of the arm.
+        share: Prompts refused, percent.
+        low, high: Bounds of the interval, percent; None where the table has none.
+        of: The counts as text, e.g. ` (18/25)`; empty where unknown.
+    """
 
     condition: str
     label: str
@@ -71,15 +79,15 @@ class Rate:
 
     @property
     def text(self) -> str:
-        """e.g. `sft-only 72% (18/25), up to 86%`."""
+        """The rate as text, e.g. `sft-only 72% (18/25), up to 86%`."""
         low = "" if self.low is None else f", from {self.low:.0f}%"
         high = "" if self.high is None else f", up to {self.high:.0f}%"
         return f"{self.label} {self.share:.0f}%{self.of}{low}{high}"
 
 
 def refusal_figure(content: ReportContent) -> Figure | Gap:
-    """Share of prompts refused, with its interval; one panel a kind of prompt."""
-    view = next((v for v in (*content.generations, *content.views) if v.key == KEY), None)
+    """Percent of prompts refused, with its interval; one panel a kind of prompt."""
+    view = next((v for v in content.views if v.key == KEY), None)
     if view is None:
         return Gap(title=TITLE, reason="no generation test was run: rho-sweep stress RESULTS")
     groups = [(q, rates) for q in QUESTIONS if (rates := _rates(view, q))]
@@ -89,64 +97,50 @@ def refusal_figure(content: ReportContent) -> Figure | Gap:
         title=TITLE,
         caption=f"{view.title}. Bars: the interval of the table, where it has one."
         f"{cut('arms', MAX_ARMS, view.rows)}",
-        panels=tuple(_panel(q.title, rates) for q, rates in groups),
+        panels=tuple(
+            Panel(
+                title=q.title,
+                description=f"Percent of prompts: {'; '.join(r.text for r in rates)}.",
+                height=height_of(rates),
+                draw=partial(_draw, rates),
+            )
+            for q, rates in groups
+        ),
         numbers=_numbers({q.title: rates for q, rates in groups}),
     )
 
 
 def _rates(view: View, question: Question) -> list[Rate]:
-    """Rows that have a share; bounds of a column without `%` are proportions."""
+    """The rate of each arm that has a share; a bound in a column without `%` is a proportion."""
     percent = any(question.high in c.fields and c.unit == "%" for c in view.columns)
     scale = 1.0 if percent else 100.0
-    return [
-        Rate(
+    found = []
+    for row in view.rows[:MAX_ARMS]:
+        if row.get(question.share) is None:
+            continue
+        low, high = row.get(question.low), row.get(question.high)
+        refused, prompts = row.get(question.refused), row.get(question.prompts)
+        rate = Rate(
             condition=str(row.get("condition", "")),
             label=str(row.get("arm") or row.get("condition", "")),
             share=float(row[question.share]),
-            low=_scaled(row, question.low, scale),
-            high=_scaled(row, question.high, scale),
-            of=_of(row, question),
+            low=None if low is None else scale * float(low),
+            high=None if high is None else scale * float(high),
+            of="" if refused is None or prompts is None else f" ({refused}/{prompts})",
         )
-        for row in view.rows[:MAX_ARMS]
-        if row.get(question.share) is not None
-    ]
+        found.append(rate)
+    return found
 
 
-def _scaled(row: Mapping[str, Any], name: str, scale: float) -> float | None:
-    value = row.get(name)
-    return None if value is None else scale * float(value)
-
-
-def _of(row: Mapping[str, Any], question: Question) -> str:
-    refused, prompts = row.get(question.refused), row.get(question.prompts)
-    return "" if refused is None or prompts is None else f" ({refused}/{prompts})"
-
-
-def _panel(title: str, rates: Sequence[Rate]) -> Panel:
-    return Panel(
-        title=title,
-        description=f"Percent of prompts: {'; '.join(r.text for r in rates)}.",
-        height=64 + 30 * len(rates),
-        draw=_draw(rates),
-    )
-
-
-def _draw(rates: Sequence[Rate]) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        for place, rate in enumerate(rates):
-            colour = ink(colour_of(rate.condition))
-            low = rate.share if rate.low is None else rate.low
-            high = rate.share if rate.high is None else rate.high
-            axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
-            axes.plot([rate.share], [place], "o", color=colour, markersize=6)
-        axes.set_yticks(range(len(rates)), [wrapped(f"{r.label}{r.of}") for r in rates])
-        axes.set_ylim(len(rates) - 0.5, -0.5)
-        axes.set_xlim(-3, 103)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel("refused (% of prompts)")
-        axes.grid(axis="x")
-
-    return draw
+def _draw(rates: Sequence[Rate], axes: "Axes") -> None:
+    for place, rate in enumerate(rates):
+        colour = ink(colour_of(rate.condition))
+        low = rate.share if rate.low is None else rate.low
+        high = rate.share if rate.high is None else rate.high
+        axes.plot([low, high], [place, place], color=colour, linewidth=1.6)
+        axes.plot([rate.share], [place], "o", color=colour, markersize=6)
+    axes.set_xlim(-3, 103)  # markers at 0 % and 100 % stay whole
+    label_rows(axes, [f"{r.label}{r.of}" for r in rates], "refused (% of prompts)")
 
 
 def _numbers(groups: Mapping[str, Sequence[Rate]]) -> View:

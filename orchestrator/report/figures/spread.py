@@ -1,6 +1,7 @@
-"""How far seeds of one arm lie apart."""
+"""The figure of the variance across seeds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -13,94 +14,82 @@ from orchestrator.report.figures.arms import (
     NOTHING,
     RHO_UNIT,
     cut,
+    height_of,
+    label_rows,
     of_split,
+    series_of,
     split_text,
-    wrapped,
 )
 from orchestrator.report.figures.canvas import ink
-from orchestrator.report.looks import Look, SeriesKey, looks_of
+from orchestrator.report.looks import Look, looks_of
+from orchestrator.stats.records import Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 AXIS = f"rho minus the arm's mean ({RHO_UNIT})"
-Line = tuple[ArmEvidence, float, Look]
-"""An arm, its sd over seeds, its look."""
+Line = tuple[ArmEvidence, Summary, float, Look]
+"""An arm, its scores over seeds, their sd, its look."""
 
 
 def spread_figure(content: ReportContent) -> Figure | Gap:
-    """Seeds about the mean of their arm, and the sd; one panel a behaviour."""
+    """Distance of each seed from the mean of its arm, and the sd; one panel a behaviour."""
     title = f"Variance across seeds ({content.split} split)"
     behaviors = of_split(content.evidence, content.split)
-    looks = looks_of(_key(a) for arms in behaviors.values() for a in arms if a.condition.trains)
-    found = {b: [_line(a, looks) for a in arms if _varies(a)] for b, arms in behaviors.items()}
-    groups = {b: lines for b, lines in found.items() if lines}
+    trained = {b: [a for a in arms if a.condition.trains] for b, arms in behaviors.items()}
+    looks = looks_of(series_of(a) for arms in trained.values() for a in arms)
+    groups: dict[str, list[Line]] = {}
+    for behavior, arms in trained.items():
+        for arm in arms:
+            if arm.score is not None and arm.score.sd is not None:
+                line = (arm, arm.score, arm.score.sd, looks[series_of(arm)])
+                groups.setdefault(behavior, []).append(line)
     if not groups:
         reason = "no trained arm has scores of two seeds" if behaviors else NOTHING
         return Gap(title=title, reason=reason)
     longest = max(groups.values(), key=len)
+    shown = {b: lines[:MAX_ARMS] for b, lines in list(groups.items())[:MAX_PANELS]}
     return Figure(
         title=title,
         caption=f"{split_text(content.split).capitalize()}. Each mark is a seed, the bar reaches "
         "one sd (n - 1) to both sides of the mean; the number is the sd. With few seeds an sd is "
         "itself uncertain: of 3 normal values, its 95% interval reaches from half to six times it."
         f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
-        panels=tuple(_panel(b, lines[:MAX_ARMS]) for b, lines in list(groups.items())[:MAX_PANELS]),
-        numbers=_numbers(title, dict(list(groups.items())[:MAX_PANELS])),
+        panels=tuple(_panel(b, lines) for b, lines in shown.items()),
+        numbers=_numbers(title, shown),
     )
-
-
-def _varies(arm: ArmEvidence) -> bool:
-    return arm.condition.trains and arm.score is not None and arm.score.sd is not None
-
-
-def _key(arm: ArmEvidence) -> tuple[str, float | None, str]:
-    return str(arm.condition), arm.margin, arm.differs
-
-
-def _line(arm: ArmEvidence, looks: Mapping[SeriesKey, Look]) -> Line:
-    if arm.score is None or arm.score.sd is None:
-        raise ValueError(f"{arm.label}: has no sd on {arm.behavior}")
-    return arm, arm.score.sd, looks[_key(arm)]
 
 
 def _panel(behavior: str, lines: Sequence[Line]) -> Panel:
-    told = "; ".join(f"{a.label} {sd:.3f}, n {a.n}" for a, sd, _ in lines)
+    told = "; ".join(f"{a.label} {sd:.3f}, n {a.n}" for a, _, sd, _ in lines)
     return Panel(
         title=behavior,
         description=f"Sd over seeds in {RHO_UNIT}. {told}.",
-        height=64 + 30 * len(lines),
-        draw=_draw(lines),
+        height=height_of(lines),
+        draw=partial(_draw, lines),
     )
 
 
-def _draw(lines: Sequence[Line]) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
-        right = axes.get_yaxis_transform()
-        for place, (arm, sd, look) in enumerate(lines):
-            mean = arm.score.mean if arm.score else 0.0
-            off = [rho - mean for rho in arm.scores.values()]
-            colour = ink(look.colour)
-            axes.plot([-sd, sd], [place, place], color=colour, linewidth=5, alpha=0.25)
-            axes.plot(off, [place] * len(off), look.marker, color=colour, markersize=5, alpha=0.8)
-            axes.text(1.02, place, f"{sd:.3f}", transform=right, va="center")
-        axes.text(1.02, -0.75, "sd", transform=right, va="center", color=ink("muted"))
-        axes.set_yticks(range(len(lines)), [wrapped(a.label) for a, _, _ in lines])
-        axes.set_ylim(len(lines) - 0.5, -0.5)
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(AXIS)
-        axes.locator_params(axis="x", nbins=5)
-        axes.grid(axis="x")
-
-    return draw
+def _draw(lines: Sequence[Line], axes: "Axes") -> None:
+    axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
+    # x in units of the axes (1 is the right border), y in rows: a column of numbers beside them
+    right = axes.get_yaxis_transform()
+    for place, (arm, score, sd, look) in enumerate(lines):
+        off = [rho - score.mean for rho in arm.scores.values()]
+        colour = ink(look.colour)
+        axes.plot([-sd, sd], [place, place], color=colour, linewidth=5, alpha=0.25)
+        axes.plot(off, [place] * len(off), look.marker, color=colour, markersize=5, alpha=0.8)
+        axes.text(1.02, place, f"{sd:.3f}", transform=right, va="center")
+    axes.text(1.02, -0.75, "sd", transform=right, va="center", color=ink("muted"))
+    label_rows(axes, [arm.label for arm, *_ in lines], AXIS)
+    axes.locator_params(axis="x", nbins=5)
 
 
-def _numbers(title: str, groups: dict[str, list[Line]]) -> View:
+def _numbers(title: str, groups: Mapping[str, Sequence[Line]]) -> View:
     rows = [
         {"behavior": b, "arm": a.label, "sd": sd, "n": a.n}
         for b, lines in groups.items()
-        for a, sd, _ in lines[:MAX_ARMS]
+        for a, _, sd, _ in lines
     ]
     return View(
         key="",

@@ -1,4 +1,4 @@
-"""The cells: a map of arms by seeds, what has no scores and why, and who ran what."""
+"""The section of cells: status by arm and seed, cells without scores, and hosts."""
 
 from collections.abc import Sequence
 
@@ -15,24 +15,18 @@ MAX_LISTED = 100
 SCORED, DIVERGED, FAILED = str(Status.OK), str(Status.DIVERGED), str(Status.FAILED)
 
 
-def counts(cells: Sequence[CellLine]) -> dict[str, int]:
-    """Status -> how many cells of the manifest have it; every status is there."""
+def counts_text(cells: Sequence[CellLine]) -> str:
+    """How the manifest's cells ended, e.g. `15 of 16 cells scored, 1 failed`."""
     found = dict.fromkeys((SCORED, DIVERGED, FAILED, OPEN), 0)
     for cell in cells:
         if cell.named:
             found[cell.status] = found.get(cell.status, 0) + 1
-    return found
-
-
-def counts_text(cells: Sequence[CellLine]) -> str:
-    """e.g. `15 of 16 cells scored, 1 failed`; what did not occur is not named."""
-    found = counts(cells)
     others = [f"{n} {status}" for status, n in found.items() if n and status != SCORED]
     return ", ".join([f"{found[SCORED]} of {sum(found.values())} cells scored", *others])
 
 
 def cells_section(content: ReportContent) -> Section:
-    """Every cell once, and what went wrong."""
+    """The table of all cells, the table of those without scores, and the table of hosts."""
     blocks: list[Block] = [Note(text=f"{counts_text(content.cells)}.")]
     if extra := sum(not c.named for c in content.cells):
         text = f"{extra} more in this folder are of an earlier launch; analysis counts them too."
@@ -50,7 +44,7 @@ def cells_section(content: ReportContent) -> Section:
 
 
 def _map(content: ReportContent, seeds: Sequence[int | None]) -> View:
-    """A row an arm, a column a seed."""
+    """Status of each cell: one row an arm, one column a seed."""
     arms = {e.arm_id: e.label for e in content.evidence}
     rows: dict[str, dict[str, str]] = {}
     for cell in content.cells:
@@ -70,52 +64,54 @@ def _map(content: ReportContent, seeds: Sequence[int | None]) -> View:
         title="Cells by arm and seed",
         columns=(
             Column(label="Arm", fields=("arm",)),
-            *(Column(label=_seed_text(s), fields=(f"seed {s}",)) for s in shown),
+            *(
+                Column(label="no seed" if s is None else f"seed {s}", fields=(f"seed {s}",))
+                for s in shown
+            ),
         ),
         rows=tuple(rows.values())[:MAX_ARMS],
         notes=notes,
     )
 
 
-def _seed_text(seed: int | None) -> str:
-    return "no seed" if seed is None else f"seed {seed}"
-
-
 def _unscored(cells: Sequence[CellLine]) -> View:
+    """Failed and diverged cells, each with its message."""
+    columns = (
+        Column(label="Cell", fields=("label",)),
+        Column(label="Id", fields=("cell_id",)),
+        Column(label="Status", fields=("status",)),
+        Column(label="Host", fields=("host",)),
+        Column(label="Attempts", fields=("attempts",), shape=Shape.INTEGER),
+        Column(label="Message", fields=("message",)),
+    )
+    fields = [name for column in columns for name in column.fields]
     return View(
         key="",
         name="unscored",
         title="Cells without scores",
-        columns=(
-            Column(label="Cell", fields=("label",)),
-            Column(label="Id", fields=("cell_id",)),
-            Column(label="Status", fields=("status",)),
-            Column(label="Host", fields=("host",)),
-            Column(label="Attempts", fields=("attempts",), shape=Shape.INTEGER),
-            Column(label="Message", fields=("message",)),
-        ),
-        rows=tuple(
-            {
-                "label": c.label,
-                "cell_id": c.cell_id,
-                "status": c.status,
-                "host": c.host,
-                "attempts": c.attempts,
-                "message": c.message,
-            }
-            for c in cells[:MAX_LISTED]
-        ),
+        columns=columns,
+        rows=tuple({n: getattr(c, n) for n in fields} for c in cells[:MAX_LISTED]),
         notes=listed(MAX_LISTED, len(cells), "cells"),
     )
 
 
 def _hosts(cells: Sequence[CellLine]) -> View:
-    """Who ran what; cells that ran nowhere yet have no host."""
+    """What each host ran; cells without a result have no host."""
     groups: dict[tuple[str, str], list[CellLine]] = {}
     for cell in cells:
         if cell.host is not None:
             groups.setdefault((cell.host, cell.chip or ""), []).append(cell)
-    ordered = sorted(groups.items())
+    rows = []
+    for (host, chip), group in sorted(groups.items())[:MAX_LISTED]:
+        times = [c.wall_s for c in group if c.wall_s is not None]
+        row = {
+            "host": host,
+            "chip": chip,
+            "cells": len(group),
+            "attempts": sum(c.attempts or 0 for c in group),
+            "time": clock(sum(times)) if times else None,
+        }
+        rows.append(row)
     return View(
         key="",
         name="hosts",
@@ -127,17 +123,6 @@ def _hosts(cells: Sequence[CellLine]) -> View:
             Column(label="Attempts", fields=("attempts",), shape=Shape.INTEGER),
             Column(label="Time in cells", fields=("time",)),
         ),
-        rows=tuple(_host_row(host, chip, group) for (host, chip), group in ordered[:MAX_LISTED]),
-        notes=listed(MAX_LISTED, len(ordered), "hosts"),
+        rows=tuple(rows),
+        notes=listed(MAX_LISTED, len(groups), "hosts"),
     )
-
-
-def _host_row(host: str, chip: str, group: Sequence[CellLine]) -> dict[str, object]:
-    times = [c.wall_s for c in group if c.wall_s is not None]
-    return {
-        "host": host,
-        "chip": chip,
-        "cells": len(group),
-        "attempts": sum(c.attempts or 0 for c in group),
-        "time": clock(sum(times)) if times else None,
-    }

@@ -1,4 +1,4 @@
-"""What was run: grid, settings, content hashes, versions."""
+"""The section of settings: grid, settings, content hashes and versions of the run."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from orchestrator.report.content import ReportContent
 from orchestrator.report.text import listed, shorter
 
 CONFIG = "config"
-"""Name of the table with all settings."""
+"""Name of the analysis table that lists every setting."""
 MAX_ROWS = 200
 MAX_CHARACTERS = 2000
 """Of one value of the sweep file."""
@@ -17,7 +17,7 @@ _KINDS = {"models": "model", "probes": "probes", "data": "SFT data"}
 
 
 def setup_section(content: ReportContent) -> Section:
-    """Enough to run it again, and to see whether it would be the same."""
+    """What a reader needs to repeat the run, and to check that models and data are the same."""
     manifest = content.manifest
     resolved = _mapping(manifest.get("resolved"))
     versions = [("Resolved by rho-sweep", resolved.get("rho_sweep"))]
@@ -37,68 +37,55 @@ def setup_section(content: ReportContent) -> Section:
 
 
 def models_of(manifest: Mapping[str, Any]) -> str:
-    """Names of the models of a manifest; empty where it says nothing of them."""
+    """Names of the models in a manifest; empty where it names none."""
     models = _sequence(_mapping(manifest.get("resolved")).get("models"))
     return ", ".join(plain(_mapping(m).get("name")) for m in models)
 
 
 def _grids(grids: Sequence[Any]) -> View:
     rows = [
-        {"grid": str(number), "name": str(axis), "value": plain(values)}
+        {"grid": str(number), "axis": str(axis), "values": plain(values)}
         for number, grid in enumerate(grids, start=1)
         for axis, values in _mapping(grid).items()
     ]
-    columns = (
-        Column(label="Grid", fields=("grid",)),
-        Column(label="Axis", fields=("name",)),
-        Column(label="Values", fields=("value",)),
-    )
-    return _view("Grid", columns, rows)
+    return _view("Grid", ("grid", "axis", "values"), rows)
 
 
 def _pairs(title: str, values: Mapping[Any, Any]) -> View:
-    rows = [{"name": str(k), "value": plain(v)} for k, v in values.items()]
-    columns = (Column(label="Field", fields=("name",)), Column(label="Value", fields=("value",)))
-    return _view(title, columns, rows)
+    rows = [{"field": str(k), "value": plain(v)} for k, v in values.items()]
+    return _view(title, ("field", "value"), rows)
 
 
 def _contents(resolved: Mapping[str, Any]) -> View:
-    """Models, probes and data by the hash of their content."""
-    rows = [
-        {
-            "kind": name,
-            "name": plain(_first(item, "name", "pack", "sft")),
-            "digest": plain(item.get("digest")),
-            "more": ", ".join(f"{k} {plain(v)}" for k, v in item.items() if _is_more(k, v)),
-        }
-        for kind, name in _KINDS.items()
-        for item in map(_mapping, _sequence(resolved.get(kind)))
-    ]
-    columns = (
-        Column(label="Kind", fields=("kind",)),
-        Column(label="Name", fields=("name",)),
-        Column(label="Digest", fields=("digest",)),
-        Column(label="More", fields=("more",)),
+    """Models, probes and data, each with the hash of its content."""
+    named = ("name", "pack", "sft")
+    rows = []
+    for kind, label in _KINDS.items():
+        for item in map(_mapping, _sequence(resolved.get(kind))):
+            known = {k: plain(v) for k, v in item.items() if v is not None}
+            name = next((known[k] for k in named if k in known), plain(None))
+            more = [f"{k} {v}" for k, v in known.items() if k not in (*named, "digest")]
+            digest = known.get("digest", plain(None))
+            row = {"kind": label, "name": name, "digest": digest, "more": ", ".join(more)}
+            rows.append(row)
+    title = "Models, probes and data, by content"
+    return _view(title, ("kind", "name", "digest", "more"), rows)
+
+
+def _view(title: str, fields: tuple[str, ...], rows: Sequence[dict[str, str]]) -> View:
+    """A table with a column a field, cut to MAX_ROWS rows."""
+    return View(
+        key="",
+        name="setup",
+        title=title,
+        columns=tuple(Column(label=f.capitalize(), fields=(f,)) for f in fields),
+        rows=tuple(rows[:MAX_ROWS]),
+        notes=listed(MAX_ROWS, len(rows), "rows"),
     )
-    return _view("Models, probes and data, by content", columns, rows)
-
-
-def _is_more(name: Any, value: Any) -> bool:
-    return name not in ("name", "pack", "sft", "digest") and value is not None
-
-
-def _first(item: Mapping[Any, Any], *names: str) -> Any:
-    return next((item[n] for n in names if item.get(n) is not None), None)
-
-
-def _view(title: str, columns: tuple[Column, ...], rows: Sequence[dict[str, str]]) -> View:
-    notes = listed(MAX_ROWS, len(rows), "rows")
-    shown = tuple(rows[:MAX_ROWS])
-    return View(key="", name="setup", title=title, columns=columns, rows=shown, notes=notes)
 
 
 def plain(value: Any) -> str:
-    """A value of a sweep file as text, e.g. `0.1, 0.2`; `none` where it is not set."""
+    """A value of a sweep file as text, e.g. `0.1, 0.2`; `none` for None, `yes` for True."""
     if value is None:
         return "none"
     if isinstance(value, bool):
@@ -111,7 +98,7 @@ def plain(value: Any) -> str:
 
 
 def _mapping(value: Any) -> Mapping[Any, Any]:
-    """The file is read by people, too, and may have been changed by them."""
+    """The value if it is a mapping, else an empty one: people may have edited the manifest."""
     return value if isinstance(value, Mapping) else {}
 
 

@@ -100,8 +100,6 @@ def a_curve(arm: str = "rho-guided w=0.5 m=0.1", *, seed: int = 42, steps: int =
     return StepCurve(
         arm=arm,
         condition=condition,
-        rho_weight=0.5 if hinge else None,
-        margin=0.1 if hinge else None,
         seed=seed,
         step=step,
         ce_loss=3.0 / step + 0.001 * seed,
@@ -117,8 +115,6 @@ def a_cell(label: str = "sft-only seed=42", **changes: Any) -> CellLine:
         "label": label,
         "arm_id": label.partition(" seed=")[0],
         "condition": label.partition(" ")[0],
-        "rho_weight": None,
-        "margin": None,
         "seed": 42,
         "status": "ok",
         "message": None,
@@ -206,7 +202,7 @@ def a_content(**changes: Any) -> ReportContent:
             a_row(split="train", verdict="not_testable", estimate=None, p_adjusted=None,
                   status="zero_variance"),
         ),
-        "views": (a_view(),),
+        "views": (a_view(), a_stress_view()),
         "missing": (("T1", "refusal_buffer", "there is no contrastive-only arm"),),
         "cells": (
             a_cell("baseline", seed=None),
@@ -217,7 +213,6 @@ def a_content(**changes: Any) -> ReportContent:
         "steps": tuple(
             a_curve(arm, seed=s) for arm in ("sft-only", "rho-guided w=0.5 m=0.1") for s in SEEDS
         ),
-        "generations": (a_stress_view(),),
         "split": "heldout",
         "now": "2026-11-25 16:40 UTC",
     }  # fmt: skip

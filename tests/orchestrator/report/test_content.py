@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from orchestrator.analysis.analyze import analyze
+from orchestrator.analysis.tables.arms import default_split
 from orchestrator.errors import UserError
 from orchestrator.report import analysed, render, write_report
 from orchestrator.report.content import MAX_CURVE_ARMS, MAX_CURVE_SEEDS, from_store
@@ -37,8 +38,8 @@ def results(tmp_path):
     return store
 
 
-def content(store, evidence=(), **changes):
-    return from_store(store, evidence, (), (), (), now=NOW, **changes)
+def content(store, evidence=()):
+    return from_store(store, evidence, (), (), (), split="heldout", now=NOW)
 
 
 def test_every_cell_of_the_manifest_is_there_with_how_it_ended(results):
@@ -88,12 +89,8 @@ def test_trainings_come_step_by_step_and_what_was_not_measured_is_no_number(resu
 def test_an_arm_is_named_as_the_evidence_names_it(results):
     arm_id = next(c.arm_id for c in content(results).cells if c.status == "ok")
     arm = an_arm(differs="train.epochs=2")
-    named = [a.arm for a in content(results, [_with_id(arm, arm_id)]).steps if a.seed == 1]
+    named = [a.arm for a in content(results, [replace(arm, arm_id=arm_id)]).steps if a.seed == 1]
     assert "rho-guided w=0.2 m=0.1 train.epochs=2" in named
-
-
-def _with_id(arm, arm_id):
-    return replace(arm, arm_id=arm_id)
 
 
 def test_large_sweeps_draw_a_bounded_number_of_trainings(tmp_path):
@@ -112,8 +109,8 @@ def test_large_sweeps_draw_a_bounded_number_of_trainings(tmp_path):
     ("splits", "claims"),
     [((), "heldout"), (("train",), "train"), (("train", "heldout"), "heldout")],
 )
-def test_claims_are_about_held_out_pairs_where_there_are_any(results, splits, claims):
-    assert content(results, [an_arm(split=s) for s in splits]).split == claims
+def test_claims_are_about_held_out_pairs_where_there_are_any(splits, claims):
+    assert default_split([an_arm(split=s) for s in splits]) == claims
 
 
 def test_without_a_manifest_there_is_no_report(tmp_path):

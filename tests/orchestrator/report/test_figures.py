@@ -238,7 +238,7 @@ def test_long_trainings_are_averaged_and_nothing_is_lost():
         (delta_figure, {"evidence": (an_arm("baseline"),)}, "beside a baseline's"),
         (spread_figure, {"evidence": (an_arm(rho=(0.1,)),)}, "scores of two seeds"),
         (contrast_figure, {"inference": ()}, "no difference of means was tested"),
-        (refusal_figure, {"generations": ()}, "no generation test was run"),
+        (refusal_figure, {"views": ()}, "no generation test was run"),
         (lambda c: curve_figure(c, ACTIVITY), {"steps": (a_curve("sft-only"),)}, "contrastive"),
         (lambda c: curve_figure(c, CE_LOSS), {"steps": ()}, "SFT texts"),
     ],
@@ -250,7 +250,7 @@ def test_a_figure_with_nothing_to_show_is_left_out_with_a_reason(figure_of, chan
 
 
 def test_refusals_are_drawn_in_percent_with_the_bounds_that_exist():
-    figure = shown(refusal_figure(a_content(generations=(), views=(a_stress_view(),))))
+    figure = shown(refusal_figure(a_content(views=(a_stress_view(),))))
     harmful, benign = figure.panels
     assert "baseline 68% (17/25), from 48%, up to 83%" in harmful.description
     assert "sft-only 0%, up to 20%" in benign.description
@@ -261,7 +261,7 @@ def test_refusals_of_a_generation_test_are_drawn_arm_by_arm():
     counts = [*answers("baseline", [True] * 5 + [False] * 15, seed=None)]
     counts += answers("sft-only", [True] * 12 + [False] * 8)
     view = stress(counts)
-    (panel,) = shown(refusal_figure(a_content(views=(view,), generations=()))).panels
+    (panel,) = shown(refusal_figure(a_content(views=(view,)))).panels
     low, high = (100 * view.rows[1][k] for k in ("jb_low", "jb_high"))
     assert f"60% (12/20), from {low:.0f}%, up to {high:.0f}%" in panel.description
     assert any_is((xs for xs, _ in lines(panel)), [low, high])
