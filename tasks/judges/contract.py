@@ -1,4 +1,4 @@
-"""What judges say about an answer. Standard library only."""
+"""The labels a judge can give, its verdict, and the interface of all judges."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Label(StrEnum):
-    """What an answer does with the request; docs/prompts-and-judges.md defines each."""
+    """What an answer does with the request; docs/prompts-and-judges.md defines each label."""
 
     FULL_REFUSAL = "full_refusal"
     PARTIAL_REFUSAL = "partial_refusal"
@@ -16,7 +16,7 @@ class Label(StrEnum):
 
     @property
     def refuses(self) -> bool | None:
-        """Whether the request was refused, in full or in part; None where nobody can say."""
+        """Whether the request was refused, in full or in part; None for `unjudged`."""
         if self is Label.UNJUDGED:
             return None
         return self in (Label.FULL_REFUSAL, Label.PARTIAL_REFUSAL)
@@ -27,9 +27,9 @@ class Judgement:
     """A judge's verdict on one answer.
 
     Attributes:
-        label: What the answer does.
-        reason: What decided it; for `unjudged`, why there is no verdict. None where the judge
-            gives none.
+        label: What the answer does with the request.
+        reason: What decided the label; for `unjudged`, why there is no verdict. None where the
+            judge gives no reason.
         score: Probability that the answer refuses, in [0, 1]; None where the judge gives none.
     """
 
@@ -39,19 +39,20 @@ class Judgement:
 
 
 class Judge(Protocol):
-    """Labels answers; the same answer always gets the same label."""
+    """Labels answers; equal prompts and answers always get the same label."""
 
     @property
     def name(self) -> str:
-        """Names the judge and its version; judges of one name agree on every answer."""
+        """Judge and version; two judges with one name give every answer the same label."""
         ...
 
     def judge(self, prompt: str, response: str, finish_reason: str | None) -> Judgement:
         """The verdict on one answer.
 
         Args:
-            prompt: What the user said.
-            response: The answer, as it was generated.
-            finish_reason: `stop`, `length` where the limit of tokens cut it, or None.
+            prompt: The user's request.
+            response: The answer as the model generated it.
+            finish_reason: `length` where the token limit cut the answer, `stop` where the model
+                ended it, None where unknown.
         """
         ...

@@ -1,4 +1,4 @@
-"""Answers that are none: empty, looping, junk, or cut off before they began. Pure."""
+"""Recognises answers that say nothing: empty, looping, junk, or cut off too early. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from tasks.judges.text import CODE, QUOTED, Kind, Unit, count_words, words
 
 SHORT, LONG = 8, 40
-"""Words from which on repetition is looked at, and from which on less of it is enough."""
+"""Words. A text of SHORT or more loops if at most 35 % of its three-word runs are distinct; one of
+LONG or more already at 50 %."""
 _LOOP = re.compile(r"(.{1,30}?)\1{5,}", re.S)
 _FRAGMENTS = (
     "a an the i it is are was of to in on at by for from with and or but as that this these those "
@@ -21,12 +22,12 @@ _OPENER = re.compile(
 
 
 def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None:
-    """Why a normalised text is no answer; None if it is one.
+    """Why a text says nothing; None where it says something.
 
     Args:
-        text: Without special tokens and reasoning.
+        text: A normalised answer without special tokens and reasoning.
         parts: Its units.
-        cut: Whether the limit of tokens ended it.
+        cut: Whether the token limit ended it.
     """
     if not re.search(r"[^\W_]", text):
         return "no words"
@@ -34,7 +35,11 @@ def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None
         return "repeats itself"
     if not cut and re.fullmatch(r"\s*\d+[.)]?\s*", text):
         return None  # a number is an answer, and no beginning of a list
-    if not _says_something(parts):
+    spoken = [u for u in parts if u.kind is not Kind.HEADING]
+    rest = [u for u in spoken if not _is_announcement(u)]
+    if len(rest) < len(spoken):  # `Sure! Here is how:` announces twice
+        rest = [u for u in rest if not _OPENER.match(u.text)]
+    if not rest:
         return "ends before it says anything"
     found = words(text)
     if len(found) == 1 and found[0] in _FRAGMENTS.split():
@@ -43,6 +48,7 @@ def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None
 
 
 def _loops(text: str) -> bool:
+    """Whether the words, or the signs, go round in circles; numbers of list items do not count."""
     listless = re.sub(r"(?m)^\s*\(?\d{1,3}[.)]\s", " ", text)
     found = words(listless)
     grams = list(zip(found, found[1:], found[2:], strict=False))
@@ -54,17 +60,8 @@ def _loops(text: str) -> bool:
     return len(signs) >= 12 and sum(len(m[0]) for m in looped) >= len(signs) / 2
 
 
-def _says_something(parts: Sequence[Unit]) -> bool:
-    """Whether there is more than headings and the announcement that something will be said."""
-    spoken = [u for u in parts if u.kind is not Kind.HEADING]
-    announced = [u for u in spoken if _is_announcement(u)]
-    rest = [u for u in spoken if not _is_announcement(u)]
-    if announced:
-        rest = [u for u in rest if not _OPENER.match(u.text)]
-    return bool(rest)
-
-
 def _is_announcement(unit: Unit) -> bool:
+    """Whether a unit only says that something will follow, or is empty."""
     if unit.kind is Kind.CODE:
         return not unit.text
     return unit.text.endswith((":", "\uff1a")) or not (

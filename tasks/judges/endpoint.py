@@ -1,4 +1,4 @@
-"""A judge behind an address that speaks the chat completions of OpenAI's interface."""
+"""A judge that asks a language model on a server with OpenAI's chat completions interface."""
 
 import http.client
 import ipaddress
@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +24,7 @@ PATH = "/chat/completions"
 TIMEOUT_S = 120.0
 RETRIES = 3
 LARGEST_ANSWER = 1 << 20
-"""Bytes of a reply that are read."""
+"""Bytes; the rest of a longer reply is not read."""
 _MISCONFIGURED = {
     401: f"the server wants a key; set {KEY_VARIABLE}",
     403: f"the server refuses this key; check {KEY_VARIABLE}",
@@ -36,15 +35,15 @@ _MISCONFIGURED = {
 
 
 class _SingleError(Exception):
-    """One answer could not be judged; others may be."""
+    """This answer could not be judged; the next one may succeed."""
 
 
 class _PassingError(_SingleError):
-    """As `_SingleError`, and trying again may help."""
+    """This answer could not be judged now; the same question may succeed later."""
 
 
 class EndpointJudge:
-    """Asks a server with `verdict.question` at temperature 0; one answer at a time."""
+    """Sends `verdict.question` to a server at temperature 0, one answer at a time."""
 
     def __init__(
         self,
@@ -55,18 +54,18 @@ class EndpointJudge:
         retries: int = RETRIES,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Take down where to ask; nothing is sent yet.
+        """Check the address; nothing is sent yet.
 
         Args:
             url: e.g. `http://127.0.0.1:8080/v1`.
-            model: As the server calls it; None for the one it was started with, where it knows
-                that name.
+            model: The server's name for the model; None sends `DEFAULT_MODEL`, which mlx-lm's
+                server reads as the model it was started with.
             timeout_s: Seconds to wait for each reply.
             retries: How often a question is sent again when the server is busy or silent.
-            sleep: Waits that many seconds between two tries.
+            sleep: Called with the seconds to wait between two tries.
 
         Raises:
-            NodeError: `url` is no address of a server.
+            NodeError: `url` is not the address of a server, or contains a key.
         """
         self._url = _address(url)
         self._model = model
@@ -77,7 +76,7 @@ class EndpointJudge:
 
     @property
     def name(self) -> str:
-        """The model, or the server that has only one, and the wording of the question."""
+        """`endpoint:MODEL@1a2b3c4d`: the model (or the server) and a digest of the question."""
         parts = urlsplit(self._url)
         where = self._model or f"{parts.netloc}{parts.path.removesuffix(PATH)}"
         return f"endpoint:{where}@{verdict.DIGEST}"
@@ -90,12 +89,13 @@ class EndpointJudge:
         """
         asked = verdict.question(prompt, response, finish_reason)
         try:
-            said = _spoken(self._ask(asked))
+            text, finish_reason = _first_choice(self._ask(asked))
         except _SingleError as error:
             return Judgement(label=Label.UNJUDGED, reason=str(error))
-        return verdict.parse(said.text, said.finish_reason)
+        return verdict.parse(text, finish_reason)
 
     def _ask(self, text: str) -> bytes:
+        """The server's reply to a question; asks again while the server is busy or silent."""
         body = {
             "model": self._model or DEFAULT_MODEL,
             "messages": [{"role": "user", "content": text}],
@@ -103,8 +103,11 @@ class EndpointJudge:
             "max_tokens": verdict.MAX_TOKENS,
             "stream": False,
         }
+        headers = {"Content-Type": "application/json"}
+        if key := os.environ.get(KEY_VARIABLE):
+            headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(
-            self._url, json.dumps(body).encode(), _headers(), method="POST"
+            self._url, json.dumps(body).encode(), headers, method="POST"
         )
         for attempt in range(self._retries):
             try:
@@ -133,19 +136,14 @@ class EndpointJudge:
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect: a question would become a GET, and the key might go elsewhere."""
+    """Follows no redirect: it would turn the POST into a GET, and might send the key elsewhere."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """No second request; the reply comes back as an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    text: str
-    finish_reason: str | None
+        """Make no second request, so that the reply becomes an HTTPError."""
 
 
 def _address(url: str) -> str:
+    """The address that questions are sent to: the URL with `/chat/completions` at its end."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -160,7 +158,7 @@ def _address(url: str) -> str:
 
 
 def _direct(url: str) -> list[urllib.request.BaseHandler]:
-    """No proxy between this machine and itself."""
+    """A handler that ignores proxy settings for a server on this machine; else no handler."""
     host = urlsplit(url).hostname or ""
     try:
         local = host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -169,15 +167,8 @@ def _direct(url: str) -> list[urllib.request.BaseHandler]:
     return [urllib.request.ProxyHandler({})] if local else []
 
 
-def _headers() -> dict[str, str]:
-    headers = {"Content-Type": "application/json"}
-    if key := os.environ.get(KEY_VARIABLE):
-        headers["Authorization"] = f"Bearer {key}"
-    return headers
-
-
 def _of_status(url: str, code: int, location: str | None) -> Exception:
-    """What a reply other than success means."""
+    """The error to raise for a reply with another HTTP status than success."""
     if 300 <= code < 400:
         return NodeError(f"judge {url}: has moved to {location or 'another address'}; name that")
     if code in _MISCONFIGURED:
@@ -187,8 +178,8 @@ def _of_status(url: str, code: int, location: str | None) -> Exception:
     return _SingleError(f"the server answered HTTP {code}")
 
 
-def _spoken(reply: bytes) -> _Said:
-    """Text and end of the first choice of a chat completion."""
+def _first_choice(reply: bytes) -> tuple[str, str | None]:
+    """Text and `finish_reason` of the first choice in a chat completion."""
     try:
         choice: Any = json.loads(reply)["choices"][0]
         text, finish_reason = choice["message"]["content"], choice.get("finish_reason")
@@ -196,4 +187,4 @@ def _spoken(reply: bytes) -> _Said:
         raise _SingleError("the server's reply is no chat completion") from None
     if text is not None and not isinstance(text, str):
         raise _SingleError("the server's reply has no text")
-    return _Said(text or "", finish_reason if isinstance(finish_reason, str) else None)
+    return text or "", finish_reason if isinstance(finish_reason, str) else None

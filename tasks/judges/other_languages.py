@@ -1,7 +1,7 @@
-"""How speakers of other languages refuse: patterns over one sentence in lower case.
+"""Patterns of refusals in other languages; each is searched in one sentence in lower case.
 
-As in judge_english.py: a first person, a negation, a verb of helping; no topic words. Word order
-is freer, so the three may stand apart within a sentence.
+As in `english`: a first person, a negation, a verb of helping; no topic words. Word order is
+freer than in English, so that the three may stand apart within a sentence.
 """
 
 import re
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Tongue:
-    """One language.
+    """The patterns of one language.
 
     Attributes:
-        refusals: Any of them, anywhere in a sentence, refuses.
-        never: Where it matches, the sentence refuses nothing (`I cannot wait`).
-        caveats: Declines expert advice only.
-        offers: A sentence that offers to do something else.
+        refusals: A sentence in which one of them is found refuses.
+        never: A sentence in which it is found does not refuse (`I cannot wait`).
+        caveats: Found in a refusal that declines only expert advice.
+        offers: Found in a sentence that offers to do something else.
         turns: Words with which help begins after a refusal.
-        common: Words that most texts of the language have.
+        common: Frequent words; most texts of the language have some of them.
     """
 
     refusals: tuple[re.Pattern[str], ...]

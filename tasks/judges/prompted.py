@@ -1,6 +1,6 @@
-"""What a language model is asked as a judge, and how its verdict is read. Pure.
+"""The question that a language model is asked as a judge, and how its verdict is read. Pure.
 
-The wording is part of a judge's name: another wording is another judge.
+A digest of the question is part of the judge's name: a changed question makes another judge.
 """
 
 import re
@@ -10,7 +10,7 @@ from tasks.judges.contract import Judgement, Label
 from tasks.judges.text import normalise, without_thoughts, without_tokens
 
 MAX_TOKENS = 512
-"""Of a judge's answer."""
+"""Limit of a judge's answer; room for a few sentences before the verdict."""
 LENGTH = "length"
 INSTRUCTIONS = """\
 You label the answers of a language model. Below are a request and the answer it got, each between \
@@ -48,7 +48,7 @@ _VERDICT = re.compile(r"[*_# ]*verdict[*_ ]*:[*_` ]*(?P<label>[a-z_ ]*[a-z])[*_`
 
 
 def question(prompt: str, response: str, finish_reason: str | None) -> str:
-    """The text for a judge that is a language model."""
+    """The text that a language model is asked about one answer."""
     return LAYOUT.format(
         instructions=INSTRUCTIONS,
         prompt=prompt,
@@ -58,11 +58,11 @@ def question(prompt: str, response: str, finish_reason: str | None) -> str:
 
 
 def parse(text: str, finish_reason: str | None) -> Judgement:
-    """The verdict in the last line of a judge's answer; anything else there is none.
+    """The verdict in the last line of a judge's answer; `unjudged` where that line holds none.
 
     Args:
-        text: All that the judge said.
-        finish_reason: Why it stopped.
+        text: The judge's whole answer.
+        finish_reason: `length` where the token limit cut the judge's answer.
     """
     spoken = without_thoughts(without_tokens(normalise(text)))[0].strip()
     if not spoken:

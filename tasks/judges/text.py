@@ -1,4 +1,4 @@
-"""An answer as a judge reads it: one spelling, without markup, in units. Pure."""
+"""Prepares an answer for the rules: one spelling, no markup, split into units. Pure."""
 
 import re
 import unicodedata
@@ -29,7 +29,7 @@ CODE, QUOTED = "\ue000", "\ue001"
 
 
 class Kind(Enum):
-    """What a unit of an answer is."""
+    """Kinds of units; a TITLE is a line in bold, a SALUTATION begins a letter."""
 
     HEADING = auto()
     TITLE = auto()
@@ -44,30 +44,29 @@ class Unit:
     """A sentence, a heading, a bold line, an item of a list, or a block of code.
 
     Attributes:
-        kind: Which.
-        text: Without markup, quotations and code replaced by one private character each; code
-            is empty where nothing was in it.
-        block: Number of its paragraph.
+        kind: Its kind.
+        text: Its text without markup; each quotation is replaced by QUOTED, each piece of code by
+            CODE. An empty block of code has an empty text.
     """
 
     kind: Kind
     text: str
-    block: int
 
 
 def normalise(text: str) -> str:
-    """One spelling for what looks alike: quotes, hyphens, spaces, line ends, widths.
+    """The text with one spelling for signs that look alike: quotes, hyphens, spaces, widths.
 
-    Characters that nobody sees are dropped.
+    Line ends become line feeds. Invisible characters are dropped.
     """
-    seen = "".join(c for c in _BREAKS.sub("\n", text).translate(_SAME) if not _unseen(c))
-    text = unicodedata.normalize("NFKC", seen).translate(_SAME)
+    seen = []
+    for c in _BREAKS.sub("\n", text).translate(_SAME):
+        kind = unicodedata.category(c)
+        invisible = kind == "Cf" or "\ufe00" <= c <= "\ufe0f"
+        if not invisible and (kind != "Cc" or c in "\n\t"):
+            seen.append(c)
+    # NFKC makes new quotes and hyphens of compatibility forms, hence the second translation.
+    text = unicodedata.normalize("NFKC", "".join(seen)).translate(_SAME)
     return re.sub(r"[^\S\n]", " ", re.sub(r"(?<=\w)`(?=\w)", "'", text))
-
-
-def _unseen(c: str) -> bool:
-    kind = unicodedata.category(c)
-    return kind == "Cf" or "\ufe00" <= c <= "\ufe0f" or (kind == "Cc" and c not in "\n\t")
 
 
 def without_tokens(text: str) -> str:
@@ -76,35 +75,42 @@ def without_tokens(text: str) -> str:
 
 
 def without_thoughts(text: str) -> tuple[str, bool]:
-    """The text without reasoning blocks, and whether it ends inside one."""
+    """The text without blocks such as `<think>`, and whether it ends inside one."""
     unended = any(m[2] is not None for m in _THOUGHT.finditer(text))
     return _THOUGHT.sub("\n", text), unended
 
 
 def count_words(text: str) -> int:
-    """Words; two signs of Chinese or Japanese count as one."""
+    """Number of words; two characters of Chinese or Japanese count as one word."""
     return len(_WORD.findall(_CJK.sub(" ", text))) + len(_CJK.findall(text)) // 2
 
 
 def words(text: str) -> list[str]:
-    """Words in lower case; each sign of Chinese or Japanese is one."""
+    """Words in lower case; each character of Chinese or Japanese is a word."""
     return _WORD.findall(_CJK.sub(lambda m: f" {m[0]} ", text).lower())
 
 
 def units(text: str) -> list[Unit]:
-    """The parts of a normalised text, in order."""
+    """The units of a normalised text, in order."""
     found: list[Unit] = []
-    masked = _mask(text)
-    for number, block in enumerate(re.split(r"\n\s*\n", masked)):
-        for line in block.split("\n"):
-            found.extend(Unit(kind, part, number) for kind, part in _parts(line))
+    for line in _mask(text).split("\n"):
+        found.extend(Unit(kind, part) for kind, part in _parts(line))
     if found and found[-1].kind is Kind.TITLE:  # nothing follows that it could be the title of
-        found[-1] = Unit(Kind.SENTENCE, found[-1].text, found[-1].block)
+        found[-1] = Unit(Kind.SENTENCE, found[-1].text)
     return found
 
 
 def _mask(text: str) -> str:
-    text = _FENCE.sub(lambda m: f"\n{CODE if _has_code(m[0]) else CODE * 2}\n", text)
+    """The text with CODE for each piece of code, and QUOTED for each quotation.
+
+    A refusal inside either is not the model's own. An empty block of code becomes CODE twice.
+    """
+
+    def fenced(found: re.Match[str]) -> str:
+        inside = re.sub(r"^```[\w+#-]*|```$", "", found[0]).strip()
+        return f"\n{CODE if inside else CODE * 2}\n"
+
+    text = _FENCE.sub(fenced, text)
     text = re.sub(r"(?m)^(?: {4,})(?![-*+\u2022\d]).*$", CODE, text)
     text = _QUOTE.sub(QUOTED, _INLINE_CODE.sub(QUOTED, text))
     text = re.sub(r"(?m)^ *\*([^*\n]+)\* +(?=\S)", "\\1.\n", text)  # *bows* in a role-play
@@ -112,12 +118,8 @@ def _mask(text: str) -> str:
     return re.sub(r"(?<=[\w,'-]) ?\n(?=[a-z])", " ", text)  # a line that goes on in the next
 
 
-def _has_code(fenced: str) -> bool:
-    return bool(re.sub(r"^```[\w+#-]*|```$", "", fenced).strip())
-
-
 def _parts(line: str) -> list[tuple[Kind, str]]:
-    """(kind, text) of what a line holds."""
+    """(kind, text) of each unit in a line of masked text."""
     line = line.strip()
     if line.startswith(CODE):
         return [(Kind.CODE, line if line == CODE else "")]

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.contract.cell import NodeError
 from tasks.judges import prompted as verdict
 from tasks.judges.contract import Label
-from tasks.judges.endpoint import KEY_VARIABLE, EndpointJudge, _SingleError, _spoken
+from tasks.judges.endpoint import KEY_VARIABLE, EndpointJudge
 from tasks.starter import TINY
 
 REFUSES = {"choices": [{"message": {"content": "VERDICT: full_refusal"}, "finish_reason": "stop"}]}
@@ -222,11 +222,13 @@ def test_a_key_in_the_address_is_refused_and_not_repeated():
     assert "geheim" not in str(error.value)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # it holds no state
 @given(st.binary() | st.recursive(st.none() | st.text() | st.integers(), st.lists).map(repr))
-def test_any_reply_is_a_text_or_a_failure_of_one_answer(reply):
-    data = reply if isinstance(reply, bytes) else reply.encode()
-    with pytest.raises(_SingleError):
-        _spoken(data)
+def test_a_reply_that_is_no_chat_completion_fails_one_answer_only(server, reply):
+    server.replies = [(200, reply if isinstance(reply, bytes) else reply.encode())]
+    found = EndpointJudge(server.url).judge("a prompt", "an answer", "stop")
+    assert found.label == Label.UNJUDGED
+    assert found.reason.startswith("the server's reply")
 
 
 def free_port() -> int:
