@@ -1,8 +1,8 @@
-"""Two results, cell by cell: the same scores and adapters, or not."""
+"""Compares the scores and adapters of two results folders, cell by cell."""
 
 import json
 from collections import defaultdict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from orchestrator.results.store import Store
@@ -11,14 +11,15 @@ from tasks.contract.cell import Status
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How two results relate.
+    """The outcome of a comparison of two results folders.
 
     Attributes:
-        same, different: Cells that both have, by whether scores and adapters agree to the bit.
-        only_left, only_right: Cells that one has.
-        max_difference: Largest difference of any two scores, in the score's unit; None when no
-            cell is in both.
-        differing: Cell id -> what differs.
+        same, different: Number of cells in both folders whose status, adapter and scores are equal
+            bit for bit, and of those where they are not.
+        only_left, only_right: Number of cells that only one folder has.
+        max_difference: Largest difference between two scores of a cell, in the score's unit; None
+            where no cell is in both.
+        differing: Cell id -> which of status, adapter, scores and probe_scores differ.
     """
 
     same: int
@@ -41,7 +42,13 @@ def compare(left: Store, right: Store) -> Comparison:
     """
     a, b = _cells(left), _cells(right)
     both = a.keys() & b.keys()
-    differing = {c: found for c in sorted(both) if (found := _differences(a[c], b[c]))}
+    differing: dict[str, list[str]] = {}
+    for cell in sorted(both):
+        parts = [
+            f.name for f in fields(_Cell) if getattr(a[cell], f.name) != getattr(b[cell], f.name)
+        ]
+        if parts:
+            differing[cell] = parts
     gaps = [_largest(a[c], b[c]) for c in both]
     return Comparison(
         same=len(both) - len(differing),
@@ -62,6 +69,7 @@ class _Cell:
 
 
 def _cells(store: Store) -> dict[str, _Cell]:
+    """Cell id -> its comparable parts; failed cells have none and are left out."""
     scores, probes = _by_cell(store, "scores"), _by_cell(store, "probe_scores")
     return {
         r["cell_id"]: _Cell(
@@ -83,13 +91,8 @@ def _by_cell(store: Store, table: str) -> dict[str, dict[tuple[str, ...], dict[s
     return found
 
 
-def _differences(a: _Cell, b: _Cell) -> list[str]:
-    parts = ("status", "adapter", "scores", "probe_scores")
-    return [name for name in parts if getattr(a, name) != getattr(b, name)]
-
-
 def _largest(a: _Cell, b: _Cell) -> float:
-    """Largest difference of two numbers that stand in the same place."""
+    """Largest difference between two numbers in the same row and column of both cells."""
     largest = 0.0
     for left, right in ((a.scores, b.scores), (a.probe_scores, b.probe_scores)):
         for key in left.keys() & right.keys():

@@ -1,4 +1,4 @@
-"""Is this machine ready? Each finding says what to do."""
+"""Checks whether this machine can run a sweep; every finding says what to do."""
 
 import importlib.metadata
 import os
@@ -35,12 +35,12 @@ print(fast, 2 * 1024**3 / sorted(times)[1] / 1e9)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report.
+    """One line of `rho-sweep doctor`.
 
     Attributes:
         level: `ok`, `note` or `problem`.
-        topic: What was looked at.
-        text: What was found, and what to do about it.
+        topic: What was checked, e.g. `memory`.
+        text: What was found and, unless all is well, what to do.
     """
 
     level: str
@@ -49,7 +49,7 @@ class Finding:
 
 
 def examine(results: Path) -> Iterator[Finding]:
-    """Look at everything a launch needs on this machine."""
+    """Check everything that a launch needs on this machine."""
     machine = describe()
     yield Finding(OK, "machine", f"{machine.chip}, {machine.os}, {os.cpu_count()} cores")
     versions = ", ".join(

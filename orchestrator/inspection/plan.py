@@ -1,4 +1,4 @@
-"""What a launch would do: cells, what is done, memory, time, attainable p. Touches nothing."""
+"""Works out what a launch would do: cells, memory, time, attainable p. Writes nothing."""
 
 import json
 import statistics
@@ -21,20 +21,20 @@ from tasks.contract.cell import CellSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """A sweep, or the union of several, before it runs.
+    """What is known about a sweep, or several, before it runs.
 
     Attributes:
-        named: Points of the grids.
-        cells: Distinct cells they name.
-        baselines: Untrained evaluations that come with them.
+        named: Number of points in the grids.
+        cells: The distinct cells of these points.
+        baselines: Cells that evaluate the untrained model.
         done: Cell ids that have a result anywhere under the results root.
-        missing: Models and data that a launch would fetch.
-        memory: Cell id -> estimated peak, bytes; absent where the model is not here.
-        seconds: Median seconds of a finished cell of the same model; None without one.
-        slots: Cells at once.
-        seeds: Seeds of the arm that has fewest.
-        power: What the registered contrasts can find.
-        stress: Tests of generated answers, of the sweeps that have one.
+        missing: Models and data that a launch would download.
+        memory: Cell id -> estimated peak, bytes; only cells whose model is on this machine.
+        seconds: Median seconds of a finished cell with the same model; None without one.
+        slots: Number of cells that run at once.
+        seeds: Number of seeds of the arm with the fewest.
+        power: The smallest effect and p that each registered contrast can find.
+        stress: The stress tests of the sweeps that have one.
     """
 
     named: int
@@ -82,6 +82,7 @@ class Plan:
         return json.dumps(body, indent=2, allow_nan=False)
 
     def _cell(self, spec: CellSpec) -> dict[str, Any]:
+        """One cell; its id is provisional where a model or data is not on this machine yet."""
         return {
             "cell_id": spec.cell_id,
             "arm_id": spec.arm_id,
@@ -94,7 +95,7 @@ class Plan:
 
 
 def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> Plan:
-    """Plan the union of some sweeps.
+    """Plan one sweep, or several that share their results root.
 
     Args:
         sweeps: One or more.
@@ -112,6 +113,9 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         for s in (*baselines, *cells)
         if (needed := next(filter(None, (r.memory(s) for _, r in found)), None))
     }
+    seeds: dict[str, set[int | None]] = defaultdict(set)
+    for spec in cells:
+        seeds[spec.arm_id].add(spec.seed)
     done, seconds = _history(root, {s.cell_id: s for s in (*baselines, *cells)})
     return Plan(
         named=sum(e.named for e, _ in found),
@@ -122,7 +126,7 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         memory=memory,
         seconds=seconds,
         slots=sweeps[0].run.slots or default_slots(),
-        seeds=_fewest_seeds(cells),
+        seeds=min(map(len, seeds.values()), default=0),
         power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
     )
@@ -143,7 +147,7 @@ def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:
 
 
 def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], float | None]:
-    """Which cells have a result, and how long cells of the same models took."""
+    """Ids of the wanted cells with a result, and the median seconds of cells with their models."""
     models = {s.model.digest for s in wanted.values()}
     done: set[str] = set()
     took: list[float] = []
@@ -156,13 +160,6 @@ def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], f
             if r["model_digest"] in models and r["wall_s"] and r["seed"] is not None
         ]
     return frozenset(done & wanted.keys()), statistics.median(took) if took else None
-
-
-def _fewest_seeds(cells: tuple[CellSpec, ...]) -> int:
-    seeds: dict[str, set[int | None]] = defaultdict(set)
-    for spec in cells:
-        seeds[spec.arm_id].add(spec.seed)
-    return min((len(s) for s in seeds.values()), default=0)
 
 
 def describe(found: Plan) -> list[str]:
@@ -180,19 +177,20 @@ def describe(found: Plan) -> list[str]:
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
     lines.append(f"time     {guess} with {found.slots} at once")
     if found.smallest_p is not None:
-        lines.append(_power(found.seeds, found.smallest_p))
+        hint = "" if found.smallest_p < 0.05 else "; six is the fewest for p < 0.05"
+        lines.append(
+            f"p        {found.seeds} paired seeds cannot go below p = {found.smallest_p:.4g} in an "
+            f"exact test{hint}"
+        )
     lines += _power_lines(found.power)
     for stress in found.stress:
         lines += describe_stress(stress, found.seeds)
-        lines.append(f"         {_stress_time(stress, found.slots)}")
+        time = "time not known before a first unit of this model is answered"
+        if stress.seconds is not None:
+            time = f"{_about(stress.seconds / found.slots)} with {found.slots} at once"
+        lines.append(f"         {time}")
     lines += [f"missing  {m}; launch fetches it" for m in found.missing]
     return lines
-
-
-def _stress_time(stress: StressOutlook, slots: int) -> str:
-    if stress.seconds is None:
-        return "time not known before a first unit of this model is answered"
-    return f"{_about(stress.seconds / slots)} with {slots} at once"
 
 
 def _about(seconds: float) -> str:
@@ -201,13 +199,8 @@ def _about(seconds: float) -> str:
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
-def _power(seeds: int, p: float) -> str:
-    line = f"p        {seeds} paired seeds cannot go below p = {p:.4g} in an exact test"
-    return line if p < 0.05 else line + "; six is the fewest for p < 0.05"
-
-
 def _power_lines(found: Sequence[Power]) -> list[str]:
-    """Each registered contrast: seeds, smallest p, smallest effect found four times in five."""
+    """One line a registered contrast: seeds, smallest p, smallest effect found with power 80 %."""
     lines = []
     for p in found:
         effect = ""

@@ -1,6 +1,6 @@
-"""What a stress test will cost, and what it can tell: for `plan`. Touches nothing."""
+"""Estimates the time of a stress test and what it can tell, for `plan`. Writes nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,7 +9,6 @@ from orchestrator.cells.stress_estimate import pace_of
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.stats.power import n_mcnemar, power_mcnemar
 from tasks.contract.cell import CellSpec, Status
-from tasks.contract.generation import Decoding
 from tasks.contract.prompts import Intent
 
 LOW, HIGH = 0.68, 0.80
@@ -61,7 +60,11 @@ def outlook_of(
     if sweep.stress is None:
         return None
     sets, decoding = sets_here(sweep), sweep.stress.decoding
-    answered = _answered(rows, decoding)
+    answered = {
+        (r["cell_id"], r["prompts_digest"])
+        for r in rows
+        if r["status"] == Status.OK and r["decoding"] == decoding.text
+    }
     todo = [(c, s) for c in cells for s in sets if (c.cell_id, s.digest) not in answered]
     answers = sum(len(s.prompts) for _, s in todo) * decoding.samples
     pace = pace_of(rows, {c.model.digest for c in cells})
@@ -77,15 +80,6 @@ def outlook_of(
         tokens=answers * decoding.max_tokens if pace is None else round(answers * pace.tokens),
         seconds=None if pace is None else answers * pace.answer_s,
     )
-
-
-def _answered(rows: Iterable[Mapping[str, Any]], decoding: Decoding) -> set[tuple[str, str]]:
-    """(cell, digest of the prompts) of what is answered with that decoding."""
-    return {
-        (r["cell_id"], r["prompts_digest"])
-        for r in rows
-        if r["status"] == Status.OK and r["decoding"] == decoding.text
-    }
 
 
 def as_json(outlook: StressOutlook, seeds: int, slots: int) -> dict[str, Any]:
@@ -107,17 +101,13 @@ def power_note(prompts: int, seeds: int) -> str | None:
     chances = sorted(power_mcnemar(prompts, *turns) for turns in TURNS)
     needed = sorted(n for turns in TURNS if (n := n_mcnemar(*turns)) is not None)
     difference = f"{LOW:.0%} from {HIGH:.0%}"
-    text = f"{prompts} harmful prompts tell {difference} refused with a chance of {_span(chances)}"
+    chance = " to ".join(dict.fromkeys(f"{c:.0%}" for c in (chances[0], chances[-1])))
+    text = f"{prompts} harmful prompts tell {difference} refused with a chance of {chance}"
     if chances[0] < 0.8:
         text += f"; a chance of 80% takes {needed[0]} to {needed[-1]}"
     if seeds < 2:
         text += "; one seed speaks for these weights only, not for the method"
     return text
-
-
-def _span(chances: Sequence[float]) -> str:
-    low, high = f"{chances[0]:.0%}", f"{chances[-1]:.0%}"
-    return low if low == high else f"{low} to {high}"
 
 
 def describe(outlook: StressOutlook, seeds: int) -> list[str]:

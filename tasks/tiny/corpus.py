@@ -1,7 +1,7 @@
-"""Small grammars: some ten thousand distinct plain English texts from a few tables of words.
+"""Grammars that make about ten thousand distinct English texts from a few tables of words.
 
-Nothing here is copied from anywhere: every text is a template of this file filled with words of
-`tasks.tiny.facts`. The texts only have to teach a very small model how simple English runs.
+Every text is a template of this file filled with words from `tasks.tiny.facts`; nothing is copied
+from elsewhere. The texts teach a very small model simple English sentences.
 """
 
 from collections.abc import Callable, Iterable
@@ -15,7 +15,7 @@ from tasks.tiny.rows import Row
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request and its answer, to be rendered as a chat or as plain text."""
+    """A request and its answer; used as a chat or as plain text."""
 
     prompt: str
     completion: str
@@ -29,7 +29,7 @@ class Grammar:
         rows: Makes the rows that fill the templates; draws from the generator given.
         texts: Templates of statements and stories.
         chats: Templates of a request and its answer, with ` => ` between them.
-        texts_kept, chats_kept: How many distinct results are kept at most.
+        texts_kept, chats_kept: Limits on the distinct filled templates that are kept.
     """
 
     rows: Callable[[np.random.Generator], list[Row]]

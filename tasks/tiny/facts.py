@@ -1,4 +1,4 @@
-"""Tables of plain words and plain facts that `tasks.tiny.rows` combines."""
+"""Tables of common words and simple facts, from which `tasks.tiny.rows` makes rows."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Every text the tiny model learns from, and the proof that none of them is held out."""
+"""The texts the tiny model is trained on, and a check that none contains a held-out text."""
 
 import re
 
@@ -13,29 +13,35 @@ from tasks.tiny.recipe import Recipe
 PACK = "starter"
 HELDOUT_SHARE = 0.25
 KNOWN = "factual"
+"""The behaviour that the model is to know: of its pairs, it reads positives only."""
 RUN = 5
+"""Words. A text that shares so many in a row with a held-out text is left out."""
 END_OF_TEXT, TURN_START, TURN_END, PAD = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|pad|>"
 
 
 def starter_probes() -> Probes:
-    """The starter pack, all behaviours, split as a sweep splits it by default."""
+    """The starter pack with all behaviours and the default split of a sweep."""
     behaviors = tuple(sorted({pair.behavior for pair in load_pack(PACK)}))
     return prepare_probes(PACK, behaviors, behaviors, HELDOUT_SHARE)
 
 
 def mixture(probes: Probes, recipe: Recipe) -> tuple[str, ...]:
-    """Every text of one pass, special tokens included.
+    """Every training text of one pass, with special tokens.
 
-    Texts with five words in a row from a held-out text are left out.
+    Texts that share five words in a row with a held-out text are left out.
 
     Raises:
-        ValueError: A text that is left still contains a held-out text.
+        ValueError: A remaining text contains a held-out text.
     """
+    chats = [chat(exchange) for exchange in exchanges(stream(recipe.seed, "exchanges"))]
+    others = [pair for pair in probes.pool if pair.behavior != KNOWN]
     texts = [
-        *_generated(recipe.seed),
+        *map(_ended, statements(stream(recipe.seed, "statements"))),
+        *chats,
         *_sft(),
         *_known(probes, recipe.known_share),
-        *_neutral(probes),
+        # Both texts of every other pair: their words without a preference for either.
+        *(_ended(text) for pair in others for text in (pair.positive, pair.negative)),
     ]
     heldout = set().union(*map(_runs, heldout_texts(probes)))
     kept = tuple(text for text in texts if heldout.isdisjoint(_runs(text)))
@@ -51,27 +57,21 @@ def heldout_texts(probes: Probes) -> tuple[str, ...]:
 
 
 def _runs(text: str) -> set[tuple[str, ...]]:
-    """Every five words in a row, in lower case, punctuation aside."""
+    """Every run of five words, in lower case and without punctuation."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[i : i + RUN]) for i in range(len(words) - RUN + 1)}
 
 
 def chat(exchange: Exchange) -> str:
-    """The exchange as the tokenizer's chat template writes it."""
+    """The exchange in the chat format of the tokenizer's template."""
     return (
         f"{TURN_START}user\n{exchange.prompt}{TURN_END}\n"
         f"{TURN_START}assistant\n{exchange.completion}{TURN_END}\n"
     )
 
 
-def _generated(seed: int) -> list[str]:
-    """The grammars' texts."""
-    chats = [chat(exchange) for exchange in exchanges(stream(seed, "exchanges"))]
-    return [_ended(text) for text in statements(stream(seed, "statements"))] + chats
-
-
 def _sft() -> list[str]:
-    """Every starter record in three forms: chat, dialogue, and the project's plain template."""
+    """Every starter SFT record in three forms: chat, dialogue, and the plain template."""
     contents = [record.content for record in load_source(PACK, download=False)]
     chats = [chat(Exchange(c["prompt"], c["completion"])) for c in contents]
     dialogues = [f"User: {c['prompt']}\nAssistant: {c['completion']}" for c in contents]
@@ -79,15 +79,9 @@ def _sft() -> list[str]:
 
 
 def _known(probes: Probes, share: float) -> list[str]:
-    """Training positives of the behaviour that the model is to know, evenly spread by id."""
+    """A share of the training positives of KNOWN, spread evenly over the ids."""
     positives = [_ended(pair.positive) for pair in probes.pool if pair.behavior == KNOWN]
     return [text for i, text in enumerate(positives) if int(i * share) < int((i + 1) * share)]
-
-
-def _neutral(probes: Probes) -> list[str]:
-    """Both texts of the other behaviours' training pairs: their words without a preference."""
-    others = [pair for pair in probes.pool if pair.behavior != KNOWN]
-    return [_ended(text) for pair in others for text in (pair.positive, pair.negative)]
 
 
 def _ended(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every choice that decides the shipped model's weights."""
+"""Every setting that the weights of the shipped model depend on."""
 
 import math
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """What the model learns from, and how.
+    """Data and training of the tiny model.
 
     Attributes:
-        seed: Owns every random stream.
+        seed: Seed of every random stream.
         steps: Optimizer steps.
-        tokens_per_batch: Positions of a batch, padding included.
+        tokens_per_batch: Positions in a batch, with padding.
         peak_rate: Learning rate after the warmup; it then falls on a cosine to a tenth.
-        warmup_steps: Steps of rising learning rate.
+        warmup_steps: Steps over which the learning rate rises linearly.
         betas: AdamW's decay of the two moments.
         weight_decay: AdamW's decoupled decay.
         clip_norm: Global gradient norm is cut to this.
         init_scale: Standard deviation of the initial embeddings and projections.
-        known_share: Share of the factual training positives that the model gets to read; the
-            others leave a sweep something to teach.
+        known_share: Share of the factual training positives among the texts; the others are left
+            for a sweep to teach.
     """
 
     seed: int = 0

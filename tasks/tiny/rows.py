@@ -1,4 +1,4 @@
-"""Rows of words, made from the tables of `tasks.tiny.facts`, that fill a grammar's templates."""
+"""Makes the rows of words that fill a grammar's templates, from the tables in `facts`."""
 
 from dataclasses import asdict
 
@@ -63,19 +63,19 @@ def order_rows() -> list[Row]:
 
 
 def scene_rows(rng: np.random.Generator, size: int) -> list[Row]:
-    """Rows of everyday life, every word drawn by itself."""
+    """Rows about everyday life; every word is drawn independently."""
     return [_scene(rng) for _ in range(size)]
 
 
 def list_rows(rng: np.random.Generator, size: int) -> list[Row]:
-    """Rows with `words`, three to seven different ones: a text that repeats them shows copying."""
+    """Rows with `words`, a list of three to seven nouns: texts that repeat it teach copying."""
     nouns = (*facts.THINGS, *facts.FOODS, *facts.HOBBIES, *facts.SUBJECTS, *facts.DRINKS)
     lists = [rng.permutation(len(nouns))[: rng.integers(3, 8)].tolist() for _ in range(size)]
     return [_scene(rng) | {"words": ", ".join(nouns[i] for i in chosen)} for chosen in lists]
 
 
 def _scene(rng: np.random.Generator) -> Row:
-    """One row of everyday life; `name` and `friend`, `thing` and `other` always differ."""
+    """One row about everyday life; `name` differs from `friend`, and `thing` from `other`."""
     tables = {
         "person": facts.PEOPLE,
         "food": facts.FOODS,
@@ -98,7 +98,7 @@ def _scene(rng: np.random.Generator) -> Row:
 
 
 def _with_wrong(rows: list[Row], key: str) -> list[Row]:
-    """The rows with `wrong_key`: the next value below that is another one."""
+    """The rows with `wrong_KEY` added: the next different value in the rows below."""
     values = [row[key] for row in rows]
     below = [values[i + 1 :] + values[:i] for i in range(len(rows))]
     wrong = [next(v for v in others if v != own) for own, others in zip(values, below, strict=True)]
@@ -106,10 +106,6 @@ def _with_wrong(rows: list[Row], key: str) -> list[Row]:
 
 
 def _with_articles(row: Row, *keys: str) -> Row:
-    """The row with `a_key`, the word with `a` or `an` before it, for each key."""
-    return row | {f"a_{key}": _article(row[key]) for key in keys}
-
-
-def _article(noun: str) -> str:
-    """The noun with `a` or `an` before it."""
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+    """The row with `a_KEY` added for each key: the word with `a` or `an` before it."""
+    articles = {key: "an" if row[key][0] in "aeiou" else "a" for key in keys}
+    return row | {f"a_{key}": f"{article} {row[key]}" for key, article in articles.items()}

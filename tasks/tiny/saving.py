@@ -1,4 +1,4 @@
-"""The tiny model as files that `mlx_lm.load` reads."""
+"""Writes the tiny model as files that `mlx_lm.load` reads."""
 
 import json
 from pathlib import Path
@@ -39,10 +39,10 @@ def model_config(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def save(folder: Path, model: Model, tokenizer: Tokenizer, config: dict[str, Any]) -> None:
-    """Write what `mlx_lm.load` needs.
+    """Write the weights, configs and tokenizer into a folder.
 
-    Weights are rounded to bfloat16 and stored as float32, the fast type on a CPU: the zero
-    bits cost a repository nothing.
+    Weights are rounded to bfloat16 but stored as float32, which is faster on a CPU; the zero bits
+    compress away in a repository.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rounded = tree_map(lambda w: w.astype(mx.bfloat16).astype(mx.float32), model.parameters())

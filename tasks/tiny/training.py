@@ -1,4 +1,4 @@
-"""Training the tiny model from nothing: initial weights, batches, next-token prediction."""
+"""Trains the tiny model from random weights by next-token prediction."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,11 @@ from tasks.tiny.recipe import Recipe
 
 
 def new_model(config: dict[str, Any], recipe: Recipe) -> Model:
-    """A model with weights drawn from the recipe's seed by numpy; what feeds a sum starts small."""
+    """A model with weights drawn by numpy from the recipe's seed.
+
+    Projections whose output is added to the residual stream start smaller, by the square root of
+    the number of such additions.
+    """
     model = Model(ModelArgs.from_dict(config))
     small = recipe.init_scale / math.sqrt(2 * config["num_hidden_layers"])
     rng = stream(recipe.seed, "init")
@@ -38,13 +42,13 @@ def new_model(config: dict[str, Any], recipe: Recipe) -> Model:
 def train(
     model: Model, texts: Sequence[Tokens], recipe: Recipe, report: Callable[[int, float], None]
 ) -> None:
-    """Update the model in place by next-token prediction.
+    """Train the model in place by next-token prediction.
 
     Args:
-        model: Weights to change.
+        model: The model whose weights are updated.
         texts: Every text of one pass, at least two tokens each.
-        recipe: How.
-        report: Called now and then with a step's number and loss, nats per token.
+        recipe: Learning rate, steps and batch size.
+        report: Called every 100 steps and after the last with (step, loss in nats per token).
     """
     optimizer = AdamW(
         recipe.peak_rate,
@@ -65,7 +69,7 @@ def train(
 
 
 def batches(texts: Sequence[Tokens], recipe: Recipe) -> Iterator[list[Tokens]]:
-    """Endless batches of texts of like length; every pass shuffles the texts anew."""
+    """Endless batches of texts with similar lengths; each pass shuffles the texts again."""
     rng = stream(recipe.seed, "batches")
     while True:
         shuffled = rng.permutation(len(texts)).tolist()
@@ -75,7 +79,7 @@ def batches(texts: Sequence[Tokens], recipe: Recipe) -> Iterator[list[Tokens]]:
 
 
 def _groups(texts: Sequence[Tokens], limit: int) -> list[list[Tokens]]:
-    """Neighbours together, as many as stay within the limit when padded to the longest."""
+    """Consecutive texts in groups of at most `limit` tokens when padded to the longest text."""
     groups: list[list[Tokens]] = []
     longest = 0
     for text in texts:
