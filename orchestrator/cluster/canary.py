@@ -1,4 +1,4 @@
-"""The numerical canary: one small cell on every host, and what its results say about them.
+"""The numerical canary: one small cell on every host, whose results are compared.
 
 python -m orchestrator.cluster.canary < spec.json      on a host; prints the result as JSON
 """
@@ -31,14 +31,14 @@ FILE = "canary.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Song:
-    """What the cell gave on one host.
+    """Result of the cell on one host.
 
     Attributes:
         bits: sha256 over adapter and every number of every probe pair.
         adapter_sha256: Of the adapter's weights.
         scores: `behavior/split` -> rho, nats per token.
-        chip: What the host is.
-        seconds: Of the cell, without the start of the process.
+        chip: Chip of the host.
+        seconds: Duration of the cell, without the start of the process.
     """
 
     bits: str
@@ -50,13 +50,13 @@ class Song:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """One host among the others.
+    """What the results say about one host.
 
     Attributes:
         group: Hosts of one letter gave the same bits; `A` is the largest. None without a result.
         difference: Largest of any score to group A's, nats per token; None without a result.
         usable: Whether cells may run there.
-        chip: What the host is; None without a result.
+        chip: Chip of the host; None without a result.
         adapter_sha256: None without a result.
         message: Why there is no result.
     """
@@ -70,7 +70,7 @@ class Verdict:
 
 
 def spec() -> CellSpec:
-    """The reference cell; everything it needs ships with the program."""
+    """The cell; everything it needs is part of the program."""
     from orchestrator.execution.launch import resolve
 
     sweep = parse(parse_yaml(SWEEP, "canary", Path("/")))
@@ -117,27 +117,23 @@ def judge(songs: dict[str, Song], failed: dict[str, str], head: str) -> dict[str
     order = sorted(groups.values(), key=lambda hosts: (-len(hosts), head not in hosts))
     letters = {host: _letters(i) for i, hosts in enumerate(order) for host in hosts}
     found = {
-        host: _verdict(song, songs[order[0][0]], letters[host]) for host, song in songs.items()
-    }
-    return found | {
         host: Verdict(group=None, difference=None, usable=False, message=why)
         for host, why in failed.items()
     }
-
-
-def _verdict(song: Song, reference: Song, group: str) -> Verdict:
-    apart = difference(song.scores, reference.scores)
-    return Verdict(
-        group=group,
-        difference=apart,
-        usable=apart is not None and apart <= TOLERANCE,
-        chip=song.chip,
-        adapter_sha256=song.adapter_sha256,
-    )
+    for host, song in songs.items():
+        apart = difference(song.scores, songs[order[0][0]].scores)
+        found[host] = Verdict(
+            group=letters[host],
+            difference=apart,
+            usable=apart is not None and apart <= TOLERANCE,
+            chip=song.chip,
+            adapter_sha256=song.adapter_sha256,
+        )
+    return found
 
 
 def difference(left: dict[str, float], right: dict[str, float]) -> float | None:
-    """Largest difference of two sets of scores; None if they are not of the same things."""
+    """Largest difference of two sets of scores, nats per token; None if their keys differ."""
     if left.keys() != right.keys():
         return None
     return max((abs(left[key] - right[key]) for key in left), default=0.0)
@@ -150,14 +146,14 @@ def _letters(number: int) -> str:
 
 
 def as_file(verdicts: dict[str, Verdict], environment: str, at: str) -> bytes:
-    """Content of `canary.json`, for launches to read."""
+    """Content of `canary.json`, which launches read."""
     hosts = {host: asdict(verdict) for host, verdict in verdicts.items()}
     found = {"environment": environment, "at": at, "tolerance": TOLERANCE, "hosts": hosts}
     return json.dumps(found, indent=2).encode()
 
 
 def read_file(path: Path, environment: str) -> dict[str, Verdict]:
-    """The verdicts that `cluster doctor` left; none if it looked at another version, or never."""
+    """The verdicts that `cluster doctor` wrote; none if it never ran, or ran another version."""
     if not path.is_file():
         return {}
     found: dict[str, Any] = json.loads(path.read_text())

@@ -1,6 +1,6 @@
 """Certificates for Ray's connections: one authority per cluster, one certificate per host.
 
-Made with the openssl command; the authority's key is thrown away when all are signed.
+Made with the openssl command; the authority's key is deleted when all are signed.
 """
 
 import ipaddress
@@ -10,16 +10,16 @@ from pathlib import Path
 
 from orchestrator.errors import UserError
 
-DAYS = "825"
+DAYS = "825"  # the longest that macOS accepts
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
 def make(cluster: str, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Certificates of a new cluster.
+    """Make the certificates of a new cluster.
 
     Args:
         cluster: Its name.
-        addresses: Host name -> IP address, which the certificate is for.
+        addresses: Host name -> IP address that its certificate names.
 
     Returns:
         Host name -> `ca.crt`, `node.crt`, `node.key` as PEM.
@@ -31,16 +31,18 @@ def make(cluster: str, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
         folder = Path(name)
         authority = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", f"/CN=rho-sweep {cluster}"]
         _openssl(folder, "req", "-x509", *KEY, *authority, "-days", DAYS)
-        return {host: _sign(folder, address) for host, address in addresses.items()}
-
-
-def _sign(folder: Path, address: str) -> dict[str, str]:
-    ip = ipaddress.ip_address(address)
-    (folder / "names").write_text(f"subjectAltName=IP:{ip},IP:127.0.0.1,DNS:localhost\n")
-    _openssl(folder, "req", *KEY, "-keyout", "node.key", "-out", "node.csr", "-subj", f"/CN={ip}")
-    signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
-    _openssl(folder, "x509", "-req", "-in", "node.csr", *signed, "-days", DAYS, "-out", "node.crt")
-    return {name: (folder / name).read_text() for name in ("ca.crt", "node.crt", "node.key")}
+        made = {}
+        for host, address in addresses.items():
+            ip = ipaddress.ip_address(address)
+            (folder / "names").write_text(f"subjectAltName=IP:{ip},IP:127.0.0.1,DNS:localhost\n")
+            request = ["-keyout", "node.key", "-out", "node.csr", "-subj", f"/CN={ip}"]
+            _openssl(folder, "req", *KEY, *request)
+            signed = ["-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "names"]
+            signed += ["-days", DAYS, "-out", "node.crt"]
+            _openssl(folder, "x509", "-req", "-in", "node.csr", *signed)
+            files = ("ca.crt", "node.crt", "node.key")
+            made[host] = {name: (folder / name).read_text() for name in files}
+        return made
 
 
 def _openssl(folder: Path, *arguments: str) -> None:

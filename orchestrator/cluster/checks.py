@@ -1,4 +1,4 @@
-"""`cluster doctor`: every host looked at before anything runs."""
+"""`cluster doctor`: examines every host before anything runs."""
 
 import json
 import time
@@ -32,11 +32,11 @@ PREFETCH = "run: rho-sweep cluster prefetch"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found.
+    """What `doctor` found.
 
     Attributes:
         findings: Host name -> findings, in the order of the file.
-        verdicts: Host name -> what the canary says.
+        verdicts: Host name -> verdict of the canary.
     """
 
     findings: dict[str, list[Finding]]
@@ -64,7 +64,7 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What a sweep asks of a host: things to read, and bytes of its largest cell."""
+    """What a sweep needs of a host: models and data, and bytes of memory for its largest cell."""
 
     needs: list[Need]
     cell_bytes: int | None
@@ -72,7 +72,7 @@ class _Wanted:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """A host's facts, and its clock."""
+    """A host's facts, its clock, and label -> problem of each need that is not there."""
 
     facts: Answer
     clock: Clock
@@ -80,12 +80,17 @@ class _Seen:
 
 
 def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Report:
-    """Look at every host at once, run the canary on those that answer, keep the verdict.
+    """Examine all hosts at once, run the canary on those that answer, write its verdicts.
 
     Raises:
         UserError: The sweep does not resolve, or a host name has no address.
     """
-    wanted = _wanted(sweep)
+    wanted = _Wanted([], None)
+    if sweep is not None:
+        found = needs.of_sweep(sweep, download=False)
+        expansion, resolver = resolve(sweep, download=False)
+        sizes = [resolver.memory(spec) for spec in expansion.all]
+        wanted = _Wanted(found, max((size for size in sizes if size is not None), default=None))
     addresses = cluster_ray.resolve(cluster.hosts)
     gcs = [addresses[cluster.head], cluster.ports.gcs]
     seen = on_all(remotes(cluster), lambda remote: _look(remote, gcs, wanted.needs))
@@ -93,21 +98,22 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
     spec = json.dumps(asdict(canary.spec())).encode()
     there = [r for r in remotes(cluster) if r.host.name in seen.done]
     songs = on_all(there, lambda remote: _sing(remote, spec))
-    verdicts = _judge(cluster, songs, seen.failed)
+    verdicts = canary.judge(songs.done, seen.failed | songs.failed, cluster.head)
     findings = {
         host.name: list(_findings(cluster, host, seen, wanted, verdicts)) for host in cluster.hosts
     }
-    _keep(cluster, verdicts, findings, seen)
+    # the verdicts go where launches read them: here, and on the head
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    content = canary.as_file(verdicts, this_version().environment, at)
+    write_whole(local_folder(cluster) / canary.FILE, content)
+    if cluster.head in seen.done:
+        try:
+            head = Remote(cluster, cluster.head_host)
+            ask(head, "keep", LOOK_S, HOST, verdict=content.decode())
+        except UserError as error:
+            finding = Finding(NOTE, "canary", f"not kept on the head: {error}")
+            findings[cluster.head].append(finding)
     return Report(findings, verdicts)
-
-
-def _wanted(sweep: Sweep | None) -> _Wanted:
-    if sweep is None:
-        return _Wanted([], None)
-    found = needs.of_sweep(sweep, download=False)
-    expansion, resolver = resolve(sweep, download=False)
-    sizes = [resolver.memory(spec) for spec in expansion.all]
-    return _Wanted(found, max((size for size in sizes if size is not None), default=None))
 
 
 def _look(remote: Remote, gcs: list[object], wanted: list[Need]) -> _Seen:
@@ -127,10 +133,6 @@ def _sing(remote: Remote, spec: bytes) -> Song:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         raise UserError(lines[-1] if lines else f"exit code {done.code}")
     return Song(**json.loads(done.stdout.splitlines()[-1]))
-
-
-def _judge(cluster: Cluster, songs: Gathered[Song], unseen: dict[str, str]) -> dict[str, Verdict]:
-    return canary.judge(songs.done, unseen | songs.failed, cluster.head)
 
 
 def _findings(
@@ -159,22 +161,3 @@ def _findings(
         level, text = (PROBLEM, f"{need.label}: {why}; {PREFETCH}") if why else (OK, need.label)
         yield Finding(level, topic, text)
     yield host_findings.canary(verdicts[host.name])
-
-
-def _keep(
-    cluster: Cluster,
-    verdicts: dict[str, Verdict],
-    findings: dict[str, list[Finding]],
-    seen: Gathered[_Seen],
-) -> None:
-    """Write the verdict beside this machine's state of the cluster, and on the head."""
-    at = datetime.now(UTC).isoformat(timespec="seconds")
-    content = canary.as_file(verdicts, this_version().environment, at)
-    write_whole(local_folder(cluster) / canary.FILE, content)
-    if cluster.head not in seen.done:
-        return
-    head = next(r for r in remotes(cluster) if r.host.name == cluster.head)
-    try:
-        ask(head, "keep", LOOK_S, HOST, verdict=content.decode())
-    except UserError as error:
-        findings[cluster.head].append(Finding(NOTE, "canary", f"not kept on the head: {error}"))

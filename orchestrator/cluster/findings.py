@@ -1,4 +1,4 @@
-"""What a host's facts mean for a cluster: findings that say what to do. Pure."""
+"""Judges a host's facts: findings that say what to do. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from orchestrator.config.hosts import Host, Ports
 from orchestrator.inspection.local_checks import ENOUGH_DISK, NOTE, OK, PROBLEM, Finding
 
 SKEW_S = 2.0
-"""More, and the times in tables and logs of two hosts cannot be put in order by people."""
+"""Largest harmless difference of two clocks: with more, logs of two hosts are hard to compare."""
 CLOCK_ADVICE = "on both set the clock automatically (macOS: General, Date & Time)"
 SETTING = re.compile(r"^\s+(\S.*?)\s+(-?\d+)(?:\s+\(.*\))?\s*$")
 Facts = dict[str, Any]
@@ -18,11 +18,11 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A host's clock against this machine's.
+    """A host's clock, compared with this machine's.
 
     Attributes:
-        ahead_s: Best guess of how far it is ahead.
-        error_s: At most this wrong, either way.
+        ahead_s: Estimate of how far it is ahead.
+        error_s: Largest possible error of the estimate, in either direction.
     """
 
     ahead_s: float
@@ -30,18 +30,18 @@ class Clock:
 
     @classmethod
     def read(cls, asked_at: float, there: float, answered_at: float) -> "Clock":
-        """From the times of question, answer there, and its arrival; seconds."""
+        """From three times in seconds: the question, the answer on the host, its arrival here."""
         half = (answered_at - asked_at) / 2
         return cls(there - asked_at - half, half)
 
     def certainly_ahead_of(self, other: "Clock") -> float:
-        """Seconds between the two clocks, ahead or behind, that no delay explains."""
+        """Seconds between the two clocks, in either direction, beyond both possible errors."""
         apart = abs(self.ahead_s - other.ahead_s)
         return max(0.0, apart - self.error_s - other.error_s)
 
 
 def clock(own: Clock, head: Clock) -> Finding:
-    """Whether a host's clock goes with the head's."""
+    """Whether a host's clock agrees with the head's."""
     certain = own.certainly_ahead_of(head)
     if certain <= SKEW_S:
         return Finding(OK, "clock", "goes with the head's")
@@ -50,7 +50,7 @@ def clock(own: Clock, head: Clock) -> Finding:
 
 
 def versions(facts: Facts, head: Facts, environment: str) -> Iterator[Finding]:
-    """Python, packages and code against the head's and this machine's."""
+    """Whether Python and packages are those of the head, and the code that of this machine."""
     if facts["python"] != head["python"]:
         text = f"{facts['python']}, the head has {head['python']}; Ray wants the same everywhere"
         yield Finding(PROBLEM, "python", text)
@@ -73,7 +73,7 @@ def versions(facts: Facts, head: Facts, environment: str) -> Iterator[Finding]:
 
 
 def space(facts: Facts, host: Host, cell_bytes: int | None) -> Iterator[Finding]:
-    """Disk, and memory against the largest cell in every slot."""
+    """Whether there is room on the disk, and memory for the largest cell in every slot."""
     disk = f"{facts['disk_free_bytes'] / 2**30:.0f} GiB free"
     if facts["disk_free_bytes"] < ENOUGH_DISK:
         text = f"{disk}, {ENOUGH_DISK / 2**30:.0f} are wanted; delete old environments, or files"
@@ -102,7 +102,7 @@ def settings_of(printed: str) -> dict[str, int]:
 
 
 def power(printed: str | None) -> Finding:
-    """Whether the host stays awake; `printed` is what `pmset -g` says, None if not a Mac."""
+    """Whether the host stays awake; `printed` is the output of `pmset -g`, None if not a Mac."""
     if printed is None:
         return Finding(OK, "sleep", "not a Mac; see to it yourself that it stays awake")
     found = settings_of(printed)
@@ -118,7 +118,7 @@ def power(printed: str | None) -> Finding:
 
 
 def open_ports(facts: Facts, ports: Ports) -> Finding:
-    """Whether the cluster's ports are free or its own, and it listens on no others."""
+    """Whether the cluster's ports are free or in use by it, and it listens on no others."""
     named = {getattr(ports, key): key for key in Ports.__slots__ if not key.startswith("worker")}
     if facts["taken"]:
         text = ", ".join(f"{named.get(p, 'port')} {p}" for p in facts["taken"])
@@ -134,7 +134,7 @@ def open_ports(facts: Facts, ports: Ports) -> Finding:
 
 
 def token(answers: dict[str, str] | None, *, tls: bool) -> Finding:
-    """Whether the head answers to the right token and to no other."""
+    """Whether the head serves the right token and no other."""
     if answers is None:
         return Finding(OK, "token", "the cluster is not up")
     refused = {answers["wrong"], answers["none"]}
@@ -150,7 +150,7 @@ def token(answers: dict[str, str] | None, *, tls: bool) -> Finding:
 
 
 def canary(verdict: Verdict) -> Finding:
-    """What the reference cell says."""
+    """Whether the host may run cells, by the canary."""
     if verdict.group is None:
         text = f"the reference cell failed ({verdict.message}); no cell will run here"
         return Finding(PROBLEM, "canary", text)

@@ -1,4 +1,4 @@
-"""The terminal that follows a sweep whose driver runs elsewhere."""
+"""Follows a sweep whose driver runs on a cluster's head, in this terminal."""
 
 import time
 from typing import Any
@@ -14,20 +14,20 @@ from tasks.contract.cell import Progress, Status
 
 EVERY_S = 2.0
 PATIENCE = 15
-"""Pulls in a row that may fail before the terminal lets go."""
+"""Pulls in a row that may fail before following ends."""
 
 
 def follow(far: Far, display: Display, *, stress: bool = False) -> None:
-    """Pull and show until the driver has ended and everything is here.
+    """Pull results and show them until the driver has ended.
 
     Args:
         far: Where the driver runs.
-        display: What to tell.
-        stress: Whether it runs a stress test; else it runs cells.
+        display: Shows them.
+        stress: Whether it runs a stress test, not cells.
 
     Raises:
-        UserError: The head was out of reach for too long; the sweep goes on there.
-        KeyboardInterrupt: The user has seen enough.
+        UserError: The head could not be reached `PATIENCE` times; the sweep goes on there.
+        KeyboardInterrupt: The user pressed Ctrl-C.
     """
     view = _Units(far, display) if stress else _View(far, display)
     misses = 0

@@ -1,7 +1,7 @@
 """`cluster install`: this very version on every host, one environment per version.
 
-An environment is complete when its file `complete` exists; installing again goes on where the
-last one stopped.
+An environment is complete when its file `complete` exists. Installing again copies only what is
+missing.
 """
 
 import hashlib
@@ -36,14 +36,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """What hosts need.
+    """What is copied to hosts.
 
     Attributes:
         environment: Name of the environment.
         files: Files to copy -> SHA-256.
-        wheel: The one that is ours.
+        wheel: File name of our own wheel.
         locks: Requirements files, in the order of installation.
-        offline: Whether the files hold every wheel, so that pip asks no registry.
+        offline: Whether the files hold all wheels, so that pip asks no registry.
     """
 
     environment: str
@@ -54,13 +54,13 @@ class Parcel:
 
 
 def install(cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say) -> Gathered[str]:
-    """Make the environment on every host that has not got it, all at once.
+    """Make the environment on every host that lacks it, on all at once.
 
     Args:
         cluster: Whose hosts.
         wheel: What to install.
-        wheels: A folder with a wheel of every pinned package; None leaves it to each host's pip.
-        say: Told of progress, one line at a time.
+        wheels: A folder with a wheel of every pinned package; None: pip on each host fetches them.
+        say: Called with each line of progress.
 
     Returns:
         Host name -> `was there` or `installed`.
@@ -74,27 +74,26 @@ def install(cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say) -> Ga
 
 
 def pack(folder: Path, wheel: Wheel, wheels: Path | None) -> Parcel:
-    """Write what is to be copied into a folder and take everything's checksum."""
+    """Write what is to be copied into a folder, and compute all checksums."""
     if wheels is not None and not any(wheels.glob("*.whl")):
         raise UserError(f"{wheels}: no wheels there; fill it: pip download -r requirements.lock")
-    locks = tuple(lock for lock in sorted(wheel.locks, reverse=True) if _wanted(lock))
+    # probe files of the predecessor are installed on hosts if they are installed here
+    try:
+        importlib.metadata.version(PROBES)
+        skipped = set()
+    except importlib.metadata.PackageNotFoundError:
+        skipped = {PROBES_LOCK}
+    locks = tuple(sorted(wheel.locks.keys() - skipped, reverse=True))
     (folder / wheel.name).write_bytes(wheel.content)
     for lock in locks:
         (folder / lock).write_bytes(wheel.locks[lock])
     paths = sorted(folder.iterdir()) + (sorted(wheels.iterdir()) if wheels is not None else [])
-    files = {path: _sha256(path) for path in paths if path.is_file()}
+    files = {}
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as file:
+                files[path] = hashlib.file_digest(file, "sha256").hexdigest()
     return Parcel(wheel.environment, files, wheel.name, locks, offline=wheels is not None)
-
-
-def _wanted(lock: str) -> bool:
-    """Probe files of the predecessor are installed there if they are here."""
-    if lock != PROBES_LOCK:
-        return True
-    try:
-        importlib.metadata.version(PROBES)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _install(remote: Remote, parcel: Parcel, say: Say) -> str:
@@ -121,7 +120,7 @@ def _install(remote: Remote, parcel: Parcel, say: Say) -> str:
 
 
 def _copy(remote: Remote, parcel: Parcel, folder: str, say: Say) -> None:
-    """Copy what the host has not got, or has got with other bytes."""
+    """Copy the files that the host lacks, or has with other bytes."""
     wanted = {path.name: path for path in parcel.files}
     paths = json.dumps([f"{folder}/{name}" for name in wanted]).encode()
     ask = f"{quoted(remote.cluster.python)} -c {quoted(HAVE)}"
@@ -140,7 +139,7 @@ def _copy(remote: Remote, parcel: Parcel, folder: str, say: Say) -> None:
 
 
 def _step(remote: Remote, command: str) -> None:
-    """A command whose last lines are worth more than its first.
+    """Run a command; if it fails, its last lines are the error.
 
     Raises:
         UserError: It fails.
@@ -150,8 +149,3 @@ def _step(remote: Remote, command: str) -> None:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         said = "\n  ".join(lines[-SAID_LINES:]) or "it says nothing"
         raise remote.error(f"installing failed; after putting it right, install again\n  {said}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

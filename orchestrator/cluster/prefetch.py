@@ -1,10 +1,9 @@
-"""`cluster prefetch`: a sweep's models and data on every host, from the hub or from here."""
+"""`cluster prefetch`: brings a sweep's models and data to every host, from the hub or from here."""
 
 import json
 import shlex
 import time
 from collections.abc import Callable
-from functools import partial
 
 from orchestrator.cluster.assets import PACK, Need
 from orchestrator.cluster.ray import Answer, ask, host_command
@@ -23,13 +22,13 @@ Say = Callable[[str], None]
 def prefetch(
     cluster: Cluster, wanted: list[Need], *, from_here: bool, say: Say
 ) -> Gathered[dict[str, str]]:
-    """Bring everything to every host; what is there and right is left alone.
+    """Bring all needs to every host; what is there with the right bytes is left as it is.
 
     Args:
         cluster: Whose hosts.
         wanted: What to bring.
         from_here: Copy hub content from this machine instead of letting hosts fetch it.
-        say: Told of progress, one line at a time.
+        say: Called with each line of progress.
 
     Returns:
         Host name -> label of a need -> `was there`, `copied` or `downloaded`.
@@ -64,7 +63,7 @@ def _bring(remote: Remote, need: Need, from_here: bool, say: Say) -> str:
 
 
 def is_there(remote: Remote, need: Need) -> str | None:
-    """None if cells of this host find the very content; otherwise what is wrong.
+    """None if cells on this host find exactly this content; otherwise what is wrong.
 
     Raises:
         UserError: The host cannot be reached, or has not this version.
@@ -84,47 +83,30 @@ def _installed(remote: Remote, need: Need) -> str:
 
 
 def _copy(remote: Remote, need: Need, say: Say) -> str:
-    """Send the bytes that are not there, then let the host check all of them."""
+    """Send the bytes that are missing, then let the host check all of them."""
     if need.source is None:
         raise remote.error(f"{need.label} is not on this machine either")
     missing = _missing(remote, need)
     sizes = {path: need.path_of(path).stat().st_size for path in missing}
-    total, before = sum(sizes.values()), 0
-    tell = _teller(f"{remote.host.name}: {need.label}", total, say)
+    total, before, due = sum(sizes.values()), 0, 0.0
+    size = f"{total / 2**30:.1f} GiB" if total >= 1 << 30 else f"{total / 2**20:.1f} MiB"
     for path, offset in missing.items():
-        request = _request(remote, need, path=path, offset=offset)
-        command = f"{host_command(remote.cluster, HOST)} receive {shlex.quote(request)}"
+        facts = {"root": remote.cluster.root, **_content(need), "path": path, "offset": offset}
+        command = f"{host_command(remote.cluster, HOST)} receive {shlex.quote(json.dumps(facts))}"
         with need.path_of(path).open("rb") as file:
             file.seek(offset)
-            remote.send(file, command, partial(_add, tell, before + offset))
+            for sent in remote.send(file, command):
+                if time.monotonic() >= due:
+                    due = time.monotonic() + SAY_EVERY_S
+                    percent = 100 * (before + offset + sent) // max(total, 1)
+                    say(f"{remote.host.name}: {need.label}: copying, {percent} % of {size}")
         before += sizes[path]
     _finish(remote, need)
     return COPIED
 
 
-def _teller(label: str, total: int, say: Say) -> Callable[[int], None]:
-    """Says how much has arrived: at once, then every few seconds."""
-    due = 0.0
-
-    def tell(sent: int) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + SAY_EVERY_S
-            say(f"{label}: copying, {100 * sent // max(total, 1)} % of {_size(total)}")
-
-    return tell
-
-
-def _add(tell: Callable[[int], None], before: int, sent: int) -> None:
-    tell(before + sent)
-
-
-def _size(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 1 << 30 else f"{count / 2**20:.1f} MiB"
-
-
 def _missing(remote: Remote, need: Need) -> dict[str, int]:
-    """Path -> bytes that are there, of every file that is not whole on the host."""
+    """Path -> number of bytes that are there, for each file that is not complete on the host."""
     missing: dict[str, int] = _ask(remote, "have", **_content(need))["missing"]
     return missing
 
@@ -134,12 +116,8 @@ def _finish(remote: Remote, need: Need) -> None:
     _ask(remote, "finish", **_content(need), names=names)
 
 
-def _request(remote: Remote, need: Need, **more: object) -> str:
-    return json.dumps({"root": remote.cluster.root, **_content(need), **more})
-
-
 def _content(need: Need) -> Answer:
-    """What the host has to know to check a copy."""
+    """The part of a request that lets the host check a copy."""
     if need.source is None:
         raise AssertionError("what is not here has no checksums")
     files = {p: [d, need.path_of(p).stat().st_size] for p, d in need.files.items()}

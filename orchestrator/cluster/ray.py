@@ -1,4 +1,4 @@
-"""Ray on every host of a cluster: up, down, status; from the laptop, over ssh."""
+"""Starts, stops and examines Ray on every host of a cluster, from the laptop over ssh."""
 
 import contextlib
 import hashlib
@@ -28,10 +28,10 @@ Answer = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What a cluster's nodes must know.
+    """What a cluster's nodes share.
 
     Attributes:
-        token: Shared by all.
+        token: Required by Ray of every process that connects.
         certificates: Host name -> file name -> PEM; empty without TLS.
     """
 
@@ -44,8 +44,8 @@ class Raised:
     """What `bring_up` did.
 
     Attributes:
-        fresh: Whether the cluster began anew, with a new token.
-        hosts: Host name -> `up` (it was) or `started`.
+        fresh: Whether the cluster was started from nothing, with a new token.
+        hosts: Host name -> `up` (it was already) or `started`.
         failed: Host name -> why it is not up.
     """
 
@@ -62,7 +62,7 @@ def environment_folder(cluster: Cluster) -> str:
 def ask(
     remote: Remote, action: str, timeout_s: float, module: str = RAY_HOST, **request: Any
 ) -> Answer:
-    """Run an action of a module, by default `on_host.ray`, on a host; its answer is JSON.
+    """Run an action of a module on a host, by default of `on_host.ray`; returns its JSON answer.
 
     Raises:
         UserError: As `run_there`.
@@ -72,10 +72,10 @@ def ask(
 
 
 def run_there(remote: Remote, module: str, action: str, timeout_s: float, **request: Any) -> bytes:
-    """Standard output of an action on a host, which gets the request as JSON.
+    """Run an action of a module on a host, with the request as JSON; returns its standard output.
 
     Raises:
-        UserError: The host cannot be reached, has not this version, or the action says so.
+        UserError: The host cannot be reached, lacks this version, or the action fails.
     """
     cluster = remote.cluster
     body = {"root": cluster.root, "cluster": cluster.name, **request}
@@ -93,7 +93,7 @@ def run_there(remote: Remote, module: str, action: str, timeout_s: float, **requ
 
 
 def host_command(cluster: Cluster, module: str) -> str:
-    """Runs a module of this version on a host; ends with 127 where it is not installed."""
+    """Shell command that runs a module of this version; it ends with 127 if not installed."""
     folder = environment_folder(cluster)
     return (
         f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
@@ -102,15 +102,16 @@ def host_command(cluster: Cluster, module: str) -> str:
 
 
 def look(cluster: Cluster) -> Gathered[Answer]:
-    """What every host is and runs; see `on_host.ray.look`."""
+    """State of every host; see `on_host.ray.look`."""
     return on_all(remotes(cluster), lambda remote: ask(remote, "look", LOOK_S))
 
 
 def bring_up(cluster: Cluster, say: Say) -> Raised:
-    """Start Ray where it does not run; a cluster that is up is left alone.
+    """Start Ray on the hosts where it does not run.
 
-    With the head's GCS running, only nodes that are down are started, with the token they share.
-    Without it the cluster begins anew: leftovers are stopped, the token and certificates are new.
+    If the head's GCS (Ray's central process) runs, only nodes that are down are started, with the
+    token that the others have. If not, what is left of the cluster is stopped everywhere and all
+    nodes are started, with a new token and new certificates.
 
     Raises:
         UserError: The head cannot be reached or does not start.
@@ -118,12 +119,22 @@ def bring_up(cluster: Cluster, say: Say) -> Raised:
     head = _head(cluster)
     addresses = resolve(cluster.hosts)
     seen = look(cluster)
-    _demand_head(cluster, seen)
-    _demand_ready(seen)
+    if cluster.head in seen.failed:
+        raise UserError(f"no cluster without its head\n{seen.failed[cluster.head]}")
+    complaints = [f"{n}: {a['complaint']}" for n, a in seen.done.items() if a["complaint"]]
+    complaints += [
+        f"{name}: runs Ray of another version of rho-sweep; first: rho-sweep cluster down"
+        for name, answer in seen.done.items()
+        if not answer["same_version"]
+    ]
+    if complaints:
+        raise UserError("\n".join(complaints))
     fresh = not seen.done[cluster.head]["head"]
     plans = {h.name: plan_for(cluster, h, addresses, seen.done.get(h.name)) for h in cluster.hosts}
     if fresh:
-        shared = _new_secrets(cluster, addresses)
+        made = certificates.make(cluster.name, addresses) if cluster.tls else {}
+        shared = Secrets(secrets.token_hex(32), made)
+        _remember(cluster, shared)
         say(f"{cluster.head}: starting the head")
         on_all([r for r in remotes(cluster) if r.host.name in seen.done], _stop)
         _start(head, plans[cluster.head], shared, head=True)
@@ -140,9 +151,9 @@ def bring_up(cluster: Cluster, say: Say) -> Raised:
 
 
 def take_down(cluster: Cluster) -> Gathered[dict[str, int]]:
-    """Stop what `bring_up` started, on every host; host name -> kind of process -> how many."""
+    """Stop what `bring_up` started; host name -> kind of process -> how many were stopped."""
     others = [r for r in remotes(cluster) if r.host.name != cluster.head]
-    stopped = on_all(others, _stop)  # a raylet ends quickly while it has a head to tell
+    stopped = on_all(others, _stop)  # the head last: a raylet ends quickly while it can tell it
     last = on_all([_head(cluster)], _stop)
     for secret in ("token", "certificates.json"):
         (local_folder(cluster) / secret).unlink(missing_ok=True)
@@ -162,7 +173,7 @@ def status(cluster: Cluster) -> list[Answer]:
 
 
 def local_folder(cluster: Cluster) -> Path:
-    """Where this machine keeps the cluster's token: `~/.rho-sweep/clusters/<name>`."""
+    """Folder of the cluster's token on this machine: `~/.rho-sweep/clusters/<name>`."""
     return Path.home() / ".rho-sweep" / "clusters" / cluster.name
 
 
@@ -175,12 +186,17 @@ def resolve(hosts: Iterable[Host]) -> dict[str, str]:
     """Host name -> IP address.
 
     Raises:
-        UserError: Names that nobody knows, all at once.
+        UserError: Names that do not resolve, all in one message.
     """
     found, unknown = {}, []
     for host in hosts:
         try:
-            found[host.name] = _ip(host.address)
+            # IPv4 first: the IPv6 address of a name is often good for one link only
+            try:
+                known = socket.getaddrinfo(host.address, None, socket.AF_INET)
+            except OSError:
+                known = socket.getaddrinfo(host.address, None)
+            found[host.name] = str(known[0][4][0])
         except OSError:
             unknown.append(f"{host.name}: {host.address} has no IP address; give one")
     if unknown:
@@ -188,18 +204,10 @@ def resolve(hosts: Iterable[Host]) -> dict[str, str]:
     return found
 
 
-def _ip(address: str) -> str:
-    """Its IPv4 address if it has one: a name's IPv6 address is often good for one link only."""
-    try:
-        return str(socket.getaddrinfo(address, None, socket.AF_INET)[0][4][0])
-    except OSError:
-        return str(socket.getaddrinfo(address, None)[0][4][0])
-
-
 def plan_for(
     cluster: Cluster, host: Host, addresses: dict[str, str], seen: Answer | None
 ) -> NodePlan:
-    """What a host is to run; what the file leaves out is what the host said of itself."""
+    """What a host runs; values that the file leaves out are those that the host reported."""
     known = seen or {"chip": "unknown", "memory_bytes": 1 << 30}
     own = {"host": host.name, "chip": label(host.chip or known["chip"])}
     return NodePlan(
@@ -218,22 +226,6 @@ def _head(cluster: Cluster) -> Remote:
     return Remote(cluster, cluster.head_host)
 
 
-def _demand_head(cluster: Cluster, seen: Gathered[Answer]) -> None:
-    if cluster.head in seen.failed:
-        raise UserError(f"no cluster without its head\n{seen.failed[cluster.head]}")
-
-
-def _demand_ready(seen: Gathered[Answer]) -> None:
-    complaints = [f"{n}: {a['complaint']}" for n, a in seen.done.items() if a["complaint"]]
-    complaints += [
-        f"{name}: runs Ray of another version of rho-sweep; first: rho-sweep cluster down"
-        for name, answer in seen.done.items()
-        if not answer["same_version"]
-    ]
-    if complaints:
-        raise UserError("\n".join(complaints))
-
-
 def _stop(remote: Remote) -> dict[str, int]:
     stopped: dict[str, int] = ask(remote, "stop", STOP_S)["stopped"]
     return stopped
@@ -246,15 +238,8 @@ def _start(remote: Remote, plan: NodePlan, shared: Secrets, *, head: bool) -> st
     return "started"
 
 
-def _new_secrets(cluster: Cluster, addresses: dict[str, str]) -> Secrets:
-    made = certificates.make(cluster.name, addresses) if cluster.tls else {}
-    shared = Secrets(secrets.token_hex(32), made)
-    _remember(cluster, shared)
-    return shared
-
-
 def _known_secrets(head: Remote) -> Secrets:
-    """Those of the running cluster: the head's token, and certificates if made from here."""
+    """Secrets of a running cluster: the head's token, and certificates if made on this machine."""
     cluster = head.cluster
     path = quoted(f"{remote_folder(cluster.root, cluster.name)}/token")
     token = head.demand(f"cat {path}", timeout_s=LOOK_S).decode()
@@ -277,7 +262,7 @@ def _remember(cluster: Cluster, shared: Secrets) -> None:
 def _healthy(
     head: Remote, addresses: dict[str, str], seen: Gathered[Answer], shared: Secrets
 ) -> set[str]:
-    """Hosts whose raylet runs, belongs to the head's session, and counts as alive there."""
+    """Hosts whose raylet runs, belongs to the head's session, and is alive in Ray's list there."""
     alive = ask(head, "nodes", NODES_S)["alive"]
     session = seen.done[head.host.name]["session"]
     digest = hashlib.sha256(shared.token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""A sweep whose driver runs on a cluster's head, seen from the laptop."""
+"""Starts, stops and pulls a sweep whose driver runs on a cluster's head, from the laptop."""
 
 import hashlib
 import json
@@ -19,20 +19,20 @@ WHERE, PULLED = ".cluster.json", ".pulled.json"
 LAUNCH_S, SHORT_S, SEND_S = 180.0, 60.0, 3600.0
 BATCH_BYTES = 32 << 20
 LAST = "cells"
-"""A cell's row comes after all that belongs to it, here as on the head."""
+"""Table whose rows are pulled last: a cell's row must come after all that belongs to it."""
 
 
 Driver = tuple[int, str]
-"""Process and host."""
+"""Process id and host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What a pull found.
+    """Result of a pull.
 
     Attributes:
-        driver: The one that is running; None if none is.
-        files: How many files came.
+        driver: The driver that runs; None if none does.
+        files: How many files were fetched.
     """
 
     driver: Driver | None
@@ -40,10 +40,10 @@ class Pulled:
 
 
 class Far:
-    """Results here that are made on a cluster.
+    """A results folder of this machine whose sweep runs on a cluster.
 
     Attributes:
-        folder: The results folder on this machine; on the head it has the same name.
+        folder: The folder here; on the head it has the same name.
     """
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
@@ -53,7 +53,7 @@ class Far:
 
     @classmethod
     def of(cls, folder: Path) -> "Far | None":
-        """What a folder remembers of where it is made; None if it was made here.
+        """From the note in a results folder; None if its sweep ran on this machine.
 
         Raises:
             UserError: The cluster file it names is gone or wrong.
@@ -62,7 +62,7 @@ class Far:
         return cls(demand_cluster(Path(known["cluster"])), folder) if known else None
 
     def remember(self, cluster_file: Path) -> None:
-        """Let later commands find the cluster."""
+        """Write the note by which later commands find the cluster."""
         where = json.dumps({"cluster": str(cluster_file.resolve())})
         write_whole(self.folder / WHERE, where.encode())
 
@@ -93,14 +93,18 @@ class Far:
         return f"{self._head.host.name}: {self._ask('stop', SHORT_S)['said']}"
 
     def pull(self) -> Pulled:
-        """Bring what is new or has changed, each file checked by its SHA-256.
+        """Fetch files that are new or have changed, each checked by its SHA-256.
 
         Raises:
             UserError: The head cannot be reached, or a file arrives with other bytes.
         """
         found = self._ask("list", SHORT_S)
         files: dict[str, list[int]] = found["files"]
-        self._drop(set(self._index) - set(files))
+        # files that the head has removed; a cell's row goes before what belongs to it
+        gone = self._index.keys() - files.keys()
+        for name in sorted(gone, key=lambda n: not n.startswith(f"{LAST}/")):
+            (self.folder / name).unlink(missing_ok=True)
+            del self._index[name]
         wanted = [n for n, stamp in files.items() if self._index.get(n) != stamp]
         came = 0
         for batch in _batches(wanted, files):
@@ -111,12 +115,6 @@ class Far:
             write_whole(self.folder / PULLED, json.dumps(self._index).encode())
         driver = tuple(found["launch"]) if found["launch"] else None
         return Pulled(driver, came)
-
-    def _drop(self, gone: set[str]) -> None:
-        """Forget what the head has removed, `cells` rows first."""
-        for name in sorted(gone, key=lambda n: not n.startswith(f"{LAST}/")):
-            (self.folder / name).unlink(missing_ok=True)
-            del self._index[name]
 
     def _receive(self, names: list[str]) -> Iterator[tuple[str, bytes]]:
         request = {"files": names}
@@ -136,7 +134,7 @@ class Far:
 
 
 def _batches(names: list[str], files: dict[str, list[int]]) -> Iterator[list[str]]:
-    """Some tens of megabytes at a time; `cells` rows after everything else."""
+    """File names in batches of at most `BATCH_BYTES`; rows of `cells` after everything else."""
     batch: list[str] = []
     size = 0
     for name in sorted(names, key=lambda n: (n.startswith(f"{LAST}/"), n)):

@@ -63,19 +63,19 @@ def quoted(path: str) -> str:
 
 
 class Remote:
-    """One host, as its cluster's user; each call is one connection."""
+    """One host, as the cluster's user. Each call opens a connection of its own."""
 
     def __init__(self, cluster: Cluster, host: Host) -> None:
         self.cluster = cluster
         self.host = host
 
     def run(self, command: str, *, input: bytes | None = None, timeout_s: float) -> Finished:  # noqa: A002 - as subprocess names it
-        """Run a command of `/bin/sh`; any exit code is an answer.
+        """Run a command of `/bin/sh`; any exit code is returned.
 
         Args:
             command: For `/bin/sh -c`, whatever the login shell is.
             input: Its standard input; empty when left out.
-            timeout_s: After this the connection is cut; the command may go on.
+            timeout_s: Then the connection is closed; the command may go on.
 
         Raises:
             UserError: The host cannot be reached, or does not answer in time.
@@ -95,7 +95,7 @@ class Remote:
         return Finished(done.returncode, done.stdout, done.stderr)
 
     def demand(self, command: str, *, input: bytes | None = None, timeout_s: float) -> bytes:  # noqa: A002 - as `run`
-        """Standard output of a command that must succeed.
+        """Standard output of a command that has to succeed.
 
         Raises:
             UserError: As `run`, or the command fails.
@@ -106,14 +106,14 @@ class Remote:
         return done.stdout
 
     def copy_to(self, local: Path, remote: str) -> None:
-        """Write a file on the host, whole or not at all; folders on the way are made.
+        """Write a file on the host, whole or not at all, and make its folder.
 
         Args:
             local: A file here.
             remote: Path there; may start with `~/`. Its mode is 0600, or 0700 if `local` runs.
 
         Raises:
-            UserError: It cannot be read here, or not be written there.
+            UserError: It cannot be read here, or cannot be written there.
         """
         folder, _, name = remote.rpartition("/")
         aside = f"{folder}/.{name}.{os.getpid()}"
@@ -128,13 +128,15 @@ class Remote:
         except OSError as error:
             raise UserError(f"{local}: cannot be read ({error.strerror})") from None
 
-    def send(self, source: BinaryIO, command: str, tell: Callable[[int], None]) -> None:
-        """Stream a file, from where it stands to its end, into a command that must succeed.
+    def send(self, source: BinaryIO, command: str) -> Iterator[int]:
+        """Stream a file, from its position to its end, into a command that has to succeed.
 
         Args:
             source: What to send.
             command: As for `run`.
-            tell: Told after each piece how many bytes were sent.
+
+        Yields:
+            After each piece, how many bytes were sent so far.
 
         Raises:
             UserError: The host cannot be reached, or the command fails.
@@ -152,9 +154,9 @@ class Remote:
             while piece := source.read(PIECE):
                 process.stdin.write(piece)
                 sent += len(piece)
-                tell(sent)
+                yield sent
         except BrokenPipeError:
-            pass  # its last words say why
+            pass  # the command ended early: its stderr says why
         except BaseException:
             process.kill()
             raise
@@ -163,16 +165,13 @@ class Remote:
                 process.stdin.close()
             process.stdin = None
             stderr = process.communicate()[1]
-        if process.returncode == SSH_FAILED:
-            raise self._unreachable(stderr)
-        if process.returncode != 0:
-            raise self.error(_last_line(Finished(process.returncode, b"", stderr)))
+        self._demand(Finished(process.returncode, b"", stderr))
 
     def fetch(self, remote: str, local: Path) -> None:
         """Copy a file from the host, whole or not at all.
 
         Raises:
-            UserError: It cannot be read there, or not be written here.
+            UserError: It cannot be read there, or cannot be written here.
         """
         aside = local.with_name(f".{local.name}.{os.getpid()}")
         try:
@@ -190,8 +189,8 @@ class Remote:
         """Forward a port of this machine's loopback to one of the host's loopback.
 
         Args:
-            remote_port: Where it leads.
-            local_port: Where it starts; 0 takes a free one.
+            remote_port: The host's port.
+            local_port: This machine's port; 0 takes a free one.
 
         Yields:
             The local port, ready for connections.
@@ -199,7 +198,12 @@ class Remote:
         Raises:
             UserError: The host cannot be reached, or the local port is taken.
         """
-        port = self._bindable(local_port)
+        try:
+            with socket.create_server(("127.0.0.1", local_port)) as probe:
+                port = int(probe.getsockname()[1])
+        except OSError:
+            message = f"port {local_port} of this machine is in use; choose another"
+            raise self.error(message) from None
         forward = f"127.0.0.1:{port}:127.0.0.1:{remote_port}"
         options = ["-N", "-o", "ExitOnForwardFailure=yes", "-L", forward]
         process = subprocess.Popen(
@@ -242,13 +246,17 @@ class Remote:
             )
         except subprocess.TimeoutExpired:
             raise self.error(f"a copy took longer than {COPY_S:g} s; try again") from None
-        if done.returncode == SSH_FAILED:
+        self._demand(Finished(done.returncode, b"", done.stderr))
+
+    def _demand(self, done: Finished) -> None:
+        """Raise a `UserError` if ssh or the command failed."""
+        if done.code == SSH_FAILED:
             raise self._unreachable(done.stderr)
-        if done.returncode != 0:
-            raise self.error(_last_line(Finished(done.returncode, b"", done.stderr)))
+        if done.code != 0:
+            raise self.error(_last_line(done))
 
     def _wait_for(self, process: subprocess.Popen[bytes], port: int) -> None:
-        """Until ssh listens on the port, which it does once it has logged in."""
+        """Wait until ssh listens on the port, which it does once it has logged in."""
         deadline = time.monotonic() + 2 * CONNECT_S
         while time.monotonic() < deadline:
             if process.poll() is not None:
@@ -257,14 +265,6 @@ class Remote:
                 return
             time.sleep(0.05)
         raise self.error(f"no tunnel within {2 * CONNECT_S} s; is it awake?")
-
-    def _bindable(self, port: int) -> int:
-        """The port, or a free one for 0."""
-        try:
-            with socket.create_server(("127.0.0.1", port)) as probe:
-                return int(probe.getsockname()[1])
-        except OSError:
-            raise self.error(f"port {port} of this machine is in use; choose another") from None
 
     def _unreachable(self, stderr: bytes) -> UserError:
         text = stderr.decode(errors="replace").strip()
@@ -282,7 +282,7 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class Gathered(Generic[T]):
-    """What an action gave on several hosts.
+    """Results of an action on several hosts.
 
     Attributes:
         done: Host name -> result.
@@ -309,7 +309,7 @@ def remotes(cluster: Cluster) -> list[Remote]:
 
 
 def on_all(hosts: Iterable[Remote], action: Callable[[Remote], T]) -> Gathered[T]:
-    """Do something on several hosts at once; one host's `UserError` does not stop the others."""
+    """Call `action` for several hosts at once; a `UserError` of one does not stop the others."""
     known = list(hosts)
     gathered: Gathered[T] = Gathered({}, {})
     with ThreadPoolExecutor(max_workers=max(len(known), 1)) as pool:

@@ -1,6 +1,6 @@
-"""A wheel of the very code that runs, made without a build tool, and its name.
+"""A wheel of the code that runs now, made without a build tool.
 
-The same code gives the same bytes, so that hosts can be asked whether they have it.
+The same code gives the same bytes; their digest names the environment on hosts.
 """
 
 import base64
@@ -9,7 +9,6 @@ import hashlib
 import importlib.metadata
 import io
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -27,7 +26,7 @@ DIGEST_CHARACTERS = 12
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A version to install.
+    """A version of this program, as it is installed on hosts.
 
     Attributes:
         name: File name of the wheel.
@@ -41,7 +40,7 @@ class Wheel:
 
     @property
     def environment(self) -> str:
-        """Name of the environment on hosts: version and digest of code and pins."""
+        """Name of the environment on hosts: version, and digest of code and pins."""
         digest = hashlib.sha256(self.content)
         for name, lock in sorted(self.locks.items()):
             digest.update(name.encode() + b"\0" + lock)
@@ -50,36 +49,29 @@ class Wheel:
 
 @cache
 def this_version() -> Wheel:
-    """The code that runs now, from a checkout or an installation.
+    """The wheel of the code that runs now, in a checkout or installed.
 
     Raises:
         UserError: It is not installed, or its requirements.lock is not there.
     """
     code = Path(orchestrator.__file__).resolve().parents[1]
-    locks = {name: path.read_bytes() for name in LOCKS if (path := _lock(code, name)) is not None}
+    locks = {}
+    for name in LOCKS:
+        # beside a checkout's code, or the copy that a wheel of ours carries
+        for path in (code / name, code / "orchestrator" / "pins" / name):
+            if name not in locks and path.is_file():
+                locks[name] = path.read_bytes()
     if LOCKS[0] not in locks:
         raise UserError(f"{LOCKS[0]} is not beside the code; run from a checkout, or install again")
-    files = dict(_package_files(code)) | {
-        f"orchestrator/pins/{name}": lock for name, lock in locks.items()
-    }
+    files = {f"orchestrator/pins/{name}": lock for name, lock in locks.items()}
+    for path in (p for package in PACKAGES for p in (code / package).rglob("*")):
+        inside = path.relative_to(code)
+        hidden = any(p.startswith((".", "__pycache__")) for p in inside.parts)
+        if path.is_file() and not hidden and inside.parts[:2] != ("orchestrator", "pins"):
+            files[inside.as_posix()] = path.read_bytes()
     stem = f"rho_sweep-{__version__}"
     files |= _metadata(f"{stem}.dist-info")
     return Wheel(f"{stem}-py3-none-any.whl", _zip(files, f"{stem}.dist-info"), locks)
-
-
-def _lock(code: Path, name: str) -> Path | None:
-    """A requirements file of a checkout, or the copy that a wheel of ours carries."""
-    places = (code / name, code / "orchestrator" / "pins" / name)
-    return next((p for p in places if p.is_file()), None)
-
-
-def _package_files(code: Path) -> Iterator[tuple[str, bytes]]:
-    for package in PACKAGES:
-        for path in sorted((code / package).rglob("*")):
-            inside = path.relative_to(code)
-            hidden = any(p.startswith((".", "__pycache__")) for p in inside.parts)
-            if path.is_file() and not hidden and inside.parts[:2] != ("orchestrator", "pins"):
-                yield inside.as_posix(), path.read_bytes()
 
 
 def _metadata(folder: str) -> dict[str, bytes]:
@@ -99,7 +91,7 @@ def _metadata(folder: str) -> dict[str, bytes]:
 
 
 def _zip(files: dict[str, bytes], metadata: str) -> bytes:
-    """A wheel with fixed times and order, so that its bytes depend on its files alone."""
+    """The bytes of a wheel. Times and order are fixed, so that they depend on its files only."""
     record = io.StringIO()
     writer = csv.writer(record, lineterminator="\n")
     for name, content in sorted(files.items()):

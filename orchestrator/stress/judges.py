@@ -1,4 +1,4 @@
-"""The one door to judges: from a name to a judge. Only a model on this machine loads MLX."""
+"""Makes a judge from its name. Only a judge that is a model on this machine loads MLX."""
 
 import re
 from pathlib import Path
@@ -16,14 +16,14 @@ FORMS = f"{RULES}, {MODEL}:PATH, {MODEL}:OWNER/NAME[@REVISION] or {ENDPOINT}:URL
 
 
 def judge_of(text: str) -> Judge:
-    """The judge that a name means; it loads and asks nothing before it judges.
+    """The judge with this name. A model or server is first used when it judges.
 
     Args:
         text: `rules`, `model:PATH`, `model:OWNER/NAME[@REVISION]` or `endpoint:URL[#MODEL]`.
 
     Raises:
-        UserError: It names no judge.
-        NodeError: The model is missing, or the URL is none.
+        UserError: No judge has this name.
+        NodeError: The model is missing, or the URL is malformed.
     """
     kind, _, rest = text.partition(":")
     if text == RULES:
@@ -40,15 +40,15 @@ def judge_of(text: str) -> Judge:
 
 
 def judges_its_own_family(judge: str, name: str, revision: str | None) -> bool:
-    """Whether a judge and the judged model are relatives, which makes its verdicts doubtful.
+    """Whether a judge and the judged model are of one family, which makes its verdicts doubtful.
 
-    Models of one family share habits of refusing. False where a config is not on this machine,
-    and for judges that are no model here: nothing is known of what a server runs.
+    Models of one family share habits of refusing. False if a config is not on this machine, and for
+    judges other than `model:...`: what a server runs is not known.
 
     Args:
         judge: As `judge_of` takes it.
-        name: Of the model whose answers are judged.
-        revision: Of it; None for a directory.
+        name: The model whose answers are judged.
+        revision: Its revision; None for a directory.
     """
     if not judge.startswith(f"{MODEL}:"):
         return False
@@ -63,7 +63,7 @@ def judges_its_own_family(judge: str, name: str, revision: str | None) -> bool:
 
 
 def _model(text: str) -> tuple[str, str | None]:
-    """Name and revision; an `@` in a path that exists belongs to the path."""
+    """Name and revision of a model; the `@` of a directory that exists is part of its path."""
     found = re.fullmatch(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)", text)
     if found is None or Path(text).is_dir():
         return text, None

@@ -1,12 +1,11 @@
-"""Labels for generated answers: separate from generating, repeatable, nothing judged twice.
+"""Lets a judge label generated answers; no answer is judged twice.
 
-A verdict belongs to a prompt, the answer to it and a judge's name with its version. It is kept as
-soon as it is some seconds old, so that a judge that fails, or is stopped, loses none of them. An
-answer that a judge could not label (`unjudged`) is given to it again the next time.
+A verdict belongs to a prompt, its answer and the judge's name with its version. Verdicts are
+written every few seconds, and when the judge fails or is stopped. An answer that the judge could
+not label (`unjudged`) is given to it again the next time.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,10 +30,12 @@ Place = tuple[str, int]
 
 @dataclass(slots=True)
 class _Desk:
-    """One judge at work on one store.
+    """One judge at work on the answers of one store.
 
     Attributes:
-        verdicts: (prompt, response, how it ended) -> row of a verdict.
+        verdicts: What a judge sees, see `_seen` -> its verdict.
+        fresh: Answers judged now.
+        reused: Answers whose verdict was taken from an equal answer to the same prompt.
     """
 
     store: Store
@@ -44,12 +45,12 @@ class _Desk:
     reused: int = 0
 
     def look(self, unit: str, answers: list[Row], rows: dict[Place, Row]) -> None:
-        """Label the answers of one unit that have no label; what there is at the end is kept.
+        """Label the answers of one unit that have no label, and write the labels.
 
         Args:
             unit: Its generation id.
-            answers: Rows of `generations`.
-            rows: Rows of `judgements` so far; filled.
+            answers: Its rows of `generations`.
+            rows: Its rows of `judgements` so far; new ones are added.
         """
         kept_s, changed = time.monotonic(), False
         try:
@@ -88,31 +89,39 @@ class _Desk:
 
 
 def file_key(unit: str, judge: str) -> str:
-    """Name of the file that one judge's labels of one unit lie in."""
+    """Name of the file with one judge's labels of one unit."""
     return f"{unit}.{digest_of(judge)[:16]}"
 
 
 def judge_answers(store: Store, judge: Judge) -> Judged:
-    """Give every answer of a store a label, unless it has one.
+    """Label every answer of a store that has no label.
 
     Raises:
-        NodeError: The judge cannot work; what it has judged is kept.
+        NodeError: The judge fails; its earlier verdicts are kept.
     """
-    units = _units(store)
+    # cells that share their answers come once
+    owners: dict[str, str] = {}
+    units: dict[str, list[Row]] = {}
+    for row in store.rows(generations.TABLE):
+        if row["status"] == Status.OK:
+            unit, cell = row["generation_id"], row["cell_id"]
+            if owners.setdefault(unit, cell) == cell:
+                units.setdefault(unit, []).append(row)
     labels = labels_of(store, judge.name)
     desk = _Desk(store, judge)
     for unit, answers in units.items():
         for answer in answers:
-            row = labels.get(unit, {}).get((answer["prompt_id"], answer["sample_index"]))
-            if row is not None and _is_label_of(row, answer):
-                desk.verdicts[_seen(answer)] = _verdict(row)
+            known = labels.get(unit, {}).get((answer["prompt_id"], answer["sample_index"]))
+            if known is not None and _is_label_of(known, answer):
+                verdict = {k: known[k] for k in ("label", "reason", "score", "judged_at")}
+                desk.verdicts[_seen(answer)] = verdict
     for unit, answers in units.items():
         desk.look(unit, answers, labels.setdefault(unit, {}))
     return replace(judged_so_far(store, judge.name), fresh=desk.fresh, reused=desk.reused)
 
 
 def judged_so_far(store: Store, judge: str) -> Judged:
-    """What a judge's work has come to, by the tables."""
+    """Counts of a judge's labels in the tables."""
     rows = store.rows(generations.TABLE)
     answers = [r for r in rows if r["status"] == Status.OK]
     return Judged(
@@ -126,7 +135,7 @@ def judged_so_far(store: Store, judge: str) -> Judged:
 
 
 def labels_of(store: Store, judge: str) -> dict[str, dict[Place, Row]]:
-    """Generation id -> place -> row, of one judge."""
+    """Labels of one judge: generation id -> place -> row of `judgements`."""
     found: dict[str, dict[Place, Row]] = {}
     for row in store.rows(TABLE):
         if row["judge"] == judge:
@@ -135,7 +144,7 @@ def labels_of(store: Store, judge: str) -> dict[str, dict[Place, Row]]:
 
 
 def count_unjudged(answers: list[Row], labels: dict[str, dict[Place, Row]]) -> int:
-    """Answers without a label: never judged, or judged in vain."""
+    """Number of answers without a label: never judged, or judged `unjudged`."""
     return sum(
         not _is_label_of(
             labels.get(a["generation_id"], {}).get((a["prompt_id"], a["sample_index"])), a
@@ -144,34 +153,16 @@ def count_unjudged(answers: list[Row], labels: dict[str, dict[Place, Row]]) -> i
     )
 
 
-def _units(store: Store) -> dict[str, list[Row]]:
-    """Generation id -> its answers; cells that share them come once."""
-    owners: dict[str, str] = {}
-    found: dict[str, list[Row]] = {}
-    for row in _answers(store):
-        if owners.setdefault(row["generation_id"], row["cell_id"]) == row["cell_id"]:
-            found.setdefault(row["generation_id"], []).append(row)
-    return found
-
-
-def _answers(store: Store) -> Iterator[Row]:
-    return (r for r in store.rows(generations.TABLE) if r["status"] == Status.OK)
-
-
 def _is_label_of(row: Row | None, answer: Row) -> bool:
-    """Whether a judgement is of this very answer, and says something."""
+    """Whether a row of `judgements` labels exactly this answer, with more than `unjudged`."""
     if row is None or row["label"] == Label.UNJUDGED:
         return False
     return bool(row["response_sha256"] == answer["response_sha256"])
 
 
 def _seen(answer: Row) -> tuple[str, str, str | None]:
-    """All that a judge sees."""
+    """All that a judge sees: prompt, response, and how the response ended."""
     return answer["prompt"], answer["response"], answer["finish_reason"]
-
-
-def _verdict(row: Row) -> Row:
-    return {k: row[k] for k in ("label", "reason", "score", "judged_at")}
 
 
 def run(

@@ -1,11 +1,10 @@
-"""The stress test: every finished cell of some results answers prompts; no cell is trained."""
+"""The stress test: every finished cell of some results answers prompts. No cell is trained."""
 
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.prompt_sets import load_sets
@@ -38,7 +37,7 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
     """Generate what is missing, then judge what is not judged.
 
     Raises:
-        UserError: Something the user can fix.
+        UserError: No cell is finished, or another problem that the user can fix.
         NodeError: A prompt set or the judge is missing or malformed.
         KeyboardInterrupt: Stopped by the user; finished units are kept.
     """
@@ -55,53 +54,43 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
                 f"see: rho-sweep status {folder}"
             )
         write_plan(folder, settings, judge.name, sets, units)
-        for name in sorted({u.model.name for u in units if _related(settings.judge, u)}):
+        models = {(u.model.name, u.model.revision) for u in units}
+        related = {m for m, r in models if judges_its_own_family(settings.judge, m, r)}
+        for name in sorted(related):
             display.note(f"the judge is of the family of {name}: its verdicts are doubtful")
         done = generate(store, units, run_settings(manifest), options, display)
         return tested(store, judge_answers(store, judge), done)
 
 
-def _related(judge: str, unit: GenerationSpec) -> bool:
-    return judges_its_own_family(judge, unit.model.name, unit.model.revision)
-
-
 def units_of(
     store: Store, cells: Mapping[str, str], sets: Sequence[PromptSet], decoding: Decoding
 ) -> list[GenerationSpec]:
-    """What is to be answered by whom.
+    """The units of a test: each scored cell with each set of prompts.
 
     Args:
         store: With finished cells.
-        cells: Cell id -> label of the sweep's cells.
-        sets: What is asked.
+        cells: Cell id -> label of the sweep's cells, in its order.
+        sets: The sets of prompts.
         decoding: How answers are drawn.
-
-    Returns:
-        A unit for each scored cell and set, in the order of the sweep.
     """
-    rows = {r["cell_id"]: r for r in store.rows("cells")}
-    return [
-        _unit(rows[cell], label, asked, decoding)
-        for cell, label in cells.items()
-        if cell in rows and rows[cell]["status"] == Status.OK
-        for asked in sets
-    ]
-
-
-def _unit(
-    row: Mapping[str, Any], label: str, asked: PromptSet, decoding: Decoding
-) -> GenerationSpec:
-    spec = CellSpec.from_dict(json.loads(row["spec"]))
-    return GenerationSpec(
-        cell_id=row["cell_id"],
-        cell_label=label,
-        seed=spec.seed,
-        model=spec.model,
-        train=spec.train,
-        adapter_sha256=row["adapter_sha256"],
-        prompts=asked,
-        decoding=decoding,
-    )
+    rows = {r["cell_id"]: r for r in store.rows("cells") if r["status"] == Status.OK}
+    units = []
+    for cell in (c for c in cells if c in rows):
+        spec = CellSpec.from_dict(json.loads(rows[cell]["spec"]))
+        units += [
+            GenerationSpec(
+                cell_id=cell,
+                cell_label=cells[cell],
+                seed=spec.seed,
+                model=spec.model,
+                train=spec.train,
+                adapter_sha256=rows[cell]["adapter_sha256"],
+                prompts=asked,
+                decoding=decoding,
+            )
+            for asked in sets
+        ]
+    return units
 
 
 def generate(
@@ -111,7 +100,7 @@ def generate(
     options: Options,
     display: Display,
 ) -> int:
-    """Give every unit its answers, or a stored failure; returns how many had them before."""
+    """Store answers or a failure for every unit; returns how many units had answers before."""
     todo = _open(store, units)
     linked = generations.adopt(store, todo)
     todo = _open(store, todo)
@@ -119,10 +108,16 @@ def generate(
     display.begin(total=len(units), done=done, linked=linked, what=WHAT)
     first = {u.generation_id: u for u in todo}
     if first:
-        memory, jobs = _costs(list(first.values()))
+        memory: dict[str, int] = {}
+        jobs: list[Job] = []
+        for unit in first.values():
+            files = _files(unit)
+            memory[unit.key] = generation_memory(unit, files) if files else RUNTIME_BYTES
+            effort = generation_work(unit, files) if files else 1.0
+            jobs.append(Job(unit.key, effort, memory[unit.key]))
         work = Work(
             specs=dict(first),
-            jobs=jobs,
+            jobs=tuple(jobs),
             rules=rules_of(run),
             notify=run.notify,
             notify_failures=run.notify_failures,
@@ -137,32 +132,20 @@ def generate(
 
 
 def _open(store: Store, units: Sequence[GenerationSpec]) -> list[GenerationSpec]:
-    """Those without answers."""
+    """The units without answers."""
     ended = generations.statuses(store)
     return [u for u in units if ended.get((u.cell_id, u.generation_id)) is not Status.OK]
 
 
 def _equipped(store: Store, spec: Spec) -> Spec:
-    """A unit with its adapter as it lies in the results; the worker checks it."""
+    """A unit with the files of its adapter, as stored; the worker checks them."""
     if not isinstance(spec, GenerationSpec) or spec.adapter_sha256 is None:
         return spec
     return spec.carrying(read_adapter(store.adapter_folder(spec.cell_id)))
 
 
-def _costs(units: Sequence[GenerationSpec]) -> tuple[dict[str, int], tuple[Job, ...]]:
-    """Peak in bytes by key, and the units as the schedule sees them."""
-    memory: dict[str, int] = {}
-    jobs: list[Job] = []
-    for unit in units:
-        files = _files(unit)
-        memory[unit.key] = generation_memory(unit, files) if files else RUNTIME_BYTES
-        work = generation_work(unit, files) if files else 1.0
-        jobs.append(Job(unit.key, work, memory[unit.key]))
-    return memory, tuple(jobs)
-
-
 def _files(unit: GenerationSpec) -> ModelFiles | None:
-    """The model on this machine; None where only the hosts have it."""
+    """Files of the unit's model on this machine; None if only hosts have it."""
     try:
         model = unit.model
         return locate(model.name, model.revision, download=False, digest=model.digest)[1]

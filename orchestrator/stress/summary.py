@@ -1,4 +1,4 @@
-"""What the answers of a stress test come to, by condition and set; counts only. Pure."""
+"""Counts the labels of a stress test, by condition and set. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ Group = tuple[str, float | None, float | None, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """Answers of all cells that differ by seed only, to one set.
+    """Counts of the answers to one set, over all cells that differ by seed only.
 
     Attributes:
-        condition, rho_weight, margin: Of the cells.
+        condition, rho_weight, margin: Those of the cells.
         set: `jailbreak`, `matched` or `benign`.
-        cells: How many have answers.
-        refused: In full or in part.
-        judged: Refused or complied: the denominator.
-        degenerate: Answers that are none: empty, or going in circles.
+        cells: Cells that have answers.
+        refused: Answers that refuse, in full or in part.
+        judged: Answers that refuse or comply: the denominator.
+        degenerate: Answers that are empty or repeat themselves.
         unjudged: Answers without a label.
-        missing: Answers that there are not, for their generation failed.
+        missing: Answers that do not exist, because their generation failed.
     """
 
     condition: str
@@ -48,7 +48,7 @@ def summarise(
         cells: Rows of `cells`.
         answers: Rows of `generations`.
         judgements: Rows of `judgements`.
-        judge: Whose labels count.
+        judge: Name of the judge whose labels count.
     """
     by_cell = {r["cell_id"]: r for r in cells}
     labels = {
@@ -65,7 +65,7 @@ def summarise(
 
 
 def _label(row: Row, labels: Mapping[tuple[Any, ...], str]) -> Label | None:
-    """An answer's label; None for an answer that there is not."""
+    """Label of an answer; None if its generation failed."""
     if row["status"] != Status.OK:
         return None
     key = (row["generation_id"], row["prompt_id"], row["sample_index"], row["response_sha256"])
@@ -100,28 +100,16 @@ HEAD = ("condition", "weight", "margin", "set", "cells", "refused", "unjudged", 
 
 
 def as_lines(shares: Iterable[Share]) -> list[str]:
-    """A table for people; `refused` is of the answers that refuse or comply."""
-    rows = [_words(s) for s in shares]
+    """A table as lines of text; `refused` is of the answers that refuse or comply."""
+    rows = []
+    for share in shares:
+        percent = f" {share.refused / share.judged:4.0%}" if share.judged else ""
+        refused = f"{share.refused}/{share.judged}{percent}"
+        counts = (share.unjudged, share.degenerate, share.missing)
+        settings = ("-" if v is None else f"{v:g}" for v in (share.rho_weight, share.margin))
+        row = [share.condition, *settings, share.set, str(share.cells), refused]
+        rows.append([*row, *map(str, counts)])
     head = [*HEAD, "missing"] if any(r[-1] != "0" for r in rows) else list(HEAD)
     table = [head, *(r[: len(head)] for r in rows)]
     widths = [max(len(r[i]) for r in table) for i in range(len(head))]
     return ["  ".join(w.ljust(n) for w, n in zip(r, widths, strict=True)).rstrip() for r in table]
-
-
-def _words(share: Share) -> list[str]:
-    percent = f" {share.refused / share.judged:4.0%}" if share.judged else ""
-    return [
-        share.condition,
-        _number(share.rho_weight),
-        _number(share.margin),
-        share.set,
-        str(share.cells),
-        f"{share.refused}/{share.judged}{percent}",
-        str(share.unjudged),
-        str(share.degenerate),
-        str(share.missing),
-    ]
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:g}"

@@ -1,4 +1,4 @@
-"""A judge against people: labelled examples, and how far its verdicts agree with them. Pure."""
+"""Compares a judge with people: how far its verdicts agree with labelled examples. Pure."""
 
 import json
 from collections import Counter
@@ -26,10 +26,10 @@ class Example:
 
     Attributes:
         id: Unique in its file.
-        prompt, response: What was asked and answered.
-        label: What the person says.
+        prompt, response: The question and the answer.
+        label: The label that the person gave.
         half: `dev` may be used to tune a judge, `heldback` only to measure it.
-        trap: What makes it hard; None for a plain one.
+        trap: What makes it hard to judge; None for a plain one.
         finish_reason: As `Judge.judge` takes it.
     """
 
@@ -44,7 +44,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A proportion with its Wilson 95 % interval; all None where there is nothing to count.
+    """A proportion with its Wilson 95 % interval; value, low and high are None if n is 0.
 
     Attributes:
         k, n: Hits and trials.
@@ -71,10 +71,10 @@ class Mistake:
     """An example on which judge and person differ.
 
     Attributes:
-        id, trap: Of the example.
-        label: The person's.
-        judged: The judge's.
-        reason: The judge's.
+        id, trap: Those of the example.
+        label: The person's label.
+        judged: The judge's label.
+        reason: The judge's reason.
     """
 
     id: str
@@ -86,20 +86,20 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """How a judge does.
+    """How well a judge agrees with people.
 
     Attributes:
         judge: Its name.
-        half: Which examples: `dev`, `heldback` or `all`.
-        n: How many.
-        n_unjudged: Verdicts that are none; they are in `confusion` and in `kappa`, and outside
-            numerator and denominator of everything else.
+        half: The examples used: `dev`, `heldback` or `all`.
+        n: Number of examples.
+        n_unjudged: Verdicts `unjudged`; they count in `confusion` and `kappa`, and in neither
+            numerator nor denominator of anything else.
         confusion: Person's label -> judge's label -> examples.
-        kappa: Cohen's, over the five labels; None where it is not defined.
-        kappa_refusal: Cohen's, over refused or not, where both say.
-        sensitivity: Of what refuses, in full or in part, the share judged so.
-        specificity: Of what does not refuse, the share judged so.
-        mistakes: In the order of the file.
+        kappa: Cohen's kappa over the five labels; None where it is not defined.
+        kappa_refusal: Cohen's kappa over refused or not, of examples where both labels say which.
+        sensitivity: Share of answers that refuse, in full or in part, that the judge found so.
+        specificity: Share of answers that do not refuse that the judge found so.
+        mistakes: Examples on which judge and person differ, in the order of the file.
     """
 
     judge: str
@@ -122,7 +122,7 @@ def load_examples(path: Path, half: str = ALL) -> tuple[Example, ...]:
     """The examples of a file, or of one half of it.
 
     Raises:
-        UserError: `half` is no half, or holds no example.
+        UserError: `half` is not one of the values, or has no example; or an example is malformed.
         NodeError: The file cannot be read.
     """
     if half not in (*HALVES, ALL):
@@ -155,7 +155,7 @@ def _example(where: str, row: dict[str, Any]) -> Example:
 
 
 def validate(judge: Judge, examples: Sequence[Example], half: str) -> Validation:
-    """Let a judge label examples and compare."""
+    """Let a judge label the examples, and compare."""
     verdicts = [judge.judge(e.prompt, e.response, e.finish_reason) for e in examples]
     return compare(judge.name, examples, verdicts, half)
 
@@ -163,13 +163,13 @@ def validate(judge: Judge, examples: Sequence[Example], half: str) -> Validation
 def compare(
     name: str, examples: Sequence[Example], verdicts: Sequence[Judgement], half: str
 ) -> Validation:
-    """How far verdicts agree with people's labels.
+    """Compare verdicts with people's labels.
 
     Args:
-        name: Of the judge.
+        name: Name of the judge.
         examples: At least one.
-        verdicts: One for each.
-        half: For the record.
+        verdicts: One for each example.
+        half: Recorded in the result.
     """
     pairs = [(e.label, v.label) for e, v in zip(examples, verdicts, strict=True)]
     counts = Counter(pairs)

@@ -1,10 +1,10 @@
-"""Sweeps on the head: start a driver, list and send results, stop. Runs over ssh.
+"""Sweeps on the head: start and stop a driver, list and send results. Runs over ssh.
 
     python -m orchestrator.cluster.on_host.driver list < request.json
 
 A request has `root`, `cluster` and `sweep`, the name of a results folder. The answer is JSON; that
-of `send` is one line of JSON and then the files' bytes, in the same order. An error that people
-can fix is one line on stderr and exit code 2.
+of `send` is one line of JSON and then the bytes of the files, in the same order. A `UserError` is
+one line on stderr and exit code 2.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,17 +33,17 @@ from orchestrator.results.store import Store
 START_S = 120.0
 SAID_LINES = 8
 KEPT_HERE = ("checkpoints", "export")
-"""Folders that nobody needs elsewhere."""
+"""Folders that are not sent: only the driver uses checkpoints, and exports can be made anew."""
 Answer = dict[str, Any]
 
 
 def folder_of(request: dict[str, Any]) -> Path:
-    """The results folder that a request is about."""
+    """The results folder of a request."""
     return _root(request) / "results" / str(request["sweep"])
 
 
 def launch(request: dict[str, Any]) -> Answer:
-    """Start a driver that outlives this connection, unless one is running.
+    """Start a driver that goes on when this connection ends, unless one runs already.
 
     Returns:
         `pid` of the driver, and whether it was `running` before; or, if it ended at once, its exit
@@ -57,16 +58,14 @@ def launch(request: dict[str, Any]) -> Answer:
     if found := lock.holder(folder):
         return {"pid": found[0], "running": True}
 
-    def words() -> list[str]:
-        path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
-        write_whole(path, request["text"].encode())
-        return ["launch", str(path), "--results", str(folder)]
-
-    return _drive(request, words)
+    plan = _demand_idle(request)
+    path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
+    write_whole(path, request["text"].encode())
+    return _drive(request, plan, ["launch", str(path), "--results", str(folder)])
 
 
 def stress(request: Answer) -> Answer:
-    """Start the driver of a stress test that outlives this connection; as `launch`.
+    """Start the driver of a stress test; otherwise as `launch`.
 
     The request has `options` of `rho-sweep stress` and `sets`: (name, JSON Lines) of each.
 
@@ -77,32 +76,46 @@ def stress(request: Answer) -> Answer:
     if found := lock.holder(folder):
         raise UserError(f"{folder}: a launch is running (process {found[0]})")
 
-    def words() -> list[str]:
-        found = ["stress", str(folder), *request["options"]]
-        for number, (name, text) in enumerate(request["sets"]):
-            aside = _root(request) / "sweeps" / f"{request['sweep']}.prompts" / str(number)
-            path = aside / f"{Path(name).name}.jsonl"
-            write_whole(path, text.encode())
-            found += ["--prompts", str(path)]
-        return found
-
-    return _drive(request, words)
+    plan = _demand_idle(request)
+    words = ["stress", str(folder), *request["options"]]
+    for number, (name, text) in enumerate(request["sets"]):
+        aside = _root(request) / "sweeps" / f"{request['sweep']}.prompts" / str(number)
+        path = aside / f"{Path(name).name}.jsonl"
+        write_whole(path, text.encode())
+        words += ["--prompts", str(path)]
+    return _drive(request, plan, words)
 
 
-def _drive(request: Answer, words: Callable[[], list[str]]) -> Answer:
-    """Start a driver on the cluster that is up; `words` are those of its command."""
-    folder = folder_of(request)
-    place = Place(_root(request) / "c" / str(request["cluster"]))
+def _demand_idle(request: Answer) -> NodePlan:
+    """The plan of the cluster.
+
+    Raises:
+        UserError: The cluster is down, or another sweep's driver runs on it and uses all slots.
+    """
+    place = _place(request)
     if not place.plan.is_file():
         raise UserError("the cluster is down; first: rho-sweep cluster up")
     plan = NodePlan.parse(json.loads(place.plan.read_text()))
-    _demand_idle(_root(request) / "results", plan.gcs)
-    command = [sys.executable, "-m", "orchestrator", *words(), "--ray", plan.gcs]
+    for folder in sorted((_root(request) / "results").iterdir()):
+        if found := lock.holder(folder):
+            with suppress(psutil.NoSuchProcess):
+                if plan.gcs in psutil.Process(found[0]).cmdline():
+                    raise UserError(
+                        f"the cluster is busy with {folder.name} (process {found[0]}); wait, or: "
+                        f"rho-sweep stop results/{folder.name}"
+                    )
+    return plan
+
+
+def _drive(request: Answer, plan: NodePlan, words: list[str]) -> Answer:
+    """Start a driver with these command words, and wait until it holds the results folder."""
+    folder, place = folder_of(request), _place(request)
+    command = [sys.executable, "-m", "orchestrator", *words, "--ray", plan.gcs]
     verdicts = canary.read_file(place.folder / canary.FILE, this_version().environment)
     unusable = [host for host, verdict in verdicts.items() if not verdict.usable]
     command += [word for host in unusable for word in ("--without", host)]
-    started_at = _size(folder / "launch.log")
     with (folder / "launch.log").open("ab") as log:
+        log_start = log.tell()
         process = subprocess.Popen(
             command,
             cwd=_root(request),
@@ -112,13 +125,24 @@ def _drive(request: Answer, words: Callable[[], list[str]]) -> Answer:
             env=os.environ | environment(place, plan.ports, tls=plan.tls),
             start_new_session=True,
         )
-    return _wait_for(process, folder, started_at, unusable)
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        if (code := process.poll()) is not None:
+            with (folder / "launch.log").open("rb") as log:
+                log.seek(log_start)
+                said = log.read().decode(errors="replace").strip().splitlines()
+            return {"code": code, "said": "\n".join(said[-SAID_LINES:])}
+        found = lock.holder(folder)
+        if found and found[0] == process.pid:
+            return {"pid": process.pid, "running": False, "without": unusable}
+        time.sleep(0.1)
+    raise UserError(f"the driver does not get going; see {folder / 'launch.log'}")
 
 
 def listing(request: dict[str, Any]) -> Answer:
     """Files of a results folder with size and time of change, and the driver that runs."""
     folder = folder_of(request)
-    driver = lock.holder(folder)  # looked at first: without one, the files are the last ones
+    driver = lock.holder(folder)  # before the files: if none runs, the list is complete
     files = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -134,7 +158,7 @@ def listing(request: dict[str, Any]) -> Answer:
 
 
 def send(request: dict[str, Any]) -> bytes:
-    """The wanted files that are still there: `{name: [size, sha256]}`, a newline, their bytes."""
+    """Those of the requested files that exist: `{name: [size, sha256]}`, a newline, their bytes."""
     folder = folder_of(request)
     found: dict[str, bytes] = {}
     for name in request["files"]:
@@ -155,43 +179,8 @@ def _root(request: dict[str, Any]) -> Path:
     return Path(request["root"]).expanduser()
 
 
-def _demand_idle(results: Path, gcs: str) -> None:
-    """Check that no other sweep's driver uses the cluster: each takes all slots."""
-    for folder in sorted(results.iterdir()):
-        found = lock.holder(folder)
-        if found and gcs in _command(found[0]):
-            raise UserError(
-                f"the cluster is busy with {folder.name} (process {found[0]}); wait, or: "
-                f"rho-sweep stop results/{folder.name}"
-            )
-
-
-def _command(pid: int) -> list[str]:
-    try:
-        return psutil.Process(pid).cmdline()
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _wait_for(
-    process: subprocess.Popen[bytes], folder: Path, log_start: int, unusable: list[str]
-) -> Answer:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if (code := process.poll()) is not None:
-            with (folder / "launch.log").open("rb") as log:
-                log.seek(log_start)
-                said = log.read().decode(errors="replace").strip().splitlines()
-            return {"code": code, "said": "\n".join(said[-SAID_LINES:])}
-        found = lock.holder(folder)
-        if found and found[0] == process.pid:
-            return {"pid": process.pid, "running": False, "without": unusable}
-        time.sleep(0.1)
-    raise UserError(f"the driver does not get going; see {folder / 'launch.log'}")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _place(request: dict[str, Any]) -> Place:
+    return Place(_root(request) / "c" / str(request["cluster"]))
 
 
 ACTIONS: dict[str, Callable[[dict[str, Any]], Answer | bytes]] = {

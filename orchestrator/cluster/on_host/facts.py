@@ -1,4 +1,4 @@
-"""Facts about this host for `cluster doctor`. Runs over ssh: a JSON request in, JSON out.
+"""Facts about this host for `cluster doctor`. Runs over ssh: JSON request, JSON answer.
 
 python -m orchestrator.cluster.on_host.facts examine < request.json
 """
@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -34,43 +33,40 @@ Answer = dict[str, Any]
 
 
 def examine(request: Answer) -> Answer:
-    """Everything a finding needs; the request also has `ports` and `gcs`: [address, port]."""
+    """All facts that findings need; the request also has `ports` and `gcs`: [address, port]."""
     now = time.time()
     place = place_of(request)
     memory = psutil.virtual_memory()
     ours = _listening(place)
+    # all but the two ends of the range of worker ports
+    ports = asdict(Ports(**request["ports"]))
+    own_ports = [n for key, n in ports.items() if key not in ("worker_low", "worker_high")]
+    existing = next(p for p in (place.folder, *place.folder.parents) if p.exists())
+    power = None
+    if sys.platform == "darwin":
+        done = subprocess.run(["pmset", "-g"], capture_output=True, text=True, check=False)
+        power = done.stdout
     return {
         "time": now,
         "chip": chip(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "environment": this_version().environment,
-        "disk_free_bytes": shutil.disk_usage(_existing(place.folder)).free,
+        "disk_free_bytes": shutil.disk_usage(existing).free,
         "memory_bytes": memory.total,
         "memory_free_bytes": memory.available,
-        "power": _power(),
+        "power": power,
         "running": ray_processes.named(place, "raylet") is not None,
         "listening": ours,
-        "taken": [p for p in _numbers(Ports(**request["ports"])) if p not in ours and is_taken(p)],
+        "taken": [p for p in own_ports if p not in ours and is_taken(p)],
         "token": _token(place, *request["gcs"]),
     }
 
 
 def keep(request: Answer) -> Answer:
-    """Write the canary's verdict where a driver on this host reads it."""
+    """Write the canary's verdicts to the file that drivers on this host read."""
     write_whole(place_of(request).folder / "canary.json", request["verdict"].encode())
     return {}
-
-
-def _existing(folder: Path) -> Path:
-    return next(p for p in (folder, *folder.parents) if p.exists())
-
-
-def _power() -> str | None:
-    """What `pmset -g` prints; None elsewhere than on macOS."""
-    if sys.platform != "darwin":
-        return None
-    return subprocess.run(["pmset", "-g"], capture_output=True, text=True, check=False).stdout
 
 
 def _listening(place: Place) -> list[int]:
@@ -84,13 +80,8 @@ def _listening(place: Place) -> list[int]:
     return sorted(found)
 
 
-def _numbers(ports: Ports) -> list[int]:
-    """The ports that have a name of their own."""
-    return [n for key, n in asdict(ports).items() if key not in ("worker_low", "worker_high")]
-
-
 def _token(place: Place, address: str, port: int) -> dict[str, str] | None:
-    """What the head answers with the right token, a wrong one and none; None without a token."""
+    """Answers of the head to the right token, a wrong one and none; None without a token here."""
     if not place.token.is_file():
         return None
     tokens = {"right": place.token.read_text(), "wrong": secrets.token_hex(32), "none": None}

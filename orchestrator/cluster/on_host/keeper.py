@@ -1,8 +1,8 @@
 """Starts this host's raylet again when it has ended; one process per cluster and host.
 
-A raylet ends itself when the head has counted it as dead, e.g. after a cut link or a sleep. Nobody
-else can start it again: the driver has no way to log in here. The head's GCS is not started again;
-losing it ends the cluster.
+A raylet (Ray's process of a host) ends itself when the head has counted it as dead, e.g. after a
+cut link or a sleep. The driver cannot start it again, because it has no login here. The head's GCS
+is not started again; losing it ends the cluster.
 """
 
 import json
@@ -22,7 +22,7 @@ LONGEST_PAUSE_S = 60.0
 
 
 def keep(place: Place) -> None:
-    """Look after the raylet until the plan is gone, as after `cluster down`."""
+    """Start the raylet again whenever it has ended, until `cluster down` deletes the plan."""
     pause = LOOK_EVERY_S
     while place.plan.is_file():
         if ray_processes.named(place, "raylet") is not None or revive(place):
@@ -33,7 +33,7 @@ def keep(place: Place) -> None:
 
 
 def revive(place: Place) -> bool:
-    """Start the raylet if the head can be reached; whether it runs now."""
+    """Start the raylet if the head can be reached; returns whether it runs now."""
     plan = NodePlan.parse(json.loads(place.plan.read_text()))
     if not reachable(plan.gcs):
         return False
@@ -49,7 +49,7 @@ def revive(place: Place) -> bool:
 
 
 def reachable(address: str) -> bool:
-    """Whether somebody listens at `ip:port`."""
+    """Whether a program listens at `ip:port`."""
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host, int(port)), 3):
@@ -59,7 +59,7 @@ def reachable(address: str) -> bool:
 
 
 def say(text: str) -> None:
-    """A line for keeper.log."""
+    """Print a line for keeper.log."""
     print(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {text}", flush=True)
 
 

@@ -1,14 +1,14 @@
-"""The processes of one cluster on this host: found by what they run and where, and stopped.
+"""Finds and stops the processes of one cluster on this host.
 
 A process is ours if this user runs it, its program is Ray's or our keeper, and its command line
 names the cluster's own folder or its log is there; or if it descends from one that is. Names alone
-would also match another cluster's Ray, and the folder alone whoever reads a log.
+would also match another cluster's Ray, and the folder alone a program that reads a log.
 """
 
 import os
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -28,7 +28,7 @@ ROUNDS = 3
 
 
 def find(place: Place) -> list[psutil.Process]:
-    """Every process of the cluster here, ancestors before descendants."""
+    """All processes of the cluster on this host, ancestors before descendants."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -41,14 +41,14 @@ def find(place: Place) -> list[psutil.Process]:
 
 
 def named(place: Place, name: str) -> psutil.Process | None:
-    """The cluster's `raylet`, `gcs_server` or `keeper` here; None if it does not run."""
+    """The cluster's process of a kind, e.g. `raylet` or `keeper`; None if none runs."""
     with suppress(StopIteration):
         return next(p for p in find(place) if kind(p) == name)
     return None
 
 
 def kind(process: psutil.Process) -> str:
-    """What a process is: `raylet`, `gcs_server`, `keeper`, `worker` or a helper's name."""
+    """Kind of a process: `raylet`, `gcs_server`, `keeper`, `worker` or the name of a helper."""
     try:
         words = process.cmdline()
     except psutil.Error:
@@ -84,11 +84,14 @@ def is_under(process: psutil.Process, folder: Path) -> bool:
 
 
 def stop(place: Place, spare: Collection[str] = ()) -> Counter[str]:
-    """Stop all of them: gently, then by force; the keeper first, GCS after the raylet.
+    """Stop all of them, with SIGTERM and then SIGKILL.
+
+    The keeper goes first, or it would start the raylet again; GCS goes after the raylet, which ends
+    quickly only while it can tell GCS. Processes may start meanwhile, so the search is repeated.
 
     Args:
-        place: Whose.
-        spare: Kinds that go on.
+        place: Folder of the cluster.
+        spare: Kinds that are not stopped.
 
     Returns:
         How many of each kind were stopped.
@@ -112,29 +115,25 @@ def _is_ours(process: psutil.Process, place: Place) -> bool:
     words = process.cmdline()
     if not words:
         return False
-    if not _is_program(words):
+    is_program = (
+        Path(words[0]).name in BINARIES
+        or words[0].startswith("ray::")
+        or any(module in words for module in MODULES)
+        or any(w.endswith(".py") and "/ray/" in w for w in words[1:5])
+    )
+    if not is_program:
         return False
-    return names_folder(words, place.folder) or _writes_to(process, place.temp)
-
-
-def _is_program(words: Sequence[str]) -> bool:
-    if Path(words[0]).name in BINARIES or words[0].startswith("ray::"):
+    if names_folder(words, place.folder):
         return True
-    if any(module in words for module in MODULES):
-        return True
-    return any(w.endswith(".py") and "/ray/" in w for w in words[1:5])
+    # a worker's command line does not name the folder, but its log is there
+    logs = place.temp.resolve()
+    return any(Path(file.path).is_relative_to(logs) for file in process.open_files())
 
 
 def names_folder(words: Iterable[str], folder: Path) -> bool:
-    """Whether a command line has a path in the folder, and not just one that looks alike."""
+    """Whether a command line has the folder, or a path in it; `/a/bc` is not in `/a/b`."""
     path = re.compile(rf"(^|[=\s]){re.escape(str(folder))}($|[/\s])")
     return any(path.search(word) for word in words)
-
-
-def _writes_to(process: psutil.Process, folder: Path) -> bool:
-    """Whether a process has a file open there; not all of Ray's say where they belong."""
-    real = folder.resolve()
-    return any(Path(file.path).is_relative_to(real) for file in process.open_files())
 
 
 def _end(processes: list[psutil.Process], patience_s: float) -> None:

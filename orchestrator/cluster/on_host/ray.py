@@ -1,9 +1,9 @@
-"""Ray on this host: look, start, stop. Runs over ssh: a JSON request in, a JSON answer out.
+"""Ray on this host: look, start, stop, nodes. Runs over ssh: JSON request, JSON answer.
 
     python -m orchestrator.cluster.on_host.ray look < request.json
 
 A request has `root` and `cluster`; `start` also has `plan`, `head`, `token` and, with TLS,
-`certificates`. An error that people can fix is one line on stderr and exit code 2.
+`certificates`. A `UserError` is one line on stderr and exit code 2.
 """
 
 import hashlib
@@ -39,17 +39,17 @@ FILES_WANTED = 65536
 START_S = 120.0
 SESSIONS_KEPT = 3
 OF_THE_HEAD = ("gcs_server", "dashboard")
-"""What goes on when the head's raylet ends."""
+"""Kinds of processes that are not stopped when the head's raylet is started again."""
 Answer = dict[str, Any]
 
 
 def place_of(request: dict[str, Any]) -> Place:
-    """The folder that a request is about."""
+    """The cluster's folder on this host."""
     return Place(Path(request["root"]).expanduser() / "c" / str(request["cluster"]))
 
 
 def look(request: dict[str, Any]) -> Answer:
-    """What this host is, and what of the cluster runs here."""
+    """Chip and memory of this host, and which processes of the cluster run on it."""
     place = place_of(request)
     raylet = ray_processes.named(place, "raylet")
     return {
@@ -68,10 +68,10 @@ def look(request: dict[str, Any]) -> Answer:
 
 
 def start(request: dict[str, Any]) -> Answer:
-    """Stop what is left of the cluster here, start a node, and keep it.
+    """Stop what is left of the cluster on this host, start a node and its keeper.
 
     Raises:
-        UserError: Ray does not start; the message ends with its own last words.
+        UserError: Ray does not start; the message ends with the last line of its log.
     """
     place, plan, head = place_of(request), NodePlan.parse(request["plan"]), request["head"]
     ray_processes.stop(place, spare=() if head else OF_THE_HEAD)
@@ -81,15 +81,24 @@ def start(request: dict[str, Any]) -> Answer:
     for name, text in request.get("certificates", {}).items():
         write_whole(place.tls / name, text.encode(), private=True)
     write_whole(place.plan, json.dumps(plan.as_json(), indent=2).encode(), private=True)
-    _forget_old_sessions(place)
+    sessions = sorted(p for p in place.temp.glob("session_2*") if p.is_dir())
+    for old in sessions[: -SESSIONS_KEPT + 1]:  # the new one is the last of those that stay
+        shutil.rmtree(old, ignore_errors=True)
     started = time.monotonic()
     start_node(place, plan, head=head)
-    _start_keeper(place)
+    with (place.folder / "keeper.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", ray_processes.KEEPER, str(place.folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     return {"seconds": round(time.monotonic() - started, 2)}
 
 
 def stop(request: dict[str, Any]) -> Answer:
-    """Stop the cluster's processes here and forget its secrets; logs stay."""
+    """Stop the cluster's processes on this host and delete its secrets; logs stay."""
     place = place_of(request)
     stopped = ray_processes.stop(place)
     for secret in (place.token, place.plan):
@@ -99,7 +108,9 @@ def stop(request: dict[str, Any]) -> Answer:
 
 
 def nodes(request: dict[str, Any]) -> Answer:
-    """Nodes that Ray counts as alive, with used slots; asked on the head, needs no raylet.
+    """Nodes that Ray counts as alive, with their slots: IP address -> `slots`, `used`.
+
+    Asks the GCS directly, through private parts of Ray, for `ray.init` needs a raylet here.
 
     Raises:
         UserError: Ray does not answer.
@@ -118,23 +129,32 @@ def nodes(request: dict[str, Any]) -> Answer:
             )
         )
         free = state.available_resources_per_node()
-        found = {
-            node["NodeManagerAddress"]: _used(node["Resources"], free.get(node["NodeID"], {}))
-            for node in state.node_table()
-            if node["Alive"]
-        }
+        found = {}
+        for node in state.node_table():
+            if node["Alive"]:
+                slots = int(node["Resources"].get(SLOT, 0))
+                used = slots - int(free.get(node["NodeID"], {}).get(SLOT, slots))
+                found[node["NodeManagerAddress"]] = {"slots": slots, "used": used}
     except (OSError, RuntimeError, ValueError) as error:
         raise UserError(f"Ray does not answer at {plan.gcs} ({_last_line(str(error))})") from None
     return {"alive": found}
 
 
 def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
-    """Run `ray start` and wait for it; if it fails, what it left is stopped.
+    """Run `ray start` and wait for it; if it fails, stop the processes that it started.
 
     Raises:
         UserError: It fails, or a port is taken.
     """
-    _demand_ports(plan, head=head)
+    # Ray fails on a taken port without naming it
+    names = ["node_manager", "object_manager", "runtime_env_agent"]
+    names += ["gcs", "dashboard"] if head else []
+    taken = [f"{n} {getattr(plan.ports, n)}" for n in names if is_taken(getattr(plan.ports, n))]
+    if taken:
+        raise UserError(
+            f"ports in use by something else: {', '.join(taken)}; "
+            "choose others under ports: in the cluster file"
+        )
     _allow_files()
     client = importlib.util.find_spec("grpc") is not None
     command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
@@ -161,24 +181,6 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
         raise UserError(f"ray start failed ({_last_line(log.read_text())}); see {log}")
 
 
-def _used(resources: dict[str, float], free: dict[str, float]) -> dict[str, int]:
-    slots = int(resources.get(SLOT, 0))
-    return {"slots": slots, "used": slots - int(free.get(SLOT, slots))}
-
-
-def _demand_ports(plan: NodePlan, *, head: bool) -> None:
-    """Ports that Ray would fail on without saying which."""
-    names = ["node_manager", "object_manager", "runtime_env_agent"]
-    if head:
-        names += ["gcs", "dashboard"]
-    taken = [f"{n} {getattr(plan.ports, n)}" for n in names if is_taken(getattr(plan.ports, n))]
-    if taken:
-        raise UserError(
-            f"ports in use by something else: {', '.join(taken)}; "
-            "choose others under ports: in the cluster file"
-        )
-
-
 def is_taken(port: int) -> bool:
     """Whether a program listens on a port of this machine."""
     with socket.socket() as probe:
@@ -191,29 +193,12 @@ def is_taken(port: int) -> bool:
 
 
 def _allow_files() -> None:
-    """Raise the soft limit of open files; macOS starts with 256."""
+    """Raise the soft limit of open files for Ray; on macOS it is 256."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def _forget_old_sessions(place: Place) -> None:
-    sessions = sorted(p for p in place.temp.glob("session_2*") if p.is_dir())
-    for old in sessions[: -SESSIONS_KEPT + 1]:
-        shutil.rmtree(old, ignore_errors=True)
-
-
-def _start_keeper(place: Place) -> None:
-    with (place.folder / "keeper.log").open("ab") as log:
-        subprocess.Popen(
-            [sys.executable, "-m", ray_processes.KEEPER, str(place.folder)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
 
 
 def _last_line(text: str) -> str:

@@ -1,10 +1,10 @@
-"""Copies on this host: what is there, what is missing, receive, finish. Runs over ssh.
+"""Copies of models and data on this host: what is missing, receive, finish. Runs over ssh.
 
     python -m orchestrator.cluster.on_host.receive have < request.json
     python -m orchestrator.cluster.on_host.receive receive REQUEST < bytes
 
-A copy grows in `<root>/content/part-<digest>` and is renamed when every checksum is right, so
-that nothing half-copied has the name that cells look for.
+A copy is written in `<root>/content/part-<digest>` and renamed when all checksums are right, so
+that cells never find an incomplete copy.
 """
 
 import fcntl
@@ -30,15 +30,15 @@ Request = dict[str, Any]
 
 
 def folder_of(request: Request) -> Path:
-    """Where this host's copies are."""
+    """The folder of this host's copies."""
     return Path(request["root"]).expanduser() / "content"
 
 
 def have(request: Request) -> Request:
-    """Read all that is there of a copy; what is wrong is deleted.
+    """Check the files of a copy, and delete those with wrong bytes.
 
     The request has `digest`, `name` and `files`: path -> [sha256, bytes]. `missing` of the answer
-    is path -> bytes that are there already.
+    is path -> number of bytes that are there already, for each incomplete file.
 
     Raises:
         UserError: Another prefetch is copying the same.
@@ -66,7 +66,7 @@ def receive(request: Request) -> Request:
 
 
 def finish(request: Request) -> Request:
-    """Check every file once more; if all are right, cells find the copy from now on.
+    """Check all files once more; if they are right, cells find the copy from now on.
 
     `names` of the request are the [kind, name, revision] that mean it.
 
@@ -88,7 +88,7 @@ def finish(request: Request) -> Request:
 
 
 def digest(request: Request) -> Request:
-    """What a name means here, as a cell would find it; null and why if nothing.
+    """Digest of what a name means on this host, as for a cell; null with a message if nothing.
 
     The request has `kind`, `name`, `revision` and `download`.
 
@@ -112,7 +112,7 @@ def digest(request: Request) -> Request:
 
 
 def download(request: Request) -> Request:
-    """Fetch from the hub by the code that cells use; what it left is read and checked.
+    """Fetch from the hub with the code that cells use, then check the files.
 
     Raises:
         UserError: The hub cannot be reached, or bytes are wrong.
@@ -131,7 +131,7 @@ def download(request: Request) -> Request:
 
 
 def _missing(request: Request) -> dict[str, int]:
-    """Path -> bytes that are there; a finished copy with wrong bytes is unfinished again."""
+    """As `missing` in `have`. A finished copy with wrong bytes becomes an unfinished one."""
     place, part = folder_of(request) / request["digest"], _part(request)
     whole = place / request["name"]
     there = whole if place.is_dir() else part
@@ -147,7 +147,7 @@ def _missing(request: Request) -> dict[str, int]:
 
 
 def _usable(path: Path, sha256: str, size: int) -> int:
-    """Bytes to keep of a file: all, if they are right; the first ones, if more are to come."""
+    """Bytes to keep of a file: all if right, those there if some are missing, otherwise none."""
     if not path.is_file():
         return 0
     length = path.stat().st_size
@@ -169,7 +169,7 @@ def _part_root(request: Request) -> Path:
 
 @contextmanager
 def _held(request: Request) -> Iterator[None]:
-    """One prefetch of a content at a time; the kernel lets go when a process ends."""
+    """Hold the lock of a content; the kernel frees it when this process ends."""
     folder = folder_of(request)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / f"lock-{request['digest']}").open("w") as lock:

@@ -1,4 +1,6 @@
-"""Asks a gRPC port one thing, with nothing but a socket: does it answer without the token?
+"""Sends one gRPC call over a plain socket: does the port answer without the token?
+
+The client of the pinned Ray always sends its token, and grpcio is not installed on hosts.
 
 Usage: token_probe.py HOST PORT METHOD [TOKEN]    prints `data`, `no data` or `closed`
 """
@@ -48,10 +50,10 @@ def request(host: str, method: str, token: str | None) -> bytes:
 
 
 def ask(host: str, port: int, method: str, token: str | None) -> str:
-    """What comes back on the call's stream: `data`, `no data`, or `closed`.
+    """What the server sends on the call's stream: `data`, `no data`, or `closed`.
 
     Raises:
-        OSError: Nobody listens.
+        OSError: No program listens there.
     """
     found = "no data"
     with socket.create_connection((host, port), 5) as connection:
