@@ -48,21 +48,19 @@ def served(tmp_path_factory):
         yield a_cluster(folder, port)
 
 
-@pytest.fixture
-def cluster(served, tmp_path) -> Cluster:
+def a_host(served: Cluster, folder: Path) -> Cluster:
     """A host with this version and no copies."""
-    program = tmp_path / "root/env" / this_version().environment / "bin/python"
+    program = folder / "root/env" / this_version().environment / "bin/python"
     program.parent.mkdir(parents=True)
-    variables = f"PYTHONPATH={CODE} HF_HUB_OFFLINE=1 HF_HOME={tmp_path}/hub"
+    variables = f"PYTHONPATH={CODE} HF_HUB_OFFLINE=1 HF_HOME={folder}/hub"
     program.write_text(f'#!/bin/sh\n{variables} exec {sys.executable} "$@"\n')
     program.chmod(0o755)
     (program.parents[1] / "complete").touch()
-    return dataclasses.replace(served, root=str(tmp_path / "root"))
+    return dataclasses.replace(served, root=str(folder / "root"))
 
 
-@pytest.fixture
-def need(tmp_path) -> Need:
-    source = tmp_path / "mine"
+def a_need(folder: Path) -> Need:
+    source = folder / "mine"
     files = {}
     for name, size in SIZES.items():
         path = source / name
@@ -73,6 +71,25 @@ def need(tmp_path) -> Need:
     return Need(
         kind="model", name="/ada/mine", source=source, files=files, digest=digest_of_files(files)
     )
+
+
+@pytest.fixture
+def cluster(served, tmp_path) -> Cluster:
+    return a_host(served, tmp_path)
+
+
+@pytest.fixture
+def need(tmp_path) -> Need:
+    return a_need(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def copied(served, tmp_path_factory) -> tuple[Cluster, Need]:
+    """A host with a copy; each test that damages the copy makes it whole again."""
+    folder = tmp_path_factory.mktemp("copied")
+    cluster, need = a_host(served, folder), a_need(folder)
+    assert bring(cluster, need) == "copied"
+    return cluster, need
 
 
 def copies(cluster: Cluster) -> Path:
@@ -147,8 +164,9 @@ def settle(path: Path) -> None:
         *(pytest.param(d, marks=pytest.mark.slow) for d in ("short", "long", "gone", "bad start")),
     ],
 )
-def test_a_damaged_copy_is_made_whole_again(cluster, need, monkeypatch, damage):
-    bring(cluster, need)
+def test_a_damaged_copy_is_made_whole_again(copied, monkeypatch, damage):
+    cluster, need = copied
+    assert is_whole(found(cluster, need, monkeypatch), need)
     path = found(cluster, need, monkeypatch) / "config.json"
     data = path.read_bytes()
     damaged = {
