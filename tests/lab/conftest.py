@@ -39,6 +39,14 @@ def write_cluster(lab: Lab, name: str = "studios", more: str = "") -> str:
     return f"{name}.yaml"
 
 
+@pytest.fixture(scope="module")
+def steady(lab) -> str:
+    """The file of a cluster that is up, brought up once, for tests that leave it as it is."""
+    path = write_cluster(lab)
+    lab.laptop.rho_sweep("cluster", "up", path, timeout_s=200)
+    return path
+
+
 @pytest.fixture
 def up(lab) -> Iterator[str]:
     """The file of a cluster that is up; the same one for test after test, down at the end."""

@@ -95,38 +95,38 @@ def driver(lab: Lab) -> Iterator[list[str]]:
         process.stdin.write("\n")
 
 
-def test_up_again_changes_nothing(lab, up):
+def test_up_again_changes_nothing(lab, steady):
     before = [ray_processes(host) for host in lab.hosts]
     secret = token(lab)
-    done = lab.laptop.rho_sweep("cluster", "up", up)
+    done = lab.laptop.rho_sweep("cluster", "up", steady)
     assert done.stdout == "mac1: was up\nmac2: was up\nmac3: was up\n"
     assert [ray_processes(host) for host in lab.hosts] == before
     assert token(lab) == secret
 
 
-def test_cells_find_their_hosts_by_label_and_slot(lab, up):
+def test_cells_find_their_hosts_by_label_and_slot(lab, steady):
     with driver(lab) as hosts:
         assert hosts == ["mac2", "mac3", "mac1"]
 
 
-def test_status_shows_what_the_file_says_and_what_hosts_say(lab, up):
-    rows = status(lab, up)
+def test_status_shows_what_the_file_says_and_what_hosts_say(lab, steady):
+    rows = status(lab, steady)
     assert [row["state"] for row in rows.values()] == ["up"] * 3
     assert [row["slots"] for row in rows.values()] == [1, 2, 1]
     assert [row["running"] for row in rows.values()] == [0, 0, 0]
     assert rows["mac1"]["chip"] == "M2 Ultra"
     assert rows["mac2"]["memory_bytes"] == 1 << 30
     assert rows["mac3"]["memory_bytes"] > 1 << 30
-    table = lab.laptop.rho_sweep("cluster", "status", up).stdout
+    table = lab.laptop.rho_sweep("cluster", "status", steady).stdout
     assert re.search(r"mac1 \(head\) +10.77.0.1 +up +M2 Ultra +0 +1 +2 GB", table)
 
 
-def test_a_slot_that_is_used_counts_as_running(lab, up):
+def test_a_slot_that_is_used_counts_as_running(lab, steady):
     with driver(lab):
-        assert [row["running"] for row in status(lab, up).values()] == [0, 1, 0]
+        assert [row["running"] for row in status(lab, steady).values()] == [0, 1, 0]
 
 
-def test_secrets_are_private_and_the_same_everywhere(lab, up):
+def test_secrets_are_private_and_the_same_everywhere(lab, steady):
     secret = token(lab)
     assert len(secret) == 64
     places = [folder(host) / "token" for host in lab.hosts]
@@ -139,7 +139,7 @@ def test_secrets_are_private_and_the_same_everywhere(lab, up):
         assert not any(secret in line for line in machine.processes())
 
 
-def test_a_raylet_may_open_many_files(lab, up):
+def test_a_raylet_may_open_many_files(lab, steady):
     host = lab.hosts[1]
     limits = host.run("cat", f"/proc/{pid_of(host, 'raylet')}/limits").stdout
     soft, hard = re.search(r"Max open files +(\d+) +(\d+)", limits).groups()
@@ -157,7 +157,7 @@ def test_a_killed_raylet_is_started_again_by_its_keeper(lab, up):
 def test_up_repairs_nodes_and_keeps_the_token(lab, up):
     secret, head = token(lab), pid_of(lab.hosts[0], "gcs_server")
     for host in lab.hosts[:2]:
-        host.run("sh", "-c", "kill -9 $(pgrep -f '[r]ay_keeper') $(pgrep -x raylet)")
+        host.run("sh", "-c", "kill -9 $(pgrep -f '[o]n_host.keeper') $(pgrep -x raylet)")
     done = lab.laptop.rho_sweep("cluster", "up", up, timeout_s=120)
     assert done.stdout == "mac1: started\nmac2: started\nmac3: was up\n"
     assert token(lab) == secret
@@ -328,7 +328,7 @@ def test_with_tls_a_client_without_certificates_gets_nothing(lab):
     key = folder(lab.hosts[1]) / "tls/node.key"
     assert key.stat().st_mode & 0o777 == 0o600
     host = lab.hosts[1]
-    host.run("sh", "-c", "kill -9 $(pgrep -f '[r]ay_keeper') $(pgrep -x raylet)")
+    host.run("sh", "-c", "kill -9 $(pgrep -f '[o]n_host.keeper') $(pgrep -x raylet)")
     lab.laptop.rho_sweep("cluster", "up", path, timeout_s=120)
     assert status(lab, path)["mac2"]["state"] == "up"
     lab.laptop.rho_sweep("cluster", "down", path, timeout_s=120)
