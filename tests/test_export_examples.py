@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.analysis.analyze import analyze
-from orchestrator.inspection.status import export
+from orchestrator.inspection.export import export
 from tests import ROOT
 from tests.builders import a_failure, a_result, a_spec, filled
 

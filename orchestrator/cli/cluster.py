@@ -4,28 +4,17 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from orchestrator.cluster import assets as needs
-from orchestrator.cluster import checks as cluster_doctor
-from orchestrator.cluster import install as installing
-from orchestrator.cluster import prefetch as prefetching
-from orchestrator.cluster import ray as cluster_ray
-from orchestrator.cluster.wheel import this_version
-from orchestrator.config import sweep_file as sweeps
-from orchestrator.config.cluster_file import demand_cluster
+from orchestrator.cli.options import JsonOption, SetOption, SweepArgument
+from orchestrator.execution.terminal import FAILED
 
-FAILED = 1
+if TYPE_CHECKING:
+    from orchestrator.config.hosts import Cluster
+
 ClusterArgument = Annotated[Path, typer.Argument(help="A file that names the hosts.")]
-SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
-SetOption = Annotated[
-    list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field of the sweep.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -46,7 +35,10 @@ def install(
 
     Example: rho-sweep cluster install cluster.yaml
     """
-    gathered = installing.install(demand_cluster(cluster), this_version(), wheels, _say)
+    from orchestrator.cluster.install import install as install_on
+    from orchestrator.cluster.wheel import this_version
+
+    gathered = install_on(_read(cluster), this_version(), wheels, _say)
     for name, what in gathered.done.items():
         typer.echo(f"{name}: {what}")
     _fail_on(gathered.failed)
@@ -65,9 +57,13 @@ def prefetch(
 
     Example: rho-sweep cluster prefetch cluster.yaml sweep.yaml
     """
-    named = demand_cluster(cluster)
-    wanted = needs.of_sweep(sweeps.load(sweep, set_), download=from_here)
-    gathered = prefetching.prefetch(named, wanted, from_here=from_here, say=_say)
+    from orchestrator.cluster.assets import of_sweep
+    from orchestrator.cluster.prefetch import prefetch as prefetch_to
+    from orchestrator.config.sweep_file import load
+
+    named = _read(cluster)
+    wanted = of_sweep(load(sweep, set_), download=from_here)
+    gathered = prefetch_to(named, wanted, from_here=from_here, say=_say)
     for name, brought in gathered.done.items():
         for label, what in brought.items():
             typer.echo(f"{name}: {label}: {what}")
@@ -89,8 +85,11 @@ def doctor(
 
     Example: rho-sweep cluster doctor cluster.yaml sweep.yaml
     """
-    named = demand_cluster(cluster)
-    report = cluster_doctor.examine(named, sweeps.load(sweep, set_) if sweep else None, _say)
+    from orchestrator.cluster.checks import examine
+    from orchestrator.config.sweep_file import load
+
+    named = _read(cluster)
+    report = examine(named, load(sweep, set_) if sweep else None, _say)
     if json_:
         typer.echo(json.dumps(report.as_json(), indent=2))
     else:
@@ -107,7 +106,9 @@ def up(cluster: ClusterArgument) -> None:
 
     Example: rho-sweep cluster up cluster.yaml
     """
-    raised = cluster_ray.bring_up(demand_cluster(cluster), _say)
+    from orchestrator.cluster.ray import bring_up
+
+    raised = bring_up(_read(cluster), _say)
     for name, what in raised.hosts.items():
         typer.echo(f"{name}: {'was up' if what == 'up' else what}")
     _fail_on(raised.failed)
@@ -119,7 +120,9 @@ def down(cluster: ClusterArgument) -> None:
 
     Example: rho-sweep cluster down cluster.yaml
     """
-    gathered = cluster_ray.take_down(demand_cluster(cluster))
+    from orchestrator.cluster.ray import take_down
+
+    gathered = take_down(_read(cluster))
     for name, stopped in gathered.done.items():
         typer.echo(f"{name}: {_counted(stopped)}")
     _fail_on(gathered.failed)
@@ -131,11 +134,13 @@ def status(cluster: ClusterArgument, json_: JsonOption = False) -> None:
 
     Example: rho-sweep cluster status cluster.yaml
     """
-    rows = cluster_ray.status(demand_cluster(cluster))
+    from orchestrator.cluster.ray import status as status_of
+
+    rows = status_of(_read(cluster))
     if json_:
         typer.echo(json.dumps(rows, indent=2))
     else:
-        Console(width=None if sys.stdout.isatty() else 110).print(_table(rows))
+        _print(rows)
         for row in rows:
             if row["message"]:
                 typer.echo(row["message"], err=True)
@@ -143,7 +148,17 @@ def status(cluster: ClusterArgument, json_: JsonOption = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _table(rows: list[dict[str, Any]]) -> Table:
+def _read(cluster: Path) -> "Cluster":
+    from orchestrator.config.cluster_file import demand_cluster
+
+    return demand_cluster(cluster)
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    """Print hosts as a table; where no terminal says how wide it is, in 110 columns."""
+    from rich.console import Console
+    from rich.table import Table
+
     table = Table(box=None)
     for title in ("host", "address", "state", "chip"):
         table.add_column(title)
@@ -155,7 +170,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
         sizes = [_gigabytes(row[key]) for key in ("memory_bytes", "free_bytes")]
         chip = row["chip"] or "-"
         table.add_row(name, row["address"], row["state"], chip, running, str(row["slots"]), *sizes)
-    return table
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
 
 
 def _gigabytes(size: int | None) -> str:

@@ -1,17 +1,11 @@
 """`rho-sweep judge ...`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from orchestrator.stress import judging, validation
-from orchestrator.stress.judges import FORMS, RULES, judge_of
-from orchestrator.stress.validation import LABELS, Share, Validation
-from tasks.starter import JUDGED
+from orchestrator.stress.judges import FORMS, RULES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +21,26 @@ def judges() -> None:
     """
 
 
-app.command()(judging.run)
+@app.command()
+def run(
+    results: Annotated[Path, typer.Argument(help="A results folder with generated answers.")],
+    judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
+) -> None:
+    """Label the answers that a stress test generated; those without a label are asked again.
+
+    Example: rho-sweep judge run results/stress --judge rules
+    """
+    from orchestrator.execution.terminal import interruptible
+    from orchestrator.results import lock
+    from orchestrator.results.store import Store
+    from orchestrator.stress.judges import judge_of
+    from orchestrator.stress.judging import judge_answers
+
+    store = Store.existing(results)
+    named = judge_of(judge)
+    interruptible()
+    with lock.held(results):
+        typer.echo(judge_answers(store, named).line)
 
 
 @app.command()
@@ -36,50 +49,21 @@ def validate(
         Path | None, typer.Argument(help="Labelled examples, JSONL; those that ship by default.")
     ] = None,
     judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
-    half: Annotated[str, typer.Option(help="dev, heldback or all")] = validation.ALL,
+    half: Annotated[str, typer.Option(help="dev, heldback or all")] = "all",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
 ) -> None:
     """Compare a judge's verdicts with people's labels.
 
     Example: rho-sweep judge validate --judge rules --half heldback
     """
+    from orchestrator.cli.show_validation import show
+    from orchestrator.stress import validation
+    from orchestrator.stress.judges import judge_of
+    from tasks.starter import JUDGED
+
     examples = validation.load_examples(file or JUDGED, half)
     found = validation.validate(judge_of(judge), examples, half)
     if json_:
         typer.echo(found.to_json())
-        return
-    console = Console(width=None if sys.stdout.isatty() else 110)
-    console.print(_confusion(found))
-    typer.echo("\n".join(_summary(found)))
-
-
-def _confusion(found: Validation) -> Table:
-    table = Table(box=None, title=f"{found.judge}, {found.half}: {found.n} examples")
-    table.add_column("a person says")
-    for label in LABELS:
-        table.add_column(str(label), justify="right")
-    for said, row in found.confusion.items():
-        table.add_row(said, *(str(row[judged] or ".") for judged in LABELS))
-    return table
-
-
-def _summary(found: Validation) -> list[str]:
-    return [
-        "",
-        f"sensitivity    {_share(found.sensitivity)}  of what refuses, judged so",
-        f"specificity    {_share(found.specificity)}  of what does not refuse, judged so",
-        f"kappa          {_number(found.kappa)}  five labels",
-        f"kappa          {_number(found.kappa_refusal)}  refused or not",
-        f"unjudged       {found.n_unjudged} of {found.n}",
-        *(f"differs        {m.id}: {m.label}, judged {m.judged}" for m in found.mistakes),
-    ]
-
-
-def _share(share: Share) -> str:
-    if share.value is None or share.low is None or share.high is None:
-        return "-  (nothing to count)"
-    return f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]  {share.k} of {share.n}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    else:
+        show(found)

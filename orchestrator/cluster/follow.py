@@ -6,7 +6,7 @@ from typing import Any
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.errors import UserError
 from orchestrator.execution.display import CELLS, Display
-from orchestrator.inspection import status as inspect
+from orchestrator.results.live import read_live
 from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import units_in
@@ -66,7 +66,7 @@ class _View:
                 self._shown[cell] = row["finished_at"]
                 status, message = Status(row["status"]), row["message"]
                 self._display.settled(self._labels[cell], status, message)
-        live = inspect.live(self._store.folder)
+        live = read_live(self._store.folder)
         cells = {cell["label"]: _progress(cell) for cell in live["running"]}
         self._display.running(cells, live.get("left_s"))
 

@@ -1,6 +1,5 @@
 """One launch: reports of the engine become events for the schedule, its commands become actions."""
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,9 +14,9 @@ from orchestrator.execution.notify import Notifier
 from orchestrator.execution.scheduling import schedule as plan
 from orchestrator.execution.scheduling.hosts import HostUp, Job
 from orchestrator.execution.scheduling.schedule import Event, HostLost, Lost, Rules, Schedule
+from orchestrator.results import live
 from orchestrator.results.attempts import Attempt, close_attempts
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
-from orchestrator.results.files import write_whole
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellFailure, CellResult, Spec, Status
 from tasks.contract.generation import GenerationResult
@@ -25,7 +24,6 @@ from tasks.contract.reports import Beat, Outcome
 from tasks.model.machine import describe, family
 
 POLL_S = 0.25
-LIVE = "live.json"
 Key = tuple[str, int]
 
 
@@ -88,7 +86,7 @@ class Run:
         else:
             self._finish(self._work.ended)
         finally:
-            (self._store.folder / LIVE).unlink(missing_ok=True)
+            (self._store.folder / live.FILE).unlink(missing_ok=True)
             self._land(last=True)
             self._store.flush()
 
@@ -266,13 +264,13 @@ class Run:
         stages = [(key, a.stage) for key, a in self._running.items()]
         if now_s - self._live_at >= 1 or stages != self._stages:
             self._live_at, self._stages = now_s, stages
-            live = {
+            now = {
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "waiting": len(self._schedule.queue),
                 "left_s": left_s,
                 "running": [a.live(self._label(a.cell)) for a in self._running.values()],
             }
-            write_whole(self._store.folder / LIVE, json.dumps(live).encode())
+            live.write_live(self._store.folder, now)
 
 
 def _done(beat: Beat | None) -> float | None:

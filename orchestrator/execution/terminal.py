@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from orchestrator.execution.display import Display, LiveDisplay, PlainDisplay
+from orchestrator.execution.display import Display, PlainDisplay
 
 FAILED, FIXABLE, INTERRUPTED = 1, 2, 130
 
@@ -24,6 +24,8 @@ def interruptible() -> None:
 def shown() -> Iterator[Display]:
     """A display for the block: a panel on a terminal, plain lines elsewhere."""
     if sys.stderr.isatty():
+        from orchestrator.execution.live_display import LiveDisplay
+
         with LiveDisplay() as live:
             yield live
     else:

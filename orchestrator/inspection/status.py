@@ -1,29 +1,16 @@
-"""What is going on in a results folder: status, logs, stop, export."""
+"""What is going on in a results folder: how far a sweep is, and all that is known of one cell."""
 
-import json
-import os
-import platform
-import signal
 from collections import Counter
-from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet
 
 from orchestrator.errors import UserError
 from orchestrator.execution.display import clock
-from orchestrator.execution.run import LIVE
 from orchestrator.results import lock
+from orchestrator.results.live import NOTHING, read_live
 from orchestrator.results.manifest import load_manifest
-from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
-
-NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
 
 
 def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any]:
@@ -40,7 +27,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
     rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
     holder = lock.holder(store.folder) or driver
-    running = live(store.folder) if holder else NOTHING
+    running = read_live(store.folder) if holder else NOTHING
     return {
         "name": store.folder.name,
         "launch": {"pid": holder[0], "host": holder[1]} if holder else None,
@@ -135,15 +122,6 @@ def _running_line(cell: dict[str, Any]) -> str:
     return f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}"
 
 
-def live(folder: Path) -> dict[str, Any]:
-    """What the driver last said of itself."""
-    try:
-        found: dict[str, Any] = json.loads((folder / LIVE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return NOTHING
-    return found
-
-
 def find_cell(store: Store, word: str) -> str:
     """The one cell, or unit of the last stress test, that a word names.
 
@@ -185,80 +163,3 @@ def _row_of(store: Store, key: str) -> dict[str, Any] | None:
 def _attempt_line(attempt: dict[str, Any]) -> str:
     message = f": {attempt['message']}" if attempt["message"] else ""
     return f"attempt {attempt['attempt']} on {attempt['host']}: {attempt['outcome']}{message}"
-
-
-def stop(folder: Path) -> str:
-    """Ask the running launch to stop; finished cells are kept.
-
-    Raises:
-        UserError: It runs on another machine, or may not be stopped by this user.
-    """
-    holder = lock.holder(folder)
-    if holder is None:
-        return f"{folder}: no launch is running"
-    pid, host = holder
-    if host != platform.node():
-        raise UserError(f"{folder}: the launch runs on {host}; stop it there")
-    try:
-        os.kill(pid, signal.SIGTERM)  # SIGINT is ignored by what a script starts with &
-    except OSError as error:
-        raise UserError(f"{folder}: process {pid} cannot be stopped ({error.strerror})") from None
-    return f"{folder}: asked process {pid} to stop; launch again to go on"
-
-
-def export(store: Store, kind: str, target: Path) -> list[Path]:
-    """Write every table as one file each.
-
-    Args:
-        store: What to export.
-        kind: `parquet` or `csv`; in CSV, maps become JSON texts and units are in the header file.
-        target: Folder, made if need be.
-
-    Raises:
-        UserError: A table is corrupted, or the folder cannot be written to.
-    """
-    written = []
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for name in TABLES:
-            path = target / f"{name}.{kind}"
-            table = store.read(name)
-            if kind == "parquet":
-                pa.parquet.write_table(table, path)
-            else:
-                pa.csv.write_csv(_flat(table), path)
-            written.append(path)
-        if kind == "csv":
-            units = target / "units.csv"
-            units.write_text(_units())
-            written.append(units)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
-    return written
-
-
-def _flat(table: pa.Table) -> pa.Table:
-    """CSV knows no lists and maps: they become JSON texts."""
-    for i, column in enumerate(table.schema):
-        if pa.types.is_nested(column.type):
-            texts = [_json(v, column.type) for v in table.column(i).to_pylist()]
-            table = table.set_column(i, column.name, pa.array(texts, pa.string()))
-        elif pa.types.is_timestamp(column.type):
-            texts = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
-            table = table.set_column(i, column.name, texts)
-    return table
-
-
-def _json(value: Any, kind: pa.DataType) -> str | None:
-    if value is None:
-        return None
-    return json.dumps(dict(value) if pa.types.is_map(kind) else value, sort_keys=True)
-
-
-def _units() -> str:
-    lines = ["table,column,unit"]
-    for name, schema in TABLES.items():
-        for column in schema:
-            unit = (column.metadata or {}).get(b"unit", b"").decode()
-            lines.append(f"{name},{column.name},{unit}")
-    return "\n".join(lines) + "\n"

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import platform
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,6 +58,25 @@ def holder(folder: Path) -> tuple[int, str] | None:
             found = json.loads(path.read_text() or "{}")
             return (int(found["pid"]), str(found["host"])) if found else None
     return None
+
+
+def stop(folder: Path) -> str:
+    """Ask the running launch to stop; finished cells are kept.
+
+    Raises:
+        UserError: It runs on another machine, or may not be stopped by this user.
+    """
+    running = holder(folder)
+    if running is None:
+        return f"{folder}: no launch is running"
+    pid, host = running
+    if host != platform.node():
+        raise UserError(f"{folder}: the launch runs on {host}; stop it there")
+    try:
+        os.kill(pid, signal.SIGTERM)  # SIGINT is ignored by what a script starts with &
+    except OSError as error:
+        raise UserError(f"{folder}: process {pid} cannot be stopped ({error.strerror})") from None
+    return f"{folder}: asked process {pid} to stop; launch again to go on"
 
 
 def _by(folder: Path) -> str:

@@ -23,6 +23,7 @@ import pyarrow.ipc
 from orchestrator.errors import UserError
 from orchestrator.results import adapters
 from orchestrator.results.files import link_whole, remove, write_whole
+from orchestrator.results.folder import demand_results
 from orchestrator.results.schema import (
     KEYS,
     OWNERS,
@@ -63,11 +64,7 @@ class Store:
         Raises:
             UserError: There are none.
         """
-        if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
-            raise UserError(
-                f"{folder}: no results here; make some with: rho-sweep launch quickstart"
-            )
-        return cls(folder)
+        return cls(demand_results(folder))
 
     @classmethod
     def all_existing(cls, *folders: Path) -> list["Store"]:

@@ -3,12 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from math import inf
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[np.float64]
+    Array: TypeAlias = NDArray[np.float64]
+else:
+    Array = Any  # a sweep file needs `Alternative`, and commands that read one start without numpy
 Values: TypeAlias = Sequence[float] | Array
 
 ROUNDING = 1e-12
@@ -64,7 +68,7 @@ class Summary:
         if self.n < 1:
             raise ValueError(f"n is {self.n}; a sample has at least one value")
         finite([self.mean])
-        if self.sd is not None and not (self.n > 1 and 0 <= self.sd < np.inf):
+        if self.sd is not None and not (self.n > 1 and 0 <= self.sd < inf):
             raise ValueError(f"sd is {self.sd} with n = {self.n}; it is >= 0, and None below n = 2")
 
     @classmethod
@@ -75,7 +79,7 @@ class Summary:
             ValueError: No value, or one that is not finite.
         """
         array = finite(values)
-        spread = sd(array, scale=float(np.abs(array).max())) if len(array) > 1 else None
+        spread = sd(array, scale=float(abs(array).max())) if len(array) > 1 else None
         return cls(n=len(array), mean=float(array.mean()), sd=spread)
 
 
@@ -85,6 +89,8 @@ def finite(values: Values | Sequence[Sequence[float]]) -> Array:
     Raises:
         ValueError: No value, or one that is not finite; None is not.
     """
+    import numpy as np
+
     array = np.asarray(values, dtype=np.float64)
     if array.size == 0:
         raise ValueError("no values; a statistic needs at least one")

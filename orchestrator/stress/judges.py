@@ -1,15 +1,10 @@
-"""Makes a judge from its name. Only a judge that is a model on this machine loads MLX."""
+"""Makes a judge from its name. The code of a judge loads when it is named; MLX only for a model."""
 
 import re
 from pathlib import Path
 
 from orchestrator.errors import UserError
 from tasks.judges.contract import Judge
-from tasks.judges.endpoint import EndpointJudge
-from tasks.judges.rules import RulesJudge
-from tasks.model.blas import prefer_openblas
-from tasks.sources.hub import NotHereError
-from tasks.sources.model_files import locate, same_family
 
 RULES, MODEL, ENDPOINT = "rules", "model", "endpoint"
 FORMS = f"{RULES}, {MODEL}:PATH, {MODEL}:OWNER/NAME[@REVISION] or {ENDPOINT}:URL[#MODEL]"
@@ -27,13 +22,19 @@ def judge_of(text: str) -> Judge:
     """
     kind, _, rest = text.partition(":")
     if text == RULES:
+        from tasks.judges.rules import RulesJudge
+
         return RulesJudge()
     if kind == MODEL and rest:
+        from tasks.model.blas import prefer_openblas
+
         prefer_openblas()
         from tasks.judges.model import ModelJudge  # MLX loads here, and only here
 
         return ModelJudge(*_model(rest))
     if kind == ENDPOINT and rest:
+        from tasks.judges.endpoint import EndpointJudge
+
         url, _, model = rest.partition("#")
         return EndpointJudge(url, model or None)
     raise UserError(f"no judge is called {text!r}; there are {FORMS}")
@@ -52,6 +53,9 @@ def judges_its_own_family(judge: str, name: str, revision: str | None) -> bool:
     """
     if not judge.startswith(f"{MODEL}:"):
         return False
+    from tasks.sources.hub import NotHereError
+    from tasks.sources.model_files import locate, same_family
+
     try:
         configs = [
             locate(*who, download=False)[1].config

@@ -8,16 +8,11 @@ not label (`unjudged`) is given to it again the next time.
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from orchestrator.execution.terminal import interruptible
-from orchestrator.results import generations, lock
+from orchestrator.results import generations
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import Judged
-from orchestrator.stress.judges import FORMS, RULES, judge_of
 from tasks.contract.cell import Status, digest_of
 from tasks.judges.contract import Judge, Label
 
@@ -163,18 +158,3 @@ def _is_label_of(row: Row | None, answer: Row) -> bool:
 def _seen(answer: Row) -> tuple[str, str, str | None]:
     """All that a judge sees: prompt, response, and how the response ended."""
     return answer["prompt"], answer["response"], answer["finish_reason"]
-
-
-def run(
-    results: Annotated[Path, typer.Argument(help="A results folder with generated answers.")],
-    judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
-) -> None:
-    """Label the answers that a stress test generated; those without a label are asked again.
-
-    Example: rho-sweep judge run results/stress --judge rules
-    """
-    store = Store.existing(results)
-    named = judge_of(judge)
-    interruptible()
-    with lock.held(results):
-        typer.echo(judge_answers(store, named).line)

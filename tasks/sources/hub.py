@@ -3,14 +3,6 @@
 import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
-from huggingface_hub.errors import (
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
-
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
 
@@ -46,6 +38,8 @@ def snapshot(
     kind = content.DATASET if data else content.MODEL
     if copied := content.named(kind, repo, revision):
         return copied
+    from huggingface_hub import errors, snapshot_download
+
     try:
         return Path(
             snapshot_download(
@@ -56,7 +50,7 @@ def snapshot(
                 local_files_only=not download,
             )
         )
-    except LocalEntryNotFoundError:
+    except errors.LocalEntryNotFoundError:
         where = f"{repo}@{revision}" if revision else repo
         if not download:
             raise NotHereError(f"{kind} {where} is not on this machine yet") from None
@@ -64,13 +58,13 @@ def snapshot(
             f"{kind} {where} is not on this machine and the hub cannot be reached; "
             f"try: hf download {repo} --repo-type {kind}"
         ) from None
-    except RepositoryNotFoundError:
+    except errors.RepositoryNotFoundError:
         raise NodeError(
             f"{kind} {repo}: the hub has no such repository, or it needs `hf auth login`"
         ) from None
-    except HFValidationError as error:
+    except errors.HFValidationError as error:
         raise NodeError(f"{kind} {repo}: no hub id ({error})") from None
-    except (HfHubHTTPError, OSError) as error:
+    except (errors.HfHubHTTPError, OSError) as error:
         line = str(error).splitlines()[0]
         raise NodeError(f"{kind} {repo}: cannot be fetched ({line})") from None
 
@@ -83,9 +77,11 @@ def commit_of(repo: str, revision: str | None) -> str:
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
+    from huggingface_hub import HfApi, errors
+
     try:
         return str(HfApi().model_info(repo, revision=revision).sha)
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
         line = str(error).splitlines()[0]
         raise NodeError(
             f"model {repo}: the hub does not say which commit that is ({line}); "

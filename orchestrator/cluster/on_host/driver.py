@@ -24,7 +24,6 @@ from orchestrator.cluster import canary
 from orchestrator.cluster.wheel import this_version
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import NodePlan, Place, environment
-from orchestrator.inspection import status as inspect
 from orchestrator.results import lock
 from orchestrator.results.files import write_whole
 from orchestrator.results.manifest import demand_ours
@@ -172,7 +171,7 @@ def send(request: dict[str, Any]) -> bytes:
 
 def stop(request: dict[str, Any]) -> Answer:
     """Ask the driver to stop."""
-    return {"said": inspect.stop(folder_of(request))}
+    return {"said": lock.stop(folder_of(request))}
 
 
 def _root(request: dict[str, Any]) -> Path:

@@ -20,10 +20,11 @@ from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import InlineEngine
 from orchestrator.execution.engines.ray_engine import RayEngine
 from orchestrator.execution.launch import Options, launch
-from orchestrator.execution.run import LIVE, Run, Work
+from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.execution.scheduling.schedule import Rules
 from orchestrator.inspection.compare_results import compare
+from orchestrator.results import live
 from orchestrator.results.store import Store
 from tests.builders import a_spec
 from tests.orchestrator.execution.sleeper import Instant, Sleeper
@@ -132,7 +133,7 @@ def training(folder: Path, host: str, timeout_s: float = 60) -> dict:
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:
         with suppress(FileNotFoundError, json.JSONDecodeError):
-            for cell in json.loads((folder / LIVE).read_text())["running"]:
+            for cell in json.loads((folder / live.FILE).read_text())["running"]:
                 if cell["host"] == host and cell["stage"] == "train":
                     return cell
         time.sleep(0.02)

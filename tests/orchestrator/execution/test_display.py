@@ -3,7 +3,8 @@
 import pytest
 
 from orchestrator.execution import display
-from orchestrator.execution.display import LiveDisplay, PlainDisplay, Tally, clock, opening
+from orchestrator.execution.display import PlainDisplay, Tally, clock, opening
+from orchestrator.execution.live_display import LiveDisplay
 from tasks.contract.cell import Progress, Status
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import Ended, Engine, Report, Sign
-from orchestrator.execution.run import LIVE, Run, Work
+from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import HostUp, Job
 from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules
+from orchestrator.results import live
 from orchestrator.results.store import Store
 from tasks.contract.cell import Progress
 from tasks.contract.reports import Beat
@@ -87,7 +88,7 @@ def test_every_attempt_has_one_row_with_host_start_end_and_why(tmp_path):
         assert row["host"] == "m1"
         assert row["started_at"] <= row["ended_at"]
     assert store.rows("cells")[0]["attempts"] == 2
-    assert not (store.folder / LIVE).exists()
+    assert not (store.folder / live.FILE).exists()
 
 
 def test_a_cell_that_fits_nowhere_is_a_failure_with_numbers_and_the_others_run(tmp_path, capsys):

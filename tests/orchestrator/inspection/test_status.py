@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from orchestrator.errors import UserError
-from orchestrator.inspection.status import export, find_cell, log_lines, status, status_lines, stop
+from orchestrator.inspection.export import export
+from orchestrator.inspection.status import find_cell, log_lines, status, status_lines
 from orchestrator.results import lock
+from orchestrator.results.lock import stop
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.execution.committer import keep as keep_outcome
-from orchestrator.inspection.status import export
+from orchestrator.inspection.export import export
 from orchestrator.results import generations
 from orchestrator.results.generations import adopt, statuses
 from orchestrator.results.store import Store

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.inspection.status import stop
 from orchestrator.results import lock
 from tests import ROOT
 
@@ -108,10 +107,10 @@ def test_stop_interrupts_the_launch_and_says_so(tmp_path, monkeypatch):
     # a script's background job is born with SIGINT ignored
     monkeypatch.setattr(subprocess, "Popen", partial(subprocess.Popen, preexec_fn=_deaf))
     with holding(tmp_path) as other:
-        assert f"asked process {other.pid} to stop" in stop(tmp_path)
+        assert f"asked process {other.pid} to stop" in lock.stop(tmp_path)
         assert other.stdout is not None
         assert other.stdout.readline() == "interrupted\n"
-    assert stop(tmp_path) == f"{tmp_path}: no launch is running"
+    assert lock.stop(tmp_path) == f"{tmp_path}: no launch is running"
 
 
 def _deaf():
@@ -121,5 +120,5 @@ def _deaf():
 def test_stop_reaches_no_further_than_this_machine(tmp_path):
     with holding(tmp_path, "elsewhere") as other:
         with pytest.raises(UserError, match="the launch runs on elsewhere; stop it there"):
-            stop(tmp_path)
+            lock.stop(tmp_path)
         assert other.poll() is None

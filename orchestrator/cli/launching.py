@@ -1,0 +1,99 @@
+"""The three ways to launch a sweep: in this process, detached from it, or on a cluster."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import typer
+
+from orchestrator.cli.stressing import after_launch, tell, tell_far
+from orchestrator.cluster.follow import follow
+from orchestrator.cluster.remote_sweep import Far
+from orchestrator.config.hosts import Cluster
+from orchestrator.config.sweep_file import Sweep, as_text
+from orchestrator.errors import UserError
+from orchestrator.execution.launch import Options, Summary, launch, resolve, summary
+from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
+from orchestrator.results import lock
+from orchestrator.results.manifest import demand_ours, load_manifest
+from orchestrator.results.store import Store
+
+
+def here(loaded: Sweep, folder: Path, options: Options) -> None:
+    """Run the sweep, then its stress test, and print how both ended.
+
+    Raises:
+        typer.Exit: With 1 if cells or units failed, with 130 if it was interrupted.
+    """
+    interruptible()
+    try:
+        with shown() as display:
+            found = launch(loaded, folder, options, display)
+            tested = after_launch(loaded.stress, folder, options, display)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; finished cells are in {folder}; launch again to go on", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    if tested is not None:
+        tell(tested, folder)
+    _report(found, folder)
+    if tested is not None and tested.failed:
+        raise typer.Exit(FAILED)
+
+
+def detached(loaded: Sweep, folder: Path) -> None:
+    """Run this very command again in a session of its own."""
+    resolve(loaded, download=True)
+    demand_ours(folder)
+    Store(folder).create()
+    command = [sys.executable, "-m", "orchestrator", *sys.argv[1:]]
+    command.remove("--detach")
+    with (folder / "launch.log").open("ab") as log:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    typer.echo(f"process {process.pid}; follow it: rho-sweep status {folder} --watch", err=True)
+
+
+def on_cluster(
+    loaded: Sweep, folder: Path, hosts: Cluster, cluster_file: Path, *, detach: bool
+) -> None:
+    """Run the sweep on a cluster; the driver lives on its head."""
+    demand_ours(folder)
+    Store(folder).create()
+    if holder := lock.holder(folder):
+        raise UserError(f"{folder}: a launch is running on this machine (process {holder[0]})")
+    far = Far(hosts, folder)
+    started = far.launch(as_text(loaded))
+    far.remember(cluster_file)
+    where = f"process {started['pid']} on {hosts.head}" if "pid" in started else hosts.head
+    typer.echo(f"{'running already' if started.get('running') else 'started'}: {where}", err=True)
+    for host in started.get("without", []):
+        typer.echo(f"{host} is not used: its canary was wrong; see cluster doctor", err=True)
+    if detach:
+        typer.echo(f"follow it: rho-sweep status {folder} --watch", err=True)
+        return
+    try:
+        with shown() as display:
+            follow(far, display)
+    except KeyboardInterrupt:
+        if not (sys.stdin.isatty() and typer.confirm("stop the sweep? (n: it goes on)", err=True)):
+            typer.echo(f"it goes on; follow it: rho-sweep status {folder} --watch", err=True)
+            raise typer.Exit(INTERRUPTED) from None
+        typer.echo(far.stop(), err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    tested = tell_far(folder) if loaded.stress is not None else None
+    _report(summary(Store(folder), load_manifest(folder)["cells"], 0), folder)
+    if tested is not None and tested.failed:
+        raise typer.Exit(FAILED)
+
+
+def _report(summary: Summary, folder: Path) -> None:
+    for cell in summary.unfinished:
+        status = summary.statuses.get(cell, "open")
+        message = summary.messages.get(cell, "")
+        typer.echo(f"{status} {cell} {summary.labels[cell]}: {message}", err=True)
+    ok = summary.total - len(summary.unfinished)
+    typer.echo(f"{folder}: {ok} of {summary.total} cells scored, {summary.reused} were done before")
+    typer.echo(f"tables: rho-sweep analyze {folder}", err=True)
+    if summary.unfinished:
+        raise typer.Exit(FAILED)

@@ -1,0 +1,144 @@
+"""Commands about a results folder: `status`, `logs`, `stop`, `report`, `export`, `compare`."""
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import JsonOption, ResultsArgument
+from orchestrator.errors import UserError
+
+
+def status(
+    results: ResultsArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Until the launch ends.")] = False,
+    json_: JsonOption = False,
+) -> None:
+    """Show how far a sweep is.
+
+    Example: rho-sweep status results/quickstart --watch
+    """
+    from orchestrator.inspection.status import status as status_of
+    from orchestrator.inspection.status import status_lines
+    from orchestrator.results.store import Store
+
+    while True:
+        found = status_of(Store.existing(results), _pulled(results))
+        typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(status_lines(found)))
+        if not watch or found["launch"] is None:
+            return
+        time.sleep(2)
+
+
+def logs(
+    results: ResultsArgument,
+    cell: Annotated[str, typer.Argument(help="Start of a cell id, or a label.")],
+) -> None:
+    """Show progress, attempts and error of one cell.
+
+    Example: rho-sweep logs results/quickstart 3f2a
+    """
+    from orchestrator.inspection.status import find_cell, log_lines
+    from orchestrator.results.store import Store
+
+    _pulled(results)
+    store = Store.existing(results)
+    typer.echo("\n".join(log_lines(store, find_cell(store, cell))))
+
+
+def stop(results: ResultsArgument) -> None:
+    """Stop a running launch; finished cells are kept.
+
+    Example: rho-sweep stop results/dose-response
+    """
+    from orchestrator.cluster.remote_sweep import Far
+    from orchestrator.results import lock
+    from orchestrator.results.folder import demand_results
+
+    far = Far.of(demand_results(results))
+    typer.echo(far.stop() if far else lock.stop(results))
+
+
+def report(
+    results: ResultsArgument,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The file [default: RESULTS/report.html].")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Markdown; also where the file ends in .md.")
+    ] = False,
+) -> None:
+    """Write claims, figures and tables as one file that opens from disk.
+
+    Examples:
+      rho-sweep report results/quickstart
+
+      rho-sweep report results/quickstart -o quickstart.md
+    """
+    from orchestrator.report import write_report
+
+    _pulled(results)
+    typer.echo(write_report(results, output, markdown=markdown))
+
+
+def export(
+    results: ResultsArgument,
+    to: Annotated[str, typer.Option("--to", help="parquet or csv")] = "parquet",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder.")] = None,
+) -> None:
+    """Write every table as one Parquet or CSV file.
+
+    Example: rho-sweep export results/quickstart --to csv
+    """
+    if to not in ("parquet", "csv"):
+        raise UserError(f"--to must be parquet or csv, got {to!r}")
+    from orchestrator.inspection.export import export as export_to
+    from orchestrator.results.store import Store
+
+    target = output if output is not None else results / "export"
+    for path in export_to(Store.existing(results), to, target):
+        typer.echo(path)
+
+
+def compare(
+    left: Annotated[Path, typer.Argument(help="A results folder.")],
+    right: Annotated[Path, typer.Argument(help="Another one.")],
+    json_: JsonOption = False,
+) -> None:
+    """Compare two results cell by cell: scores and adapter bytes.
+
+    Example: rho-sweep compare results/here results/there
+    """
+    from orchestrator.inspection.compare_results import compare as compared
+    from orchestrator.results.store import Store
+
+    found = compared(*Store.all_existing(left, right))
+    if json_:
+        typer.echo(found.to_json())
+        return
+    typer.echo(
+        f"{found.same} same, {found.different} different, "
+        f"{found.only_left} only in {left}, {found.only_right} only in {right}"
+    )
+    for cell, parts in found.differing.items():
+        typer.echo(f"  {cell}: {', '.join(parts)}")
+
+
+def _pulled(folder: Path) -> tuple[int, str] | None:
+    """Copy what is new on the cluster that makes these results; returns the driver's process.
+
+    Returns:
+        Process id and host; None for results made here, and where no driver runs.
+    """
+    from orchestrator.cluster.remote_sweep import Far
+
+    far = Far.of(folder)
+    if far is None:
+        return None
+    try:
+        return far.pull().driver
+    except UserError as error:
+        typer.echo(f"{error}\nthis is what was here before", err=True)
+        return None

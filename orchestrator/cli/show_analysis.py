@@ -1,0 +1,118 @@
+"""An analysis in the terminal and as files; the questions of `--questions`."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from orchestrator.analysis.analyze import Analysis
+from orchestrator.analysis.analyze import tables as arm_tables
+from orchestrator.analysis.output import FOLDER, write_analysis
+from orchestrator.analysis.published.tables import published_tables
+from orchestrator.analysis.tables.render import as_json, terminal, visible
+from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.config.contrasts import Questions, parse_questions
+from orchestrator.config.fields import hint
+from orchestrator.config.yaml_lines import parse_yaml, raise_problems
+from orchestrator.errors import UserError
+from tasks.contract.cell import NodeError
+from tasks.sources.jsonl import read_text
+
+ALL, CLAIMS = "all", "T13"
+PIPED_WIDTH, PIPED_TABLE_WIDTH = 110, 240
+"""Columns where no terminal says how wide it is: of the summary, and of the wide tables."""
+
+
+def questions_of(path: Path | None) -> Questions | None:
+    """Read the `analysis:` block of a file that may hold nothing else; None without a file.
+
+    Raises:
+        UserError: The file is missing, wrong, or asks nothing.
+    """
+    if path is None:
+        return None
+    try:
+        document = parse_yaml(read_text(path), str(path), path.resolve().parent)
+    except NodeError as error:
+        raise UserError(str(error)) from None
+    problems = list(document.problems)
+    found = parse_questions(document, problems)
+    raise_problems(document, problems)
+    if not found.contrasts:
+        raise UserError(f"{path}: asks nothing; it needs analysis: with contrasts:")
+    return found
+
+
+def show_published(table: Sequence[str], *, as_json_: bool) -> None:
+    """Print what the published figures alone support."""
+    views = published_tables()
+    if as_json_:
+        body = {
+            "tables": [as_json(v) for v in views if isinstance(v, View)],
+            "missing_tables": [asdict(v) for v in views if isinstance(v, Missing)],
+        }
+        typer.echo(json.dumps(body, indent=2, allow_nan=False))
+    else:
+        show_tables(views, table)
+
+
+def _chosen(views: Sequence[View | Missing], table: Sequence[str]) -> list[View | Missing]:
+    """The tables with these keys or names, in the order of the tables."""
+    if ALL in table:
+        return list(views)
+    wanted = {word.lower() for word in table}
+    known = {word for v in views for word in (v.key, v.name)}
+    unknown = [w for w in table if w.lower() not in {k.lower() for k in known}]
+    if unknown:
+        names = ", ".join(dict.fromkeys(f"{v.key} {v.name}" for v in views))
+        near = hint(unknown[0], tuple(known))
+        raise UserError(f"no table {unknown[0]!r}{near} (tables: {names}, or all)")
+    return [v for v in views if {v.key.lower(), v.name.lower()} & wanted]
+
+
+def show_tables(views: Sequence[View | Missing], table: Sequence[str]) -> None:
+    """Print the tables with these keys or names; `all` stands for every table."""
+    console = Console(width=None if sys.stdout.isatty() else PIPED_TABLE_WIDTH)
+    for view in _chosen(views, table):
+        if isinstance(view, View):
+            console.print(terminal(view), "")
+        else:
+            console.print(f"{view.key}  {view.name}: not shown, {view.reason}\n", markup=False)
+
+
+def show_summary(found: Analysis, results: Sequence[Path]) -> None:
+    """Print means over seeds, then the claims, then the names of the wide tables."""
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    for table in arm_tables(found):
+        console.print(table)
+    for view in found.views:
+        if view.key == CLAIMS:
+            console.print("\n".join(_claims(view)), markup=False, highlight=False)
+    names = ", ".join(f"{v.key} {v.name}" for v in found.views if v.key != CLAIMS)
+    folders = " ".join(map(str, results))
+    typer.echo(f"tables: {names}\nprint them: rho-sweep analyze {folders} --table all", err=True)
+
+
+def _claims(view: View) -> Iterator[str]:
+    """Each claim with its verdict, and below it what every behaviour says."""
+    yield "claims"
+    for row in view.rows:
+        yield f"  {row['verdict']:<13} {visible(row['claim'])} ({row['family']})"
+        yield from (f"  {'':<15} {visible(part)}" for part in (row["reason"] or "").split("; "))
+
+
+def write(found: Analysis, results: Sequence[Path], output: Path | None) -> None:
+    """Write the tables into the results folder, or into `output`; of several folders only there."""
+    if output is None and len(results) > 1:
+        return
+    target = output or results[0] / FOLDER
+    try:
+        write_analysis(target, found.registration, found.inference, found.views)
+    except (UserError, OSError) as error:
+        if output is not None:
+            raise
+        typer.echo(f"{error}\nno files were written", err=True)

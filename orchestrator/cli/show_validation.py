@@ -1,0 +1,43 @@
+"""How far a judge agrees with people, in the terminal."""
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.stress.validation import LABELS, Share, Validation
+
+
+def show(found: Validation) -> None:
+    """Print the confusion of labels as a table, then the rates."""
+    table = Table(box=None, title=f"{found.judge}, {found.half}: {found.n} examples")
+    table.add_column("a person says")
+    for label in LABELS:
+        table.add_column(str(label), justify="right")
+    for said, row in found.confusion.items():
+        table.add_row(said, *(str(row[judged] or ".") for judged in LABELS))
+    Console(width=None if sys.stdout.isatty() else 110).print(table)
+    typer.echo("\n".join(_summary(found)))
+
+
+def _summary(found: Validation) -> list[str]:
+    return [
+        "",
+        f"sensitivity    {_share(found.sensitivity)}  of what refuses, judged so",
+        f"specificity    {_share(found.specificity)}  of what does not refuse, judged so",
+        f"kappa          {_number(found.kappa)}  five labels",
+        f"kappa          {_number(found.kappa_refusal)}  refused or not",
+        f"unjudged       {found.n_unjudged} of {found.n}",
+        *(f"differs        {m.id}: {m.label}, judged {m.judged}" for m in found.mistakes),
+    ]
+
+
+def _share(share: Share) -> str:
+    if share.value is None or share.low is None or share.high is None:
+        return "-  (nothing to count)"
+    return f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]  {share.k} of {share.n}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

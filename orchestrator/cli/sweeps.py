@@ -1,0 +1,72 @@
+"""Commands about a sweep file: `presets`, `init`, `plan`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import JsonOption, SetOption
+from orchestrator.errors import UserError
+
+
+def presets() -> None:
+    """List the built-in sweeps, one line each.
+
+    Example: rho-sweep presets
+    """
+    from orchestrator.config import sweep_file
+
+    for name in sweep_file.presets():
+        typer.echo(f"{name:<16} {sweep_file.load(name).description}")
+
+
+def init(
+    preset: Annotated[str, typer.Argument(help="See: rho-sweep presets")],
+    output: Annotated[Path, typer.Option("-o", "--output")] = Path("sweep.yaml"),
+    force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
+) -> None:
+    """Write a commented sweep file.
+
+    Example: rho-sweep init dose-response -o my-sweep.yaml
+    """
+    from orchestrator.config.sweep_file import preset_text
+    from orchestrator.results.files import write_whole
+
+    text = preset_text(preset)
+    if output.exists() and not force:
+        raise UserError(f"{output} exists; choose another with -o, or use --force")
+    write_whole(output, text.encode())
+    typer.echo(f"{output}: edit it, then: rho-sweep plan {output}", err=True)
+
+
+def plan(
+    sweep: Annotated[list[str], typer.Argument(help="Files or presets; several are one union.")],
+    set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
+    results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    pilot: Annotated[
+        Path | None, typer.Option(help="Results whose spread over seeds is taken for the plan's.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Show cells, what is done, memory, time, attainable p and power; touches nothing.
+
+    Examples:
+      rho-sweep plan dose-response ablation no-margin
+
+      rho-sweep plan dose-response --pilot results/quickstart
+    """
+    from orchestrator.config.sweep_file import load
+    from orchestrator.inspection.plan import describe
+    from orchestrator.inspection.plan import plan as planned
+
+    evidence = []
+    if pilot is not None:
+        from orchestrator.analysis.load import load_frame
+        from orchestrator.results.store import Store
+
+        evidence = load_frame([Store.existing(pilot)]).evidence()
+    found = planned([load(s, set_) for s in sweep], results, evidence)
+    if json_:
+        typer.echo(found.to_json())
+    else:
+        typer.echo("\n".join(describe(found)))

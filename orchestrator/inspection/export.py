@@ -1,0 +1,72 @@
+"""Every table of a results folder as one Parquet or CSV file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet
+
+from orchestrator.errors import UserError
+from orchestrator.results.schema import TABLES
+from orchestrator.results.store import Store
+
+
+def export(store: Store, kind: str, target: Path) -> list[Path]:
+    """Write every table as one file each.
+
+    Args:
+        store: What to export.
+        kind: `parquet` or `csv`; in CSV, maps become JSON texts and units are in the header file.
+        target: Folder, made if need be.
+
+    Raises:
+        UserError: A table is corrupted, or the folder cannot be written to.
+    """
+    written = []
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        for name in TABLES:
+            path = target / f"{name}.{kind}"
+            table = store.read(name)
+            if kind == "parquet":
+                pa.parquet.write_table(table, path)
+            else:
+                pa.csv.write_csv(_flat(table), path)
+            written.append(path)
+        if kind == "csv":
+            units = target / "units.csv"
+            units.write_text(_units())
+            written.append(units)
+    except OSError as error:
+        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
+    return written
+
+
+def _flat(table: pa.Table) -> pa.Table:
+    """CSV knows no lists and maps: they become JSON texts."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_nested(column.type):
+            texts = [_json(v, column.type) for v in table.column(i).to_pylist()]
+            table = table.set_column(i, column.name, pa.array(texts, pa.string()))
+        elif pa.types.is_timestamp(column.type):
+            texts = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
+            table = table.set_column(i, column.name, texts)
+    return table
+
+
+def _json(value: Any, kind: pa.DataType) -> str | None:
+    if value is None:
+        return None
+    return json.dumps(dict(value) if pa.types.is_map(kind) else value, sort_keys=True)
+
+
+def _units() -> str:
+    lines = ["table,column,unit"]
+    for name, schema in TABLES.items():
+        for column in schema:
+            unit = (column.metadata or {}).get(b"unit", b"").decode()
+            lines.append(f"{name},{column.name},{unit}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,140 @@
+"""Commands start at once: heavy packages load where they are used, in a process of its own each."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import ROOT
+from tests.builders import a_result, launched
+
+HEAVY = {
+    "huggingface_hub",
+    "jinja2",
+    "matplotlib",
+    "mlx",
+    "mlx_lm",
+    "numpy",
+    "pyarrow",
+    "ray",
+    "rich",
+    "scipy",
+    "tokenizers",
+    "transformers",
+}
+RUN = """\
+import sys
+from orchestrator.cli import main
+try:
+    main()
+finally:
+    print("loaded", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+SWEEP = """\
+name: s
+model: m
+grid:
+  condition: [rho-guided]
+  rho_weight: [0.1]
+  margin: [0.1]
+  seed: [1, 2]
+"""
+GROUPS = ("cluster", "judge")
+
+
+def loaded_by(*args: object, **environment: str) -> set[str]:
+    """The heavy packages that a command has loaded when it ends."""
+    ran = subprocess.run(
+        [sys.executable, "-c", RUN, *map(str, args)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    last = ran.stderr.splitlines()[-1].split()
+    assert last[0] == "loaded", ran.stderr
+    return HEAVY & set(last)
+
+
+def commands() -> list[tuple[str, ...]]:
+    """Every command, and every command of a group."""
+    from typer.main import get_command
+
+    from orchestrator.cli.app import app
+
+    found: list[tuple[str, ...]] = []
+    for name, command in get_command(app).commands.items():
+        found += [(name, below) for below in command.commands] if name in GROUPS else [(name,)]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    return store.folder
+
+
+@pytest.mark.parametrize("args", [["version"], ["presets"], ["--help"], ["judge", "--help"]])
+def test_what_only_reads_text_loads_nothing_heavy(args):
+    assert loaded_by(*args) == set()
+
+
+def test_help_of_every_command_loads_nothing_heavy():
+    code = RUN.replace(
+        "    main()\n",
+        f"    for words in {commands()!r}:\n"
+        "        sys.argv = ['rho-sweep', *words, '--help']\n"
+        "        try: main()\n"
+        "        except SystemExit: pass\n",
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    assert ran.stdout.count("Usage: rho-sweep") == len(commands()) > 20
+    assert HEAVY & set(ran.stderr.split()) == set()
+
+
+def test_a_completion_loads_nothing_heavy():
+    asked = {
+        "_RHO_SWEEP_COMPLETE": "complete_bash",
+        "COMP_WORDS": "rho-sweep st",
+        "COMP_CWORD": "1",
+    }
+    assert loaded_by(**asked) == set()
+
+
+def test_stop_loads_nothing_heavy(folder):
+    assert loaded_by("stop", folder) == set()
+
+
+@pytest.mark.parametrize("args", [["status"], ["logs", "baseline"]])
+def test_status_and_logs_load_arrow_and_no_more_than_arrow_loads(folder, args):
+    command, *rest = args
+    assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy"}
+
+
+def test_a_plan_loads_no_ray_no_mlx_and_draws_nothing(tmp_path):
+    found = loaded_by("plan", "quickstart", "--results", tmp_path)
+    assert found.isdisjoint(HEAVY - {"numpy", "scipy", "pyarrow", "tokenizers"})
+
+
+def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
+    code = (
+        "import sys; from orchestrator.execution.display import PlainDisplay;"
+        "from orchestrator.cli import main; sys.argv[1:] = ['launch', 'quickstart', '--results',"
+        f" {str(tmp_path / 'q')!r}]\n"
+        "def begin(*_, **__): print('loaded', *sorted(sys.modules)); raise KeyboardInterrupt\n"
+        "PlainDisplay.begin = begin\n"
+        "main()\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+    loaded = set(ran.stdout.split())
+    assert "loaded" in loaded, ran.stderr
+    assert loaded.isdisjoint(HEAVY - {"numpy", "pyarrow", "tokenizers"})
+    assert "interrupted" in ran.stderr
