@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import pytest
 from orchestrator.inspection.compare_results import compare
 from orchestrator.results.checkpoints import Checkpoints
 from orchestrator.results.store import Store
+from tests import start, wait_for
 from tests.toys import make_model
 
 SWEEP = """
@@ -41,33 +41,18 @@ def sweep(tmp_path_factory, toy) -> Path:
 @pytest.fixture(scope="module")
 def undisturbed(sweep, tmp_path_factory) -> Store:
     folder = tmp_path_factory.mktemp("undisturbed") / "kills"
-    done = start(sweep, folder, "--inline")
+    done = begin(sweep, folder, "--inline")
     assert done.wait() == 0
     return Store(folder)
 
 
-def start(sweep: Path, folder: Path, *options: str) -> subprocess.Popen:
-    command = [sys.executable, "-m", "orchestrator", "launch", str(sweep)]
-    log = (folder.parent / f"{folder.name}.log").open("ab")
-    return subprocess.Popen(
-        [*command, "--results", str(folder), *options],
-        stdout=log,
-        stderr=log,
-        start_new_session=True,
-    )
+def begin(sweep: Path, folder: Path, *options: str) -> subprocess.Popen:
+    log = folder.parent / f"{folder.name}.log"
+    return start(log, "launch", sweep, "--results", folder, *options)
 
 
 def log_of(folder: Path) -> str:
     return (folder.parent / f"{folder.name}.log").read_text()
-
-
-def wait_for(condition, what: str, timeout_s: float = 120):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 
 def training(folder: Path):
@@ -96,7 +81,7 @@ def test_a_killed_worker_is_replaced_and_the_cell_gives_the_same_bytes(
     sweep, undisturbed, tmp_path
 ):
     folder = tmp_path / "kills"
-    launch = start(sweep, folder, "--slots", "1")
+    launch = begin(sweep, folder, "--slots", "1")
     victim = wait_for(lambda: training(folder), "training")[0]
     os.kill(victim["pid"], signal.SIGKILL)
     assert launch.wait(timeout=180) == 0, log_of(folder)
@@ -130,7 +115,7 @@ def demand_resumed(folder: Path, cell: str, least: int) -> None:
 @pytest.mark.slow
 def test_a_killed_worker_costs_no_step_behind_the_checkpoint(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
-    launch = start(sweep, folder, "--slots", "1", *EVERY_STEP)
+    launch = begin(sweep, folder, "--slots", "1", *EVERY_STEP)
     victim, step = wait_for(lambda: checkpoint(folder), "a checkpoint")
     os.kill(victim["pid"], signal.SIGKILL)
     assert launch.wait(timeout=180) == 0, log_of(folder)
@@ -144,7 +129,7 @@ def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
     sweep, undisturbed, tmp_path, damaged
 ):
     folder = tmp_path / "kills"
-    launch = start(sweep, folder, "--slots", "1", *EVERY_STEP)
+    launch = begin(sweep, folder, "--slots", "1", *EVERY_STEP)
     victim, step = wait_for(lambda: checkpoint(folder), "a checkpoint")
     launch.kill()
     launch.wait()
@@ -152,7 +137,7 @@ def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
     path = folder / "checkpoints" / cell
     if damaged:
         path.write_bytes(path.read_bytes()[:-1])
-    again = start(sweep, folder, "--slots", "1", *EVERY_STEP)
+    again = begin(sweep, folder, "--slots", "1", *EVERY_STEP)
     assert again.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     if not damaged:
@@ -165,7 +150,7 @@ def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
 @pytest.mark.slow
 def test_zero_seconds_make_no_checkpoints(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
-    assert start(sweep, folder, "--inline", "--set", "run.checkpoint_s=0").wait() == 0
+    assert begin(sweep, folder, "--inline", "--set", "run.checkpoint_s=0").wait() == 0
     demand_equal(folder, undisturbed)
     assert not (folder / "checkpoints").exists()
 
@@ -173,14 +158,14 @@ def test_zero_seconds_make_no_checkpoints(sweep, undisturbed, tmp_path):
 @pytest.mark.slow
 def test_a_killed_driver_loses_and_doubles_nothing(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
-    launch = start(sweep, folder, "--slots", "1")
+    launch = begin(sweep, folder, "--slots", "1")
     wait_for(lambda: folder.is_dir() and len(finished(folder)) >= 2, "two finished cells")
     wait_for(lambda: training(folder), "training")
     launch.kill()
     launch.wait()
     before = finished(folder)
     assert 2 <= len(before) < 5
-    again = start(sweep, folder, "--slots", "1")
+    again = begin(sweep, folder, "--slots", "1")
     assert again.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     after = finished(folder)
@@ -193,20 +178,20 @@ def test_a_killed_driver_loses_and_doubles_nothing(sweep, undisturbed, tmp_path)
 @pytest.mark.slow
 def test_an_interrupted_launch_ends_with_130_and_goes_on_later(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
-    launch = start(sweep, folder, "--slots", "1")
+    launch = begin(sweep, folder, "--slots", "1")
     wait_for(lambda: training(folder), "training")
     launch.send_signal(signal.SIGINT)
     assert launch.wait(timeout=60) == 130
     assert "launch again" in log_of(folder)
     assert "Traceback" not in log_of(folder)
-    assert start(sweep, folder, "--inline").wait(timeout=180) == 0
+    assert begin(sweep, folder, "--inline").wait(timeout=180) == 0
     demand_equal(folder, undisturbed)
 
 
 @pytest.mark.slow
 def test_stop_ends_a_detached_launch(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
-    assert start(sweep, folder, "--slots", "1", "--detach").wait(timeout=60) == 0
+    assert begin(sweep, folder, "--slots", "1", "--detach").wait(timeout=60) == 0
     wait_for(lambda: training(folder), "training")
     tool = [sys.executable, "-m", "orchestrator"]
     status = subprocess.run(
@@ -215,7 +200,7 @@ def test_stop_ends_a_detached_launch(sweep, undisturbed, tmp_path):
     found = json.loads(status.stdout)
     assert len(found["running"]) == 1
     assert found["launch"]["pid"] > 0
-    second = start(sweep, folder, "--inline")
+    second = begin(sweep, folder, "--inline")
     assert second.wait(timeout=60) == 2
     assert "another launch is running" in log_of(folder)
     subprocess.run([*tool, "stop", str(folder)], check=True)
@@ -226,13 +211,13 @@ def test_stop_ends_a_detached_launch(sweep, undisturbed, tmp_path):
         return json.loads(found.stdout)["launch"] is None
 
     wait_for(stopped, "the stop")
-    assert start(sweep, folder, "--inline").wait(timeout=180) == 0
+    assert begin(sweep, folder, "--inline").wait(timeout=180) == 0
     demand_equal(folder, undisturbed)
 
 
 def test_cells_of_a_sibling_are_linked_not_run(sweep, undisturbed):
     sibling = undisturbed.folder.parent / "sibling"
-    launch = start(sweep, sibling, "--inline")
+    launch = begin(sweep, sibling, "--inline")
     assert launch.wait(timeout=60) == 0
     assert "5 already done (5 in other sweeps)" in log_of(sibling)
     demand_equal(sibling, undisturbed)
@@ -255,7 +240,7 @@ def test_a_failed_cell_is_named_and_its_process_serves_no_other(tmp_path):
         )
     )
     folder = tmp_path / "mixed"
-    launch = start(sweep, folder, "--slots", "1")
+    launch = begin(sweep, folder, "--slots", "1")
     assert launch.wait(timeout=180) == 1
     rows = Store(folder).rows("cells")
     failed = [r for r in rows if r["status"] == "failed"]
@@ -278,7 +263,7 @@ def pid_of(folder: Path, cell: str) -> int:
 @pytest.mark.slow
 def test_a_process_serves_many_cells_and_is_replaced_when_told(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
-    launch = start(sweep, folder, "--slots", "1", "--set", "run.recycle_after=2")
+    launch = begin(sweep, folder, "--slots", "1", "--set", "run.recycle_after=2")
     assert launch.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     pids = [pid_of(folder, r["cell_id"]) for r in Store(folder).rows("cells")]

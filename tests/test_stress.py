@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mlx_lm
@@ -15,6 +14,7 @@ from orchestrator.results.store import Store
 from tasks.data.prompts import load_prompts
 from tasks.generation.generate import encode
 from tasks.starter import TINY
+from tests import start, wait_for
 
 SWEEP = """
 name: answers
@@ -33,21 +33,6 @@ SLOW = ("--samples", "2", "--temperature", "1", "--max-tokens", "60")
 """Decoding that takes some seconds a unit."""
 UNITS = 5
 pytestmark = pytest.mark.slow
-
-
-def start(log: Path, *words: object) -> subprocess.Popen:
-    command = [sys.executable, "-m", "orchestrator", *(str(w) for w in words)]
-    with log.open("ab") as file:
-        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
-
-
-def wait_for(condition, what: str, timeout_s: float = 120):
-    end = time.monotonic() + timeout_s
-    while time.monotonic() < end:
-        if found := condition():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{what} did not happen within {timeout_s} s")
 
 
 @pytest.fixture(scope="module")

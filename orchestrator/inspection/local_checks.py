@@ -19,7 +19,7 @@ from tasks.model.machine import describe
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 ENOUGH_DISK = 5 << 30
-_MATMUL = """
+MATMUL = """
 import time
 from tasks.model.blas import prefer_openblas
 fast = prefer_openblas()
@@ -48,8 +48,13 @@ class Finding:
     text: str
 
 
-def examine(results: Path) -> Iterator[Finding]:
-    """Check everything that a launch needs on this machine."""
+def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
+    """Check everything that a launch needs on this machine.
+
+    Args:
+        results: The folder that results are to be written to; it need not exist.
+        matmul: A Python script that times MLX and prints whether OpenBLAS is loaded, and GFLOP/s.
+    """
     machine = describe()
     yield Finding(OK, "machine", f"{machine.chip}, {machine.os}, {os.cpu_count()} cores")
     versions = ", ".join(
@@ -58,7 +63,7 @@ def examine(results: Path) -> Iterator[Finding]:
     yield Finding(OK, "versions", f"python {platform.python_version()}, {versions}")
     yield _memory()
     yield _disk(results)
-    yield from _mlx()
+    yield from _mlx(matmul)
     yield _pack()
 
 
@@ -80,10 +85,10 @@ def _disk(results: Path) -> Finding:
     return Finding(level, "results", text)
 
 
-def _mlx() -> Iterator[Finding]:
-    """Time a matmul in a process of its own: the driver never loads MLX."""
+def _mlx(matmul: str) -> Iterator[Finding]:
+    """Run the script in a process of its own: the driver never loads MLX."""
     done = subprocess.run(
-        [sys.executable, "-c", _MATMUL], capture_output=True, text=True, check=False
+        [sys.executable, "-c", matmul], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
@@ -91,19 +96,17 @@ def _mlx() -> Iterator[Finding]:
         return
     fast, speed = done.stdout.split()
     yield Finding(OK, "mlx", f"runs; float32 matmul {float(speed):.0f} GFLOP/s in one process")
-    if sys.platform.startswith("linux"):
-        yield _openblas(fast == "True")
-
-
-def _openblas(loaded: bool) -> Finding:
-    if loaded:
-        return Finding(OK, "blas", "OpenBLAS is loaded before MLX")
-    return Finding(
-        NOTE,
-        "blas",
-        f"{blas.LIBRARY} is not installed; MLX uses the reference BLAS, about 20 times slower. "
-        f"Debian: apt-get install {blas.DEBIAN_PACKAGE}",
-    )
+    if not sys.platform.startswith("linux"):
+        return
+    if fast == "True":
+        yield Finding(OK, "blas", "OpenBLAS is loaded before MLX")
+    else:
+        yield Finding(
+            NOTE,
+            "blas",
+            f"{blas.LIBRARY} is not installed; MLX uses the reference BLAS, about 20 times slower. "
+            f"Debian: apt-get install {blas.DEBIAN_PACKAGE}",
+        )
 
 
 def _pack() -> Finding:
