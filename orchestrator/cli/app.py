@@ -13,11 +13,13 @@ from typer.exceptions import TyperException
 
 from orchestrator import __version__
 from orchestrator.cli import analyze, cluster, judge, launch, results, stress, sweeps
+from orchestrator.cli.options import Group
 from orchestrator.errors import UserError
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
 from tasks.contract.cell import NodeError
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from orchestrator.cli.options import JsonOption, SetOption, SweepArgument
+from orchestrator.cli.options import Group, JsonOption, SetOption, SweepArgument
 from orchestrator.execution.terminal import FAILED
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ClusterArgument = Annotated[Path, typer.Argument(help="A file that names the hosts.")]
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Several machines as one: docs/cluster.md goes through it.\n\n"

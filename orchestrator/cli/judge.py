@@ -5,9 +5,11 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import Group
 from orchestrator.stress.judges import FORMS, RULES
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
 )

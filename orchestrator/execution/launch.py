@@ -122,7 +122,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                 notify=sweep.run.notify,
                 notify_failures=sweep.run.notify_failures,
             )
-            with closing(engine_of(sweep.run, options, memory, checkpoints)) as engine:
+            with closing(engine_of(sweep.run, options, memory, checkpoints, display)) as engine:
                 Run(store, engine, display, work).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
@@ -146,9 +146,15 @@ def rules_of(run: RunSettings) -> Rules:
 
 
 def engine_of(
-    run: RunSettings, options: Options, memory: dict[str, int], checkpoints: Checkpoints
+    run: RunSettings,
+    options: Options,
+    memory: dict[str, int],
+    checkpoints: Checkpoints,
+    display: Display,
 ) -> Engine:
     """The engine for units with these memory peaks: unit key -> bytes.
+
+    `display` says that Ray is started here, for that takes several seconds.
 
     Raises:
         UserError: Ray cannot be started or reached.
@@ -156,6 +162,8 @@ def engine_of(
     every_s = run.checkpoint_s
     if options.inline:
         return InlineEngine(checkpoint_s=every_s, keep=checkpoints.keep)
+    if options.address is None:
+        display.note("starting Ray ...")
     from orchestrator.execution.engines.ray_engine import RayEngine
 
     engine = partial(RayEngine, recycle_after=run.recycle_after, checkpoint_s=every_s)

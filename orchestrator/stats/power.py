@@ -7,7 +7,7 @@ from collections.abc import Callable
 from math import ceil, isfinite, isnan, log, sqrt
 
 import numpy as np
-from scipy import optimize, special, stats
+from scipy import special
 
 from orchestrator.stats.records import Array
 
@@ -121,6 +121,8 @@ def _share_below(df: float, noncentrality: float, t: float) -> float:
 
 def _mde(df: int, unit: float, alpha: float, power: float) -> float | None:
     _check_target(alpha, power)
+    from scipy import optimize
+
     found = optimize.brentq(
         lambda effect: _power_t(df, effect, alpha) - power, 0.0, LARGEST_EFFECT, xtol=1e-10
     )
@@ -145,6 +147,8 @@ def _rejects(most: int, p_gain: float, p_loss: float, alpha: float) -> Array:
     """Chance that the test rejects given 0, 1, ..., `most` discordant prompts."""
     if min(p_gain, p_loss) < 0 or not 0 < p_gain + p_loss <= 1:
         raise ValueError(f"chances {p_gain} and {p_loss}; neither is negative, together 0 < p <= 1")
+    from scipy import stats
+
     discordant = np.arange(most + 1)
     share = p_gain / (p_gain + p_loss)
     critical = stats.binom.isf(alpha / 2, discordant, 0.5) + 1
@@ -153,6 +157,8 @@ def _rejects(most: int, p_gain: float, p_loss: float, alpha: float) -> Array:
 
 
 def _power_mcnemar(n: int, p_discordant: float, rejects: Array) -> float:
+    from scipy import stats
+
     return float(stats.binom.pmf(np.arange(n + 1), n, p_discordant) @ rejects)
 
 

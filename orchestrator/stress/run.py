@@ -125,7 +125,7 @@ def generate(
             ended="every unit of the stress test is settled",
         )
         checkpoints = Checkpoints(store.folder / FOLDER)
-        with closing(engine_of(run, options, memory, checkpoints)) as engine:
+        with closing(engine_of(run, options, memory, checkpoints, display)) as engine:
             Run(store, engine, display, work).to_the_end()
     generations.adopt(store, _open(store, todo))  # cells that share an adapter
     return done

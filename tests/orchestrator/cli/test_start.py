@@ -18,6 +18,7 @@ HEAVY = {
     "mlx_lm",
     "numpy",
     "pyarrow",
+    "pydantic",
     "ray",
     "rich",
     "scipy",
@@ -107,19 +108,19 @@ def test_a_completion_loads_nothing_heavy():
     assert loaded_by(**asked) == set()
 
 
-def test_stop_loads_nothing_heavy(folder):
-    assert loaded_by("stop", folder) == set()
+def test_stop_loads_nothing_but_what_typer_checks_its_argument_with(folder):
+    assert loaded_by("stop", folder) <= {"pydantic"}
 
 
 @pytest.mark.parametrize("args", [["status"], ["logs", "baseline"]])
 def test_status_and_logs_load_arrow_and_no_more_than_arrow_loads(folder, args):
     command, *rest = args
-    assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy"}
+    assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy", "pydantic"}
 
 
 def test_a_plan_loads_no_ray_no_mlx_and_draws_nothing(tmp_path):
     found = loaded_by("plan", "quickstart", "--results", tmp_path)
-    assert found.isdisjoint(HEAVY - {"numpy", "scipy", "pyarrow", "tokenizers"})
+    assert found.isdisjoint(HEAVY - {"numpy", "scipy", "pyarrow", "pydantic", "tokenizers"})
 
 
 def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
@@ -136,5 +137,5 @@ def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
     )
     loaded = set(ran.stdout.split())
     assert "loaded" in loaded, ran.stderr
-    assert loaded.isdisjoint(HEAVY - {"numpy", "pyarrow", "tokenizers"})
+    assert loaded.isdisjoint(HEAVY - {"numpy", "pyarrow", "pydantic", "tokenizers"})
     assert "interrupted" in ran.stderr
