@@ -7,7 +7,13 @@ import json
 import re
 from collections.abc import Iterable
 
+import pyarrow as pa
+
+from orchestrator.results.schema import TABLES
 from tasks.contract.conditions import Condition
+from tasks.data.probe_packs import PACKS
+from tasks.data.sft import SOURCES
+from tasks.sources.declared import Delivery, Source
 from tests import ROOT
 
 DOCS = ROOT / "docs"
@@ -32,12 +38,45 @@ def conditions() -> list[tuple[str, ...]]:
     ]
 
 
+def sources(declared: Iterable[Source], head: str) -> list[tuple[str, ...]]:
+    """One row per built-in source."""
+    ways = {
+        Delivery.SHIPPED: "part of the program",
+        Delivery.INSTALLED: "with `cluster install`",
+    }
+    return [
+        (head, "content", "on a cluster"),
+        *((f"`{s.name}`", s.about, ways.get(s.delivery, "`cluster prefetch`")) for s in declared),
+    ]
+
+
+def columns(schema: pa.Schema) -> list[tuple[str, ...]]:
+    """One row per column of a table."""
+    rows = (
+        (
+            f.name,
+            f"{f.type}{'' if f.nullable else ' not null'}",
+            (f.metadata or {}).get(b"unit", b"").decode(),
+        )
+        for f in schema
+    )
+    return [("column", "type", "unit"), *rows]
+
+
 def expected() -> dict[str, str]:
     """File in docs/ -> its text with every derived part as the code has it now."""
     schema = json.loads((DOCS / JSON_SCHEMA).read_text())
     schema["$defs"]["condition"]["enum"] = [str(c) for c in Condition]
     pages = {JSON_SCHEMA: json.dumps(schema, indent=1, ensure_ascii=False) + "\n"}
-    for name, tables in {"conditions.md": {"# Conditions": conditions()}}.items():
+    derived = {
+        "conditions.md": {"# Conditions": conditions()},
+        "data.md": {
+            "## Probe packs": sources(PACKS, "pack"),
+            "## SFT data": sources(SOURCES, "source"),
+        },
+    }
+    derived["tables.md"] = {f"## {name}": columns(schema) for name, schema in TABLES.items()}
+    for name, tables in derived.items():
         text = (DOCS / name).read_text()
         for heading, rows in tables.items():
             text = _with_table(text, heading, rows)

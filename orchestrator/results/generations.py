@@ -15,6 +15,7 @@ from typing import Any
 from orchestrator import __version__
 from orchestrator.results.store import Store, read_file, siblings
 from tasks.contract.cell import CellFailure, Machine, Status, digest_of
+from tasks.contract.columns import as_row
 from tasks.contract.generation import Answer, GenerationResult, GenerationSpec
 from tasks.contract.prompts import Prompt
 
@@ -66,7 +67,8 @@ def _rows(outcome: GenerationResult | CellFailure, spec: GenerationSpec) -> list
 
 
 def _common(spec: GenerationSpec, machine: Machine) -> Row:
-    return asdict(machine) | {
+    of_machine = ("host", "chip", "backend", "mlx", "mlx_lm")
+    return {name: getattr(machine, name) for name in of_machine} | {
         "cell_id": spec.cell_id,
         "generation_id": spec.generation_id,
         "prompt_set": spec.prompts.name,
@@ -89,7 +91,7 @@ def _asked(prompt: Prompt) -> Row:
 
 
 def _answered(answer: Answer) -> Row:
-    return asdict(answer) | {"response_sha256": response_digest(answer.response)}
+    return as_row(answer) | {"response_sha256": response_digest(answer.response)}
 
 
 def response_digest(response: str) -> str:

@@ -2,18 +2,29 @@
 
 import json
 from dataclasses import asdict
-from typing import Any
+from types import UnionType
+from typing import Any, get_args
 
 import pyarrow as pa
 
 from orchestrator import __version__
 from orchestrator.results.provenance import git_revision
-from tasks.contract.cell import CellFailure, CellResult, CellSpec, Status
+from tasks.contract.cell import (
+    CellFailure,
+    CellResult,
+    CellSpec,
+    Machine,
+    Measurements,
+    ProbeScoreRow,
+    ScoreRow,
+    Status,
+    StepRow,
+)
+from tasks.contract.columns import Column, as_row, columns_of
+from tasks.contract.generation import Answer
 
 SCHEMA_VERSION = "1"
 
-_COUNTS = pa.map_(pa.string(), pa.int64())
-_VALUES = pa.map_(pa.string(), pa.float64())
 _TIME = pa.timestamp("us", tz="UTC")
 
 
@@ -33,6 +44,40 @@ def _count(name: str, unit: str, *, required: bool = False) -> pa.Field:
     return _column(name, pa.int64(), unit, required=required)
 
 
+_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    dict[str, int]: pa.map_(pa.string(), pa.int64()),
+    dict[str, float]: pa.map_(pa.string(), pa.float64()),
+}
+"""Type of a record's field, `| None` aside -> type of its column."""
+
+
+def _columns(record: type, *, first: str | None = None, until: str | None = None) -> list[pa.Field]:
+    """Columns of a record's fields, from `first` to the one before `until`, in their order.
+
+    A table may take a record in several runs, so that files keep the order of their columns; the
+    runs follow each other without a gap, and a new field falls into one of them.
+
+    Raises:
+        TypeError: A field does not say what column it is, or no column has its type.
+    """
+    declared = columns_of(record)
+    names = list(declared)
+    start = names.index(first) if first else 0
+    stop = names.index(until) if until else len(names)
+    return [_declared(record, name, *declared[name]) for name in names[start:stop]]
+
+
+def _declared(record: type, field: str, hint: Any, column: Column) -> pa.Field:
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kind = next((_TYPES[t] for t in kinds if t in _TYPES), None)
+    if kind is None:
+        raise TypeError(f"{record.__name__}.{field}: no column has the type {hint}")
+    return _column(column.name or field, kind, column.unit, required=column.required)
+
+
 CELLS = pa.schema(
     [
         _text("cell_id", required=True),
@@ -44,9 +89,8 @@ CELLS = pa.schema(
         _text("model", required=True),
         _text("model_revision"),
         _text("model_digest"),
-        _text("base_precision"),
-        _text("path"),
-        _text("backend", required=True),
+        *_columns(Measurements, until="pairing_key"),
+        *_columns(Machine, first="backend"),
         _text("pack", required=True),
         _column("contrast_behaviors", pa.list_(pa.string()), required=True),
         _text("status", required=True),
@@ -58,40 +102,14 @@ CELLS = pa.schema(
         _text("probes_version", required=True),
         _text("code_version", required=True),
         _text("git_revision"),
-        _text("pairing_key"),
-        _text("init_hash"),
-        _text("sft_order_hash"),
-        _text("contrast_order_hash"),
+        *_columns(Measurements, first="pairing_key", until="train_steps"),
         _text("adapter_sha256"),
-        _count("train_steps", "optimizer step"),
-        _count("resumed_steps", "optimizer step"),
-        _count("trainable_parameters", "parameter"),
-        _count("n_pairs_degenerate", "pair"),
-        _count("n_pairs_train", "pair"),
-        _column("n_pairs_train_excluded", _COUNTS, "pair"),
+        *_columns(Measurements, first="train_steps", until="n_sft_truncated"),
         _count("n_sft_records", "text"),
-        _count("n_sft_truncated", "text"),
-        _count("n_sft_leaks", "text"),
-        _number("ce_loss", "nat/token"),
-        _number("hinge_loss", "nat/token"),
-        _number("hinge_active", "1"),
-        _number("pairs_skipped", "1"),
-        _number("matmul_peak", "flop/s"),
-        _number("train_mfu", "1"),
-        _number("score_mfu", "1"),
-        _count("memory_peak", "byte"),
-        _number("load_s", "s"),
-        _number("prepare_s", "s"),
-        _number("train_s", "s"),
-        _number("score_s", "s"),
+        *_columns(Measurements, first="n_sft_truncated"),
         _number("wall_s", "s"),
         _count("attempts", "attempt", required=True),
-        _text("host", required=True),
-        _text("chip", required=True),
-        _text("os", required=True),
-        _text("python", required=True),
-        _text("mlx", required=True),
-        _text("mlx_lm", required=True),
+        *_columns(Machine, until="backend"),
         _text("ray"),
         _column("finished_at", _TIME, required=True),
     ]
@@ -112,59 +130,21 @@ ATTEMPTS = pa.schema(
 STEPS = pa.schema(
     [
         _text("cell_id", required=True),
-        _count("step", "optimizer step", required=True),
-        _number("ce_loss", "nat/token"),
-        _number("hinge_loss", "nat/token"),
-        _number("hinge_active", "1"),
-        _column("hinge_loss_by_behavior", _VALUES, "nat/token"),
-        _column("hinge_active_by_behavior", _VALUES, "1"),
-        _count("pairs_skipped", "pair"),
-        _number("grad_norm", "1"),
-        _number("learning_rate", "1"),
-        _count("tokens", "token"),
-        _number("flops", "flop"),
-        _number("wall_s", "s"),
+        *_columns(StepRow),
     ]
 )
 
 SCORES = pa.schema(
     [
         _text("cell_id", required=True),
-        _text("behavior", required=True),
-        _text("split", required=True),
-        _count("n_pairs", "pair", required=True),
-        _count("n_valid", "pair", required=True),
-        _column("n_excluded", _COUNTS, "pair"),
-        _number("rho", "nat/token"),
-        _number("rho_sd", "nat/token"),
-        _number("rho_completion", "nat/token"),
-        _count("n_completion", "pair", required=True),
-        _number("accuracy", "1"),
-        _number("auc", "1"),
-        _number("spearman", "1"),
-        _number("ece", "1"),
-        _number("brier", "1"),
-        _text("status", required=True),
+        *_columns(ScoreRow),
     ]
 )
 
 PROBE_SCORES = pa.schema(
     [
         _text("cell_id", required=True),
-        _text("behavior", required=True),
-        _text("split", required=True),
-        _text("probe_id", required=True),
-        _text("status", required=True),
-        _number("logprob_positive_sum", "nat"),
-        _number("logprob_negative_sum", "nat"),
-        _number("logprob_positive_mean", "nat/token"),
-        _number("logprob_negative_mean", "nat/token"),
-        _count("n_tokens_positive", "token"),
-        _count("n_tokens_negative", "token"),
-        _number("gap", "nat/token"),
-        _count("n_completion_positive", "token"),
-        _count("n_completion_negative", "token"),
-        _number("gap_completion", "nat/token"),
+        *_columns(ProbeScoreRow),
     ]
 )
 
@@ -175,21 +155,16 @@ GENERATIONS = pa.schema(
         _text("prompt_set", required=True),
         _text("prompts_digest", required=True),
         _text("decoding", required=True),
-        _text("prompt_id", required=True),
-        _count("sample_index", "sample", required=True),
+        *_columns(Answer, until="response"),
         _text("set", required=True),
         _text("intent", required=True),
         _text("category", required=True),
         _text("frame"),
         _text("pair"),
         _text("prompt", required=True),
-        _text("response"),
-        _count("n_prompt_tokens", "token"),
-        _count("n_tokens", "token"),
-        _text("finish_reason"),
+        *_columns(Answer, first="response", until="tokens_sha256"),
         _text("response_sha256"),
-        _text("tokens_sha256"),
-        _number("least_lead", "nat"),
+        *_columns(Answer, first="tokens_sha256"),
         _text("model", required=True),
         _text("model_digest"),
         _text("adapter_sha256"),
@@ -255,7 +230,15 @@ def versioned(table: str) -> pa.Schema:
 
 
 def to_arrow(table: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Rows as a table of that schema; a column that a row lacks is null."""
+    """Rows as a table of that schema; a column that a row lacks is null.
+
+    Raises:
+        ValueError: A row has a value for which the table has no column.
+    """
+    known = set(TABLES[table].names)
+    for row in rows:
+        if unknown := row.keys() - known:
+            raise ValueError(f"{table} has no column for {', '.join(sorted(unknown))}")
     plain = [
         {k: list(v.items()) if isinstance(v, dict) else v for k, v in row.items()} for row in rows
     ]
@@ -266,22 +249,21 @@ def result_rows(result: CellResult) -> dict[str, list[dict[str, Any]]]:
     """Rows of the child tables of a finished cell."""
     mark = {"cell_id": result.spec.cell_id}
     return {
-        "steps": [mark | asdict(r) for r in result.steps],
-        "scores": [mark | asdict(r) for r in result.scores],
-        "probe_scores": [mark | asdict(r) for r in result.probe_scores],
+        "steps": [mark | as_row(r) for r in result.steps],
+        "scores": [mark | as_row(r) for r in result.scores],
+        "probe_scores": [mark | as_row(r) for r in result.probe_scores],
     }
 
 
 def result_row(result: CellResult) -> dict[str, Any]:
     """The `cells` row of a finished cell, without what only the driver knows."""
-    measured = asdict(result.measurements)
+    measured = as_row(result.measurements)
     phases = [measured[k] for k in ("load_s", "prepare_s", "train_s", "score_s")]
     return (
         spec_row(result.spec)
         | measured
-        | asdict(result.machine)
+        | as_row(result.machine)
         | {
-            "memory_peak": measured["memory_peak_bytes"],
             "wall_s": sum(phases),
             "status": str(result.status),
             "message": result.message,
@@ -296,7 +278,7 @@ def failure_row(failure: CellFailure) -> dict[str, Any]:
         raise TypeError(f"{failure.spec.label} is no cell")
     return (
         spec_row(failure.spec)
-        | asdict(failure.machine)
+        | as_row(failure.machine)
         | {
             "status": str(Status.FAILED),
             "stage": failure.stage,

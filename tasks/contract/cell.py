@@ -10,8 +10,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from tasks.contract.columns import Column
 from tasks.contract.conditions import Condition as Condition  # noqa: PLC0414 - a record's field
 
 RECIPE_VERSION = 1
@@ -260,18 +261,18 @@ class StepRow:
         wall_s: Seconds of this step.
     """
 
-    step: int
-    ce_loss: float | None
-    hinge_loss: float | None
-    hinge_active: float | None
-    hinge_loss_by_behavior: dict[str, float]
-    hinge_active_by_behavior: dict[str, float]
-    pairs_skipped: int | None
-    grad_norm: float
-    learning_rate: float
-    tokens: int
-    flops: float | None
-    wall_s: float
+    step: Annotated[int, Column(unit="optimizer step", required=True)]
+    ce_loss: Annotated[float | None, Column(unit="nat/token")]
+    hinge_loss: Annotated[float | None, Column(unit="nat/token")]
+    hinge_active: Annotated[float | None, Column(unit="1")]
+    hinge_loss_by_behavior: Annotated[dict[str, float], Column(unit="nat/token")]
+    hinge_active_by_behavior: Annotated[dict[str, float], Column(unit="1")]
+    pairs_skipped: Annotated[int | None, Column(unit="pair")]
+    grad_norm: Annotated[float, Column(unit="1")]
+    learning_rate: Annotated[float, Column(unit="1")]
+    tokens: Annotated[int, Column(unit="token")]
+    flops: Annotated[float | None, Column(unit="flop")]
+    wall_s: Annotated[float, Column(unit="s")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,20 +290,20 @@ class ProbeScoreRow:
         gap_completion: As `gap`, over those tokens; None when one side has none.
     """
 
-    behavior: str
-    split: str
-    probe_id: str
-    status: str
-    logprob_positive_sum: float | None = None
-    logprob_negative_sum: float | None = None
-    logprob_positive_mean: float | None = None
-    logprob_negative_mean: float | None = None
-    n_tokens_positive: int | None = None
-    n_tokens_negative: int | None = None
-    gap: float | None = None
-    n_completion_positive: int | None = None
-    n_completion_negative: int | None = None
-    gap_completion: float | None = None
+    behavior: Annotated[str, Column(required=True)]
+    split: Annotated[str, Column(required=True)]
+    probe_id: Annotated[str, Column(required=True)]
+    status: Annotated[str, Column(required=True)]
+    logprob_positive_sum: Annotated[float | None, Column(unit="nat")] = None
+    logprob_negative_sum: Annotated[float | None, Column(unit="nat")] = None
+    logprob_positive_mean: Annotated[float | None, Column(unit="nat/token")] = None
+    logprob_negative_mean: Annotated[float | None, Column(unit="nat/token")] = None
+    n_tokens_positive: Annotated[int | None, Column(unit="token")] = None
+    n_tokens_negative: Annotated[int | None, Column(unit="token")] = None
+    gap: Annotated[float | None, Column(unit="nat/token")] = None
+    n_completion_positive: Annotated[int | None, Column(unit="token")] = None
+    n_completion_negative: Annotated[int | None, Column(unit="token")] = None
+    gap_completion: Annotated[float | None, Column(unit="nat/token")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,21 +327,21 @@ class ScoreRow:
         status: `ok`, `partial` (some pairs excluded) or `empty`.
     """
 
-    behavior: str
-    split: str
-    n_pairs: int
-    n_valid: int
-    n_excluded: dict[str, int]
-    rho: float | None
-    rho_sd: float | None
-    rho_completion: float | None
-    n_completion: int
-    accuracy: float | None
-    auc: float | None
-    spearman: float | None
-    ece: float | None
-    brier: float | None
-    status: str
+    behavior: Annotated[str, Column(required=True)]
+    split: Annotated[str, Column(required=True)]
+    n_pairs: Annotated[int, Column(unit="pair", required=True)]
+    n_valid: Annotated[int, Column(unit="pair", required=True)]
+    n_excluded: Annotated[dict[str, int], Column(unit="pair")]
+    rho: Annotated[float | None, Column(unit="nat/token")]
+    rho_sd: Annotated[float | None, Column(unit="nat/token")]
+    rho_completion: Annotated[float | None, Column(unit="nat/token")]
+    n_completion: Annotated[int, Column(unit="pair", required=True)]
+    accuracy: Annotated[float | None, Column(unit="1")]
+    auc: Annotated[float | None, Column(unit="1")]
+    spearman: Annotated[float | None, Column(unit="1")]
+    ece: Annotated[float | None, Column(unit="1")]
+    brier: Annotated[float | None, Column(unit="1")]
+    status: Annotated[str, Column(required=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -373,13 +374,13 @@ class Machine:
         backend: `metal` or `cpu`.
     """
 
-    host: str
-    chip: str
-    os: str
-    python: str
-    mlx: str
-    mlx_lm: str
-    backend: str
+    host: Annotated[str, Column(required=True)]
+    chip: Annotated[str, Column(required=True)]
+    os: Annotated[str, Column(required=True)]
+    python: Annotated[str, Column(required=True)]
+    mlx: Annotated[str, Column(required=True)]
+    mlx_lm: Annotated[str, Column(required=True)]
+    backend: Annotated[str, Column(required=True)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -409,32 +410,34 @@ class Measurements:
             lie behind the checkpoint, too.
     """
 
-    base_precision: str
-    path: str
-    n_pairs_degenerate: int
-    n_pairs_train: int | None = None
-    n_pairs_train_excluded: dict[str, int] = field(default_factory=dict)
-    pairs_skipped: float | None = None
-    n_sft_truncated: int | None = None
-    n_sft_leaks: int | None = None
-    train_steps: int | None = None
-    resumed_steps: int | None = None
-    trainable_parameters: int | None = None
-    ce_loss: float | None = None
-    hinge_loss: float | None = None
-    hinge_active: float | None = None
-    init_hash: str | None = None
-    sft_order_hash: str | None = None
-    contrast_order_hash: str | None = None
-    pairing_key: str | None = None
-    matmul_peak: float | None = None
-    train_mfu: float | None = None
-    score_mfu: float | None = None
-    memory_peak_bytes: int = 0
-    load_s: float = 0.0
-    prepare_s: float = 0.0
-    train_s: float = 0.0
-    score_s: float = 0.0
+    base_precision: Annotated[str, Column()]
+    path: Annotated[str, Column()]
+    pairing_key: Annotated[str | None, Column()] = None
+    init_hash: Annotated[str | None, Column()] = None
+    sft_order_hash: Annotated[str | None, Column()] = None
+    contrast_order_hash: Annotated[str | None, Column()] = None
+    train_steps: Annotated[int | None, Column(unit="optimizer step")] = None
+    resumed_steps: Annotated[int | None, Column(unit="optimizer step")] = None
+    trainable_parameters: Annotated[int | None, Column(unit="parameter")] = None
+    n_pairs_degenerate: Annotated[int, Column(unit="pair")]
+    n_pairs_train: Annotated[int | None, Column(unit="pair")] = None
+    n_pairs_train_excluded: Annotated[dict[str, int], Column(unit="pair")] = field(
+        default_factory=dict
+    )
+    n_sft_truncated: Annotated[int | None, Column(unit="text")] = None
+    n_sft_leaks: Annotated[int | None, Column(unit="text")] = None
+    ce_loss: Annotated[float | None, Column(unit="nat/token")] = None
+    hinge_loss: Annotated[float | None, Column(unit="nat/token")] = None
+    hinge_active: Annotated[float | None, Column(unit="1")] = None
+    pairs_skipped: Annotated[float | None, Column(unit="1")] = None
+    matmul_peak: Annotated[float | None, Column(unit="flop/s")] = None
+    train_mfu: Annotated[float | None, Column(unit="1")] = None
+    score_mfu: Annotated[float | None, Column(unit="1")] = None
+    memory_peak_bytes: Annotated[int, Column(unit="byte", name="memory_peak")] = 0
+    load_s: Annotated[float, Column(unit="s")] = 0.0
+    prepare_s: Annotated[float, Column(unit="s")] = 0.0
+    train_s: Annotated[float, Column(unit="s")] = 0.0
+    score_s: Annotated[float, Column(unit="s")] = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

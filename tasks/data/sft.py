@@ -1,4 +1,7 @@
-"""SFT data: three sources, one mix with traps and refusals, free of held-out text."""
+"""SFT data: one mix with traps and refusals, free of held-out text.
+
+`SOURCES`, at the end, declares where texts come from; beside those, any JSONL file is a source.
+"""
 
 import hashlib
 import json
@@ -10,13 +13,9 @@ from tasks import starter
 from tasks.contract.cell import NodeError, digest_of
 from tasks.data.probe_packs import Pair
 from tasks.data.split import HeldoutGuard
-from tasks.sources import host_copies as content
-from tasks.sources.hub import NotHereError, snapshot
+from tasks.sources.declared import Delivery, HubFiles, Source, source_of
 from tasks.sources.jsonl import read_objects
 
-ALPACA = "tatsu-lab/alpaca"
-ALPACA_REVISION = "dce01c9b08f87459cf36a430d809084718273017"
-ALPACA_FILES = "data/*.parquet"
 DATASETS_INSTALL = 'python -m pip install "rho-sweep[alpaca]"'
 TRAP_PROMPT = "Write a statement that is accurate and fair."
 INSTRUCTION, REFUSAL, TRAP = "instruction", "refusal", "trap"
@@ -66,21 +65,22 @@ class Mix:
         return any("text" not in r.content for r in self.records)
 
 
+def sft_source(name: str) -> Source[Record]:
+    """Where the texts of a name come from; nothing is read yet."""
+    return source_of(name, SOURCES, _read_file)
+
+
 def load_source(sft: str, *, download: bool) -> tuple[Record, ...]:
     """Every record of a source.
 
     Args:
-        sft: `starter`, `alpaca`, or a path of a JSONL file.
+        sft: Name of one of `SOURCES`, or a path of a JSONL file.
         download: Whether a hub data set may be fetched when it is not on this machine.
 
     Raises:
         NodeError: The source is missing or malformed.
     """
-    if sft == "alpaca":
-        return _read_alpaca(download=download)
-    if sft == "starter":
-        return _read_file(starter.TEXTS)
-    return _read_file(content.named(content.FILE, sft) or Path(sft))
+    return sft_source(sft).records(download=download)
 
 
 def build_mix(
@@ -197,23 +197,7 @@ def _alpaca_text(instruction: str, context: str, response: str) -> str:
     return "\n\n".join([*parts, f"### Response:\n{response}"])
 
 
-def alpaca_files(*, download: bool) -> tuple[Path, list[Path]]:
-    """Folder of the pinned Alpaca, and its tables in order.
-
-    Raises:
-        NodeError: As `hub.snapshot`, or the folder has no tables.
-    """
-    folder = snapshot(ALPACA, ALPACA_REVISION, (ALPACA_FILES,), data=True, download=download)
-    files = sorted(folder.glob(ALPACA_FILES))
-    if not files and not download:
-        raise NotHereError(f"dataset {ALPACA} is on this machine in part only")
-    if not files:
-        raise NodeError(f"{folder}: no data/*.parquet; delete the folder and launch again")
-    return folder, files
-
-
-def _read_alpaca(*, download: bool) -> tuple[Record, ...]:
-    _, files = alpaca_files(download=download)
+def _read_alpaca(files: list[Path]) -> tuple[Record, ...]:
     rows = _parquet_rows([str(p) for p in files])
     return tuple(
         Record(INSTRUCTION, {"text": _alpaca_text(r["instruction"], r["input"] or "", r["output"])})
@@ -235,3 +219,24 @@ def plain_text(content: dict[str, Any]) -> str:
     if "messages" in content:
         return "\n\n".join(f"### {m['role'].title()}:\n{m['content']}" for m in content["messages"])
     return _alpaca_text(content["prompt"], "", content["completion"])
+
+
+SOURCES: tuple[Source[Record], ...] = (
+    Source(
+        name="starter",
+        delivery=Delivery.SHIPPED,
+        read=lambda _: _read_file(starter.TEXTS),
+        about="200 instructions and 60 marked refusals written for this project",
+    ),
+    Source(
+        name="alpaca",
+        delivery=HubFiles(
+            repo="tatsu-lab/alpaca",
+            revision="dce01c9b08f87459cf36a430d809084718273017",
+            pattern="data/*.parquet",
+        ),
+        read=_read_alpaca,
+        about="tatsu-lab/alpaca at a pinned commit, licence CC BY-NC 4.0; needs "
+        '`pip install "rho-sweep[alpaca]"`',
+    ),
+)

@@ -17,6 +17,8 @@ from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import read_text
 
 INDEX = "model.safetensors.index.json"
+SHIPPED = {"tiny": starter.TINY}
+"""Models that are part of the program."""
 PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
 
 
@@ -119,8 +121,8 @@ def same_family(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def _folder(name: str, revision: str | None, *, download: bool) -> Path:
-    if name == "tiny":
-        return starter.TINY
+    if name in SHIPPED:
+        return SHIPPED[name]
     if Path(name).is_dir():
         return Path(name).resolve()
     if Path(name).is_absolute() or name.startswith((".", "~")) or not HUB_ID.fullmatch(name):

