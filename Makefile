@@ -4,10 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+ROUNDS ?= 10
+SEED ?= 1
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-analyze bench-generate check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-analyze bench-generate chaos soak check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -39,6 +41,13 @@ bench-analyze: venv  ## 100,000 synthetic cells analysed; a resume scan of 10,00
 	$(BIN)/python -m benchmarks.bench_analyze
 bench-generate: venv  ## answers side by side against one by one, and whether they are the same
 	$(BIN)/python -m benchmarks.bench_generate $(if $(MODEL),--model $(MODEL))
+
+chaos: venv  ## faults in the middle of sweeps: ROUNDS=20 SEED=7 KINDS=driver-kill,renamed ROUND=7.3 LAB=1 (docs/chaos.md)
+	$(BIN)/python -m benchmarks.chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(KINDS),--kinds $(KINDS)) \
+	  $(if $(ROUND),--round $(ROUND)) $(if $(filter 1,$(LAB)),--lab)
+
+soak: venv  ## 1,000 cells that do nothing: files, memory and Ray's folder at start, middle and end; CELLS=10000
+	$(BIN)/python -m benchmarks.chaos.soak $(CELLS)
 
 check: venv  ## format, lint, types, import rules
 	$(BIN)/ruff format --check .

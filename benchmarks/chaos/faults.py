@@ -1,0 +1,297 @@
+"""Every kind of fault: what it does to a launch that is running, or to its results."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import psutil
+
+from benchmarks.chaos import damage
+from benchmarks.chaos.rounds import NotHitError, Scene
+from benchmarks.chaos.sites import InLab
+from tests.lab.machines import HOSTS, LAPTOP
+
+DISK_BYTES = 48 << 20
+"""Of the small file system; a sweep of this size needs 3 MB."""
+HOUR_S = 3600
+FAKETIME = "*/faketime/libfaketime.so.1"
+
+
+def nothing(scene: Scene) -> None:
+    """No preparation."""
+
+
+def can_be_had() -> str | None:
+    """For faults that need nothing special: no reason against them."""
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A kind of fault.
+
+    Attributes:
+        act: Does it, and says what was hit; also undoes what has an end, such as a full disk.
+        needs_ray: Whether it means nothing without Ray.
+        in_lab: Whether it happens in the lab of namespaces.
+        prepare: Is called before the first launch.
+        why_not: Why it cannot be had here; None if it can.
+    """
+
+    act: Callable[[Scene], str]
+    needs_ray: bool = True
+    in_lab: bool = False
+    prepare: Callable[[Scene], None] = nothing
+    why_not: Callable[[], str | None] = can_be_had
+
+
+def kill(role: str) -> Callable[[Scene], str]:
+    """SIGKILL of one process."""
+
+    def act(scene: Scene) -> str:
+        victim = scene.find(role)
+        victim.kill()
+        return f"{role} {victim.pid}"
+
+    return act
+
+
+def pause(role: str) -> Callable[[Scene], str]:
+    """SIGSTOP of one process, and SIGCONT: before or after the driver gives a worker up."""
+
+    def act(scene: Scene) -> str:
+        victim, seconds = scene.find(role), scene.rng.uniform(2, 20)
+        victim.suspend()
+        scene.now.wait(seconds)
+        with suppress(psutil.NoSuchProcess):
+            victim.resume()
+        return f"{role} {victim.pid} for {seconds:.0f} s"
+
+    return act
+
+
+def needs_root() -> str | None:
+    """Mounts need root on Linux; __main__ gives the harness a mount table of its own then."""
+    ours = sys.platform == "linux" and os.geteuid() == 0
+    return None if ours else "needs Linux and root for a mount"
+
+
+def mount_small_disk(scene: Scene) -> None:
+    """Results on a file system of their own."""
+    disk = scene.folder / "disk"
+    disk.mkdir()
+    mount(scene, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk))
+    scene.results = disk / scene.results.name
+
+
+def mount(scene: Scene, *words: str) -> None:
+    """Mount until the end of the round; the last word is where."""
+    subprocess.run(["mount", *words], check=True)
+    scene.stack.callback(subprocess.run, ["umount", "-l", words[-1]], check=False)
+
+
+def fill_disk(scene: Scene) -> str:
+    """Fill the file system to the last byte, and free it after a while."""
+    filler, seconds = scene.folder / "disk/filler", scene.rng.uniform(1, 10)
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+    scene.now.wait(seconds)
+    filler.unlink()
+    return f"full for {seconds:.0f} s"
+
+
+def obey_permissions(scene: Scene) -> None:
+    """Root may write where nobody may; these launches run without that right."""
+    if sys.platform == "linux" and os.geteuid() == 0:
+        scene.wrap = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+
+
+def forbid_writing(scene: Scene) -> str:
+    """Take all write permissions from the results, and give them back after a while."""
+    seconds = scene.rng.uniform(1, 10)
+    if not scene.results.is_dir():
+        raise NotHitError("no results yet")
+    places = [scene.results, *scene.results.rglob("*")]
+    modes = {}
+    for path in places:
+        with suppress(FileNotFoundError):  # the program renames files meanwhile
+            modes[path] = path.stat().st_mode
+            path.chmod(modes[path] & ~0o222)
+    scene.now.wait(seconds)
+    for path, mode in modes.items():
+        with suppress(FileNotFoundError):
+            path.chmod(mode)
+    return f"for {seconds:.0f} s"
+
+
+def mount_read_only(scene: Scene) -> str:
+    """After the driver's death: a launch while the results lie on a read-only file system."""
+    scene.end_driver()
+    place = str(scene.results)
+    if not scene.results.is_dir():
+        raise NotHitError("no results yet")
+    subprocess.run(["mount", "--bind", place, place], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
+        scene.launch().wait(60)
+    finally:
+        scene.now.sweep_up(0)
+        subprocess.run(["umount", "-l", place], check=True)
+    return f"a launch meanwhile: {scene.now.said}"
+
+
+def why_no_faketime() -> str | None:
+    """The clock is set back by a library that comes in front of libc."""
+    return None if faketime() else "needs libfaketime (apt-get install libfaketime)"
+
+
+def faketime() -> Path | None:
+    """The library."""
+    return next(iter(sorted(Path("/usr/lib").glob(FAKETIME))), None)
+
+
+def fake_clock(scene: Scene) -> None:
+    """All processes of the launches read the time of day from a file; other clocks are real."""
+    clock = scene.folder / "clock"
+    clock.write_text("+0")
+    scene.environment |= {
+        "LD_PRELOAD": str(faketime()),
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+
+
+def set_clock(seconds: int) -> Callable[[Scene], str]:
+    """Set the launches' clock; it stays so."""
+
+    def act(scene: Scene) -> str:
+        (scene.folder / "clock").write_text(f"{seconds:+d}")
+        return f"{seconds:+d} s"
+
+    return act
+
+
+def damaged(how: Callable[[Path, Random], str]) -> Callable[[Scene], str]:
+    """Damage one file after the driver's death, or after the end of the launch."""
+
+    def act(scene: Scene) -> str:
+        if scene.rng.random() < 0.3:
+            scene.now.wait(120)
+        scene.end_driver()
+        try:
+            file = damage.pick(scene.results, scene.rng)
+        except IndexError:
+            raise NotHitError("no file yet") from None
+        done = how(file, scene.rng)
+        cell = damage.owner(scene.results, file)
+        scene.touched |= {cell} if cell else set()
+        return f"{file.relative_to(scene.results)}: {done}"
+
+    return act
+
+
+def launch_twice(scene: Scene) -> str:
+    """A second launch beside the first, from the first moment on or in its middle."""
+    first = scene.now
+    scene.launch().wait(120)
+    second = scene.now
+    hit = f"the second: {second.said}"
+    if second.code == 0 or first.code is not None:
+        return hit
+    scene.launches.remove(second)  # refused, as it should be; the first is waited for
+    scene.launches.insert(0, second)
+    return hit
+
+
+def move_results(scene: Scene) -> str:
+    """Another name for the results, after the driver's death."""
+    scene.end_driver()
+    target = scene.results.with_name("renamed")
+    if not scene.results.is_dir():
+        raise NotHitError("no results yet")
+    scene.results = scene.results.rename(target)
+    return "renamed"
+
+
+def copy_results(scene: Scene) -> str:
+    """The results copied elsewhere, as to another machine, after the driver's death."""
+    scene.end_driver()
+    if not scene.results.is_dir():
+        raise NotHitError("no results yet")
+    target = scene.folder / "elsewhere" / scene.results.name
+    scene.results = shutil.copytree(scene.results, target)
+    return "copied"
+
+
+def cut_link(scene: Scene) -> str:
+    """A machine's cable out, and in again."""
+    lab, name = the_lab(scene).lab, scene.rng.choice([*HOSTS, LAPTOP])
+    seconds = scene.rng.uniform(5, 60)
+    lab.cut(name)
+    time.sleep(seconds)
+    lab.mend(name)
+    return f"{name} for {seconds:.0f} s"
+
+
+def sleep_laptop(scene: Scene) -> str:
+    """A closed lid: no cable, and no process of the laptop moves."""
+    site, seconds = the_lab(scene), scene.rng.uniform(5, 60)
+    asleep = site.on(LAPTOP)
+    site.lab.cut(LAPTOP)
+    for process in asleep:
+        with suppress(psutil.NoSuchProcess):
+            process.suspend()
+    time.sleep(seconds)
+    for process in asleep:
+        with suppress(psutil.NoSuchProcess):
+            process.resume()
+    site.lab.mend(LAPTOP)
+    return f"{len(asleep)} processes for {seconds:.0f} s"
+
+
+def the_lab(scene: Scene) -> InLab:
+    """The site of a fault that happens there only."""
+    assert isinstance(scene.site, InLab)
+    return scene.site
+
+
+FAULTS: dict[str, Fault] = {
+    **{f"{role}-kill": Fault(act=kill(role)) for role in ("worker", "board", "raylet", "gcs")},
+    "driver-kill": Fault(act=kill("driver"), needs_ray=False),
+    "worker-stop": Fault(act=pause("worker")),
+    "driver-stop": Fault(act=pause("driver"), needs_ray=False),
+    "disk-full": Fault(
+        act=fill_disk, needs_ray=False, prepare=mount_small_disk, why_not=needs_root
+    ),
+    "read-only": Fault(act=forbid_writing, needs_ray=False, prepare=obey_permissions),
+    "read-only-disk": Fault(act=mount_read_only, needs_ray=False, why_not=needs_root),
+    **{
+        f"clock-{word}": Fault(
+            act=set_clock(seconds), needs_ray=False, prepare=fake_clock, why_not=why_no_faketime
+        )
+        for word, seconds in (("back", -HOUR_S), ("forward", HOUR_S))
+    },
+    "torn-file": Fault(act=damaged(damage.tear), needs_ray=False),
+    "flipped-bit": Fault(act=damaged(damage.flip), needs_ray=False),
+    "two-launches": Fault(act=launch_twice, needs_ray=False),
+    "renamed": Fault(act=move_results, needs_ray=False),
+    "copied": Fault(act=copy_results, needs_ray=False),
+    **{
+        f"lab-{role}-kill": Fault(act=kill(role), in_lab=True)
+        for role in ("worker", "board", "driver", "raylet", "gcs", "keeper")
+    },
+    "lab-worker-stop": Fault(act=pause("worker"), in_lab=True),
+    "lab-link-cut": Fault(act=cut_link, in_lab=True),
+    "lab-laptop-asleep": Fault(act=sleep_laptop, in_lab=True),
+}
