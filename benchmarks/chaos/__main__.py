@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -151,6 +152,7 @@ def main() -> None:
     """Play, print, sum up."""
     asked = arguments()
     in_own_mounts()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # launches end too
     kinds = chosen(asked)
     if not kinds:
         sys.exit("no fault is left")
