@@ -100,7 +100,7 @@ class Harness:
         fault, rng = FAULTS[kind], Random(f"{seed}/{kind}")
         name = rng.choice(list(SWEEPS))
         inline = not fault.needs_ray and rng.random() < 0.4
-        moment = Moment(rng.randint(-1, cells_of(name) - 3), rng.uniform(0, 2))
+        moment = Moment(rng.randint(fault.from_done, cells_of(name) - 3), rng.uniform(0, 2))
         if fault.in_lab:
             words, engine = [], "lab"
         elif inline:
@@ -159,23 +159,28 @@ def main() -> None:
     outcomes: list[Outcome] = []
     root = Path(tempfile.mkdtemp(prefix="chaos-", dir="/tmp"))
     with ExitStack() as stack:
+        if not asked.keep:
+            stack.callback(tidy, root, outcomes)
         harness = Harness(root, stack)
         for number, (seed, kind) in enumerate(drawn(asked, kinds), 1):
             where, outcome, folder = harness.play(seed, kind)
             outcomes.append(outcome)
             print("\n".join(lines(number, seed, kind, where, outcome)), flush=True)
-            good = outcome.hit is None or not outcome.problems
-            if not (good or asked.keep):
-                print(f"      its files: {folder}")
-            elif not asked.keep and not FAULTS[kind].in_lab:
+            if outcome.problems:
+                print(f"      its files: {folder}", flush=True)
+            elif not (asked.keep or FAULTS[kind].in_lab):
                 shutil.rmtree(folder)
     hits = [o for o in outcomes if o.hit is not None]
     survived = [o for o in hits if not o.problems]
-    if len(survived) == len(outcomes) and not asked.keep:
-        shutil.rmtree(root, ignore_errors=True)
     lost, doubled = sum(o.lost for o in outcomes), sum(o.doubled for o in outcomes)
     print(f"{len(hits)} faults, {len(survived)} survived, {lost} lost, {doubled} doubled")
     sys.exit(any(o.problems for o in outcomes))
+
+
+def tidy(root: Path, outcomes: list[Outcome]) -> None:
+    """Remove the harness's files, unless a round did not survive."""
+    if not any(o.problems for o in outcomes):
+        shutil.rmtree(root, ignore_errors=True)
 
 
 def lines(number: int, seed: str, kind: str, where: str, outcome: Outcome) -> Iterator[str]:

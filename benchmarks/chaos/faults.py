@@ -14,7 +14,7 @@ from random import Random
 import psutil
 
 from benchmarks.chaos import damage
-from benchmarks.chaos.rounds import NotHitError, Scene
+from benchmarks.chaos.rounds import Scene
 from benchmarks.chaos.sites import InLab
 from tests.lab.machines import HOSTS, LAPTOP
 
@@ -41,6 +41,7 @@ class Fault:
         act: Does it, and says what was hit; also undoes what has an end, such as a full disk.
         needs_ray: Whether it means nothing without Ray.
         in_lab: Whether it happens in the lab of namespaces.
+        from_done: Cells that must be committed before; 0: the results folder, -1: nothing.
         prepare: Is called before the first launch.
         why_not: Why it cannot be had here; None if it can.
     """
@@ -48,6 +49,7 @@ class Fault:
     act: Callable[[Scene], str]
     needs_ray: bool = True
     in_lab: bool = False
+    from_done: int = -1
     prepare: Callable[[Scene], None] = nothing
     why_not: Callable[[], str | None] = can_be_had
 
@@ -117,8 +119,6 @@ def obey_permissions(scene: Scene) -> None:
 def forbid_writing(scene: Scene) -> str:
     """Take all write permissions from the results, and give them back after a while."""
     seconds = scene.rng.uniform(1, 10)
-    if not scene.results.is_dir():
-        raise NotHitError("no results yet")
     places = [scene.results, *scene.results.rglob("*")]
     modes = {}
     for path in places:
@@ -136,8 +136,6 @@ def mount_read_only(scene: Scene) -> str:
     """After the driver's death: a launch while the results lie on a read-only file system."""
     scene.end_driver()
     place = str(scene.results)
-    if not scene.results.is_dir():
-        raise NotHitError("no results yet")
     subprocess.run(["mount", "--bind", place, place], check=True)
     try:
         subprocess.run(["mount", "-o", "remount,bind,ro", place], check=True)
@@ -189,10 +187,7 @@ def damaged(how: Callable[[Path, Random], str]) -> Callable[[Scene], str]:
         if scene.rng.random() < 0.3:
             scene.now.wait(120)
         scene.end_driver()
-        try:
-            file = damage.pick(scene.results, scene.rng)
-        except IndexError:
-            raise NotHitError("no file yet") from None
+        file = damage.pick(scene.results, scene.rng)
         done = how(file, scene.rng)
         cell = damage.owner(scene.results, file)
         scene.touched |= {cell} if cell else set()
@@ -218,8 +213,6 @@ def move_results(scene: Scene) -> str:
     """Another name for the results, after the driver's death."""
     scene.end_driver()
     target = scene.results.with_name("renamed")
-    if not scene.results.is_dir():
-        raise NotHitError("no results yet")
     scene.results = scene.results.rename(target)
     return "renamed"
 
@@ -227,8 +220,6 @@ def move_results(scene: Scene) -> str:
 def copy_results(scene: Scene) -> str:
     """The results copied elsewhere, as to another machine, after the driver's death."""
     scene.end_driver()
-    if not scene.results.is_dir():
-        raise NotHitError("no results yet")
     target = scene.folder / "elsewhere" / scene.results.name
     scene.results = shutil.copytree(scene.results, target)
     return "copied"
@@ -274,19 +265,19 @@ FAULTS: dict[str, Fault] = {
     "disk-full": Fault(
         act=fill_disk, needs_ray=False, prepare=mount_small_disk, why_not=needs_root
     ),
-    "read-only": Fault(act=forbid_writing, needs_ray=False, prepare=obey_permissions),
-    "read-only-disk": Fault(act=mount_read_only, needs_ray=False, why_not=needs_root),
+    "read-only": Fault(act=forbid_writing, needs_ray=False, from_done=0, prepare=obey_permissions),
+    "read-only-disk": Fault(act=mount_read_only, needs_ray=False, from_done=0, why_not=needs_root),
     **{
         f"clock-{word}": Fault(
             act=set_clock(seconds), needs_ray=False, prepare=fake_clock, why_not=why_no_faketime
         )
         for word, seconds in (("back", -HOUR_S), ("forward", HOUR_S))
     },
-    "torn-file": Fault(act=damaged(damage.tear), needs_ray=False),
-    "flipped-bit": Fault(act=damaged(damage.flip), needs_ray=False),
+    "torn-file": Fault(act=damaged(damage.tear), needs_ray=False, from_done=1),
+    "flipped-bit": Fault(act=damaged(damage.flip), needs_ray=False, from_done=1),
     "two-launches": Fault(act=launch_twice, needs_ray=False),
-    "renamed": Fault(act=move_results, needs_ray=False),
-    "copied": Fault(act=copy_results, needs_ray=False),
+    "renamed": Fault(act=move_results, needs_ray=False, from_done=1),
+    "copied": Fault(act=copy_results, needs_ray=False, from_done=1),
     **{
         f"lab-{role}-kill": Fault(act=kill(role), in_lab=True)
         for role in ("worker", "board", "driver", "raylet", "gcs", "keeper")

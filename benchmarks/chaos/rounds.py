@@ -74,7 +74,7 @@ class Moment:
     """When a fault hits.
 
     Attributes:
-        done: So many cells are committed; -1: from the first moment on.
+        done: So many cells are committed; 0: the results folder is there; -1: at once.
         wait_s: Seconds after that.
     """
 
@@ -137,7 +137,8 @@ class Scene:
         """Until it has come, or the launch has ended."""
         cells = self.site.cells(self.results)
         for _ in self.now.looks(LIMIT_S):
-            if moment.done < 0 or len(list(cells.glob("*.arrow"))) >= moment.done:
+            done = len(list(cells.glob("*.arrow"))) if cells.is_dir() else -1
+            if done >= moment.done:
                 break
         self.now.wait(moment.wait_s)
 
