@@ -187,7 +187,7 @@ def lines(number: int, seed: str, kind: str, where: str, outcome: Outcome) -> It
     """One line for a round, and one more for each thing that is wrong."""
     verdict = "not hit" if outcome.hit is None else "FAILED" if outcome.problems else "survived"
     yield (
-        f"{number:>4}  {seed:<7} {where:<12} {kind:<16} at {outcome.when}: {outcome.hit or '-'} | "
+        f"{number:>4}  {seed:<7} {where:<12} {kind:<16} at {outcome.when}: {(outcome.hit or '-')[:SHORT]} | "
         f"{outcome.said[:SHORT]} | {outcome.launches} launches {outcome.seconds:.0f} s | {verdict}"
     )
     for text in (*outcome.problems, *outcome.notes):

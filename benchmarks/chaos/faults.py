@@ -69,7 +69,7 @@ def pause(role: str) -> Callable[[Scene], str]:
     """SIGSTOP of one process, and SIGCONT: before or after the driver gives a worker up."""
 
     def act(scene: Scene) -> str:
-        victim, seconds = scene.find(role), scene.rng.uniform(2, 20)
+        victim, seconds = scene.find(role), scene.rng.uniform(2, 30)
         victim.suspend()
         scene.now.wait(seconds)
         with suppress(psutil.NoSuchProcess):

@@ -37,7 +37,7 @@ grids:
 data: {{sft: starter, size: 32}}
 train: {{max_length: 64, learning_rate: 1e-3, epochs: 1}}
 probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
-run: {{checkpoint_s: 0.2, silence_s: 12}}
+run: {{checkpoint_s: 0.2, silence_s: 20}}
 analysis:
   contrasts:
     - id: rho-vs-sft
