@@ -185,9 +185,10 @@ def tidy(root: Path, outcomes: list[Outcome]) -> None:
 
 def lines(number: int, seed: str, kind: str, where: str, outcome: Outcome) -> Iterator[str]:
     """One line for a round, and one more for each thing that is wrong."""
+    hit = outcome.hit or "-"
     verdict = "not hit" if outcome.hit is None else "FAILED" if outcome.problems else "survived"
     yield (
-        f"{number:>4}  {seed:<7} {where:<12} {kind:<16} at {outcome.when}: {(outcome.hit or '-')[:SHORT]} | "
+        f"{number:>4}  {seed:<7} {where:<12} {kind:<16} at {outcome.when}: {hit[:SHORT]} | "
         f"{outcome.said[:SHORT]} | {outcome.launches} launches {outcome.seconds:.0f} s | {verdict}"
     )
     for text in (*outcome.problems, *outcome.notes):
