@@ -21,9 +21,8 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
 from tasks.data.seeding import stream
 from tasks.passes.choose import choose
+from tasks.passes.flops import linear_layers
 from tasks.sources.model_files import ModelFiles, locate, precision
-
-LINEAR = (nn.Linear, nn.QuantizedLinear)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +99,7 @@ def _precision(files: ModelFiles, model: nn.Module) -> str:
 
 def projection_names(model: nn.Module) -> list[str]:
     """Names of the linear layers inside the blocks, e.g. `q_proj`."""
-    found = {k.rsplit(".", 1)[-1] for k, m in _linears(model)}
-    return sorted(found)
-
-
-def _linears(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    for layer in model.layers:
-        yield from ((k, m) for k, m in layer.named_modules() if isinstance(m, LINEAR))
+    return sorted({k.rsplit(".", 1)[-1] for layer in model.layers for k in linear_layers(layer)})
 
 
 @contextmanager
@@ -184,7 +177,8 @@ def _lora_parameters(model: nn.Module, train: TrainSpec) -> dict[str, Any]:
                 f'train.lora_keys: "{name}" is no projection of this model; '
                 f"it has {', '.join(known)}"
             )
-    keys = {k for k, _ in _linears(model) if k.rsplit(".", 1)[-1] in train.lora_keys}
+    names = {k for layer in model.layers for k in linear_layers(layer)}
+    keys = {k for k in names if k.rsplit(".", 1)[-1] in train.lora_keys}
     return {
         "rank": train.lora_rank,
         "scale": train.lora_alpha / train.lora_rank,

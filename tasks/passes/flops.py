@@ -18,12 +18,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.lora import LoRALinear
 
 from tasks.data.tokens import Tokens
-from tasks.passes.layout import LINEAR, sides
 from tasks.passes.trie import Tree
 
 CPU_SIDE, GPU_SIDE = 768, 4096
 """Side of the square matrices whose product measures the peak."""
 REPEATS = 5
+LINEAR = (nn.Linear, nn.QuantizedLinear)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,18 @@ class Costs:
         )
 
 
+def linear_layers(module: nn.Module) -> dict[str, nn.Module]:
+    """The linear layers inside a module by name, quantised ones among them."""
+    return {name: m for name, m in module.named_modules() if isinstance(m, LINEAR)}
+
+
+def sides(matrix: nn.Module) -> tuple[int, int]:
+    """Inputs and outputs of a linear layer."""
+    if isinstance(matrix, nn.QuantizedLinear):
+        return matrix.scales.shape[1] * matrix.group_size, matrix.scales.shape[0]
+    return matrix.weight.shape[1], matrix.weight.shape[0]
+
+
 def costs_of(model: nn.Module, config: dict[str, Any], vocabulary: int) -> Costs | None:
     """Costs of a model with or without an adapter.
 
@@ -99,7 +111,7 @@ def costs_of(model: nn.Module, config: dict[str, Any], vocabulary: int) -> Costs
     Returns:
         None where its layers hold matrices that are not fed every token, as experts are.
     """
-    layers = [_matrices(layer) for layer in model.layers]
+    layers = [{k: prod(sides(m)) for k, m in linear_layers(x).items()} for x in model.layers]
     if any(_holds_more(layer) for layer in model.layers):
         return None
     config = config | (config.get("text_config") or {})
@@ -144,15 +156,6 @@ def _seconds(a: mx.array, b: mx.array) -> float:
     started = time.perf_counter()
     mx.eval(a @ b)
     return time.perf_counter() - started
-
-
-def _matrices(layer: nn.Module) -> dict[str, int]:
-    """Name -> weights of every matrix of a layer."""
-    return {
-        name: prod(sides(module))
-        for name, module in layer.named_modules()
-        if isinstance(module, LINEAR)
-    }
 
 
 def _holds_more(layer: nn.Module) -> bool:

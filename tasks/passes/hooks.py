@@ -7,7 +7,6 @@ class, whose call does the same with packed rows, and their own class back at th
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -95,7 +94,7 @@ def hooked(model: nn.Module, *, checkpoint: bool, lazy: bool) -> Iterator[Slots]
         put(find_body(model), lambda old: _body_call(old, slots))
         if "mlp" in model.layers[-1]:
             put(model.layers[-1]["mlp"], lambda old: _rows_call(old, slots))
-        wrap = mx.checkpoint if lazy else partial(_checkpoint_at_once, slots)
+        wrap = mx.checkpoint if lazy else _checkpoint_at_once
         if checkpoint:
             for layer in model.layers:
                 put(layer, lambda old: _checkpointed_call(old, wrap))
@@ -192,7 +191,7 @@ def _checkpointed_call(old: type, wrap: Call) -> Call:
     return call
 
 
-def _checkpoint_at_once(slots: Slots, inner: Call) -> Call:
+def _checkpoint_at_once(inner: Call) -> Call:
     """As `mx.checkpoint`, for passes that are evaluated half-way.
 
     MLX keeps every array that is evaluated inside a gradient; so the layer runs outside of it.
@@ -211,7 +210,6 @@ def _checkpoint_at_once(slots: Slots, inner: Call) -> Call:
         def flat(x: mx.array, *values: mx.array) -> Any:
             return inner(tree_unflatten(list(zip(names, values, strict=True))), x)
 
-        slots.at_once = False
         gradients = mx.vjp(flat, [primals[1], *values], [cotangent])[1]
         return tree_unflatten(list(zip(names, gradients[1:], strict=True))), gradients[0]
 

@@ -2,31 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx import nn
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
-from tasks.passes.budget import CPU, Budget, on_gpu
+from tasks.passes.budget import Budget
 from tasks.passes.trie import Floats, Tree
-
-LINEAR = (nn.Linear, nn.QuantizedLinear)
-
-
-def budget_of(model: nn.Module) -> Budget:
-    """What goes into one pass of a model, on this machine's kind of device."""
-    if mx.default_device() == mx.cpu:
-        return CPU
-    matrices = [m for _, m in model.named_modules() if isinstance(m, LINEAR)]
-    return on_gpu(sum(sum(sides(m)) for m in matrices))
-
-
-def sides(matrix: nn.Module) -> tuple[int, int]:
-    """Inputs and outputs."""
-    if isinstance(matrix, nn.QuantizedLinear):
-        return matrix.scales.shape[1] * matrix.group_size, matrix.scales.shape[0]
-    return matrix.weight.shape[1], matrix.weight.shape[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,10 +33,35 @@ class Chunk:
     rows: NDArray[np.int32]
     targets: mx.array
 
-    def split(self, values: NDArray[np.float64]) -> Iterable[tuple[Tree, Floats]]:
+    @property
+    def functionals(self) -> NDArray[np.int64]:
+        """(F,) which functionals the trees' weights belong to, tree by tree."""
+        return np.array([f for tree in self.trees for f in tree.functionals])
+
+    def by_tree(self, losses: Floats) -> Iterable[tuple[Tree, Floats]]:
         """Each tree with its part of an (E,) array."""
         stops = np.cumsum([len(tree.rows) for tree in self.trees])
-        return zip(self.trees, np.split(values, stops[:-1]), strict=True)
+        return zip(self.trees, np.split(losses, stops[:-1]), strict=True)
+
+    def values(self, losses: Any) -> Any:
+        """(F,) the functionals, from (E,) losses; a numpy or a lazy MLX array, like the losses."""
+        if isinstance(losses, np.ndarray):
+            return np.concatenate([tree.weights @ part for tree, part in self.by_tree(losses)])
+        weights = block_diag(*(tree.weights for tree in self.trees)).astype(np.float32)
+        return mx.array(weights) @ losses
+
+    def weights(self, slopes: Floats) -> Floats:
+        """(E,) what each token's loss weighs, from (F,) what each functional weighs."""
+        return np.concatenate([part @ tree.weights for tree, part in self._slopes_by_tree(slopes)])
+
+    def active_share(self, slopes: Floats) -> float:
+        """Share of the tokens that lie in trees with a slope other than 0; slopes: (F,)."""
+        active = sum(tree.size for tree, part in self._slopes_by_tree(slopes) if part.any())
+        return active / sum(tree.size for tree in self.trees)
+
+    def _slopes_by_tree(self, slopes: Floats) -> Iterable[tuple[Tree, Floats]]:
+        stops = np.cumsum([len(tree.functionals) for tree in self.trees])
+        return zip(self.trees, np.split(slopes, stops[:-1]), strict=True)
 
 
 def pack(trees: Iterable[Tree], budget: Budget) -> list[Chunk]:

@@ -1,40 +1,64 @@
-"""Forward and backward passes over packed trees."""
+"""Passes over packed trees: token losses of a chunk, and the gradient of a goal.
 
-from collections.abc import Callable, Iterator
+chunk -> hidden states -> token losses -> values -> slopes -> weights -> backward pass
+"""
+
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 
-from tasks.passes.budget import Budget
+from tasks.passes.budget import CPU, Budget, on_gpu
+from tasks.passes.flops import linear_layers, sides
 from tasks.passes.hooks import Slots, TreeCache, detached, find_body, hooked
-from tasks.passes.layout import Chunk, budget_of
+from tasks.passes.layout import Chunk
+from tasks.passes.losses import Goal
 from tasks.passes.trie import Floats
 from tasks.passes.vocabulary_loss import HeadLoss, differentiable_losses, lazy_losses
 
-Weigh = Callable[[Floats], Floats]
-"""(E,) losses of a chunk to the (E,) weights with which they enter the objective."""
-
-Objective = Callable[[mx.array], tuple[mx.array, mx.array]]
-
+WORTH_ALL = 0.5
+"""A backward pass for a chunk of which a smaller share of the tokens is active costs more than
+another forward pass for the active trees alone."""
 MOST_ROWS = 0.8
 """Gathering rows for the last MLP pays below this share of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pass:
+    """What one pass over a chunk found.
+
+    Attributes:
+        chunk: What went through the model.
+        values: (F,) the chunk's functionals in the order of `Chunk.functionals`, nats per token;
+            an unevaluated MLX array where passes are lazy.
+        gradient: Of the goal, as far as this chunk is a part of it; a tree like
+            `model.trainable_parameters()`. None where there was no backward pass.
+    """
+
+    chunk: Chunk
+    values: Floats | mx.array
+    gradient: Any | None
 
 
 class Packed:
     """A model whose passes take chunks; get one from `packed`.
 
     Attributes:
-        lazy: Whether passes are only put in line, not waited for.
-        budget: What goes into one pass.
+        lazy: Whether passes return unevaluated MLX arrays, as on a GPU, so that the next one can
+            be built meanwhile.
+        budget: How much goes into one pass.
     """
 
     def __init__(self, model: nn.Module, slots: Slots, *, lazy: bool) -> None:
         self._model, self._slots, self.lazy = model, slots, lazy
         self._body = find_body(model)
-        self.budget: Budget = budget_of(model)
+        self.budget: Budget = CPU
+        if mx.default_device() != mx.cpu:
+            self.budget = on_gpu(sum(sum(sides(m)) for m in linear_layers(model).values()))
 
     def losses(self, chunk: Chunk) -> Floats | mx.array:
         """(E,) cross-entropy of every scored token, nats; not yet evaluated if lazy."""
@@ -44,62 +68,73 @@ class Packed:
                 return lazy_losses(self._head, hidden, chunk.targets)
             return HeadLoss(self._head, hidden, chunk.targets).losses
 
-    def lazy_gradient(self, chunk: Chunk, objective: Objective) -> tuple[mx.array, Any]:
-        """What an objective of the losses is, and its gradient: one graph, nobody waits for it.
+    def look(self, chunk: Chunk) -> Pass:
+        """The chunk's functionals, without a backward pass."""
+        values = chunk.values(self.losses(chunk))
+        if self.lazy:
+            mx.async_eval(values)  # type: ignore[no-untyped-call]  # MLX has no stub
+        return Pass(chunk=chunk, values=values, gradient=None)
+
+    def gradient(self, chunk: Chunk, goal: Goal, slopes: Floats | None = None) -> Pass:
+        """The chunk's functionals, and the gradient of the goal.
 
         Args:
             chunk: What to pass through the model.
-            objective: From (E,) losses to a scalar and what else is wanted of them.
+            goal: What is to be minimised.
+            slopes: (M + P,) derivative of the goal by each of its numbers, where an earlier pass
+                has found them; None takes them from this pass's own values.
 
         Returns:
-            What else is wanted, and a tree like `model.trainable_parameters()`.
+            A pass, without a gradient where too little of the chunk is active to be worth it. If
+            lazy, that is not known in time: there is always a gradient.
         """
-
-        def value() -> tuple[mx.array, mx.array]:
-            return objective(differentiable_losses(self._head, self._hidden(chunk), chunk.targets))
-
-        with self._placed(chunk):
-            (_, wanted), gradient = nn.value_and_grad(self._model, value)()
-        mx.async_eval(wanted, gradient)  # type: ignore[no-untyped-call]  # MLX has no stub
-        return wanted, gradient
-
-    def gradient(self, chunk: Chunk, weigh: Weigh) -> Any | None:
-        """Gradient of sum(weights * losses) with respect to the trainable parameters.
-
-        For a CPU, where waiting for the losses costs nothing and a backward pass much.
-
-        Args:
-            chunk: What to pass through the model.
-            weigh: Sees the losses, says what they weigh; where it says 0 for all of them, there
-                is no backward pass.
-
-        Returns:
-            A tree like `model.trainable_parameters()`; None where all weights are 0.
-        """
-        idle = False
-
-        def objective() -> mx.array:
-            nonlocal idle
-            self._slots.at_once = True
-            hidden = self._hidden(chunk)
-            self._slots.at_once = False
-            head = HeadLoss(self._head, detached(hidden), chunk.targets)
-            weights = weigh(head.losses)
-            idle = not weights.any()
-            if idle:
-                return mx.array(0.0)
-            # its derivative by `hidden` is the head's gradient, which is known already
-            return (hidden * head.gradient(weights)).sum()
-
+        half = self._forward_lazily if self.lazy else self._forward_at_once
         with self._placed(chunk):  # to the end: checkpointed layers run again in the backward pass
-            _, gradient = nn.value_and_grad(self._model, objective)()
-        if idle:
-            return None
-        mx.async_eval(gradient)  # type: ignore[no-untyped-call]  # MLX has no stub
-        return gradient
+            both = nn.value_and_grad(self._model, lambda: half(chunk, goal, slopes))
+            (_, values, worth), gradient = both()
+        if not worth:
+            return Pass(chunk=chunk, values=values, gradient=None)
+        mx.async_eval(values, gradient)  # type: ignore[no-untyped-call]  # MLX has no stub
+        return Pass(chunk=chunk, values=values, gradient=gradient)
+
+    def _forward_at_once(
+        self, chunk: Chunk, goal: Goal, slopes: Floats | None
+    ) -> tuple[mx.array, Floats, bool]:
+        """The forward half of a pass, evaluated before its backward half begins, as on a CPU.
+
+        Returns:
+            A scalar with the gradient of the goal, but another value; the chunk's functionals;
+            whether a backward pass is worth it.
+        """
+        self._slots.at_once = True
+        hidden = self._hidden(chunk)
+        self._slots.at_once = False
+        head = HeadLoss(self._head, detached(hidden), chunk.targets)
+        values = chunk.values(head.losses)
+        some = (
+            slopes[chunk.functionals]
+            if slopes is not None
+            else goal.slopes(chunk.functionals, values)
+        )
+        if chunk.active_share(some) < WORTH_ALL:
+            return mx.array(0.0), values, False
+        # the derivative of this by `hidden` is the head's gradient, which is known already
+        return (hidden * head.gradient(chunk.weights(some))).sum(), values, True
+
+    def _forward_lazily(
+        self, chunk: Chunk, goal: Goal, slopes: Floats | None
+    ) -> tuple[mx.array, mx.array, bool]:
+        """As `_forward_at_once`, as one graph with the backward half: nothing is evaluated."""
+        values = chunk.values(differentiable_losses(self._head, self._hidden(chunk), chunk.targets))
+        if slopes is not None:
+            some = mx.array(slopes[chunk.functionals].astype(np.float32))
+        else:
+            some = mx.stop_gradient(goal.slopes(chunk.functionals, values))
+        return (some * values).sum(), values, True
 
     @contextmanager
     def _placed(self, chunk: Chunk) -> Iterator[None]:
+        """Tell the hooked modules where the chunk's tokens stand, for the time of the block."""
         needed = np.unique(chunk.rows)
         few = len(needed) < MOST_ROWS * chunk.tokens.size
         self._slots.positions = chunk.positions
@@ -136,12 +171,11 @@ def packed(
     Args:
         model: As mlx-lm loads it, with or without an adapter.
         checkpoint: Compute each layer twice to keep only its input for the backward pass.
-        lazy: Whether passes are only put in line, not waited for; None decides by the device.
+        lazy: Whether passes return unevaluated MLX arrays; None: on a GPU only.
 
     Raises:
         UnfitError: The model cannot run packed.
     """
-    on_cpu = mx.default_device() == mx.cpu
-    lazy = not on_cpu if lazy is None else lazy
+    lazy = mx.default_device() != mx.cpu if lazy is None else lazy
     with hooked(model, checkpoint=checkpoint, lazy=lazy) as slots:
         yield Packed(model, slots, lazy=lazy)

@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from tasks.data.lengths import shared_prefix
 from tasks.data.tokens import Tokens
+from tasks.passes.budget import Budget
 
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
+
+LEAST_SHARED = 16
+"""Shared tokens that make it worth while to attend over a larger tree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,19 +129,18 @@ def _pruned(nodes: _Nodes, functionals: tuple[int, ...], weights: Floats) -> Tre
     )
 
 
-def group(texts: Iterable[Tokens], width: int, least: int) -> list[list[Tokens]]:
-    """Put texts with a common beginning together, as trees of at most `width` tokens.
+def group(texts: Iterable[Tokens], budget: Budget) -> list[list[Tokens]]:
+    """Put texts with a common beginning together, so that each group becomes one tree.
 
     Args:
         texts: In any order; the same ones always give the same groups.
-        width: Tokens of a tree; a single longer text still gets one.
-        least: Shared tokens that make it worth while to attend over a larger tree.
+        budget: Its width bounds the tokens of a tree; a single longer text still gets one.
     """
     groups: list[list[Tokens]] = []
     size = 0
     for text in sorted(set(texts)):
         shared = shared_prefix(groups[-1][-1], text) if groups else 0
-        if shared >= least and size + len(text) - shared <= width:
+        if shared >= LEAST_SHARED and size + len(text) - shared <= budget.width:
             groups[-1].append(text)
             size += len(text) - shared
         else:

@@ -16,7 +16,6 @@ from tasks.passes.flops import Load, load_of_text, load_of_trees
 from tasks.passes.layout import Chunk, pack
 from tasks.passes.losses import pad, token_cross_entropy
 from tasks.passes.packed import Packed
-from tasks.passes.step import LEAST_SHARED
 from tasks.passes.trie import Floats, Term, group, grow
 from tasks.scoring.metrics import summarise
 
@@ -97,15 +96,14 @@ def packed_logprobs(
     packed: Packed, texts: list[Tokens]
 ) -> tuple[dict[Tokens, NDArray[np.float64]], Load]:
     """As `token_logprobs`, with shared beginnings computed once; and what that took."""
-    limits = packed.budget
     number = {text: i for i, text in enumerate(texts)}
     trees = [
         grow(Term(text, number[text], 1.0) for text in together)
-        for together in group(texts, limits.width, LEAST_SHARED)
+        for together in group(texts, packed.budget)
     ]
     found: dict[Tokens, NDArray[np.float64]] = {}
-    for chunk, values in _one_behind(packed, pack(trees, limits)):
-        for tree, losses in chunk.split(values):
+    for chunk, values in _one_behind(packed, pack(trees, packed.budget)):
+        for tree, losses in chunk.by_tree(values):
             for i, weights in zip(tree.functionals, tree.weights, strict=True):
                 found[texts[i]] = -losses[weights > 0]
     return found, load_of_trees(trees)

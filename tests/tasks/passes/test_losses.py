@@ -10,7 +10,7 @@ from mlx.utils import tree_flatten
 
 from tasks.contract.cell import ModelSpec, TrainSpec
 from tasks.model.model import Models, attached
-from tasks.passes.losses import hinges, objective, pad, sft_loss, text_cross_entropy
+from tasks.passes.losses import Goal, hinge, objective, pad, sft_loss, text_cross_entropy
 from tests.tasks.passes import reference
 
 TEXT = st.lists(st.integers(0, 300), min_size=2, max_size=24).map(tuple)
@@ -70,14 +70,51 @@ def test_loss_and_gradients_equal_one_pair_at_a_time(base, texts, pairs, margin)
             np.testing.assert_allclose(value, slow[name], rtol=1e-4, atol=1e-4 * scale + 1e-7)
 
 
+def hinge_of(model, positive, negative, margin):
+    _, _, (found,) = objective(model, None, pad([positive, negative]), 1.0, margin)
+    return float(found)
+
+
 def test_a_separated_pair_has_a_hinge_of_exactly_zero(base):
     positive, negative = (5, 6, 7), (5, 9, 11)
     ce = np.array(text_cross_entropy(base.model, pad([positive, negative])))
     if ce[0] > ce[1]:
         positive, negative = negative, positive
-    assert float(hinges(base.model, pad([positive, negative]), margin=0.0)[0]) == 0.0
+    assert hinge_of(base.model, positive, negative, margin=0.0) == 0.0
 
 
 def test_an_identical_pair_has_a_hinge_of_exactly_the_margin(base):
-    found = hinges(base.model, pad([(5, 6, 7), (5, 6, 7)]), margin=0.25)
-    assert float(found[0]) == pytest.approx(0.25, abs=1e-7)
+    found = hinge_of(base.model, (5, 6, 7), (5, 6, 7), margin=0.25)
+    assert found == pytest.approx(0.25, abs=1e-7)
+
+
+NATS = st.floats(-3, 3, width=32)
+
+
+@given(gaps=st.lists(NATS, min_size=1, max_size=6), margin=st.sampled_from([0.0, 0.1, 2.0]))
+def test_the_hinge_is_the_same_in_numpy_in_mlx_and_by_hand(gaps, margin):
+    by_hand = [gap + margin if gap + margin > 0 else 0.0 for gap in gaps]
+    np.testing.assert_array_equal(hinge(np.array(gaps), margin), by_hand)
+    np.testing.assert_allclose(hinge(mx.array(gaps), margin), by_hand, rtol=1e-6, atol=1e-6)
+
+
+@given(
+    micro=st.lists(st.tuples(NATS, st.lists(NATS, min_size=1, max_size=3)), min_size=1, max_size=4),
+    rho_weight=st.sampled_from([0.2, 1.0]),
+    margin=st.sampled_from([0.0, 0.1, 2.0]),
+)
+def test_slopes_are_the_derivative_of_the_mean_loss_over_micro_steps(micro, rho_weight, margin):
+    counts = [len(gaps) for _, gaps in micro]
+    values = mx.array([ce for ce, _ in micro] + [gap for _, gaps in micro for gap in gaps])
+
+    def mean_loss(values):
+        losses = []
+        for m, gaps in enumerate(mx.split(values[len(micro) :], np.cumsum(counts[:-1]).tolist())):
+            losses.append(values[m] + rho_weight * mx.maximum(gaps + margin, 0.0).mean())
+        return sum(losses) / len(losses)
+
+    goal = Goal.of(counts, rho_weight, margin)
+    numbers = np.arange(len(values))
+    expected = np.array(mx.grad(mean_loss)(values))
+    np.testing.assert_allclose(goal.slopes(numbers, values), expected, rtol=1e-6)
+    np.testing.assert_allclose(goal.slopes(numbers, np.array(values)), expected, rtol=1e-6)

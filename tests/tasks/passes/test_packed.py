@@ -1,6 +1,8 @@
 """Packed passes give the losses, gradients and scores of one text at a time."""
 
 import json
+from dataclasses import replace
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
@@ -14,8 +16,8 @@ from tasks.contract.cell import ModelSpec, TrainSpec
 from tasks.model.model import Models, attached
 from tasks.passes.budget import CPU, GPU, Budget, on_gpu
 from tasks.passes.choose import PACKED, choose
-from tasks.passes.packed import Packed, packed
-from tasks.passes.step import Outlook, Work, _Ledger, take_step
+from tasks.passes.packed import packed
+from tasks.passes.step import Outlook, Work, take_step
 from tasks.passes.trie import Term, grow
 from tasks.scoring.score import packed_logprobs
 from tests.tasks.passes import reference
@@ -192,22 +194,40 @@ def test_in_line_a_pair_thought_silent_is_looked_at_first(bases, margin, skipped
             assert np.allclose(np.asarray(one), np.asarray(other), atol=1e-7)
 
 
-def test_in_line_every_pass_is_under_way_before_one_is_waited_for(bases, monkeypatch):
+def test_in_line_every_pass_is_under_way_before_one_is_waited_for(bases):
     events = []
 
-    def spy(owner, name):
-        real = getattr(owner, name)
-        monkeypatch.setattr(owner, name, lambda *a: (events.append(name), real(*a))[1])
+    class Watched:
+        """Values of a pass; tells when they are read."""
 
-    spy(Packed, "lazy_gradient")
-    spy(_Ledger, "note")
+        def __init__(self, values):
+            self.values = values
+
+        def __array__(self, dtype=None, copy=None):
+            events.append("read")
+            return np.asarray(self.values, dtype)
+
     base = bases()
     with attached(base, TrainSpec(), seed=3), packed(base.model, lazy=True) as ready:
-        work = Work(texts=SFT, pairs=PAIRS, names=["b"] * 4, rho_weight=1.0, margin=9.0)
-        take_step(ready, work, Outlook(), Budget(width=24, rows=1))
-    passes = events.count("lazy_gradient")
-    assert passes > 2
-    assert events == ["lazy_gradient"] * passes + ["note"] * passes
+        pass_of = {"gradient": ready.gradient, "look": ready.look}
+
+        def watched(name, *args):
+            events.append(name)
+            done = pass_of[name](*args)
+            return replace(done, values=Watched(done.values))
+
+        for name in pass_of:
+            setattr(ready, name, partial(watched, name))
+        work = Work(
+            texts=SFT, pairs=PAIRS, names=["busy"] * 3 + ["idle"], rho_weight=1.0, margin=9.0
+        )
+        take_step(ready, work, Outlook({"idle": 0.0}), Budget(width=24, rows=1))
+    first = events[: events.index("read")]
+    assert first.count("gradient") > 2
+    assert first.count("look") == 1
+    late = events[len(first) :]
+    assert late[: len(first)] == ["read"] * len(first)
+    assert late[len(first) :] == ["gradient"]
 
 
 def test_an_identical_pair_costs_nothing_and_keeps_the_margin(bases):
