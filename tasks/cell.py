@@ -28,7 +28,6 @@ from tasks.contract.cell import (  # noqa: E402
 )
 from tasks.contract.checkpoint_envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
-from tasks.data.probe_packs import Pair  # noqa: E402
 from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
@@ -54,13 +53,22 @@ class _Training:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Trained:
-    """What training left."""
+    """What training left; without arguments: that there was none.
 
-    rows: tuple[StepRow, ...]
-    adapter: Adapter | None
-    init_hash: str | None
-    n_parameters: int | None
-    diverged: str | None
+    Attributes:
+        rows: One per optimizer step.
+        adapter: None if it diverged.
+        init_hash: Digest of the adapter before the first step.
+        n_parameters: Trainable numbers.
+        diverged: Which quantity stopped being finite, and when; None if none did.
+        resumed: The checkpoint it went on from.
+    """
+
+    rows: tuple[StepRow, ...] = ()
+    adapter: Adapter | None = None
+    init_hash: str | None = None
+    n_parameters: int | None = None
+    diverged: str | None = None
     resumed: State | None = None
 
 
@@ -94,7 +102,7 @@ def run(
         training = _prepare(spec, probes, base) if spec.train is not None else None
         scored = encode_pairs(base.tokenizer, probes.evaluated, spec.max_length)
     if spec.train is None or spec.seed is None or training is None:
-        return _finish(spec, base, probes, scored, None, _train_nothing(), phases, report)
+        return _finish(spec, base, probes, scored, None, _Trained(), phases, report)
     with attached(base, spec.train, spec.seed) as lora:
         with phases.phase("train", report):
             trained = _train(spec, base, lora, training, report, saving)
@@ -120,7 +128,11 @@ def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
     pairs = [p for p in probes.pool if p.behavior in behaviors]
     pool = encode_pairs(base.tokenizer, pairs, spec.max_length)
     kept = tuple(p.pair for p in pool.kept)
-    _demand_pairs(behaviors, kept)
+    for name in behaviors:
+        if not any(p.behavior == name for p in kept):
+            raise NodeError(
+                f"no usable training pair of {name}: raise train.max_length or lower probes.heldout"
+            )
     records, cut, leaks = _records(spec.data, probes, base, spec.max_length)
     order = lay_out(spec.seed, spec.train, spec.sft_records, spec.hinge, kept)
     return _Training(
@@ -135,14 +147,6 @@ def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
         n_truncated=cut,
         n_leaks=leaks,
     )
-
-
-def _demand_pairs(behaviors: tuple[str, ...], kept: tuple[Pair, ...]) -> None:
-    for name in behaviors:
-        if not any(p.behavior == name for p in kept):
-            raise NodeError(
-                f"no usable training pair of {name}: raise train.max_length or lower probes.heldout"
-            )
 
 
 def _records(
@@ -182,10 +186,6 @@ def _path(base: BaseModel, train_spec: TrainSpec | None) -> str:
     return base.path
 
 
-def _train_nothing() -> _Trained:
-    return _Trained(rows=(), adapter=None, init_hash=None, n_parameters=None, diverged=None)
-
-
 def _train(
     spec: CellSpec,
     base: BaseModel,
@@ -198,11 +198,14 @@ def _train(
         raise AssertionError("a trained cell has settings and a seed")
     path = _path(base, spec.train)
     initial = trainable(base.model)
-    init_hash = tensors_hash(initial)
-    n_parameters = sum(v.size for v in initial.values())
     made = origin(spec)
     start = _take_up(saving, made, report)
     resumed = len(start.rows) if start else 0
+    trained = _Trained(
+        init_hash=tensors_hash(initial),
+        n_parameters=sum(v.size for v in initial.values()),
+        resumed=start,
+    )
 
     def tell(step: int, steps: int, loss: float) -> None:
         report(Progress(stage="train", step=step, steps=steps, loss=loss, resumed=resumed))
@@ -222,23 +225,9 @@ def _train(
                 Keeper(made, saving, start),
             )
     except DivergedError as end:
-        return _Trained(
-            rows=end.rows,
-            adapter=None,
-            init_hash=init_hash,
-            n_parameters=n_parameters,
-            diverged=str(end),
-            resumed=start,
-        )
+        return replace(trained, rows=end.rows, diverged=str(end))
     base.model.eval()
-    return _Trained(
-        rows=rows,
-        adapter=save_adapter(base, lora),
-        init_hash=init_hash,
-        n_parameters=n_parameters,
-        diverged=None,
-        resumed=start,
-    )
+    return replace(trained, rows=rows, adapter=save_adapter(base, lora))
 
 
 def _take_up(saving: Saving, here: Origin, report: Report) -> State | None:
@@ -296,6 +285,9 @@ def _measurements(
 ) -> Measurements:
     order = training.material.order if training else None
     last = trained.rows[-max(1, len(trained.rows) // 10) :]
+    dealt = sum(len(m.pairs) for step in order.steps for m in step) if order else 0
+    skipped = sum(row.pairs_skipped or 0 for row in trained.rows)
+    resumed = len(trained.resumed.rows) if trained.resumed else 0
     return Measurements(
         base_precision=base.precision,
         path=_path(base, spec.train),
@@ -305,12 +297,12 @@ def _measurements(
         n_sft_truncated=training.n_truncated if training else None,
         n_sft_leaks=training.n_leaks if training else None,
         train_steps=len(trained.rows) if training else None,
-        resumed_steps=_resumed(trained) if training else None,
+        resumed_steps=resumed if training else None,
         trainable_parameters=trained.n_parameters,
         ce_loss=_mean([r.ce_loss for r in last]),
         hinge_loss=_mean([r.hinge_loss for r in last]),
         hinge_active=_mean([r.hinge_active for r in last]),
-        pairs_skipped=_skipped(trained, order),
+        pairs_skipped=skipped / dealt if dealt else None,
         init_hash=trained.init_hash,
         sft_order_hash=order.sft_hash if order else None,
         contrast_order_hash=order.pairs_hash if order and training and training.hinge else None,
@@ -339,16 +331,6 @@ def _utilised(
         train_mfu=training / (measured.train_s * peak) if training else None,
         score_mfu=scoring / (measured.score_s * peak) if scoring else None,
     )
-
-
-def _resumed(trained: _Trained) -> int:
-    return len(trained.resumed.rows) if trained.resumed else 0
-
-
-def _skipped(trained: _Trained, order: Order | None) -> float | None:
-    """Share of the pairs, over all steps, that needed no backward pass."""
-    pairs = sum(len(m.pairs) for step in order.steps for m in step) if order else 0
-    return sum(r.pairs_skipped or 0 for r in trained.rows) / pairs if pairs else None
 
 
 def _pairing_key(spec: CellSpec, order: Order | None, trained: _Trained) -> str | None:

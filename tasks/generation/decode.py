@@ -11,7 +11,6 @@ they are the rule: there the batch decides, and `least_lead` tells.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -77,16 +76,12 @@ class Sampler:
     def __call__(self, logprobs: mx.array) -> mx.array:
         """The next token; logprobs: (1, vocabulary)."""
         block, place = divmod(self._step, KEYS)
-        if place == 0:
-            self._keys = self._block(block)
+        if place == 0:  # a key for each of the next tokens; the same whatever `max_tokens` is
+            seed = entropy(self._decoding.seed or 0, f"sample/{self._name}/{block}")
+            self._keys = mx.random.split(mx.random.key(seed % 2**64), KEYS)
         self._step += 1
         scaled = logprobs * (1 / self._decoding.temperature)
         return mx.random.categorical(scaled, key=self._keys[place])
-
-    def _block(self, number: int) -> mx.array:
-        """A key for each of the next tokens; the same whatever `max_tokens` is."""
-        seed = entropy(self._decoding.seed or 0, f"sample/{self._name}/{number}")
-        return mx.random.split(mx.random.key(seed % 2**64), KEYS)
 
 
 def decode(
@@ -156,8 +151,15 @@ def _advance(
     try:
         while steps := batch.next_generated():
             if greedy:
-                leads.append(_lead_of_each(steps))
-            if _take(rows, steps):
+                of_step = _leads(mx.stack([s.logprobs for s in steps]), [s.token for s in steps])
+                # begun now and read at the end, so that answers need not wait for it
+                mx.async_eval(of_step)  # type: ignore[no-untyped-call]  # MLX has no stub
+                leads.append(([s.uid for s in steps], of_step))
+            for step in steps:
+                rows[step.uid].finish_reason = step.finish_reason or ""
+                if step.finish_reason != "stop":
+                    rows[step.uid].tokens.append(step.token)
+            if any(step.finish_reason for step in steps):
                 tell(sum(bool(r.finish_reason) for r in rows.values()))
     finally:
         batch.close()
@@ -165,22 +167,6 @@ def _advance(
         for owner, lead in zip(owners, np.asarray(of_step), strict=True):
             rows[owner].leads.append(float(lead))
     return list(rows.values())
-
-
-def _lead_of_each(steps: Sequence[Any]) -> tuple[list[int], mx.array]:
-    """The rows of a step, and their leads; nothing waits for them while answers advance."""
-    leads = _leads(mx.stack([s.logprobs for s in steps]), [s.token for s in steps])
-    mx.async_eval(leads)  # type: ignore[no-untyped-call]  # mlx's stubs leave it untyped
-    return [s.uid for s in steps], leads
-
-
-def _take(rows: dict[int, _Row], steps: Sequence[Any]) -> bool:
-    """Take in one token of every row that is under way; says whether one has ended."""
-    for step in steps:
-        rows[step.uid].finish_reason = step.finish_reason or ""
-        if step.finish_reason != "stop":
-            rows[step.uid].tokens.append(step.token)
-    return any(step.finish_reason for step in steps)
 
 
 def _leads(logprobs: mx.array, chosen: list[int]) -> mx.array:
@@ -195,11 +181,9 @@ def _finish(
     model: nn.Module, asked: Asked, row: _Row, decoding: Decoding, ends: Sequence[int]
 ) -> Drawn:
     least = min(row.leads, default=None)
-    if least is not None and least < CLOSE and _is_exact(model):
-        return alone(model, asked, decoding, ends)
+    if least is not None and least < CLOSE:
+        # only in float32 does rounding stay far below what tells tokens apart
+        exact = model(mx.zeros((1, 1), mx.int32)).dtype == mx.float32
+        if exact:
+            return alone(model, asked, decoding, ends)
     return Drawn(tuple(row.tokens), row.finish_reason, least)
-
-
-def _is_exact(model: nn.Module) -> bool:
-    """Whether activations are float32: what rounds is then far below what tells tokens apart."""
-    return bool(model(mx.zeros((1, 1), mx.int32)).dtype == mx.float32)

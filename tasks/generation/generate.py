@@ -12,7 +12,7 @@ from tasks.contract.cell import Adapter, NodeError, Progress, digest_of  # noqa:
 from tasks.contract.generation import Answer, GenerationResult, GenerationSpec  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
 from tasks.data.tokens import Tokens  # noqa: E402
-from tasks.generation.decode import Asked, Drawn, decode  # noqa: E402
+from tasks.generation.decode import Asked, decode  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
 from tasks.model.model import BaseModel, Models, restored  # noqa: E402
 
@@ -81,7 +81,16 @@ def _answers(
         ends = sorted(base.tokenizer.eos_token_ids)
         drawn = decode(base.model, asked, spec.decoding, ends, tell)
     return tuple(
-        _answer(base.tokenizer, prompt, index, len(a.tokens), d)
+        Answer(
+            prompt_id=prompt,
+            sample_index=index,
+            response=base.tokenizer.decode(list(d.tokens)),
+            n_prompt_tokens=len(a.tokens),
+            n_tokens=len(d.tokens),
+            finish_reason=d.finish_reason,
+            tokens_sha256=digest_of(list(d.tokens)),
+            least_lead=d.least_lead,
+        )
         for (prompt, index), a, d in zip(places, asked, drawn, strict=True)
     )
 
@@ -100,16 +109,3 @@ def encode(tokenizer: Any, text: str) -> Tokens:
     if not tokens:
         raise NodeError(f"the model's tokenizer makes nothing of the prompt {text!r}")
     return tuple(tokens)
-
-
-def _answer(tokenizer: Any, prompt: str, index: int, n_prompt: int, drawn: Drawn) -> Answer:
-    return Answer(
-        prompt_id=prompt,
-        sample_index=index,
-        response=tokenizer.decode(list(drawn.tokens)),
-        n_prompt_tokens=n_prompt,
-        n_tokens=len(drawn.tokens),
-        finish_reason=drawn.finish_reason,
-        tokens_sha256=digest_of(list(drawn.tokens)),
-        least_lead=drawn.least_lead,
-    )

@@ -97,11 +97,6 @@ def _precision(files: ModelFiles, model: nn.Module) -> str:
     return str(kinds.pop()).removeprefix("mlx.core.") if len(kinds) == 1 else "mixed"
 
 
-def projection_names(model: nn.Module) -> list[str]:
-    """Names of the linear layers inside the blocks, e.g. `q_proj`."""
-    return sorted({k.rsplit(".", 1)[-1] for layer in model.layers for k in linear_layers(layer)})
-
-
 @contextmanager
 def attached(base: BaseModel, train: TrainSpec, seed: int) -> Iterator[dict[str, Any]]:
     """A fresh adapter on the model, for the time of the block; then the base again.
@@ -170,15 +165,15 @@ def _load_weights(model: nn.Module, weights: bytes) -> None:
 
 
 def _lora_parameters(model: nn.Module, train: TrainSpec) -> dict[str, Any]:
-    known = projection_names(model)
+    linear = {k for layer in model.layers for k in linear_layers(layer)}
+    known = sorted({k.rsplit(".", 1)[-1] for k in linear})
     for name in train.lora_keys:
         if name not in known:
             raise NodeError(
                 f'train.lora_keys: "{name}" is no projection of this model; '
                 f"it has {', '.join(known)}"
             )
-    names = {k for layer in model.layers for k in linear_layers(layer)}
-    keys = {k for k in names if k.rsplit(".", 1)[-1] in train.lora_keys}
+    keys = {k for k in linear if k.rsplit(".", 1)[-1] in train.lora_keys}
     return {
         "rank": train.lora_rank,
         "scale": train.lora_alpha / train.lora_rank,

@@ -86,7 +86,10 @@ def hooked(model: nn.Module, *, checkpoint: bool, lazy: bool) -> Iterator[Slots]
     """
     slots = Slots()
     with _puts() as put:
-        for rope in _ropes(model):
+        ropes = [m for name, m in model.named_modules() if "rope" in name.rsplit(".", 1)[-1]]
+        if not ropes:
+            raise UnfitError("no rope module")
+        for rope in ropes:
             put(rope, lambda old: _rope_call(old, slots))
         if mx.default_device() == mx.cpu:
             for module in [m for m in model.modules() if _slow_names(type(m))]:
@@ -135,13 +138,6 @@ def find_body(model: nn.Module) -> nn.Module:
         if module is not model and isinstance(layers, list) and layers and layers[-1] is last:
             return module
     raise UnfitError("no module of its own holds the layers")
-
-
-def _ropes(model: nn.Module) -> list[nn.Module]:
-    found = [m for name, m in model.named_modules() if "rope" in name.rsplit(".", 1)[-1]]
-    if not found:
-        raise UnfitError("no rope module")
-    return found
 
 
 def _rope_call(old: type, slots: Slots) -> Call:

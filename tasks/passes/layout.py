@@ -7,7 +7,6 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
 from tasks.passes.budget import Budget
 from tasks.passes.trie import Floats, Tree
@@ -47,7 +46,12 @@ class Chunk:
         """(F,) the functionals, from (E,) losses; a numpy or a lazy MLX array, like the losses."""
         if isinstance(losses, np.ndarray):
             return np.concatenate([tree.weights @ part for tree, part in self.by_tree(losses)])
-        weights = block_diag(*(tree.weights for tree in self.trees)).astype(np.float32)
+        weights = np.zeros((len(self.functionals), len(self.rows)), np.float32)
+        row = column = 0
+        for tree in self.trees:
+            rows, columns = tree.weights.shape
+            weights[row : row + rows, column : column + columns] = tree.weights
+            row, column = row + rows, column + columns
         return mx.array(weights) @ losses
 
     def weights(self, slopes: Floats) -> Floats:

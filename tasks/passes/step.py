@@ -9,6 +9,7 @@ pass that holds only such pairs ends after its forward half.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial, reduce
 from typing import Any
 
 import mlx.core as mx
@@ -119,8 +120,9 @@ def take_step(packed: Packed, work: Work, outlook: Outlook, budget: Budget) -> S
     carried = sum(len(trees) - len(active(trees)) for trees in whole)
     hinges = hinge(values[len(work.pairs) :], work.margin)
     outlook.learn(work.names, hinges > 0)
+    gradients = [done.gradient for done in first + second if done.gradient is not None]
     return Stepped(
-        gradient=_sum([done.gradient for done in first + second if done.gradient is not None]),
+        gradient=reduce(partial(tree_map, mx.add), gradients) if gradients else None,
         ce=values[: len(work.pairs)] if work.texts is not None else np.zeros(0),
         hinge=hinges,
         skipped=int((hinges <= 0).sum()) - carried,
@@ -136,7 +138,12 @@ def _trees(work: Work, outlook: Outlook, budget: Budget) -> tuple[list[Tree], li
     Functional m is the SFT loss of micro-step m, as far as a tree holds its texts; functional
     M + i is CE(x+) - CE(x-) of pair i.
     """
-    busy = _sft_trees(work.texts, budget) if work.texts is not None else []
+    uses: dict[Tokens, list[Term]] = {}
+    for micro, texts in enumerate(work.texts or []):
+        share = 1 / sum(len(text) - 1 for text in texts)
+        for text in texts:
+            uses.setdefault(text, []).append(Term(text, micro, share))
+    busy = [grow(term for text in texts for term in uses[text]) for texts in group(uses, budget)]
     idle: list[Tree] = []
     pairs = [pair for micro in work.pairs for pair in micro]
     for number, (pair, name) in enumerate(zip(pairs, work.names, strict=True), len(work.pairs)):
@@ -149,22 +156,3 @@ def _trees(work: Work, outlook: Outlook, budget: Budget) -> tuple[list[Tree], li
         )
         (busy if outlook.expects(name) else idle).append(tree)
     return busy, idle
-
-
-def _sft_trees(micro_steps: Sequence[Sequence[Tokens]], budget: Budget) -> list[Tree]:
-    """Texts of all micro-steps; those with a common beginning share a tree."""
-    uses: dict[Tokens, list[Term]] = {}
-    for micro, texts in enumerate(micro_steps):
-        share = 1 / sum(len(text) - 1 for text in texts)
-        for text in texts:
-            uses.setdefault(text, []).append(Term(text, micro, share))
-    return [grow(term for text in texts for term in uses[text]) for texts in group(uses, budget)]
-
-
-def _sum(gradients: list[Any]) -> Any | None:
-    if not gradients:
-        return None
-    total = gradients[0]
-    for gradient in gradients[1:]:
-        total = tree_map(mx.add, total, gradient)
-    return total

@@ -74,10 +74,26 @@ def grow(terms: Iterable[Term]) -> Tree:
     functionals = sorted({term.functional for term in ordered})
     nodes = _Nodes()
     paths = [nodes.add(term.tokens) for term in ordered]
-    weights = np.zeros((len(functionals), nodes.count))
+    weights = np.zeros((len(functionals), len(nodes.tokens)))
     for term, path in zip(ordered, paths, strict=True):
         np.add.at(weights, (functionals.index(term.functional), path[1:]), term.coefficient)
-    return _pruned(nodes, tuple(functionals), weights)
+
+    # Keep scored tokens that have a weight, and as nodes only those that such a token lies below.
+    all_tokens, ends = np.asarray(nodes.tokens, np.int32), np.asarray(nodes.ends, np.int32)
+    scored = weights.any(axis=0)
+    before = np.concatenate([[0], np.cumsum(scored)])
+    fed = before[ends] - before[1:] > 0
+    index = np.concatenate([[0], np.cumsum(fed)]).astype(np.int32)
+    edges = np.flatnonzero(scored)
+    return Tree(
+        tokens=all_tokens[fed],
+        depths=np.asarray(nodes.depths, np.int32)[fed],
+        ends=index[ends[fed]],
+        rows=index[np.asarray(nodes.parents, np.int32)[edges]],
+        targets=all_tokens[edges],
+        functionals=tuple(functionals),
+        weights=weights[:, edges],
+    )
 
 
 class _Nodes:
@@ -91,42 +107,19 @@ class _Nodes:
         self._last: Tokens = ()
         self._path: list[int] = []
 
-    @property
-    def count(self) -> int:
-        return len(self.tokens)
-
     def add(self, text: Tokens) -> list[int]:
         """Nodes of the text's tokens, from the first."""
         path = self._path[: shared_prefix(self._last, text)]
         for depth in range(len(path), len(text)):
             self.parents.append(path[-1] if path else -1)
-            path.append(self.count)
+            path.append(len(self.tokens))
             self.tokens.append(text[depth])
             self.depths.append(depth)
             self.ends.append(-1)
         for node in path:
-            self.ends[node] = self.count
+            self.ends[node] = len(self.tokens)
         self._last, self._path = text, path
         return path
-
-
-def _pruned(nodes: _Nodes, functionals: tuple[int, ...], weights: Floats) -> Tree:
-    """Keep scored tokens with a weight, and as nodes their strict ancestors only."""
-    ends = np.asarray(nodes.ends, np.int32)
-    scored = weights.any(axis=0)
-    before = np.concatenate([[0], np.cumsum(scored)])
-    fed = before[ends] - before[1:] > 0  # a scored token lies below the node
-    index = np.concatenate([[0], np.cumsum(fed)]).astype(np.int32)
-    edges = np.flatnonzero(scored)
-    return Tree(
-        tokens=np.asarray(nodes.tokens, np.int32)[fed],
-        depths=np.asarray(nodes.depths, np.int32)[fed],
-        ends=index[ends[fed]],
-        rows=index[np.asarray(nodes.parents, np.int32)[edges]],
-        targets=np.asarray(nodes.tokens, np.int32)[edges],
-        functionals=functionals,
-        weights=weights[:, edges],
-    )
 
 
 def group(texts: Iterable[Tokens], budget: Budget) -> list[list[Tokens]]:

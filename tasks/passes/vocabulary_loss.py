@@ -106,29 +106,29 @@ class HeadLoss:
         self._head: Head = lambda rows: head(rows).astype(mx.float32)
         self._hidden, self._targets = hidden, targets
         self._blocks = _blocks(len(hidden), CPU_ROWS)
-        self._keep = 4 * head(hidden[:1]).shape[-1] * len(hidden) <= KEPT_BYTES
+        keep = 4 * head(hidden[:1]).shape[-1] * len(hidden) <= KEPT_BYTES
         self._kept: dict[int, _Softmax] = {}
-        self.losses: Floats = np.concatenate([self._losses(rows) for rows in self._blocks])
+        losses = []
+        for rows in self._blocks:
+            softmax = self._softmax(rows)
+            losses.append(softmax.losses)
+            if keep:
+                self._kept[rows.start] = softmax
+        self.losses: Floats = np.concatenate(losses)
 
     def gradient(self, weights: Floats) -> mx.array:
         """(E, D) derivative of sum(weights * losses) with respect to the hidden states."""
-        return mx.concatenate([self._pulled_back(rows, weights[rows]) for rows in self._blocks])
+        found: list[mx.array] = []
+        for rows in self._blocks:
+            hidden = self._hidden[rows]
+            if not weights[rows].any():
+                found.append(mx.zeros_like(hidden))
+                continue
+            softmax = self._kept.pop(rows.start, None) or self._softmax(rows)
+            cotangent = softmax.cotangent(weights[rows].astype(np.float32))
+            found.append(mx.vjp(self._head, [hidden], [cotangent])[1][0])
+            mx.eval(found[-1])  # block by block, so that one block's logits live at a time
+        return mx.concatenate(found)
 
     def _softmax(self, rows: slice) -> _Softmax:
         return _Softmax(self._head(self._hidden[rows]), self._targets[rows])
-
-    def _losses(self, rows: slice) -> Floats:
-        softmax = self._softmax(rows)
-        if self._keep:
-            self._kept[rows.start] = softmax
-        return softmax.losses
-
-    def _pulled_back(self, rows: slice, weights: Floats) -> mx.array:
-        hidden = self._hidden[rows]
-        if not weights.any():
-            return mx.zeros_like(hidden)
-        softmax = self._kept.pop(rows.start, None) or self._softmax(rows)
-        cotangent = softmax.cotangent(weights.astype(np.float32))
-        gradient: mx.array = mx.vjp(self._head, [hidden], [cotangent])[1][0]
-        mx.eval(gradient)
-        return gradient

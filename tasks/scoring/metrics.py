@@ -1,11 +1,16 @@
-"""Summaries of pair scores. Pure numpy and scipy; a number that does not exist is None."""
+"""Summaries of pair scores. Pure numpy; a number that does not exist is None.
 
+Rank statistics are written out, to the bits of `scipy.stats`: its import alone would take longer
+than a small cell.
+"""
+
+import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from tasks.contract.cell import ProbeScoreRow, ScoreRow
 
@@ -21,7 +26,7 @@ def summarise(behavior: str, split: str, rows: Sequence[ProbeScoreRow]) -> Score
     gaps = _column([r.gap for r in valid])
     completion = _column([r.gap_completion for r in valid if r.gap_completion is not None])
     tokens = _column([((r.n_tokens_positive or 0) + (r.n_tokens_negative or 0)) / 2 for r in valid])
-    confidence = special.expit(gaps * tokens)
+    confidence = np.array([logistic(x) for x in (gaps * tokens).tolist()])
     return ScoreRow(
         behavior=behavior,
         split=split,
@@ -46,19 +51,35 @@ def mean(values: NDArray[np.float64]) -> float | None:
     return float(values.mean()) if len(values) else None
 
 
+def logistic(x: float) -> float:
+    """1 / (1 + exp(-x)); by libm, as in scipy, since numpy's own exp rounds otherwise."""
+    try:
+        return 1 / (1 + math.exp(-x))
+    except OverflowError:
+        return 0.0
+
+
 def auc(positive: NDArray[np.float64], negative: NDArray[np.float64]) -> float | None:
     """Chance that a random positive value exceeds a random negative one; ties count one half."""
     if not len(positive) or not len(negative):
         return None
-    u = stats.mannwhitneyu(positive, negative, method="asymptotic").statistic
-    return float(u / (len(positive) * len(negative)))
+    ordered = np.sort(negative)
+    below = np.searchsorted(ordered, positive, "left").sum()
+    not_above = np.searchsorted(ordered, positive, "right").sum()
+    return float((below + not_above) / 2 / (len(positive) * len(negative)))
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
     """Rank correlation; None below three pairs or where one side is constant."""
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
-    return float(stats.spearmanr(a, b).statistic)
+    ranks = []
+    for values in (a, b):
+        _, place, ties = np.unique(values, return_inverse=True, return_counts=True)
+        last = np.cumsum(ties)
+        ranks.append(((2 * last - ties + 1) / 2)[place])  # equal values share their mean rank
+    matrix: Any = np.corrcoef(np.column_stack(ranks), rowvar=False)
+    return float(matrix[1, 0])
 
 
 def calibration_error(confidence: NDArray[np.float64]) -> float | None:

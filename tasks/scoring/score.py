@@ -55,7 +55,8 @@ def score(
         vocabulary: Tokens the model knows.
         packed: The same model, ready for packed passes; None for plain ones.
     """
-    texts = sorted({t for p in pairs.kept for t in (p.positive, p.negative)}, key=_by_length)
+    distinct = {t for p in pairs.kept for t in (p.positive, p.negative)}
+    texts = sorted(distinct, key=lambda text: (len(text), text))
     if packed:
         logprobs, load = packed_logprobs(packed, texts)
     else:
@@ -83,7 +84,13 @@ def token_logprobs(
     """
     found: dict[Tokens, NDArray[np.float64]] = {}
     limit = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // vocabulary))
-    for together in _grouped(texts, limit):
+    batches: list[list[Tokens]] = []
+    for text in texts:
+        if batches and (len(batches[-1]) + 1) * len(text) <= limit:
+            batches[-1].append(text)
+        else:
+            batches.append([text])
+    for together in batches:
         scored = -token_cross_entropy(model, pad(together))
         mx.eval(scored)
         values = np.asarray(scored, dtype=np.float64)
@@ -121,20 +128,6 @@ def _one_behind(packed: Packed, chunks: list[Chunk]) -> Iterator[tuple[Chunk, Fl
         waiting = chunk, losses
     if waiting:
         yield waiting[0], np.asarray(waiting[1], np.float64)
-
-
-def _grouped(texts: list[Tokens], budget: int) -> list[list[Tokens]]:
-    groups: list[list[Tokens]] = []
-    for text in texts:
-        if groups and (len(groups[-1]) + 1) * len(text) <= budget:
-            groups[-1].append(text)
-        else:
-            groups.append([text])
-    return groups
-
-
-def _by_length(text: Tokens) -> tuple[int, Tokens]:
-    return len(text), text
 
 
 def _row(

@@ -131,24 +131,20 @@ def load(sealed: bytes, here: Origin) -> State:
     envelope = unseal(sealed)
     envelope.demand(here)
     try:
-        return _state(envelope.body)
+        found: Any = mx.load(io.BytesIO(envelope.body), format="safetensors", return_metadata=True)
+        tensors, metadata = found
+        mx.eval(tensors)
+        facts = json.loads(metadata["facts"])
+        adapter, optimizer = (
+            {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
+            for part in (ADAPTER, OPTIMIZER)
+        )
+        return State(
+            adapter=adapter,
+            optimizer=optimizer,
+            rows=tuple(StepRow(**row) for row in facts["rows"]),
+            outlook=facts["outlook"],
+            elapsed_s=facts["elapsed_s"],
+        )
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UnusableError(f"its content cannot be read ({error})") from error
-
-
-def _state(body: bytes) -> State:
-    found: Any = mx.load(io.BytesIO(body), format="safetensors", return_metadata=True)
-    tensors, metadata = found
-    mx.eval(tensors)
-    facts = json.loads(metadata["facts"])
-    return State(
-        adapter=_part(tensors, ADAPTER),
-        optimizer=_part(tensors, OPTIMIZER),
-        rows=tuple(StepRow(**row) for row in facts["rows"]),
-        outlook=facts["outlook"],
-        elapsed_s=facts["elapsed_s"],
-    )
-
-
-def _part(tensors: dict[str, mx.array], prefix: str) -> dict[str, mx.array]:
-    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -17,7 +17,7 @@ from tasks.contract.cell import HingeSpec, StepRow, TrainSpec
 from tasks.data.seeding import entropy
 from tasks.data.tokens import Tokens
 from tasks.passes.flops import Costs, Load, Needed, load_of_text
-from tasks.passes.losses import Batch, objective, pad
+from tasks.passes.losses import objective, pad
 from tasks.passes.packed import Packed
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.training.checkpoint import Keeper, State
@@ -131,7 +131,8 @@ def train(
         row = _measure(total, material, micro_steps, float(norm), started, index, optimizer, costs)
         _demand_finite(row, rows)
         rows.append(row)
-        report(index + 1, len(steps), (row.ce_loss or 0.0) + _weighted(row, hinge))
+        weighted = hinge.rho_weight * (row.hinge_loss or 0.0) if hinge else 0.0
+        report(index + 1, len(steps), (row.ce_loss or 0.0) + weighted)
         if keeper is not None:
             keeper.look(model, optimizer, rows, outlook)
     return tuple(rows)
@@ -178,26 +179,22 @@ def _accumulate(
     total: Any = None
     losses: list[mx.array] = []
     pair_hinges: list[mx.array] = []
-    share = 1 / len(micro_steps)
+    share, records = 1 / len(micro_steps), material.records
     for k, micro in enumerate(micro_steps):
         if spec.lora_dropout > 0:
             # MLX's dropout reads MLX's global key: set it for this micro-step alone
             mx.random.seed(entropy(seed, f"dropout/{index}/{k}") % 2**63)
-        sft, pairs = _batches(material, micro)
-        (_, ce, hinges), gradient = value_and_grad(model, sft, pairs, weight, margin)
+        pairs = [material.pairs[i] for i in micro.pairs]
+        both = [p for p, _ in pairs] + [n for _, n in pairs]
+        sft = pad([records[i] for i in micro.records]) if records is not None else None
+        contrast = pad(both) if both else None
+        (_, ce, hinges), gradient = value_and_grad(model, sft, contrast, weight, margin)
         scaled = tree_map(lambda g: g * share, gradient)
         total = scaled if total is None else tree_map(mx.add, total, scaled)
         losses.append(ce)
         pair_hinges.append(hinges)
         mx.async_eval(total, ce, hinges)  # type: ignore[no-untyped-call]  # MLX has no stub
     return _Total(gradient=total, ce=losses, hinge=pair_hinges, skipped=0)
-
-
-def _batches(material: Material, micro: MicroStep) -> tuple[Batch | None, Batch | None]:
-    records, pairs = material.records, [material.pairs[i] for i in micro.pairs]
-    sft = pad([records[i] for i in micro.records]) if records is not None else None
-    both = [p for p, _ in pairs] + [n for _, n in pairs]
-    return sft, pad(both) if both else None
 
 
 def _measure(
@@ -210,14 +207,14 @@ def _measure(
     optimizer: optim.Optimizer,
     costs: Costs | None,
 ) -> StepRow:
-    used = [i for m in micro_steps for i in m.pairs]
+    records, used = material.records, [i for m in micro_steps for i in m.pairs]
     hinge = np.concatenate([np.asarray(h) for h in total.hinge])
     names = np.array([material.behaviors[i] for i in used])
     needed = total.needed or _needed(material, micro_steps, hinge)
     by_name = {str(name): hinge[names == name] for name in dict.fromkeys(names.tolist())}
     return StepRow(
         step=index + 1,
-        ce_loss=_mean([float(c) for c in total.ce]) if material.records is not None else None,
+        ce_loss=sum(map(float, total.ce)) / len(total.ce) if records is not None else None,
         hinge_loss=float(hinge.mean()) if used else None,
         hinge_active=float((hinge > 0).mean()) if used else None,
         hinge_loss_by_behavior={k: float(v.mean()) for k, v in by_name.items()},
@@ -225,7 +222,8 @@ def _measure(
         pairs_skipped=total.skipped if used else None,
         grad_norm=norm,
         learning_rate=float(optimizer.learning_rate),
-        tokens=_tokens(material, micro_steps),
+        tokens=sum(len(t) for i in used for t in material.pairs[i])
+        + sum(len(records[i]) for m in micro_steps for i in m.records if records is not None),
         flops=costs.of(needed) if costs else None,
         wall_s=time.perf_counter() - started,
     )
@@ -245,13 +243,6 @@ def _needed(
     return Needed(forward=sum(pairs, sft), backward=sum(active, sft))
 
 
-def _tokens(material: Material, micro_steps: tuple[MicroStep, ...]) -> int:
-    pairs = sum(len(text) for m in micro_steps for i in m.pairs for text in material.pairs[i])
-    if material.records is None:
-        return pairs
-    return pairs + sum(len(material.records[i]) for m in micro_steps for i in m.records)
-
-
 def _demand_finite(row: StepRow, rows: list[StepRow]) -> None:
     measured = {
         "SFT loss": row.ce_loss,
@@ -261,11 +252,3 @@ def _demand_finite(row: StepRow, rows: list[StepRow]) -> None:
     for quantity, value in measured.items():
         if value is not None and not math.isfinite(value):
             raise DivergedError(row.step, quantity, tuple(rows))
-
-
-def _weighted(row: StepRow, hinge: HingeSpec | None) -> float:
-    return hinge.rho_weight * (row.hinge_loss or 0.0) if hinge else 0.0
-
-
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)

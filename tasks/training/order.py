@@ -47,7 +47,10 @@ def lay_out(
     stack, `pairs_per_step / behaviours` to a micro-step, and reshuffles when the stack is out.
     Conditions of one seed get the same texts and the same pairs.
     """
-    batches = list(_batches(seed, train, n_records))
+    shuffler = stream(seed, "batches")
+    epochs = [shuffler.permutation(n_records).tolist() for _ in range(train.epochs)]
+    starts = range(0, n_records, train.batch_size)
+    batches = [tuple(epoch[i : i + train.batch_size]) for epoch in epochs for i in starts]
     dealers = [_dealer(seed, name, pool) for name in hinge.behaviors] if hinge else []
     each = hinge.pairs_per_step // len(hinge.behaviors) if hinge else 0
     micro = [
@@ -55,14 +58,6 @@ def lay_out(
     ]
     size = train.grad_accumulation
     return Order(tuple(tuple(micro[i : i + size]) for i in range(0, len(micro), size)))
-
-
-def _batches(seed: int, train: TrainSpec, n_records: int) -> Iterator[tuple[int, ...]]:
-    shuffler = stream(seed, "batches")
-    for _ in range(train.epochs):
-        order = shuffler.permutation(n_records).tolist()
-        for start in range(0, n_records, train.batch_size):
-            yield tuple(order[start : start + train.batch_size])
 
 
 def _dealer(seed: int, behavior: str, pool: tuple[Pair, ...]) -> Iterator[int]:

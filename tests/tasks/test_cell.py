@@ -87,6 +87,15 @@ def test_the_fifth_cell_of_a_process_equals_the_first_of_a_fresh_one(toy, tmp_pa
     assert fresh.measurements.pairing_key == fifth.measurements.pairing_key
 
 
+def test_a_worker_does_not_import_what_no_cell_needs():
+    heavy = ["scipy", "pandas", "datasets", "torch", "matplotlib", "ray", "pyarrow"]
+    script = f"import sys, tasks.cell; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_base_weights_are_untouched_by_training(toy):
     models = Models()
     spec = spec_of(toy)

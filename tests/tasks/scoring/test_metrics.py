@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import special, stats
 
 from tasks.contract.cell import ProbeScoreRow, ScoreRow
-from tasks.scoring.metrics import auc, calibration_error, spearman, summarise
+from tasks.scoring.metrics import auc, calibration_error, logistic, spearman, summarise
 
 logprobs = st.floats(-20, 0, allow_nan=False).map(lambda x: round(x, 3))
 lists = st.lists(logprobs, max_size=15)
@@ -207,3 +208,17 @@ def test_brier_is_of_the_sigmoid_of_gap_times_tokens(found):
 def test_a_gap_beyond_any_sigmoid_is_certain_and_finite():
     found = scored(row(0.0, -1000.0, tokens=1000), row(-1000.0, 0.0, tokens=1000))
     assert (found.brier, found.ece) == (0.5, 0.5)
+
+
+@given(st.lists(st.tuples(logprobs, logprobs), min_size=3, max_size=40))
+def test_rank_statistics_have_the_bits_of_scipy(pairs):
+    a, b = (array(list(column)) for column in zip(*pairs, strict=True))
+    assume(np.ptp(a) > 0 and np.ptp(b) > 0)
+    assert spearman(a, b) == stats.spearmanr(a, b).statistic
+    u = stats.mannwhitneyu(a, b, method="asymptotic").statistic
+    assert auc(a, b) == u / len(a) ** 2
+
+
+@given(st.floats(-800, 800))
+def test_the_logistic_function_has_the_bits_of_scipy(x):
+    assert logistic(x) == special.expit(x)

@@ -1,11 +1,17 @@
 """A cell that goes on from a checkpoint ends in the very bytes of an undisturbed one."""
 
+import json
+import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tasks
 from tasks.cell import Phases, run
 from tasks.contract.cell import Status
 from tasks.contract.checkpoint_envelope import Envelope, Saving, UnusableError, seal, unseal
@@ -153,3 +159,42 @@ def test_one_flipped_bit_or_one_lost_byte_is_seen(spec, undisturbed, data):
         del sealed[place:]
     with pytest.raises(UnusableError):
         load(bytes(sealed), origin(spec))
+
+
+DIGESTS = """
+import json, sys
+from pathlib import Path
+from tasks.training import checkpoint
+
+def digest():
+    checkpoint._code.cache_clear()
+    return checkpoint._code()
+
+found = {"untouched": digest()}
+for path in sorted(Path(sys.argv[1]).rglob("*.py")):
+    content = path.read_bytes()
+    path.write_bytes(content + b"#")
+    found[str(path)] = digest()
+    path.write_bytes(content)
+found["untouched again"] = digest()
+print(json.dumps(found))
+"""
+"""In a process of its own, which imports the copy that is its argument."""
+
+
+def test_one_changed_byte_in_any_module_of_the_node_makes_another_code(tmp_path):
+    copy = tmp_path / "tasks"
+    shutil.copytree(Path(tasks.__file__).parent, copy)
+    done = subprocess.run(
+        [sys.executable, "-c", DIGESTS, copy],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(done.stdout)
+    assert found.pop("untouched") == found.pop("untouched again")
+    modules = [str(path) for path in copy.rglob("*.py")]
+    assert sorted(found) == sorted(modules)
+    assert len(modules) > 60
+    assert len(set(found.values())) == len(modules)
