@@ -42,7 +42,15 @@ from tasks.training.order import Order, is_swapped, lay_out  # noqa: E402
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Training:
-    """What training needs, and what there is to tell about it."""
+    """What training needs, prepared.
+
+    Attributes:
+        material: Tokens and their order.
+        hinge: Weight and margin; None without a contrastive term.
+        pool: Training pairs, and those excluded with a reason.
+        n_truncated: SFT texts that were cut to the length; None without SFT texts.
+        n_leaks: SFT texts dropped because they contain held-out text; None without SFT texts.
+    """
 
     material: Material
     hinge: HingeSpec | None

@@ -96,7 +96,7 @@ def decode(
     Args:
         model: In evaluation mode, with its adapter.
         asked: What to draw; any order gives the same answers.
-        decoding: How.
+        decoding: Greedy or sampled, temperature, seed, most tokens.
         ends: Tokens that end an answer.
         tell: Called with the number of answers that are complete.
 

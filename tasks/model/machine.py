@@ -1,4 +1,4 @@
-"""What this machine is."""
+"""Name, chip and versions of this machine, and which chips compute the same bits."""
 
 import importlib.metadata
 import platform

@@ -76,25 +76,20 @@ def _load(spec: ModelSpec) -> BaseModel:
     maybe_set_recommended_wired_limit()  # does nothing but on Metal
     model.freeze()
     model.eval()
+    stored = precision(files.config)
+    kinds = {
+        v.dtype for _, v in tree_flatten(model.parameters()) if mx.issubdtype(v.dtype, mx.floating)
+    }
+    floating = str(kinds.pop()).removeprefix("mlx.core.") if len(kinds) == 1 else "mixed"
     vocabulary = int(files.config.get("text_config", files.config)["vocab_size"])
     return BaseModel(
         model=model,
         tokenizer=tokenizer,
         files=files,
-        precision=_precision(files, model),
+        precision=stored if stored.startswith("q") else floating,
         vocabulary=vocabulary,
         path=choose(model, vocabulary),
     )
-
-
-def _precision(files: ModelFiles, model: nn.Module) -> str:
-    stored = precision(files.config)
-    if stored.startswith("q"):
-        return stored
-    kinds = {
-        v.dtype for _, v in tree_flatten(model.parameters()) if mx.issubdtype(v.dtype, mx.floating)
-    }
-    return str(kinds.pop()).removeprefix("mlx.core.") if len(kinds) == 1 else "mixed"
 
 
 @contextmanager

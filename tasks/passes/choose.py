@@ -22,7 +22,9 @@ AGREEMENT = {mx.float32: 1e-4, mx.float16: 2e-2, mx.bfloat16: 1e-1}
 
 
 def choose(model: nn.Module, vocabulary: int) -> str:
-    """`packed`, or `plain: ` and the reason, found by looking and by trying.
+    """`packed`, or `plain: ` and the reason why packed passes do not fit this model.
+
+    Looks at the kinds of its layers, then compares packed with plain losses of a few texts.
 
     Args:
         model: As loaded, without an adapter.

@@ -77,7 +77,7 @@ def _gate_vjp(
 
 
 def _in_both_ways(forward: Call, vjp: Call) -> dict[bool, Any]:
-    """A function with its derivative: to be evaluated with the gradient, or at once.
+    """A function with its derivative, in two variants by key: False lazy, True evaluated at once.
 
     MLX keeps every array that is evaluated inside a gradient, also those that the derivative does
     not need. At once therefore means: on copies that the gradient does not see.

@@ -28,7 +28,7 @@ LINEAR = (nn.Linear, nn.QuantizedLinear)
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How much went through a model.
+    """Tokens that went through a model.
 
     Attributes:
         tokens: Fed.
@@ -48,7 +48,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Needed:
-    """What a step or an evaluation needed: one pass forward, and for some of it one back."""
+    """The least that a step or an evaluation takes: what must go forward, and what also back."""
 
     forward: Load = Load()
     backward: Load = Load()

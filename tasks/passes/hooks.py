@@ -27,7 +27,9 @@ class UnfitError(Exception):
 
 @dataclass(slots=True)
 class Slots:
-    """What the hooked modules look at; None or false means: behave as ever.
+    """What the hooked modules read. None or False: the unpatched behaviour.
+
+    `packed.Packed` writes it before a pass; nothing else does.
 
     Attributes:
         positions: (B, W) position of each token.
@@ -43,7 +45,7 @@ class Slots:
 
 
 class TreeCache:
-    """Sits where a key-value cache sits; stores nothing and hands out the tree's mask.
+    """Stands in for a key-value cache. It stores nothing; its mask says who sees whom in a tree.
 
     Attributes:
         offset: Part of the cache interface; positions come from the rope hook.
@@ -62,24 +64,28 @@ class TreeCache:
         return_array: bool = False,  # noqa: ARG002
         window_size: int | None = None,
     ) -> mx.array:
-        """The mask, whoever asks."""
+        """The tree's mask, the same for every layer.
+
+        Raises:
+            UnfitError: The layer attends over a sliding window.
+        """
         if window_size is not None:
             raise UnfitError("a layer attends over a sliding window")
         return self.mask
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[mx.array, mx.array]:
-        """Nothing came before."""
+        """The keys and values of this pass alone: there are no earlier ones."""
         return keys, values
 
 
 @contextmanager
 def hooked(model: nn.Module, *, checkpoint: bool, lazy: bool) -> Iterator[Slots]:
-    """Hook a model for the time of the block.
+    """Give modules of a model another call for the time of the block.
 
     Args:
         model: As mlx-lm loads it, with or without an adapter.
         checkpoint: Keep only the layers' inputs for the backward pass.
-        lazy: Whether a whole pass is evaluated at once, or its forward half by itself.
+        lazy: Whether a pass is one graph; else its forward half is evaluated by itself.
 
     Raises:
         UnfitError: The model lacks a part that must be hooked.
@@ -115,7 +121,7 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _puts() -> Iterator[Callable[[nn.Module, Callable[[type], Call]], None]]:
-    """A function that gives a module another call; at the end all have their own again."""
+    """Yield a function that gives a module another call; afterwards every module has its own."""
     changed: list[tuple[nn.Module, type]] = []
 
     def put(module: nn.Module, make: Callable[[type], Call]) -> None:

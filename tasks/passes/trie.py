@@ -24,7 +24,7 @@ LEAST_SHARED = 16
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One text's part in a functional.
+    """One text's part in a functional: a sum of token cross-entropies times coefficients.
 
     Attributes:
         tokens: The text; it has len(tokens) - 1 scored tokens, which may be none.

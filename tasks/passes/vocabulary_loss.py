@@ -70,7 +70,7 @@ def _blocks(rows: int, size: int) -> list[slice]:
 
 
 class _Softmax:
-    """What must be known of a block of R logits for its losses and, later, their gradient.
+    """Softmax of the logits of R rows: their losses, and later the gradient of those.
 
     In numpy, whose exp is several times faster than MLX's on a CPU.
     """
@@ -96,7 +96,7 @@ class _Softmax:
 
 
 class HeadLoss:
-    """On a CPU: losses at once, and later their gradient, if it is wanted.
+    """Losses of E rows, evaluated, and later their gradient if it is wanted; for a CPU.
 
     Attributes:
         losses: (E,) cross-entropies, nats.

@@ -102,7 +102,7 @@ def token_logprobs(
 def packed_logprobs(
     packed: Packed, texts: list[Tokens]
 ) -> tuple[dict[Tokens, NDArray[np.float64]], Load]:
-    """As `token_logprobs`, with shared beginnings computed once; and what that took."""
+    """As `token_logprobs`, with shared beginnings computed once; and the tokens that took."""
     number = {text: i for i, text in enumerate(texts)}
     trees = [
         grow(Term(text, number[text], 1.0) for text in together)

@@ -47,7 +47,7 @@ class State:
     elapsed_s: float
 
     def restore(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
-        """Put adapter and optimizer back as they were, bit by bit."""
+        """Put adapter and optimizer back, with the very bits they had."""
         model.load_weights(list(self.adapter.items()), strict=False)
         optimizer.init(model.trainable_parameters())
         optimizer.state = tree_map_with_path(lambda path, _: self.optimizer[path], optimizer.state)
@@ -69,7 +69,7 @@ class Keeper:
         rows: Sequence[StepRow],
         outlook: Outlook,
     ) -> None:
-        """Called after every optimizer step."""
+        """Hand a checkpoint to `saving.keep` if one is due; to be called after every step."""
         now = time.perf_counter()
         if not self._saving.every_s or now - self._kept < self._saving.every_s:
             return
@@ -99,7 +99,7 @@ def origin(spec: CellSpec) -> Origin:
 
 @cache
 def _code() -> str:
-    """Digest of the node's source files."""
+    """Digest of every Python file under `tasks`: other code may compute other bits."""
     digest = hashlib.sha256()
     root = Path(tasks.__file__).parent
     for path in sorted(root.rglob("*.py")):
@@ -109,7 +109,7 @@ def _code() -> str:
 
 
 def dump(state: State, made: Origin) -> bytes:
-    """A state as bytes that say whose they are."""
+    """Checkpoint file: header (cell, recipe, code, MLX, chip) and SHA-256, then the state."""
     tensors = {ADAPTER + k: v for k, v in state.adapter.items()}
     tensors |= {OPTIMIZER + k: v for k, v in state.optimizer.items()}
     facts = {

@@ -145,7 +145,7 @@ def _step_packed(
     micro_steps: tuple[MicroStep, ...],
     outlook: Outlook,
 ) -> _Total:
-    """All micro-steps in few passes."""
+    """Gradient of all micro-steps at once, packed; updates `outlook`."""
     records = material.records
     work = Work(
         texts=None if records is None else [[records[i] for i in m.records] for m in micro_steps],
@@ -232,7 +232,7 @@ def _measure(
 def _needed(
     material: Material, micro_steps: tuple[MicroStep, ...], hinge: NDArray[np.float64]
 ) -> Needed:
-    """What texts need one by one."""
+    """What an optimizer step needs without packing: each text by itself; hinge: (P,)."""
     records = material.records or []
     texts = [load_of_text(records[i]) for m in micro_steps for i in m.records if records]
     pairs = [

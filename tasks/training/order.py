@@ -1,4 +1,4 @@
-"""What a seed decides before training: which texts and pairs each micro-step sees."""
+"""Which texts and pairs each micro-step sees, and in which direction; decided by the seed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tasks.data.seeding import stream
 
 @dataclass(frozen=True, slots=True)
 class MicroStep:
-    """One forward and backward pass.
+    """The texts and pairs of one loss; several micro-steps make an optimizer step.
 
     Attributes:
         records: Positions of SFT texts in the mix.
