@@ -9,7 +9,7 @@ SEED ?= 1
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-analyze bench-generate chaos soak check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate chaos soak check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -36,6 +36,9 @@ bench-memory: venv  ## estimated against measured memory of real cells
 
 bench-driver: venv  ## cells per second through schedule, journal and store; Ray's share of a cell
 	$(BIN)/python -m benchmarks.bench_driver
+
+bench-start: venv  ## CPU time of each command from start to end
+	$(BIN)/python -m benchmarks.bench_start
 
 bench-analyze: venv  ## 100,000 synthetic cells analysed; a resume scan of 10,000
 	$(BIN)/python -m benchmarks.bench_analyze
