@@ -17,6 +17,7 @@ from orchestrator.analysis.evidence.refusals import Refusals, Stressed, stressed
 from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.inference.families import settle
 from orchestrator.analysis.inference.infer import infer
+from orchestrator.analysis.inference.question import Study
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.load import load_frame, load_manifests, registration_of, scopes_of
 from orchestrator.analysis.published.against import against
@@ -209,11 +210,13 @@ def _inference(
         row
         for r in registration.contrasts
         for row in infer(
-            r.contrast,
-            selector,
-            frame,
-            answers,
-            alpha=registration.alpha,
+            Study(
+                contrast=r.contrast,
+                selector=selector,
+                frame=frame,
+                answers=answers,
+                alpha=registration.alpha,
+            ),
             registered=partial(registered, r),
         )
     ]

@@ -19,7 +19,7 @@ from orchestrator.analysis.tables.design.plan import plan
 from orchestrator.analysis.tables.invariants import check
 from orchestrator.analysis.tables.scores.effects import effects
 from orchestrator.analysis.tables.view import Missing, View
-from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrast_kinds import Margin
 from orchestrator.stats.crossed import crossed
 
 REFUSAL = "refusal"
@@ -102,8 +102,8 @@ def _asked_only(
 
 def stated_margin(inference: Sequence[Inference]) -> float | None:
     """The margin that a contrast on refusal stated; none, and nothing is said about keeping it."""
-    kinds = (Kind.NONINFERIORITY, Kind.EQUIVALENCE)
-    margins = [i.sesoi for i in inference if i.behavior == REFUSAL and i.kind in kinds]
+    asked = [i for i in inference if i.kind.rules.margin is not Margin.OPTIONAL]
+    margins = [i.sesoi for i in asked if i.behavior == REFUSAL]
     return min((m for m in margins if m is not None), default=None)
 
 

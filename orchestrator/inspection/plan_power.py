@@ -9,14 +9,11 @@ from typing import Any
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
 from orchestrator.analysis.evidence.settings import facts
-from orchestrator.config.contrast_kinds import Kind, Subject
+from orchestrator.analysis.inference.infer import PROCEDURES
+from orchestrator.analysis.inference.power import Design
+from orchestrator.config.contrast_kinds import Compared, Kind, Subject
 from orchestrator.config.contrasts import Contrast, Questions, matches
-from orchestrator.stats.exact import min_page_p, min_sign_flip_p
-from orchestrator.stats.power import mde_paired
-from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec, Condition
-
-MEANS = (Kind.MEAN_DIFF, Kind.ONE_SAMPLE, Kind.EQUIVALENCE, Kind.NONINFERIORITY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,40 +94,27 @@ def _power(
     alpha: float,
 ) -> Power:
     n, arms = seeds_and_arms
-    smallest = _smallest_p(contrast, n, arms)
-    mde_sd = mde_paired(n, alpha) if contrast.kind in MEANS and n > 1 else None
-    sd, assumption = _sd(contrast, behavior, pilot) if mde_sd is not None else (None, "")
+    reach = PROCEDURES[contrast.kind].power(
+        Design(n=n, arms=arms, alternative=contrast.alternative, alpha=alpha)
+    )
+    warning = reach.warning
+    if n < 2:
+        warning = f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
+    elif reach.p_min is not None and reach.p_min > alpha:
+        warning = f"{n} paired seeds cannot go below p = {reach.p_min:.4g} in an exact test"
+    sd, assumption = _sd(contrast, behavior, pilot) if reach.mde_sd is not None else (None, "")
     return Power(
         contrast_id=contrast.id,
         kind=contrast.kind,
         behavior=behavior,
         n=n,
-        p_attainable_min=smallest,
-        mde_sd=mde_sd,
+        p_attainable_min=reach.p_min,
+        mde_sd=reach.mde_sd,
         sd=sd,
-        mde=None if mde_sd is None or sd is None else mde_sd * sd,
+        mde=None if reach.mde_sd is None or sd is None else reach.mde_sd * sd,
         assumption=assumption,
-        warning=_warning(contrast, n, smallest, alpha),
+        warning=warning,
     )
-
-
-def _smallest_p(contrast: Contrast, n: int, arms: int) -> float | None:
-    if contrast.kind in MEANS and n > 0:
-        return min_sign_flip_p(n, contrast.alternative)
-    if contrast.kind is Kind.TREND and n > 1 and arms > 2:
-        one = min_page_p(n, arms)
-        return min(1.0, 2 * one) if contrast.alternative is Alternative.TWO_SIDED else one
-    return None
-
-
-def _warning(contrast: Contrast, n: int, smallest: float | None, alpha: float) -> str | None:
-    if n < 2:
-        return f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
-    if contrast.kind is Kind.SD_RATIO and n < 6:
-        return f"{n} seeds: too few for Brown-Forsythe, which needs 6; the jackknife is used"
-    if smallest is not None and smallest > alpha:
-        return f"{n} paired seeds cannot go below p = {smallest:.4g} in an exact test"
-    return None
 
 
 def _sd(
@@ -149,7 +133,7 @@ def _sd(
     spreads = [e.score.sd for e in scored if e.condition.trains and e.score and e.score.sd]
     if not spreads:
         return None, "the pilot has one seed an arm"
-    if contrast.kind is Kind.ONE_SAMPLE:
+    if contrast.kind.rules.compares is Compared.ONE:
         return statistics.median(spreads), "median sd over seeds of the pilot's arms"
     return statistics.median(spreads) * 2**0.5, "median sd of the pilot's arms, unpaired"
 

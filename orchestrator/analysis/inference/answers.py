@@ -1,19 +1,24 @@
 """Contrasts on generated answers: shares refused, and how they go with refusal rho."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from scipy import special
 
 from orchestrator.analysis.evidence.comparison import PAIRED, paired_seeds, unpaired_reason
 from orchestrator.analysis.evidence.frame import Floats
-from orchestrator.analysis.evidence.refusals import JAILBREAK, Answers, Stressed
-from orchestrator.analysis.inference.arms import Selector
-from orchestrator.analysis.inference.question import Tested, opposite
+from orchestrator.analysis.evidence.refusals import Answers, Stressed
+from orchestrator.analysis.inference import power as reach
+from orchestrator.analysis.inference import select
+from orchestrator.analysis.inference.question import (
+    Ask,
+    Procedure,
+    Tested,
+    interval_fields,
+    opposite,
+)
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind, Population
-from orchestrator.config.contrasts import Contrast, describe, matches
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.power import n_mcnemar
 from orchestrator.stats.proportions import cochran_q, mcnemar
@@ -23,78 +28,13 @@ from orchestrator.stats.verdict import OPPOSITE
 from tasks.contract.cell import Condition
 
 REFUSAL = "refusal"
-NO_ANSWERS = "no judged answers; make some with: rho-sweep stress"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """A contrast on answers, and what there is to test it on.
-
-    Attributes:
-        contrast: The question.
-        selector: Finds arms by their settings.
-        arms: Answers by arm.
-        level: Of the interval.
-        row: Filled but for the numbers.
-    """
-
-    contrast: Contrast
-    selector: Selector
-    arms: Sequence[Stressed]
-    level: float
-    row: Inference
-
-    @property
-    def part(self) -> str:
-        """Set of prompts that is asked about."""
-        return self.contrast.prompts or JAILBREAK
-
-    def named(self, fields: tuple[tuple[str, object], ...]) -> list[Stressed]:
-        """Arms with answers to the set that have these settings."""
-        return [
-            s
-            for s in self.arms
-            if matches(fields, self.selector.facts(s.head.arm_id)) and s.sets[self.part].n
-        ]
-
-
-def infer_answers(asked: Answered) -> Iterator[Tested]:
-    """One row for each pair of arms, or one for all cells."""
-    if not asked.arms:
-        yield Tested(row=replace(asked.row, status="missing", notes=(NO_ANSWERS,)))
-    elif asked.contrast.kind is Kind.PROP_DIFF:
-        yield from _pairs(asked)
-    elif asked.contrast.kind is Kind.OMNIBUS:
-        yield _omnibus(asked)
-    else:
-        yield _correlation(asked)
-
-
-def _pairs(asked: Answered) -> Iterator[Tested]:
-    firsts = asked.named(asked.contrast.a)
-    if not firsts:
-        reason = f"no answers of {describe(asked.contrast.a)} to {asked.part} prompts"
-        yield Tested(row=replace(asked.row, status="missing", notes=(reason,)))
-    for a in firsts:
-        seconds = [b for b in _others(asked) if asked.selector.comparable(a.head, b.head)]
-        row = replace(asked.row, arm_a=a.head.arm, arms=(a.head.arm_id,))
-        if len(seconds) != 1:
-            reason = f"{len(seconds)} arms to compare with"
-            yield Tested(row=replace(row, status="missing", notes=(reason,)))
-            continue
-        b = seconds[0]
-        row = replace(row, arm_b=b.head.arm, arms=(a.head.arm_id, b.head.arm_id))
-        yield _difference(asked, row, a, b)
-
-
-def _others(asked: Answered) -> list[Stressed]:
-    """What is compared with: the arm that was named, or the untrained model."""
-    return asked.named(asked.contrast.b or (("condition", str(Condition.BASELINE)),))
-
-
-def _difference(asked: Answered, row: Inference, a: Stressed, b: Stressed) -> Tested:
+def share_difference(asked: Ask) -> Tested:
     """Of prompts that both answered, by paired seeds; the untrained model is one for all."""
-    one, other = a.sets[asked.part], b.sets[asked.part]
+    a, b = asked.chosen.answers
+    row, part = asked.row, asked.study.prompts
+    one, other = a.sets[part], b.sets[part]
     fixed = b.head.condition is Condition.BASELINE
     seeds = _seeds(asked, a, b, fixed=fixed)
     prompts = sorted(set(one.complete()) & set(other.complete()))
@@ -113,13 +53,16 @@ def _difference(asked: Answered, row: Inference, a: Stressed, b: Stressed) -> Te
     return _several_seeds(asked, row, differences)
 
 
-def _seeds(asked: Answered, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, ...] | str:
+def _seeds(asked: Ask, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, ...] | str:
     """Seeds whose answers may be set side by side, or why there are none."""
-    one, other = a.sets[asked.part].seeds, b.sets[asked.part].seeds
+    one, other = a.sets[asked.study.prompts].seeds, b.sets[asked.study.prompts].seeds
     if fixed:
         return one
     common = set(one) & set(other)
-    first, second = asked.selector.head(a.head.arm_id), asked.selector.head(b.head.arm_id)
+    first, second = (
+        asked.study.selector.head(a.head.arm_id),
+        asked.study.selector.head(b.head.arm_id),
+    )
     if len(one) == len(other) == 1:  # two models answer the same prompts; no seed is paired
         return one if one == other else "the arms have different seeds"
     paired = tuple(s for s in paired_seeds(first, second) if s in common)
@@ -127,7 +70,7 @@ def _seeds(asked: Answered, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[i
 
 
 def _one_seed(
-    asked: Answered, row: Inference, one: Answers, other: Answers, differences: Floats
+    asked: Ask, row: Inference, one: Answers, other: Answers, differences: Floats
 ) -> Tested:
     note = "one seed: about these weights, not the method"
     if not (one.one_each and other.one_each):
@@ -147,9 +90,7 @@ def _one_seed(
         test="mcnemar_exact",
         estimate=test.diff,
         p=test.p,
-        ci_low=test.interval.low,
-        ci_high=test.interval.high,
-        ci_level=test.interval.level,
+        **interval_fields(test.interval),
         notes=tuple(notes),
     )
     if alternative is Alternative.TWO_SIDED:
@@ -158,7 +99,7 @@ def _one_seed(
     return Tested(row=row, p_opposite=other_way.p)
 
 
-def _several_seeds(asked: Answered, row: Inference, differences: Floats) -> Tested:
+def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
     alternative = asked.contrast.alternative
     found = crossed(differences, alternative, asked.level)
     row = replace(
@@ -171,9 +112,7 @@ def _several_seeds(asked: Answered, row: Inference, differences: Floats) -> Test
         df=found.df,
         statistic=found.t,
         p=found.p,
-        ci_low=found.both.low if found.both else None,
-        ci_high=found.both.high if found.both else None,
-        ci_level=found.both.level if found.both else None,
+        **interval_fields(found.both),
         mde_80=None if found.se is None or found.df is None else _mde(found.se, found.df),
         notes=(f"more {found.best_next} would help most",) if found.best_next else (),
     )
@@ -185,13 +124,11 @@ def _mde(se: float, df: float) -> float:
     return se * float(special.stdtrit(df, 0.975) + special.stdtrit(df, 0.8))
 
 
-def _omnibus(asked: Answered) -> Tested:
+def omnibus(asked: Ask) -> Tested:
     """Cochran's Q over arms of one seed each: does any refuse unlike the others?"""
-    arms = asked.named(asked.contrast.a)
-    answers = [s.sets[asked.part] for s in arms]
-    row = replace(
-        asked.row, arms=tuple(s.head.arm_id for s in arms), population=Population.NEW_PROBES
-    )
+    arms = asked.chosen.answers
+    answers = [s.sets[asked.study.prompts] for s in arms]
+    row = replace(asked.row, population=Population.NEW_PROBES)
     if len(arms) < 2 or any(len(a.seeds) != 1 or not a.one_each for a in answers):
         reason = "needs two arms or more, one seed and one answer to a prompt each"
         return Tested(row=replace(row, status="not_testable", notes=(reason,)))
@@ -214,18 +151,20 @@ def _omnibus(asked: Answered) -> Tested:
     return Tested(row=row)
 
 
-def _correlation(asked: Answered) -> Tested:
+def correlation(asked: Ask) -> Tested:
     """Over cells: rank of refusal rho with rank of the share refused."""
-    splits = asked.selector.splits
+    splits = asked.study.selector.splits
     split = asked.contrast.split or (splits[0] if splits else "heldout")
-    rhos = asked.selector.scores(REFUSAL, split)
+    rhos = asked.study.selector.scores(REFUSAL, split)
     pairs = [
-        (rhos[s.head.arm_id][seed], _share(s.sets[asked.part], seed))
-        for s in asked.named(asked.contrast.a)
-        for seed in s.sets[asked.part].seeds
-        if seed in rhos.get(s.head.arm_id, {}) and _share(s.sets[asked.part], seed) is not None
+        (rhos[s.head.arm_id][seed], _share(s.sets[asked.study.prompts], seed))
+        for s in asked.chosen.answers
+        for seed in s.sets[asked.study.prompts].seeds
+        if seed in rhos.get(s.head.arm_id, {})
+        and _share(s.sets[asked.study.prompts], seed) is not None
     ]
-    row = replace(asked.row, behavior=f"{REFUSAL} rho ({split}), {asked.part}", n_a=len(pairs))
+    about = f"{REFUSAL} rho ({split}), {asked.study.prompts}"
+    row = replace(asked.row, behavior=about, n_a=len(pairs), arms=())
     if not pairs:
         reason = "no cell has both a refusal rho and judged answers"
         return Tested(row=replace(row, status="missing", notes=(reason,)))
@@ -238,9 +177,7 @@ def _correlation(asked: Answered) -> Tested:
         status=str(found.state),
         estimate=found.rho,
         p=p,
-        ci_low=found.interval.low if found.interval else None,
-        ci_high=found.interval.high if found.interval else None,
-        ci_level=found.interval.level if found.interval else None,
+        **interval_fields(found.interval),
         notes=(
             "cells of one arm are alike, so that the interval is too narrow if few arms differ",
         ),
@@ -264,3 +201,14 @@ def _directed(
     right = (estimate > 0) == (alternative is Alternative.GREATER)
     one = p / 2 if right else 1 - p / 2
     return one, 1 - one
+
+
+PROCEDURES = {
+    Kind.PROP_DIFF: Procedure(
+        select=select.answer_pairs, test=share_difference, power=reach.unknown
+    ),
+    Kind.OMNIBUS: Procedure(select=select.all_answers, test=omnibus, power=reach.unknown),
+    Kind.RANK_CORRELATION: Procedure(
+        select=select.all_answers, test=correlation, power=reach.unknown
+    ),
+}

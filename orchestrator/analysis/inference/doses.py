@@ -5,10 +5,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 from orchestrator.analysis.evidence.comparison import compare, paired_seeds
-from orchestrator.analysis.inference.question import Ask, Tested
+from orchestrator.analysis.inference import power as reach
+from orchestrator.analysis.inference import select
+from orchestrator.analysis.inference.question import Ask, Procedure, Tested
 from orchestrator.analysis.inference.record import Inference
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats import dose, power, spread, trend
 from orchestrator.stats.records import Alternative, State, Summary
+from orchestrator.stats.verdict import OPPOSITE
 
 Rows = list[list[float]]
 
@@ -21,7 +25,7 @@ def sd_ratio(ask: Ask) -> Tested:
         return Tested(row=replace(row, status=str(State.INSUFFICIENT_N)))
     alternative = ask.contrast.alternative
     found = spread.sd_ratio(a, b, alternative, ask.level)
-    against = spread.sd_ratio(a, b, _OTHER[alternative], ask.level)
+    against = spread.sd_ratio(a, b, OPPOSITE.get(alternative, alternative), ask.level)
     row = replace(row, status=str(found.state))
     if found.state is not State.OK or found.ratio is None:
         return Tested(row=row)
@@ -41,13 +45,6 @@ def sd_ratio(ask: Ask) -> Tested:
         notes=("the estimate is the log of sd_a / sd_b",),
     )
     return Tested(row=row, p_opposite=None if alternative is Alternative.TWO_SIDED else p_opposite)
-
-
-_OTHER = {
-    Alternative.GREATER: Alternative.LESS,
-    Alternative.LESS: Alternative.GREATER,
-    Alternative.TWO_SIDED: Alternative.TWO_SIDED,
-}
 
 
 def _paired_rows(ask: Ask) -> tuple[Rows | None, str | None]:
@@ -153,3 +150,11 @@ def linearity(ask: Ask) -> Tested:
         notes=(f"slopes between doses: {slopes}",),
     )
     return Tested(row=row)
+
+
+PROCEDURES = {
+    Kind.SD_RATIO: Procedure(select=select.pairs, test=sd_ratio, power=reach.of_spread),
+    Kind.TREND: Procedure(select=select.doses, test=trend_over_doses, power=reach.of_trend),
+    Kind.STRICT_MONOTONE: Procedure(select=select.doses, test=strict_monotone, power=reach.unknown),
+    Kind.LINEARITY: Procedure(select=select.doses, test=linearity, power=reach.unknown),
+}

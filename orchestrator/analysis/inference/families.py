@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from orchestrator.analysis.inference.question import Tested
 from orchestrator.analysis.inference.record import OPPOSITE, Family, Inference
-from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrast_kinds import Margin
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict, decide
+
+METHODS = {"holm": holm, "bh": benjamini_hochberg}
 
 
 def settle(tested: Sequence[Tested], alpha: float) -> tuple[Inference, ...]:
@@ -18,20 +20,27 @@ def settle(tested: Sequence[Tested], alpha: float) -> tuple[Inference, ...]:
     Benjamini-Hochberg, and never mixed with the first.
     """
     rows = [t.row for t in tested]
-    for family, name, adjust in (
-        (Family.PRIMARY, "holm", holm),
-        (Family.EXPLORATORY, "bh", benjamini_hochberg),
-    ):
+    for family, method in ((Family.PRIMARY, "holm"), (Family.EXPLORATORY, "bh")):
         places = [i for i, r in enumerate(rows) if r.family is family]
-        size = sum(rows[i].p is not None for i in places)
-        for i, p in zip(places, adjust([rows[i].p for i in places]), strict=True):
-            if p is not None:
-                rows[i] = replace(rows[i], p_adjusted=p, adjust=name, family_size=size)
-    return tuple(_worded(row, t.p_opposite, alpha) for row, t in zip(rows, tested, strict=True))
+        for i, row in zip(places, adjusted([rows[i] for i in places], method), strict=True):
+            rows[i] = row
+    return tuple(
+        with_verdict(row, t.p_opposite, alpha) for row, t in zip(rows, tested, strict=True)
+    )
 
 
-def _worded(row: Inference, p_opposite: float | None, alpha: float) -> Inference:
-    """With its verdict; a contradiction names the p that it rests on."""
+def adjusted(rows: Sequence[Inference], method: str) -> list[Inference]:
+    """Rows of one family with their adjusted p; `method` is `holm` or `bh`."""
+    size = sum(r.p is not None for r in rows)
+    found = METHODS[method]([r.p for r in rows])
+    return [
+        row if p is None else replace(row, p_adjusted=p, adjust=method, family_size=size)
+        for row, p in zip(rows, found, strict=True)
+    ]
+
+
+def with_verdict(row: Inference, p_opposite: float | None, alpha: float) -> Inference:
+    """A row with its verdict; the note of a contradiction names the p that it rests on."""
     word, against = verdict(row, p_opposite, alpha), _times(p_opposite, row.family_size or 1)
     if word is Verdict.CONTRADICTED and against is not None:
         row = replace(row, notes=(*row.notes, f"{OPPOSITE}{against:.2g}, adjusted"))
@@ -47,9 +56,9 @@ def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:
     """
     if row.p is None or row.p_adjusted is None or row.family_size is None:
         return Verdict.NOT_TESTABLE
-    if row.kind is Kind.LINEARITY:
+    if not row.kind.rules.supportable:
         return Verdict.CONTRADICTED if row.p_adjusted <= alpha else Verdict.INCONCLUSIVE
-    if row.kind in (Kind.NONINFERIORITY, Kind.EQUIVALENCE):
+    if row.kind.rules.margin is not Margin.OPTIONAL:
         if row.p_adjusted <= alpha:
             return Verdict.SUPPORTED
         return Verdict.CONTRADICTED if _beyond(row) else Verdict.INCONCLUSIVE
@@ -71,4 +80,4 @@ def _beyond(row: Inference) -> bool:
     if row.sesoi is None or row.ci_low is None or row.ci_high is None:
         return False
     below = row.ci_high < -row.sesoi
-    return below or (row.kind is Kind.EQUIVALENCE and row.ci_low > row.sesoi)
+    return below or (row.kind.rules.margin is Margin.BOTH_SIDES and row.ci_low > row.sesoi)

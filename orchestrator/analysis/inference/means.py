@@ -1,23 +1,31 @@
 """Contrasts about means: of two arms, of an arm and its baseline, within a margin."""
 
 from dataclasses import replace
-from typing import Any
 
 from orchestrator.analysis.evidence.comparison import PAIRED, Comparison, compare, paired_seeds
 from orchestrator.analysis.evidence.frame import Floats
-from orchestrator.analysis.inference.question import Ask, Tested, emptied, opposite
+from orchestrator.analysis.inference import power as reach
+from orchestrator.analysis.inference import select
+from orchestrator.analysis.inference.question import (
+    Ask,
+    Procedure,
+    Tested,
+    emptied,
+    interval_fields,
+    opposite,
+)
 from orchestrator.analysis.inference.record import Inference
-from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.config.contrast_kinds import Kind, Margin, Population
 from orchestrator.stats import effect, equivalence, exact, means, power
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.means import MeanTest
-from orchestrator.stats.records import Alternative, Interval, State, Summary
+from orchestrator.stats.records import Alternative, State, Summary
 
 
 def mean_diff(ask: Ask) -> Tested:
     """A - b over seeds, over probes, or over both."""
     found = compare(ask.a, ask.b, alternative=ask.contrast.alternative, level=ask.level)
-    row = _compared(ask.row, found)
+    row = compared(ask.row, found)
     if ask.contrast.population is not Population.NEW_SEEDS:
         return _crossed(ask, row, found)
     if ask.contrast.sesoi is not None and found.test.state is State.OK:
@@ -26,9 +34,9 @@ def mean_diff(ask: Ask) -> Tested:
     return Tested(row=row, p_opposite=opposite(found.test.p, ask.contrast.alternative))
 
 
-def _compared(row: Inference, found: Comparison) -> Inference:
+def compared(row: Inference, found: Comparison) -> Inference:
     """A comparison of two arms as columns."""
-    row = _tested(row, found.test)
+    row = tested(row, found.test)
     return replace(
         row,
         n_a=found.n_a,
@@ -48,7 +56,8 @@ def _compared(row: Inference, found: Comparison) -> Inference:
     )
 
 
-def _tested(row: Inference, test: MeanTest) -> Inference:
+def tested(row: Inference, test: MeanTest) -> Inference:
+    """A test of a mean or of a difference as columns."""
     return replace(
         row,
         test=test.test,
@@ -61,16 +70,8 @@ def _tested(row: Inference, test: MeanTest) -> Inference:
         df=test.df,
         statistic=test.statistic,
         p=test.p,
-        **_interval(test.interval),
+        **interval_fields(test.interval),
     )
-
-
-def _interval(found: Interval | None) -> dict[str, Any]:
-    return {
-        "ci_low": found.low if found else None,
-        "ci_high": found.high if found else None,
-        "ci_level": found.level if found else None,
-    }
 
 
 def _crossed(ask: Ask, row: Inference, found: Comparison) -> Tested:
@@ -78,7 +79,9 @@ def _crossed(ask: Ask, row: Inference, found: Comparison) -> Tested:
     if found.pairing != PAIRED:
         reason = f"seeds x probes needs paired seeds: {found.reason}"
         return Tested(row=emptied(row, "unpaired", reason))
-    return _crossed_row(ask, row, ask.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b)))
+    return _crossed_row(
+        ask, row, ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
+    )
 
 
 def _crossed_row(ask: Ask, row: Inference, matrix: Floats) -> Tested:
@@ -102,7 +105,7 @@ def _crossed_row(ask: Ask, row: Inference, matrix: Floats) -> Tested:
         p=found.p if both else None,
         mde_80=None,
         n_for_80=None,
-        **_interval(interval),
+        **interval_fields(interval),
     )
     if not both:
         row = replace(row, notes=(*row.notes, "these weights on new probes; no claim about seeds"))
@@ -122,7 +125,7 @@ def one_sample(ask: Ask) -> Tested:
     flip = exact.sign_flip(values, alternative)
     size = effect.g_z(values, ask.level)
     row = replace(
-        _tested(_fixed(ask.row), test),
+        tested(_fixed(ask.row), test),
         hedges_g=size.estimate,
         g_low=size.low,
         g_high=size.high,
@@ -141,9 +144,9 @@ def _fixed(row: Inference) -> Inference:
 
 
 def _against_baseline(ask: Ask) -> Floats:
-    trained = ask.frame.probes(ask.a.arm_id, ask.row.behavior, ask.row.split)
-    arm = ask.frame.baseline_arm(ask.a.baseline_key)
-    base = ask.frame.probes(arm or "", ask.row.behavior, ask.row.split)
+    trained = ask.study.frame.probes(ask.a.arm_id, ask.row.behavior, ask.row.split)
+    arm = ask.study.frame.baseline_arm(ask.a.baseline_key)
+    base = ask.study.frame.probes(arm or "", ask.row.behavior, ask.row.split)
     common = sorted(set(trained.probe_ids) & set(base.probe_ids))
     return trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
 
@@ -151,11 +154,11 @@ def _against_baseline(ask: Ask) -> Floats:
 def margin_test(ask: Ask) -> Tested:
     """Non-inferiority or equivalence within the contrast's margin."""
     found = compare(ask.a, ask.b, alternative=Alternative.TWO_SIDED, level=ask.level)
-    row = _compared(ask.row, found)
+    row = compared(ask.row, found)
     if found.test.state is not State.OK or ask.contrast.sesoi is None:
         return Tested(row=replace(row, p=None))
     shown = equivalence.equivalence(found.test, ask.contrast.sesoi)
-    noninferior = ask.contrast.kind is Kind.NONINFERIORITY
+    noninferior = ask.contrast.kind.rules.margin is Margin.BELOW
     room = ask.contrast.sesoi + (found.test.diff or 0.0)
     if not noninferior:
         room = ask.contrast.sesoi - abs(found.test.diff or 0.0)
@@ -170,7 +173,7 @@ def margin_test(ask: Ask) -> Tested:
         mde_80=smallest,
         n_for_80=seeds,
         test=f"{row.test}_{ask.contrast.kind}",
-        **_interval(shown.interval_90),
+        **interval_fields(shown.interval_90),
     )
     return Tested(row=row)
 
@@ -190,3 +193,11 @@ def _plan_margin(found: Comparison, room: float) -> tuple[float | None, int | No
     sd = found.mde_80 / units[0]
     n_for = power.n_paired if found.pairing == PAIRED else power.n_welch
     return units[1] * sd, n_for(room / sd, alpha=one_sided) if room > 0 else None
+
+
+PROCEDURES = {
+    Kind.MEAN_DIFF: Procedure(select=select.pairs, test=mean_diff, power=reach.of_means),
+    Kind.ONE_SAMPLE: Procedure(select=select.single, test=one_sample, power=reach.of_means),
+    Kind.NONINFERIORITY: Procedure(select=select.pairs, test=margin_test, power=reach.of_means),
+    Kind.EQUIVALENCE: Procedure(select=select.pairs, test=margin_test, power=reach.of_means),
+}

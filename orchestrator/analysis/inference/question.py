@@ -1,13 +1,103 @@
-"""A question on its way to a test, and the row that comes of it."""
+"""A contrast on its way to a test, the row that comes of it, and what a kind of contrast takes."""
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
-from orchestrator.analysis.inference.arms import Chosen
+from orchestrator.analysis.evidence.refusals import JAILBREAK, Stressed
+from orchestrator.analysis.inference.arms import Selector
+from orchestrator.analysis.inference.power import Design, Reach
 from orchestrator.analysis.inference.record import Inference
-from orchestrator.config.contrasts import Contrast
-from orchestrator.stats.records import Alternative
+from orchestrator.config.contrasts import Contrast, matches
+from orchestrator.stats.records import Alternative, Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A contrast, and the results that it is asked of.
+
+    Attributes:
+        contrast: The question.
+        selector: Finds arms by their settings.
+        frame: Gives probe scores where the population asks for them.
+        answers: Judged answers of a stress test, by arm.
+        alpha: Level of the test; intervals are two-sided at 1 - alpha.
+    """
+
+    contrast: Contrast
+    selector: Selector
+    frame: Frame
+    answers: Sequence[Stressed]
+    alpha: float
+
+    @property
+    def level(self) -> float:
+        """Of intervals, e.g. 0.95."""
+        return 1 - self.alpha
+
+    @property
+    def prompts(self) -> str:
+        """Set of prompts that a contrast on answers is about."""
+        return self.contrast.prompts or JAILBREAK
+
+    def answering(self, fields: tuple[tuple[str, object], ...]) -> list[Stressed]:
+        """Arms that have these settings, and judged answers to the set of prompts."""
+        return [
+            s
+            for s in self.answers
+            if matches(fields, self.selector.facts(s.head.arm_id)) and s.sets[self.prompts].n
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Arms that a contrast compares, on one behaviour and split.
+
+    Attributes:
+        arms: One, two (a, b), or the doses in ascending order; empty for contrasts on answers.
+        doses: Values along the axis, for a trend.
+        answers: Likewise for contrasts on answers: two (a, b), or all.
+        behavior, split: What was scored; the set of prompts and `answers` for answers.
+        problem: Why there is nothing to test; then arms may be missing.
+    """
+
+    arms: tuple[ArmEvidence, ...] = ()
+    doses: tuple[float, ...] = ()
+    answers: tuple[Stressed, ...] = ()
+    behavior: str
+    split: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A contrast, the arms it compares, and their row, filled but for the numbers."""
+
+    study: Study
+    chosen: Chosen
+    row: Inference
+
+    @property
+    def contrast(self) -> Contrast:
+        """The question."""
+        return self.study.contrast
+
+    @property
+    def level(self) -> float:
+        """Of the interval."""
+        return self.study.level
+
+    @property
+    def a(self) -> ArmEvidence:
+        """The first arm."""
+        return self.chosen.arms[0]
+
+    @property
+    def b(self) -> ArmEvidence:
+        """The arm it is compared with."""
+        return self.chosen.arms[1]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,28 +114,31 @@ class Tested:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """A contrast, its arms, and the level of its interval."""
+class Procedure:
+    """How one kind of contrast is computed.
 
-    contrast: Contrast
-    chosen: Chosen
-    frame: Frame
-    level: float
-    row: Inference
+    Attributes:
+        select: The sets of arms that the contrast compares; one row comes of each.
+        test: A row's numbers.
+        power: What a design can find before it has run.
+    """
 
-    @property
-    def a(self) -> ArmEvidence:
-        """The first arm."""
-        return self.chosen.arms[0]
+    select: Callable[[Study], Iterator[Chosen]]
+    test: Callable[[Ask], Tested]
+    power: Callable[[Design], Reach]
 
-    @property
-    def b(self) -> ArmEvidence:
-        """The arm it is compared with."""
-        return self.chosen.arms[1]
+
+def interval_fields(found: Interval | None) -> dict[str, Any]:
+    """The columns of an interval and its level."""
+    return {
+        "ci_low": found.low if found else None,
+        "ci_high": found.high if found else None,
+        "ci_level": found.level if found else None,
+    }
 
 
 def emptied(row: Inference, status: str, reason: str) -> Inference:
-    """Numbers of another population must not stand where this one's are missing."""
+    """The row without numbers: those of another population must not stand in their place."""
     return replace(
         row,
         status=status,

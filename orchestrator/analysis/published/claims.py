@@ -9,18 +9,18 @@ from dataclasses import replace
 from math import log
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.families import adjusted, with_verdict
+from orchestrator.analysis.inference.means import compared, tested
+from orchestrator.analysis.inference.question import interval_fields
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.analysis.published.figures import SPLIT, arm_of, figures
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.view import View
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.stats.equivalence import equivalence
-from orchestrator.stats.means import MeanTest
-from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.power import n_f_ratio
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.spread import sd_ratio_from_summaries
-from orchestrator.stats.verdict import Verdict, decide
 from tasks.contract.cell import Condition
 
 MARGIN_STATED = 0.02
@@ -82,19 +82,7 @@ def mean_diff(
     """Two printed arms compared; two-sided, not yet adjusted."""
     found = arms.compare(a, b)
     row = _blank(Kind.MEAN_DIFF, contrast_id, claim, a.behavior, a, b)
-    return replace(
-        _with_test(row, found.test),
-        pairing=found.pairing,
-        pairing_reason=found.reason,
-        cohens_d=found.cohens_d,
-        hedges_g=found.g.estimate,
-        g_low=found.g.low,
-        g_high=found.g.high,
-        p_student=found.student.p,
-        p_attainable_min=found.p_attainable_min,
-        mde_80=found.mde_80,
-        n_for_80=found.n_for_80,
-    )
+    return compared(row, found)
 
 
 def _refusal_kept(arms: Arms) -> Iterator[Inference]:
@@ -113,17 +101,14 @@ def _refusal_kept(arms: Arms) -> Iterator[Inference]:
             margin.p_tost,
         ),
     ):
-        row = _with_test(_blank(kind, f"refusal-{kind}", claim, a.behavior, a, b), found.test)
-        ci = margin.interval_90
+        row = tested(_blank(kind, f"refusal-{kind}", claim, a.behavior, a, b), found.test)
         yield replace(
             row,
             p=p,
             sesoi=MARGIN_STATED,
             p_noninferior=margin.p_noninferior,
             p_tost=margin.p_tost,
-            ci_low=ci.low if ci else None,
-            ci_high=ci.high if ci else None,
-            ci_level=ci.level if ci else None,
+            **interval_fields(margin.interval_90),
             alternative=str(Alternative.GREATER),
             pairing_reason=found.reason,
         )
@@ -205,43 +190,6 @@ def _blank(
     )
 
 
-def _with_test(row: Inference, test: MeanTest) -> Inference:
-    ci = test.interval
-    return replace(
-        row,
-        n_a=test.n_a,
-        n_b=test.n_b,
-        test=test.test,
-        status=str(test.state),
-        estimate=test.diff,
-        ci_low=ci.low if ci else None,
-        ci_high=ci.high if ci else None,
-        ci_level=ci.level if ci else None,
-        se=test.se,
-        df=test.df,
-        statistic=test.statistic,
-        p=test.p,
-    )
-
-
-def _settled(rows: Sequence[Inference], adjust: str, alpha: float) -> tuple[Inference, ...]:
-    """One family: adjusted p, and the word that follows."""
-    ps = [r.p for r in rows]
-    adjusted = holm(ps) if adjust == "holm" else benjamini_hochberg(ps)
-    size = sum(p is not None for p in ps)
-    return tuple(
-        replace(
-            row,
-            p_adjusted=p,
-            adjust=adjust if p is not None else None,
-            family_size=size if p is not None else None,
-            verdict=str(_verdict(row, p, alpha)),
-        )
-        for row, p in zip(rows, adjusted, strict=True)
-    )
-
-
-def _verdict(row: Inference, p: float | None, alpha: float) -> Verdict:
-    if row.kind is Kind.LINEARITY and p is not None:
-        return Verdict.CONTRADICTED if p <= alpha else Verdict.INCONCLUSIVE
-    return decide(p, Alternative.TWO_SIDED, alpha)
+def _settled(rows: Sequence[Inference], method: str, alpha: float) -> tuple[Inference, ...]:
+    """The rows as one family; no figure that is printed gives a p of the opposite direction."""
+    return tuple(with_verdict(row, None, alpha) for row in adjusted(rows, method))

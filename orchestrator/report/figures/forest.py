@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.view import Column, Shape, View
-from orchestrator.config.contrast_kinds import Kind
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
@@ -30,9 +29,6 @@ from orchestrator.stats.records import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-DIFFERENCES = (Kind.MEAN_DIFF, Kind.ONE_SAMPLE)
-"""Kinds of contrast whose estimate is a difference of rho; only these share the axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +82,7 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
     title = f"Tested differences ({content.split} split)"
     groups: dict[tuple[str, str], list[Inference]] = {}
     for row in content.inference:
-        if row.kind in DIFFERENCES and row.split == content.split and row.estimate is not None:
+        if row.kind.rules.is_difference and row.split == content.split and row.estimate is not None:
             groups.setdefault((row.contrast_id, str(row.population)), []).append(row)
     if not groups:
         return Gap(title=title, reason="no difference of means was tested on this split")

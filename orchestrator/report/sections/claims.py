@@ -9,10 +9,8 @@ from collections.abc import Iterable, Sequence
 
 from orchestrator.analysis.inference.record import ANSWERS, Family, Inference
 from orchestrator.analysis.tables.view import Column, Shape, View
-from orchestrator.config.contrast_kinds import Kind
 from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
-from orchestrator.report.figures.arms import RHO_UNIT
 from orchestrator.report.figures.forest import sample
 from orchestrator.report.text import count, listed
 
@@ -20,18 +18,6 @@ MAX_EXPLORATORY = 24
 MAX_ROWS = 60
 """Of one contrast."""
 VERDICTS = ("supported", "contradicted", "inconclusive", "not_testable")
-UNITS = {
-    Kind.MEAN_DIFF: RHO_UNIT,
-    Kind.ONE_SAMPLE: RHO_UNIT,
-    Kind.EQUIVALENCE: RHO_UNIT,
-    Kind.NONINFERIORITY: RHO_UNIT,
-    Kind.TREND: RHO_UNIT,
-    Kind.STRICT_MONOTONE: RHO_UNIT,
-    Kind.LINEARITY: f"{RHO_UNIT} per dose",
-    Kind.SD_RATIO: "log ratio of sds",
-    Kind.PROP_DIFF: "proportion",
-    Kind.RANK_CORRELATION: "correlation",
-}
 SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this one."
 ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
 MEANING = (
@@ -136,7 +122,7 @@ def sorted_pairs(pairs: Iterable[tuple[str, int | None]]) -> list[tuple[str, int
 
 
 def _table(rows: Sequence[Inference], notes: tuple[str, ...]) -> View:
-    unit = UNITS.get(rows[0].kind, "")
+    unit = rows[0].kind.rules.unit
     levels = {r.ci_level for r in rows if r.ci_level is not None}
     level = f"{levels.pop():.0%} interval" if len(levels) == 1 else "Interval"
     return View(

@@ -6,7 +6,7 @@ from math import exp
 from orchestrator.analysis.inference.record import OPPOSITE, Inference
 from orchestrator.analysis.tables.columns import data, p_value, words
 from orchestrator.analysis.tables.view import Missing, Row, View, p_text
-from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrast_kinds import LOG_RATIO
 from orchestrator.stats.verdict import Verdict
 
 KEY, NAME = "T13", "claims"
@@ -83,7 +83,7 @@ def _reason(row: Inference) -> str:
 
 def _estimate(row: Inference) -> Iterator[str]:
     """Estimate and interval; a log ratio as the ratio it is of."""
-    ratio = row.kind is Kind.SD_RATIO
+    ratio = row.kind.rules.unit == LOG_RATIO
 
     def number(value: float) -> str:
         return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
