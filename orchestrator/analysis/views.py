@@ -61,9 +61,9 @@ def views_of(
     Raises:
         InvariantError: Tables contradict themselves or each other.
     """
-    arms = Arms(evidence, split)
+    arms = Arms(evidence, split, alpha)
     if len(arms.heads) > MOST_ARMS:
-        return _asked_only(arms, evidence, inference, alpha, manifests)
+        return _asked_only(arms, evidence, inference, manifests)
     return tables(
         Material(
             evidence=evidence,
@@ -82,18 +82,17 @@ def _asked_only(
     arms: Arms,
     evidence: Sequence[ArmEvidence],
     inference: Sequence[Inference],
-    alpha: float,
     manifests: Sequence[Mapping[str, Any]],
 ) -> tuple[View | Missing, ...]:
     """Of a large campaign only what was asked: nobody reads all arms beside each other."""
     reason = f"{len(arms.heads)} arms; tables of all arms stop at {MOST_ARMS}"
     found = (
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[:4]),
-        effects(arms, inference, more=False, alpha=alpha),
+        effects(arms, inference, more=False),
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[4:6]),
         config(manifests),
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[6:]),
-        plan(inference),
+        plan(inference, alpha=arms.alpha),
         claims(inference),
     )
     check(found, evidence, inference)
@@ -116,10 +115,11 @@ def components_of(frame: Frame, arms: Arms) -> Iterator[Component]:
         for one in arms.on(behavior):
             mine = frame.probes(one.arm_id, behavior, arms.split)
             if min(mine.gaps.shape) > 1:
-                yield Component(arm_a=one, crossed=crossed(mine.gaps))
+                yield Component(arm_a=one, crossed=crossed(mine.gaps, level=arms.level))
             reference = arms.reference(one)
             if reference is None or reference.arm_id == one.arm_id:
                 continue
             matrix = frame.difference(one, reference, paired_seeds(one, reference))
             if min(matrix.shape) > 1:
-                yield Component(arm_a=one, arm_b=reference, crossed=crossed(np.asarray(matrix)))
+                found = crossed(np.asarray(matrix), level=arms.level)
+                yield Component(arm_a=one, arm_b=reference, crossed=found)

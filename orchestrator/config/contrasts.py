@@ -9,10 +9,12 @@ from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.config.fields import FIELDS, hint, show
 from orchestrator.config.yaml_lines import Document, Route
 from orchestrator.errors import Problem
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.records import (
+    ALPHA,
+    Alternative,
+)
 from tasks.contract.cell import Condition, digest_of
 
-ALPHA = 0.05
 SPLITS = ("train", "heldout")
 PROMPTS = ("jailbreak", "matched", "benign")
 KEYS = (

@@ -5,6 +5,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
 from orchestrator.results.store import SETTLED, stores
+from orchestrator.stats.exact import min_sign_flip_p
+from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
 
 
@@ -33,6 +36,7 @@ class Plan:
         seconds: Median seconds of a finished cell with the same model; None without one.
         slots: Number of cells that run at once.
         seeds: Number of seeds of the arm with the fewest.
+        alpha: Level of the registered contrasts; of several sweeps the strictest one.
         power: The smallest effect and p that each registered contrast can find.
         stress: The stress tests of the sweeps that have one.
     """
@@ -46,13 +50,14 @@ class Plan:
     seconds: float | None
     slots: int
     seeds: int
+    alpha: float
     power: tuple[Power, ...]
     stress: tuple[StressOutlook, ...] = ()
 
     @property
     def smallest_p(self) -> float | None:
         """Smallest two-sided p that an exact sign-flip test over the seeds can reach."""
-        return 2.0 ** (1 - self.seeds) if self.seeds else None
+        return min_sign_flip_p(self.seeds, Alternative.TWO_SIDED) if self.seeds else None
 
     @property
     def left_s(self) -> float | None:
@@ -127,6 +132,7 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         seconds=seconds,
         slots=sweeps[0].run.slots or default_slots(),
         seeds=min(map(len, seeds.values()), default=0),
+        alpha=min(s.questions.alpha for s in sweeps),
         power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
     )
@@ -177,7 +183,12 @@ def describe(found: Plan) -> list[str]:
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
     lines.append(f"time     {guess} with {found.slots} at once")
     if found.smallest_p is not None:
-        hint = "" if found.smallest_p < 0.05 else "; six is the fewest for p < 0.05"
+        hint = ""
+        if found.smallest_p >= found.alpha:
+            reached = (
+                n for n in count(2) if min_sign_flip_p(n, Alternative.TWO_SIDED) < found.alpha
+            )
+            hint = f"; {next(reached)} is the fewest for p < {found.alpha:g}"
         lines.append(
             f"p        {found.seeds} paired seeds cannot go below p = {found.smallest_p:.4g} in an "
             f"exact test{hint}"

@@ -8,6 +8,7 @@ from orchestrator.cells.prompt_sets import sets_here
 from orchestrator.cells.stress_estimate import pace_of
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.stats.power import n_mcnemar, power_mcnemar
+from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import CellSpec, Status
 from tasks.contract.prompts import Intent
 
@@ -32,6 +33,7 @@ class StressOutlook:
         max_tokens: Of an answer.
         tokens: Estimated tokens of the answers still to be generated; at most that many before a
             first unit of the model has ended.
+        alpha: Level of the test that compares two models.
         seconds: Estimated, one unit after the other; None before that.
     """
 
@@ -44,6 +46,7 @@ class StressOutlook:
     answers: int
     max_tokens: int
     tokens: int
+    alpha: float
     seconds: float | None
 
 
@@ -78,6 +81,7 @@ def outlook_of(
         answers=answers,
         max_tokens=decoding.max_tokens,
         tokens=answers * decoding.max_tokens if pace is None else round(answers * pace.tokens),
+        alpha=sweep.questions.alpha,
         seconds=None if pace is None else answers * pace.answer_s,
     )
 
@@ -85,12 +89,12 @@ def outlook_of(
 def as_json(outlook: StressOutlook, seeds: int, slots: int) -> dict[str, Any]:
     """Stable; see docs/json.md."""
     facts = asdict(outlook)
-    seconds = facts.pop("seconds")
+    seconds, alpha = facts.pop("seconds"), facts.pop("alpha")
     left_s = None if seconds is None else seconds / slots
-    return facts | {"estimated_left_s": left_s, "power": power_note(outlook.harmful, seeds)}
+    return facts | {"estimated_left_s": left_s, "power": power_note(outlook.harmful, seeds, alpha)}
 
 
-def power_note(prompts: int, seeds: int) -> str | None:
+def power_note(prompts: int, seeds: int, alpha: float = ALPHA) -> str | None:
     """What so many harmful prompts and seeds can tell, for people; None without prompts.
 
     The figures are of the exact McNemar test between two models. They do not grow with the seeds:
@@ -98,8 +102,8 @@ def power_note(prompts: int, seeds: int) -> str | None:
     """
     if prompts == 0:
         return None
-    chances = sorted(power_mcnemar(prompts, *turns) for turns in TURNS)
-    needed = sorted(n for turns in TURNS if (n := n_mcnemar(*turns)) is not None)
+    chances = sorted(power_mcnemar(prompts, *turns, alpha) for turns in TURNS)
+    needed = sorted(n for turns in TURNS if (n := n_mcnemar(*turns, alpha)) is not None)
     difference = f"{LOW:.0%} from {HIGH:.0%}"
     chance = " to ".join(dict.fromkeys(f"{c:.0%}" for c in (chances[0], chances[-1])))
     text = f"{prompts} harmful prompts tell {difference} refused with a chance of {chance}"
@@ -118,5 +122,5 @@ def describe(outlook: StressOutlook, seeds: int) -> list[str]:
         f"stress   {outlook.prompts} prompts x {outlook.cells} cells{samples}, {outlook.done} of "
         f"{outlook.units} units are answered; {at_most} {outlook.tokens} tokens to generate"
     ]
-    note = power_note(outlook.harmful, seeds)
+    note = power_note(outlook.harmful, seeds, outlook.alpha)
     return lines + ([f"power    {note}"] if note else [])

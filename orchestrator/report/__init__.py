@@ -54,7 +54,13 @@ def analysed(store: Store) -> ReportContent:
     found = analyze([store])
     missing = [(m.key, m.name, m.reason) for m in found.missing]
     return from_store(
-        store, found.evidence, found.inference, found.views, missing, split=found.split
+        store,
+        found.evidence,
+        found.inference,
+        found.views,
+        missing,
+        split=found.split,
+        alpha=found.registration.alpha,
     )
 
 

@@ -15,6 +15,7 @@ from orchestrator.analysis.tables.view import View
 from orchestrator.report.facts import facts_of
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store, read_file
+from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import Condition
 
 OPEN = "open"
@@ -98,6 +99,7 @@ class ReportContent:
         steps_left_out: Trainings that are not in `steps`, because of MAX_CURVE_ARMS and
             MAX_CURVE_SEEDS.
         split: The split that the claims are about, `heldout` or `train`.
+        alpha: Level of the tests; intervals are at 1 - alpha.
         now: When the report was made, as text.
     """
 
@@ -113,6 +115,7 @@ class ReportContent:
     steps: tuple[StepCurve, ...]
     steps_left_out: int = 0
     split: str
+    alpha: float = ALPHA
     now: str
 
 
@@ -124,6 +127,7 @@ def from_store(
     missing: Sequence[Missing],
     *,
     split: str,
+    alpha: float = ALPHA,
     now: datetime | None = None,
 ) -> ReportContent:
     """Combine the findings of an analysis with the tables of its results folder.
@@ -135,6 +139,7 @@ def from_store(
         views: Tables.
         missing: Tables that are not shown.
         split: The split that the claims are about.
+        alpha: Level of the tests.
         now: When the report is made; None for the current time.
 
     Raises:
@@ -158,6 +163,7 @@ def from_store(
         steps=tuple(_curve(store, c, arm_labels.get(str(c.arm_id), arm_of(c))) for c in drawn),
         steps_left_out=left_out,
         split=split,
+        alpha=alpha,
         now=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
     )
 

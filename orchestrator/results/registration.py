@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from orchestrator.config.contrasts import ALPHA, Contrast, Questions
+from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.errors import UserError
+from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import digest_of
 
 KEY = "analysis"

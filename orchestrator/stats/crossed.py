@@ -14,6 +14,7 @@ import numpy as np
 
 from orchestrator.stats.means import MeanTest, t_interval, t_p, tested
 from orchestrator.stats.records import (
+    LEVEL,
     ROUNDING,
     Alternative,
     Array,
@@ -24,7 +25,8 @@ from orchestrator.stats.records import (
 )
 
 MIN_N = 3
-"""Seeds, and probes: with two, a 95 % interval for both populations may hold the truth in 89 %."""
+"""Seeds, and probes: with two, an interval for both populations holds the truth too rarely:
+0.89 of the time where its level is `LEVEL`."""
 
 Source = Literal["two_way", "seed_only", "probe_only"]
 
@@ -66,7 +68,7 @@ class Crossed:
     probes: Interval | None = None
     best_next: Literal["seeds", "probes"] | None = None
 
-    def as_test(self, alternative: Alternative, level: float = 0.95) -> MeanTest:
+    def as_test(self, alternative: Alternative, level: float = LEVEL) -> MeanTest:
         """The claim about both populations as any other mean, for verdict and equivalence."""
         test = MeanTest(
             test="crossed", state=self.state, n_a=self.n_seeds, n_b=None, diff=self.mean
@@ -79,7 +81,7 @@ class Crossed:
 def crossed(
     matrix: Array | Sequence[Sequence[float]],
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Crossed:
     """Mean of a complete table, and its intervals.
 

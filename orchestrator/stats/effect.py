@@ -6,7 +6,14 @@ from math import exp, log, sqrt
 from scipy import special
 
 from orchestrator.stats.means import pooled_sd
-from orchestrator.stats.records import State, Summary, Values, check_level, state_of
+from orchestrator.stats.records import (
+    LEVEL,
+    State,
+    Summary,
+    Values,
+    check_level,
+    state_of,
+)
 
 FAR = 300.0
 """Above this |t|, scipy's noncentral t loses digits or hangs, and its limit is as good."""
@@ -39,7 +46,7 @@ def cohens_d(a: Summary, b: Summary) -> float | None:
     return (a.mean - b.mean) / pooled_sd(a, b) if state_of(a, b) is State.OK else None
 
 
-def hedges_g(a: Summary, b: Summary, level: float = 0.95) -> EffectSize:
+def hedges_g(a: Summary, b: Summary, level: float = LEVEL) -> EffectSize:
     """`cohens_d` without its bias, with the interval of the noncentral t distribution."""
     d = cohens_d(a, b)
     if d is None:
@@ -47,7 +54,7 @@ def hedges_g(a: Summary, b: Summary, level: float = 0.95) -> EffectSize:
     return _effect(d, a.n + b.n - 2, sqrt(1 / a.n + 1 / b.n), level)
 
 
-def g_z(differences: Values, level: float = 0.95) -> EffectSize:
+def g_z(differences: Values, level: float = LEVEL) -> EffectSize:
     """Mean of paired differences in their own sd, bias removed; not comparable with `hedges_g`."""
     sample = Summary.of(differences)
     state = state_of(sample)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import special
 
 from orchestrator.stats.records import (
+    LEVEL,
     Alternative,
     Array,
     Interval,
@@ -54,7 +55,7 @@ def welch(
     a: Summary,
     b: Summary,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> MeanTest:
     """Unpaired, each side with its own variance; df by Welch and Satterthwaite."""
     test = _two_samples("welch", a, b)
@@ -68,7 +69,7 @@ def student(
     a: Summary,
     b: Summary,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> MeanTest:
     """Unpaired, one pooled variance: wrong where the sds differ, kept for published tables."""
     test = _two_samples("student", a, b)
@@ -82,7 +83,7 @@ def paired(
     a: Sequence[float | None] | Array,
     b: Sequence[float | None] | Array,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> MeanTest:
     """Of the differences within pairs; a pair that lacks a side is left out.
 
@@ -116,7 +117,7 @@ def paired(
 def one_sample(
     values: Values,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> MeanTest:
     """Of the mean against 0, e.g. of differences to a fixed baseline, which has no spread."""
     a = Summary.of(values)

@@ -9,14 +9,18 @@ from math import ceil, isfinite, isnan, log, sqrt
 import numpy as np
 from scipy import special
 
-from orchestrator.stats.records import Array
+from orchestrator.stats.records import (
+    ALPHA,
+    LEVEL,
+    Array,
+)
 
 MOST_SEEDS = 100_000
 MOST_PROMPTS = 2_000
 LARGEST_EFFECT = 1e4
 
 
-def power_welch(n: int, d: float, sd_ratio: float = 1.0, alpha: float = 0.05) -> float:
+def power_welch(n: int, d: float, sd_ratio: float = 1.0, alpha: float = ALPHA) -> float:
     """Chance of p <= alpha with n seeds an arm.
 
     Args:
@@ -30,13 +34,13 @@ def power_welch(n: int, d: float, sd_ratio: float = 1.0, alpha: float = 0.05) ->
     return _power_t(df, d * sqrt(n / 2), alpha)
 
 
-def power_paired(n: int, d_z: float, alpha: float = 0.05) -> float:
+def power_paired(n: int, d_z: float, alpha: float = ALPHA) -> float:
     """Chance of p <= alpha with n pairs, at least 2; `d_z` in sd of the difference."""
     _check_n(n, 2)
     return _power_t(n - 1, d_z * sqrt(n), alpha)
 
 
-def mde_welch(n_a: int, n_b: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
+def mde_welch(n_a: int, n_b: int, alpha: float = ALPHA, power: float = 0.8) -> float | None:
     """Smallest difference found with this power, in sd between seeds, the same in both arms.
 
     None below two seeds an arm.
@@ -46,22 +50,24 @@ def mde_welch(n_a: int, n_b: int, alpha: float = 0.05, power: float = 0.8) -> fl
     return _mde(n_a + n_b - 2, sqrt(1 / n_a + 1 / n_b), alpha, power)
 
 
-def mde_paired(n: int, alpha: float = 0.05, power: float = 0.8) -> float | None:
+def mde_paired(n: int, alpha: float = ALPHA, power: float = 0.8) -> float | None:
     """Smallest mean difference found with this power, in sd of the difference; None below 2."""
     return None if n < 2 else _mde(n - 1, sqrt(1 / n), alpha, power)
 
 
-def n_welch(d: float, sd_ratio: float = 1.0, alpha: float = 0.05, power: float = 0.8) -> int | None:
+def n_welch(
+    d: float, sd_ratio: float = 1.0, alpha: float = ALPHA, power: float = 0.8
+) -> int | None:
     """Seeds an arm for this power; None above 100 000. Arguments as for `power_welch`."""
     return _smallest(lambda n: power_welch(n, d, sd_ratio, alpha), alpha, power)
 
 
-def n_paired(d_z: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
+def n_paired(d_z: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
     """Pairs for this power; None above 100 000."""
     return _smallest(lambda n: power_paired(n, d_z, alpha), alpha, power)
 
 
-def power_f_ratio(n: int, ratio: float, alpha: float = 0.05) -> float:
+def power_f_ratio(n: int, ratio: float, alpha: float = ALPHA) -> float:
     """Chance that the F test of two sds has p <= alpha, n seeds an arm, `ratio` of the true sds."""
     _check_n(n, 2)
     if not (isfinite(ratio) and ratio > 0):
@@ -70,12 +76,12 @@ def power_f_ratio(n: int, ratio: float, alpha: float = 0.05) -> float:
     return float(special.fdtr(n - 1, n - 1, low) + special.fdtrc(n - 1, n - 1, high))
 
 
-def n_f_ratio(ratio: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
+def n_f_ratio(ratio: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
     """Seeds an arm for this power of the F test; None above 100 000."""
     return _smallest(lambda n: power_f_ratio(n, ratio, alpha), alpha, power)
 
 
-def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = 0.05) -> float:
+def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = ALPHA) -> float:
     """Chance that the exact test has p <= alpha.
 
     Args:
@@ -88,7 +94,7 @@ def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = 0.05) -> 
     return _power_mcnemar(n, p_gain + p_loss, _rejects(n, p_gain, p_loss, alpha))
 
 
-def n_mcnemar(p_gain: float, p_loss: float, alpha: float = 0.05, power: float = 0.8) -> int | None:
+def n_mcnemar(p_gain: float, p_loss: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
     """Fewest prompts with this power; None above 2000.
 
     As with all discrete tests, some prompts more may have a little less.
@@ -101,7 +107,7 @@ def n_mcnemar(p_gain: float, p_loss: float, alpha: float = 0.05, power: float = 
     return None
 
 
-def n_zero_events(rate: float, level: float = 0.95) -> int:
+def n_zero_events(rate: float, level: float = LEVEL) -> int:
     """Fewest prompts, none with the event, that show its true rate to lie below `rate`."""
     if not (0 < rate < 1 and 0 < level < 1):
         raise ValueError(f"rate {rate}, level {level}; both lie between 0 and 1")

@@ -11,7 +11,15 @@ from math import sqrt
 import numpy as np
 from scipy import special, stats
 
-from orchestrator.stats.records import Alternative, Array, Interval, State, check_level, finite
+from orchestrator.stats.records import (
+    LEVEL,
+    Alternative,
+    Array,
+    Interval,
+    State,
+    check_level,
+    finite,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +30,7 @@ class Proportion:
         estimate: k / n.
         wilson: Close to its level on average.
         exact: Clopper and Pearson's, never below its level.
-        upper_95: For k = 0: below which the true share lies, at 95 % one-sided; else None.
+        upper: For k = 0: the one-sided upper limit of the true share; else None.
     """
 
     k: int
@@ -30,10 +38,10 @@ class Proportion:
     estimate: float
     wilson: Interval
     exact: Interval
-    upper_95: float | None
+    upper: float | None
 
 
-def proportion(k: int, n: int, level: float = 0.95) -> Proportion:
+def proportion(k: int, n: int, level: float = LEVEL) -> Proportion:
     """Of `k` prompts out of `n`.
 
     Raises:
@@ -50,11 +58,11 @@ def proportion(k: int, n: int, level: float = 0.95) -> Proportion:
         estimate=k / n,
         wilson=Interval(low=float(wilson.low), high=float(wilson.high), level=level),
         exact=Interval(low=float(exact.low), high=float(exact.high), level=level),
-        upper_95=None if k else 1 - 0.05 ** (1 / n),
+        upper=None if k else 1 - (1 - level) ** (1 / n),
     )
 
 
-def newcombe(k_a: int, n_a: int, k_b: int, n_b: int, level: float = 0.95) -> Interval:
+def newcombe(k_a: int, n_a: int, k_b: int, n_b: int, level: float = LEVEL) -> Interval:
     """Of the difference a - b of two shares of different prompts (Newcombe 1998, method 10)."""
     a, b = proportion(k_a, n_a, level), proportion(k_b, n_b, level)
     diff = a.estimate - b.estimate
@@ -98,7 +106,7 @@ def mcnemar(
     loss: int,
     n: int,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> McNemar:
     """Of the discordant prompts; the alternative is about `diff`.
 

@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from orchestrator.stats.means import t_p
 from orchestrator.stats.records import (
+    LEVEL,
     ROUNDING,
     Alternative,
     Array,
@@ -42,7 +43,7 @@ class RankCorrelation:
     interval: Interval | None
 
 
-def rank_correlation(x: Values, y: Values, level: float = 0.95) -> RankCorrelation:
+def rank_correlation(x: Values, y: Values, level: float = LEVEL) -> RankCorrelation:
     """Of pairs; ties share their mean rank.
 
     Raises:

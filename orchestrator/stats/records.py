@@ -17,6 +17,10 @@ Values: TypeAlias = Sequence[float] | Array
 
 ROUNDING = 1e-12
 """Relative to the values: what differs by less differs by rounding only."""
+ALPHA = 0.05
+"""Level of a test where nobody names another."""
+LEVEL = 1 - ALPHA
+"""Of the interval that goes with it."""
 
 
 class State(StrEnum):
@@ -41,7 +45,7 @@ class Interval:
     """From `low` to `high`, in the estimate's unit.
 
     Attributes:
-        level: Share of repetitions in which such an interval holds the truth, e.g. 0.95.
+        level: Share of repetitions in which such an interval holds the truth, e.g. `LEVEL`.
     """
 
     low: float
@@ -127,4 +131,4 @@ def state_of(*samples: Summary) -> State:
 def check_level(level: float) -> None:
     """Raises: ValueError: `level` is no share between 0 and 1."""
     if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it lies between 0 and 1, e.g. 0.95")
+        raise ValueError(f"level is {level}; it lies between 0 and 1, e.g. {LEVEL:g}")

@@ -12,6 +12,7 @@ from scipy import special
 
 from orchestrator.stats.means import student, welch
 from orchestrator.stats.records import (
+    LEVEL,
     Alternative,
     Array,
     Interval,
@@ -78,7 +79,7 @@ def sd_ratio(
     a: Values,
     b: Values,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Spread:
     """Of raw values. The alternative is about sd_a - sd_b: greater means that b varies less."""
     left, right = finite(a), finite(b)
@@ -98,7 +99,7 @@ def sd_ratio_from_summaries(
     a: Summary,
     b: Summary,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> Spread:
     """Of n and sd alone: what normal theory allows, and nothing else."""
     check_level(level)

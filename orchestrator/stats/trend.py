@@ -21,7 +21,16 @@ from orchestrator.stats.means import (
     variance_of_mean,
     welch,
 )
-from orchestrator.stats.records import Alternative, Array, State, Summary, Values, finite, state_of
+from orchestrator.stats.records import (
+    LEVEL,
+    Alternative,
+    Array,
+    State,
+    Summary,
+    Values,
+    finite,
+    state_of,
+)
 
 EXACT_DOSES = 7
 """Most doses whose orders are all listed, 5040."""
@@ -233,7 +242,7 @@ def check_doses(doses: Sequence[float], groups: int) -> None:
 def ordinal_contrast(
     summaries: Sequence[Summary],
     alternative: Alternative = Alternative.GREATER,
-    level: float = 0.95,
+    level: float = LEVEL,
 ) -> MeanTest:
     """Slope of the means over the doses' places, each arm with its own variance.
 

@@ -4,7 +4,10 @@ from enum import StrEnum
 
 from orchestrator.stats.equivalence import equivalence
 from orchestrator.stats.means import MeanTest, t_p
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.records import (
+    ALPHA,
+    Alternative,
+)
 
 
 class Verdict(StrEnum):
@@ -26,7 +29,7 @@ def verdict(
     test: MeanTest,
     p: float | None,
     alternative: Alternative,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
     delta: float | None = None,
 ) -> Verdict:
     """Of a claim about a difference of means.
@@ -56,7 +59,7 @@ def verdict(
 def decide(
     p: float | None,
     alternative: Alternative,
-    alpha: float = 0.05,
+    alpha: float = ALPHA,
     *,
     p_opposite: float | None = None,
     p_tost: float | None = None,

@@ -10,6 +10,7 @@ from typing import Any
 from scipy.stats import binomtest
 
 from orchestrator.errors import UserError
+from orchestrator.stats.records import LEVEL
 from tasks.judges.contract import Judge, Judgement, Label
 from tasks.sources.jsonl import read_objects
 
@@ -44,7 +45,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Share:
-    """A proportion with its Wilson 95 % interval; value, low and high are None if n is 0.
+    """A proportion with its Wilson interval at `LEVEL`; value, low and high are None if n is 0.
 
     Attributes:
         k, n: Hits and trials.
@@ -62,7 +63,7 @@ class Share:
         """The proportion k of n."""
         if n == 0:
             return cls(k=k, n=n, value=None, low=None, high=None)
-        interval = binomtest(k, n).proportion_ci(0.95, "wilson")
+        interval = binomtest(k, n).proportion_ci(LEVEL, "wilson")
         return cls(k=k, n=n, value=k / n, low=float(interval.low), high=float(interval.high))
 
 

@@ -16,7 +16,12 @@ from orchestrator.stats.exact import (
     sign_flip,
 )
 from orchestrator.stats.means import MeanTest
-from orchestrator.stats.records import Alternative, State, Summary
+from orchestrator.stats.records import (
+    ALPHA,
+    Alternative,
+    State,
+    Summary,
+)
 
 PAIRED = "paired"
 UNPAIRED = "none"
@@ -66,9 +71,15 @@ def compare(
     a: ArmEvidence,
     b: ArmEvidence,
     alternative: Alternative = Alternative.TWO_SIDED,
-    level: float = 0.95,
+    alpha: float = ALPHA,
 ) -> Comparison:
     """Test a - b. The baseline is the same constant in both, so that scores and deltas agree.
+
+    Args:
+        a: The first arm.
+        b: The arm it is compared with.
+        alternative: Of a - b.
+        alpha: Of what the design can find; intervals are two-sided at 1 - alpha.
 
     Raises:
         UserError: The arms have different baselines, and with them no common zero.
@@ -77,12 +88,12 @@ def compare(
     _demand_common_ground(a, b)
     one, two = _summaries(a, b)
     if one is None or two is None:
-        return _nothing(a, b, level)
+        return _nothing(a, b, 1 - alpha)
     seeds, reason = _pairing(a, b)
-    found = _unpaired(one, two, reason, alternative, level)
+    found = _unpaired(one, two, reason, alternative, alpha)
     if reason is None:
         pairs = [(a.scores[s], b.scores[s]) for s in seeds]
-        return _paired(found, pairs, alternative, level)
+        return _paired(found, pairs, alternative, alpha)
     if not (a.scores and b.scores):
         return found
     exact = permutation(list(a.scores.values()), list(b.scores.values()), alternative)
@@ -101,9 +112,10 @@ def unpaired_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
 
 
 def _unpaired(
-    a: Summary, b: Summary, reason: str | None, alternative: Alternative, level: float
+    a: Summary, b: Summary, reason: str | None, alternative: Alternative, alpha: float
 ) -> Comparison:
-    mde, n_for = _plan_welch(a, b)
+    mde, n_for = _plan_welch(a, b, alpha)
+    level = 1 - alpha
     return Comparison(
         test=means.welch(a, b, alternative, level),
         student=means.student(a, b, alternative, level),
@@ -127,12 +139,13 @@ def _paired(
     unpaired: Comparison,
     pairs: Sequence[tuple[float, float]],
     alternative: Alternative,
-    level: float,
+    alpha: float,
 ) -> Comparison:
+    level = 1 - alpha
     left, right = zip(*pairs, strict=True)
     test = means.paired(left, right, alternative, level)
     differences = [x - y for x, y in pairs]
-    mde, n_for = _plan_paired(test)
+    mde, n_for = _plan_paired(test, alpha)
     return replace(
         unpaired,
         test=test,
@@ -238,23 +251,23 @@ def _printable(test: ExactTest) -> ExactTest:
     return replace(test, state=State.INSUFFICIENT_N, p=None)
 
 
-def _plan_paired(test: MeanTest) -> tuple[float | None, int | None]:
+def _plan_paired(test: MeanTest, alpha: float) -> tuple[float | None, int | None]:
     """(smallest difference found, pairs for this one), from the sd of the differences."""
     if test.se is None or test.diff is None or test.n_pairs is None:
         return None, None
     spread = test.se * sqrt(test.n_pairs)
-    unit = power.mde_paired(test.n_pairs)
-    n = power.n_paired(test.diff / spread) if test.diff else None
+    unit = power.mde_paired(test.n_pairs, alpha)
+    n = power.n_paired(test.diff / spread, alpha) if test.diff else None
     return None if unit is None else unit * spread, n
 
 
-def _plan_welch(a: Summary, b: Summary) -> tuple[float | None, int | None]:
+def _plan_welch(a: Summary, b: Summary, alpha: float) -> tuple[float | None, int | None]:
     """The same from both sds as they are; the smallest difference takes them as equal."""
     if a.sd is None or b.sd is None or not (a.sd or b.sd):
         return None, None
     spread = sqrt((a.sd**2 + b.sd**2) / 2)
-    unit = power.mde_welch(a.n, b.n)
+    unit = power.mde_welch(a.n, b.n, alpha)
     diff = a.mean - b.mean
     ratio = a.sd / b.sd if a.sd and b.sd else 1.0
-    n = power.n_welch(abs(diff) / spread, ratio) if diff else None
+    n = power.n_welch(abs(diff) / spread, ratio, alpha) if diff else None
     return None if unit is None else unit * spread, n

@@ -80,7 +80,7 @@ def _one_seed(
     gain, loss = int((differences > 0).sum()), int((differences < 0).sum())
     alternative, n = asked.contrast.alternative, differences.size
     test = mcnemar(gain, loss, n, alternative, asked.level)
-    needed = n_mcnemar(gain / n, loss / n) if gain + loss else None
+    needed = n_mcnemar(gain / n, loss / n, asked.study.alpha) if gain + loss else None
     notes = [note, f"{gain} prompts only a refuses, {loss} only b"]
     if needed is not None:
         notes.append(f"{needed} such prompts would find this with probability 0.8")
@@ -113,15 +113,17 @@ def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
         statistic=found.t,
         p=found.p,
         **interval_fields(found.both),
-        mde_80=None if found.se is None or found.df is None else _mde(found.se, found.df),
+        mde_80=None
+        if found.se is None or found.df is None
+        else _mde(found.se, found.df, asked.study.alpha),
         notes=(f"more {found.best_next} would help most",) if found.best_next else (),
     )
     return Tested(row=row, p_opposite=opposite(found.p, alternative))
 
 
-def _mde(se: float, df: float) -> float:
-    """Smallest difference found with probability 0.8 at this se, two-sided 0.05, roughly."""
-    return se * float(special.stdtrit(df, 0.975) + special.stdtrit(df, 0.8))
+def _mde(se: float, df: float, alpha: float) -> float:
+    """Smallest difference found with probability 0.8 at this se, two-sided at alpha, roughly."""
+    return se * float(special.stdtrit(df, 1 - alpha / 2) + special.stdtrit(df, 0.8))
 
 
 def omnibus(asked: Ask) -> Tested:

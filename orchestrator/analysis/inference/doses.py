@@ -41,7 +41,7 @@ def sd_ratio(ask: Ask) -> Tested:
         ci_high=math.log(interval.high) if interval else None,
         ci_level=interval.level if interval else None,
         p=p,
-        n_for_80=power.n_f_ratio(size) if size > 1 else None,
+        n_for_80=power.n_f_ratio(size, ask.study.alpha) if size > 1 else None,
         notes=("the estimate is the log of sd_a / sd_b",),
     )
     return Tested(row=row, p_opposite=None if alternative is Alternative.TWO_SIDED else p_opposite)

@@ -24,12 +24,12 @@ from orchestrator.stats.records import Alternative, State, Summary
 
 def mean_diff(ask: Ask) -> Tested:
     """A - b over seeds, over probes, or over both."""
-    found = compare(ask.a, ask.b, alternative=ask.contrast.alternative, level=ask.level)
+    found = compare(ask.a, ask.b, alternative=ask.contrast.alternative, alpha=ask.study.alpha)
     row = compared(ask.row, found)
     if ask.contrast.population is not Population.NEW_SEEDS:
         return _crossed(ask, row, found)
     if ask.contrast.sesoi is not None and found.test.state is State.OK:
-        shown = equivalence.equivalence(found.test, ask.contrast.sesoi)
+        shown = equivalence.equivalence(found.test, ask.contrast.sesoi, ask.study.alpha)
         row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
     return Tested(row=row, p_opposite=opposite(found.test.p, ask.contrast.alternative))
 
@@ -133,9 +133,11 @@ def one_sample(ask: Ask) -> Tested:
         p_attainable_min=flip.p_attainable_min,
         notes=("the baseline is one model; it has no variance over seeds",),
     )
-    unit, sd = power.mde_paired(len(values)), Summary.of(values).sd
+    unit, sd = power.mde_paired(len(values), ask.study.alpha), Summary.of(values).sd
     if unit is not None and sd and test.diff:
-        row = replace(row, mde_80=unit * sd, n_for_80=power.n_paired(test.diff / sd))
+        row = replace(
+            row, mde_80=unit * sd, n_for_80=power.n_paired(test.diff / sd, ask.study.alpha)
+        )
     return Tested(row=row, p_opposite=opposite(test.p, alternative))
 
 
@@ -153,16 +155,16 @@ def _against_baseline(ask: Ask) -> Floats:
 
 def margin_test(ask: Ask) -> Tested:
     """Non-inferiority or equivalence within the contrast's margin."""
-    found = compare(ask.a, ask.b, alternative=Alternative.TWO_SIDED, level=ask.level)
+    found = compare(ask.a, ask.b, alternative=Alternative.TWO_SIDED, alpha=ask.study.alpha)
     row = compared(ask.row, found)
     if found.test.state is not State.OK or ask.contrast.sesoi is None:
         return Tested(row=replace(row, p=None))
-    shown = equivalence.equivalence(found.test, ask.contrast.sesoi)
+    shown = equivalence.equivalence(found.test, ask.contrast.sesoi, ask.study.alpha)
     noninferior = ask.contrast.kind.rules.margin is Margin.BELOW
     room = ask.contrast.sesoi + (found.test.diff or 0.0)
     if not noninferior:
         room = ask.contrast.sesoi - abs(found.test.diff or 0.0)
-    smallest, seeds = _plan_margin(found, room)
+    smallest, seeds = _plan_margin(found, room, ask.study.alpha)
     row = replace(
         row,
         p=shown.p_noninferior if noninferior else shown.p_tost,
@@ -173,21 +175,21 @@ def margin_test(ask: Ask) -> Tested:
         mde_80=smallest,
         n_for_80=seeds,
         test=f"{row.test}_{ask.contrast.kind}",
-        **interval_fields(shown.interval_90),
+        **interval_fields(shown.interval),
     )
     return Tested(row=row)
 
 
-def _plan_margin(found: Comparison, room: float) -> tuple[float | None, int | None]:
+def _plan_margin(found: Comparison, room: float, alpha: float) -> tuple[float | None, int | None]:
     """(smallest margin shown by this design if a = b, seeds to show what is estimated).
 
-    One-sided 0.05 is two-sided 0.1; `room` is how far the estimate lies within the margin.
+    `room` is how far the estimate lies within the margin.
     """
-    one_sided = 0.1
+    one_sided = 2 * alpha  # what the two-sided formulas take for a one-sided test at alpha
     if found.pairing == PAIRED:
-        units = [power.mde_paired(found.n_pairs or 0, alpha) for alpha in (0.05, one_sided)]
+        units = [power.mde_paired(found.n_pairs or 0, at) for at in (alpha, one_sided)]
     else:
-        units = [power.mde_welch(found.n_a, found.n_b, alpha) for alpha in (0.05, one_sided)]
+        units = [power.mde_welch(found.n_a, found.n_b, at) for at in (alpha, one_sided)]
     if found.mde_80 is None or units[0] is None or units[1] is None:
         return None, None
     sd = found.mde_80 / units[0]

@@ -19,7 +19,9 @@ from orchestrator.analysis.tables.view import View
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.stats.equivalence import equivalence
 from orchestrator.stats.power import n_f_ratio
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.records import (
+    Alternative,
+)
 from orchestrator.stats.spread import sd_ratio_from_summaries
 from tasks.contract.cell import Condition
 
@@ -27,7 +29,7 @@ MARGIN_STATED = 0.02
 DOSES = "rho-guided at weight 0 to 0.5"
 
 
-def effects_claims(arms: Arms, alpha: float = 0.05) -> tuple[Inference, ...]:
+def effects_claims(arms: Arms) -> tuple[Inference, ...]:
     """The comparisons that the notes print with d and p."""
     found = [
         mean_diff(
@@ -39,12 +41,10 @@ def effects_claims(arms: Arms, alpha: float = 0.05) -> tuple[Inference, ...]:
         )
         for row in figures()["T5_effect_sizes"]["rows"]
     ]
-    return _settled(found, "holm", alpha)
+    return _settled(found, "holm", arms.alpha)
 
 
-def other_claims(
-    arms: Arms, dose_tests: View, stress: View, alpha: float = 0.05
-) -> tuple[Inference, ...]:
+def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference, ...]:
     """All else that the notes say and the figures speak to."""
     found = [
         mean_diff(
@@ -66,7 +66,7 @@ def other_claims(
         *_doses(dose_tests),
         *_stress(stress),
     ]
-    return _settled(found, "bh", alpha)
+    return _settled(found, "bh", arms.alpha)
 
 
 def find(arms: Arms, condition: str, behavior: str, margin: float | None = None) -> ArmEvidence:
@@ -88,7 +88,7 @@ def mean_diff(
 def _refusal_kept(arms: Arms) -> Iterator[Inference]:
     a, b = find(arms, "rho-guided", "refusal"), find(arms, "sft-only", "refusal")
     found = arms.compare(a, b)
-    margin = equivalence(found.test, MARGIN_STATED)
+    margin = equivalence(found.test, MARGIN_STATED, arms.alpha)
     for kind, claim, p in (
         (
             Kind.NONINFERIORITY,
@@ -108,7 +108,7 @@ def _refusal_kept(arms: Arms) -> Iterator[Inference]:
             sesoi=MARGIN_STATED,
             p_noninferior=margin.p_noninferior,
             p_tost=margin.p_tost,
-            **interval_fields(margin.interval_90),
+            **interval_fields(margin.interval),
             alternative=str(Alternative.GREATER),
             pairing_reason=found.reason,
         )
@@ -121,7 +121,7 @@ def _collapse(arms: Arms) -> Inference:
     row = _blank(Kind.SD_RATIO, "variance-collapse", claim, a.behavior, a, b)
     if a.delta is None or b.delta is None:
         return replace(row, status="missing")
-    found = sd_ratio_from_summaries(a.delta, b.delta)
+    found = sd_ratio_from_summaries(a.delta, b.delta, level=arms.level)
     if found.ratio is None or found.ratio_f is None:
         return replace(row, status=str(found.state))
     return replace(
@@ -135,7 +135,7 @@ def _collapse(arms: Arms) -> Inference:
         ci_level=found.ratio_f.level,
         statistic=found.f,
         p=found.p_f,
-        n_for_80=n_f_ratio(found.ratio),
+        n_for_80=n_f_ratio(found.ratio, arms.alpha),
     )
 
 

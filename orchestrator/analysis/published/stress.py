@@ -21,19 +21,22 @@ from orchestrator.analysis.tables.answers.stress import WILSON, seeds_text
 from orchestrator.analysis.tables.view import Row, View
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import McNemarBounds, mcnemar_bounds, proportion
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.records import (
+    ALPHA,
+    Alternative,
+)
 from orchestrator.stats.verdict import Verdict, decide
 from tasks.contract.cell import Condition
 
 
-def printed_stress(alpha: float = 0.05) -> View:
+def printed_stress(alpha: float = ALPHA) -> View:
     """Refusals of the printed arms, each beside the baseline by bounds."""
     table = figures()["T7_stress"]
     bounds = [_bounds(row["condition"]) for row in table["rows"]]
     low = holm([b.p_min if b else None for b in bounds])
     high = holm([b.p_max if b else None for b in bounds])
     rows = [
-        {**_row(row), **_tested(b, p_low, p_high, alpha)}
+        {**_row(row, 1 - alpha), **_tested(b, p_low, p_high, alpha)}
         for row, b, p_low, p_high in zip(table["rows"], bounds, low, high, strict=True)
     ]
     key, name = STRESS
@@ -41,7 +44,7 @@ def printed_stress(alpha: float = 0.05) -> View:
         key=key,
         name=name,
         title=f"Refusals under stress, {seeds_text(table['n_seeds_printed'])}",
-        columns=stress_columns(matched=False),
+        columns=stress_columns(matched=False, level=1 - alpha),
         rows=tuple(rows),
         notes=(
             "One seed: p is about these weights, not the method.",
@@ -70,11 +73,11 @@ def printed_categories() -> View:
     )
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, level: float) -> dict[str, Any]:
     table = figures()["T7_stress"]
     n, n_benign = table["n_jailbreak"], table["n_benign"]
     k, k_benign = row["jailbreak_refused"], row["benign_refused"]
-    attack, benign = proportion(k, n), proportion(k_benign, n_benign)
+    attack, benign = proportion(k, n, level), proportion(k_benign, n_benign, level)
     main = figures()["T4_ablation_means"]
     condition, weight, margin = arm_of(row["condition"], main["lambda_rho"], main["gamma"])
     return {

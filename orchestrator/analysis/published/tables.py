@@ -23,6 +23,7 @@ from orchestrator.analysis.tables.scores.means import ablation_means
 from orchestrator.analysis.tables.scores.refusal import refusal_buffer
 from orchestrator.analysis.tables.scores.variance import variance
 from orchestrator.analysis.tables.view import Missing, Row, View, p_text
+from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import Condition
 
 SETTINGS = {
@@ -42,28 +43,28 @@ SETTINGS = {
 """The notes' names of settings that a sweep file has too."""
 
 
-def published_tables(alpha: float = 0.05) -> tuple[View | Missing, ...]:
+def published_tables(alpha: float = ALPHA) -> tuple[View | Missing, ...]:
     """T1 to T13 as far as the printed figures fill them, each with the notes' own rows."""
-    every = Arms(printed_evidence(), SPLIT)
-    tests = dose_tests(_doses())
+    every = Arms(printed_evidence(), SPLIT, alpha)
+    tests = dose_tests(_doses(alpha))
     stress = printed_stress(alpha)
-    printed = effects_claims(every, alpha)
-    others = other_claims(every, tests, stress, alpha) if isinstance(tests, View) else ()
+    printed = effects_claims(every)
+    others = other_claims(every, tests, stress) if isinstance(tests, View) else ()
     everything = (*printed, *others)
     return (
-        refusal_buffer(_only(_main, {"refusal"}), MARGIN_STATED, alpha),
-        margin(_margins()),
-        variance(_doses(), _main, alpha),
-        ablation_means(_only(_main, set(figures()["T4_ablation_means"]["columns"]))),
-        _with_printed(effects(_main_arms(), printed, more=False, alpha=alpha)),
-        dose_response(_doses()),
+        refusal_buffer(_only(_main, {"refusal"}, alpha), MARGIN_STATED),
+        margin(_margins(alpha)),
+        variance(_doses(alpha), _main),
+        ablation_means(_only(_main, set(figures()["T4_ablation_means"]["columns"]), alpha)),
+        _with_printed(effects(_main_arms(alpha), printed, more=False)),
+        dose_response(_doses(alpha)),
         tests,
         stress,
         printed_categories(),
         printed_config(),
-        pairing(_main_arms()),
+        pairing(_main_arms(alpha)),
         components(every, ()),
-        plan(everything, stress),
+        plan(everything, stress, alpha=alpha),
         claims(everything),
     )
 
@@ -77,9 +78,9 @@ def printed_config() -> View:
     return config_view("Settings of the notes", rows)
 
 
-def _only(keep: Callable[[ArmEvidence], bool], behaviors: set[str]) -> Arms:
+def _only(keep: Callable[[ArmEvidence], bool], behaviors: set[str], alpha: float) -> Arms:
     found = [e for e in printed_evidence() if keep(e) and e.behavior in behaviors]
-    return Arms(found, SPLIT)
+    return Arms(found, SPLIT, alpha)
 
 
 def _main(arm: ArmEvidence) -> bool:
@@ -88,25 +89,26 @@ def _main(arm: ArmEvidence) -> bool:
     return (arm.rho_weight, arm.margin) in ((main["lambda_rho"], main["gamma"]), (None, None))
 
 
-def _main_arms() -> Arms:
-    return _only(_main, {e.behavior for e in printed_evidence()})
+def _main_arms(alpha: float) -> Arms:
+    return _only(_main, {e.behavior for e in printed_evidence()}, alpha)
 
 
-def _margins() -> Arms:
+def _margins(alpha: float) -> Arms:
     table = figures()["T2_margin"]
     weights = (table["lambda_rho"], None)
     kinds = (Condition.RHO_GUIDED, Condition.SFT_ONLY)
     return _only(
         lambda e: e.rho_weight in weights and e.condition in kinds,
         {"bias", "factual", "toxicity"},
+        alpha,
     )
 
 
-def _doses() -> Arms:
+def _doses(alpha: float) -> Arms:
     table, gamma = figures()["T6_dose_response"], figures()["T9_config"]["gamma"]
     kinds = (Condition.RHO_GUIDED, Condition.SFT_ONLY)
     return _only(
-        lambda e: e.condition in kinds and e.margin in (gamma, None), set(table["columns"])
+        lambda e: e.condition in kinds and e.margin in (gamma, None), set(table["columns"]), alpha
     )
 
 

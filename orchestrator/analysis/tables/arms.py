@@ -6,8 +6,14 @@ from typing import Any
 from orchestrator.analysis.evidence.arms import ArmEvidence, same_settings
 from orchestrator.analysis.evidence.comparison import Comparison, compare
 from orchestrator.analysis.tables.columns import data, short, words
-from orchestrator.analysis.tables.view import Column
-from orchestrator.stats.records import Summary
+from orchestrator.analysis.tables.view import (
+    Column,
+    level_text,
+)
+from orchestrator.stats.records import (
+    ALPHA,
+    Summary,
+)
 from tasks.contract.cell import Condition
 
 NOTES_ORDER = ("factual", "toxicity", "sycophancy", "bias")
@@ -23,17 +29,28 @@ class Arms:
 
     Attributes:
         split: Which.
+        alpha: Of tests.
         heads: One record an arm, of any behaviour, by condition, weight, margin and settings.
         behaviors: All that were evaluated, those of the notes first.
     """
 
-    def __init__(self, evidence: Iterable[ArmEvidence], split: str) -> None:
-        self.split = split
+    def __init__(self, evidence: Iterable[ArmEvidence], split: str, alpha: float = ALPHA) -> None:
+        self.split, self.alpha = split, alpha
         mine = sorted((e for e in evidence if e.split == split), key=_order)
         self._by_key = {(e.arm_id, e.behavior): e for e in mine}
         self.heads = tuple({e.arm_id: e for e in mine}.values())
         self.behaviors = in_order({e.behavior for e in mine})
         self._compared: dict[tuple[str, str, str], Comparison] = {}
+
+    @property
+    def level(self) -> float:
+        """Of intervals."""
+        return 1 - self.alpha
+
+    @property
+    def ci(self) -> str:
+        """Heading of an interval, e.g. `95% CI`."""
+        return f"{level_text(self.level)} CI"
 
     @property
     def trained(self) -> tuple[ArmEvidence, ...]:
@@ -58,10 +75,10 @@ class Arms:
         return self.get(found[0], arm.behavior) if len(found) == 1 else None
 
     def compare(self, a: ArmEvidence, b: ArmEvidence) -> Comparison:
-        """Two-sided, at 95 %, each pair of arms once."""
+        """Two-sided, each pair of arms once."""
         key = a.arm_id, b.arm_id, a.behavior
         if key not in self._compared:
-            self._compared[key] = compare(a, b)
+            self._compared[key] = compare(a, b, alpha=self.alpha)
         return self._compared[key]
 
     def label(self, arm: ArmEvidence) -> str:

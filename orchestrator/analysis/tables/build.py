@@ -25,6 +25,7 @@ from orchestrator.analysis.tables.scores.means import ablation_means
 from orchestrator.analysis.tables.scores.refusal import refusal_buffer
 from orchestrator.analysis.tables.scores.variance import variance
 from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.stats.records import ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class Material:
     components: Sequence[Component] = ()
     manifests: Sequence[Mapping[str, Any]] = ()
     sesoi: float | None = None
-    alpha: float = 0.05
+    alpha: float = ALPHA
 
 
 def tables(material: Material, split: str | None = None) -> tuple[View | Missing, ...]:
@@ -56,24 +57,24 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
     Raises:
         InvariantError: A table contradicts itself or the evidence.
     """
-    arms = Arms(material.evidence, split or default_split(material.evidence))
-    both, alpha = both_intervals(material.components), material.alpha
-    stressed = stress(material.refusals, alpha)
+    arms = Arms(material.evidence, split or default_split(material.evidence), material.alpha)
+    both = both_intervals(material.components)
+    stressed = stress(material.refusals, material.alpha)
     found = (
-        refusal_buffer(arms, material.sesoi, alpha),
+        refusal_buffer(arms, material.sesoi),
         margin(arms),
-        variance(arms, alpha=alpha),
+        variance(arms),
         ablation_means(arms, both),
-        effects(arms, material.inference, alpha=alpha),
+        effects(arms, material.inference),
         dose_response(arms),
-        dose_tests(arms, alpha),
+        dose_tests(arms),
         stressed,
         stress_by_category(material.refusals),
-        stress_by_frame(material.refusals),
+        stress_by_frame(material.refusals, material.alpha),
         config(material.manifests),
         pairing(arms),
         components(arms, material.components),
-        plan(material.inference, stressed),
+        plan(material.inference, stressed, alpha=material.alpha),
         claims(material.inference),
     )
     check(found, material.evidence, material.inference)

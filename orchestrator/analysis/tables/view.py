@@ -119,6 +119,11 @@ class Missing:
     reason: str
 
 
+def level_text(level: float) -> str:
+    """Of an interval, e.g. `95%`."""
+    return f"{100 * level:.4g}%"
+
+
 def p_text(p: float) -> str:
     """A p-value: three decimals, more where it is small."""
     if p < 1e-4:

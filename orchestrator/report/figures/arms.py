@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 MAX_PANELS = 12
 MAX_ARMS = 16
-LEVEL = 0.95
 NOTHING = "the analysis has no arm on this split"
 RHO_UNIT = "nat/token"
 SPLITS = {
@@ -45,11 +44,11 @@ def split_text(split: str) -> str:
     return f"{split} split: {meaning}" if meaning else f"{split} split"
 
 
-def mean_interval(sample: Summary | None) -> Interval | None:
+def mean_interval(sample: Summary | None, level: float) -> Interval | None:
     """Interval of the mean over seeds, by Student's t; None where the seeds have no variance."""
     if sample is None or state_of(sample) is not State.OK:
         return None
-    return t_interval(sample.mean, sqrt(variance_of_mean(sample)), sample.n - 1, LEVEL)
+    return t_interval(sample.mean, sqrt(variance_of_mean(sample)), sample.n - 1, level)
 
 
 def numbers(mean: float, interval: Interval | None, n: int | str) -> str:

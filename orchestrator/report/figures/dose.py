@@ -6,7 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.analysis.tables.view import (
+    Column,
+    Shape,
+    View,
+    level_text,
+)
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
@@ -91,13 +96,14 @@ Series = Mapping[SeriesKey, Sequence[Point]]
 def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
     """Rho of every seed, and the mean over seeds with its interval; one panel a behaviour."""
     title = f"{dose.heading} ({content.split} split)"
+    level = 1 - content.alpha
     behaviors = of_split(content.evidence, content.split)
     if not behaviors:
         return Gap(title=title, reason=NOTHING)
     keys = [dose.key(a) for arms in behaviors.values() for a in arms if dose.of(a) is not None]
     looks = looks_of(keys)
     chosen = dict(list(looks.items())[:MAX_SERIES])
-    found = {b: _series(arms, dose, chosen) for b, arms in behaviors.items()}
+    found = {b: _series(arms, dose, chosen, level) for b, arms in behaviors.items()}
     points = [_line(series, key, dose) for series in found.values() for key in series]
     if not any(len({p.dose for p in line}) > 1 for line in points):
         return Gap(title=title, reason=f"no condition has scores at two values of {dose.name}")
@@ -106,17 +112,18 @@ def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
     return Figure(
         title=title,
         caption=f"{split_text(content.split).capitalize()}. Small: each seed. Large: the mean over "
-        "seeds with its 95% interval (Student's t over seeds; none below two seeds). Dotted: the "
-        f"untrained model.{cut('series', MAX_SERIES, keys and list(looks))}"
+        f"seeds with its {level_text(level)} interval (Student's t over seeds; none below two "
+        "seeds). Dotted: the untrained model."
+        f"{cut('series', MAX_SERIES, keys and list(looks))}"
         f"{cut('behaviours', MAX_PANELS, list(found))}",
         panels=tuple(panels),
         legend=tuple((dose.label(key), look) for key, look in chosen.items()),
-        numbers=_numbers(title, dict(shown), dose),
+        numbers=_numbers(title, dict(shown), dose, level),
     )
 
 
 def _series(
-    arms: Sequence[ArmEvidence], dose: Dose, looks: Mapping[SeriesKey, Look]
+    arms: Sequence[ArmEvidence], dose: Dose, looks: Mapping[SeriesKey, Look], level: float
 ) -> dict[SeriesKey, list[Point]]:
     found: dict[SeriesKey, list[Point]] = {}
     for arm in arms:
@@ -126,7 +133,7 @@ def _series(
                 dose=value,
                 seeds=tuple(arm.scores.values()),
                 mean=arm.score.mean,
-                interval=mean_interval(arm.score),
+                interval=mean_interval(arm.score, level),
                 n=arm.score.n,
             )
             found.setdefault(dose.key(arm), []).append(point)
@@ -198,7 +205,7 @@ def _draw_point(axes: "Axes", point: Point, look: Look, x: float, aside: float) 
     axes.plot([x], [point.mean], look.marker, color=colour, markersize=6.5, markeredgewidth=0)
 
 
-def _numbers(title: str, found: Mapping[str, Series], dose: Dose) -> View:
+def _numbers(title: str, found: Mapping[str, Series], dose: Dose, level: float) -> View:
     rows = [
         {
             "behavior": behavior,
@@ -222,7 +229,12 @@ def _numbers(title: str, found: Mapping[str, Series], dose: Dose) -> View:
             Column(label="Series", fields=("series",)),
             Column(label=dose.name, fields=("dose",), shape=Shape.SHORT),
             Column(label="Mean", fields=("mean",), shape=Shape.SIGNED, unit=RHO_UNIT),
-            Column(label="95%", fields=("low", "high"), shape=Shape.INTERVAL, unit=RHO_UNIT),
+            Column(
+                label=level_text(level),
+                fields=("low", "high"),
+                shape=Shape.INTERVAL,
+                unit=RHO_UNIT,
+            ),
             Column(label="n", fields=("n",), shape=Shape.INTEGER),
         ),
         rows=tuple(rows),

@@ -6,7 +6,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.inference.record import Inference
-from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.analysis.tables.view import (
+    Column,
+    Shape,
+    View,
+    level_text,
+)
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
@@ -55,7 +60,7 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
                 entry = Entry(
                     label=arm.label,
                     estimate=arm.delta.mean,
-                    interval=mean_interval(arm.delta),
+                    interval=mean_interval(arm.delta, 1 - content.alpha),
                     n=str(arm.delta.n),
                     look=looks[series_of(arm)],
                 )
@@ -66,8 +71,9 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
     longest = max(groups.values(), key=len)
     return Figure(
         title=title,
-        caption=f"{split_text(content.split).capitalize()}. Mean over seeds with its 95% interval "
-        "(Student's t over seeds). The untrained model is a constant: its line at 0 has no spread."
+        caption=f"{split_text(content.split).capitalize()}. Mean over seeds with its "
+        f"{level_text(1 - content.alpha)} interval (Student's t over seeds). The untrained model "
+        "is a constant: its line at 0 has no spread."
         f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
         panels=tuple(
             forest_panel(b, entries[:MAX_ARMS], f"delta ({RHO_UNIT})")

@@ -53,7 +53,7 @@ def spread_figure(content: ReportContent) -> Figure | Gap:
         title=title,
         caption=f"{split_text(content.split).capitalize()}. Each mark is a seed, the bar reaches "
         "one sd (n - 1) to both sides of the mean; the number is the sd. With few seeds an sd is "
-        "itself uncertain: of 3 normal values, its 95% interval reaches from half to six times it."
+        "itself uncertain: of 3 normal values, the true one may be half of it, or six times it."
         f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
         panels=tuple(_panel(b, lines) for b, lines in shown.items()),
         numbers=_numbers(title, shown),

@@ -8,7 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from orchestrator.analysis.inference.record import ANSWERS, Family, Inference
-from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.analysis.tables.view import (
+    Column,
+    Shape,
+    View,
+    level_text,
+)
 from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.forest import sample
@@ -21,7 +26,7 @@ VERDICTS = ("supported", "contradicted", "inconclusive", "not_testable")
 SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this one."
 ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
 MEANING = (
-    ("supported", "p, adjusted for its family, is at most 0.05 in the direction claimed"),
+    ("supported", "p, adjusted for its family, is at most {alpha:g} in the direction claimed"),
     ("contradicted", "as clear in the opposite direction, or within a margin stated before"),
     ("inconclusive", "neither; that is no evidence of no effect"),
     ("not_testable", "there is no valid test; a note says why"),
@@ -42,7 +47,8 @@ def claims_section(content: ReportContent) -> Section:
         parts.append(_part("Exploratory", exploratory, SUGGESTIONS, MAX_EXPLORATORY))
     if elsewhere:
         parts.append(_part("On another split", elsewhere, ELSEWHERE, MAX_EXPLORATORY))
-    return Section(title="Claims", blocks=(Facts(pairs=MEANING),), parts=tuple(parts))
+    meaning = tuple((word, text.format(alpha=content.alpha)) for word, text in MEANING)
+    return Section(title="Claims", blocks=(Facts(pairs=meaning),), parts=tuple(parts))
 
 
 def is_registered(row: Inference) -> bool:
@@ -124,7 +130,7 @@ def sorted_pairs(pairs: Iterable[tuple[str, int | None]]) -> list[tuple[str, int
 def _table(rows: Sequence[Inference], notes: tuple[str, ...]) -> View:
     unit = rows[0].kind.rules.unit
     levels = {r.ci_level for r in rows if r.ci_level is not None}
-    level = f"{levels.pop():.0%} interval" if len(levels) == 1 else "Interval"
+    level = f"{level_text(levels.pop())} interval" if len(levels) == 1 else "Interval"
     return View(
         key="",
         name="claim",

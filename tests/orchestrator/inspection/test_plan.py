@@ -115,8 +115,8 @@ def test_time_left_follows_from_cells_of_the_same_model(tmp_path, text):
 @pytest.mark.parametrize(
     ("seeds", "p", "says"),
     [
-        ("[1]", 1.0, "six is the fewest"),
-        ("[1, 2, 3, 4, 5]", 0.0625, "six is the fewest for p < 0.05"),
+        ("[1]", 1.0, "6 is the fewest"),
+        ("[1, 2, 3, 4, 5]", 0.0625, "6 is the fewest for p < 0.05"),
         ("[1, 2, 3, 4, 5, 6]", 0.03125, "6 paired seeds cannot go below p = 0.03125"),
     ],
 )
@@ -124,7 +124,7 @@ def test_the_smallest_attainable_p_follows_from_the_seeds(tmp_path, text, seeds,
     found = planned(text.replace("[1, 2, 3]", seeds), tmp_path)
     assert found.smallest_p == p
     assert says in describe(found)[-1]
-    assert ("six is the fewest" in describe(found)[-1]) == (p >= 0.05)
+    assert ("6 is the fewest" in describe(found)[-1]) == (p >= 0.05)
 
 
 def test_baselines_alone_have_no_p(tmp_path, model):

@@ -39,7 +39,7 @@ def test_unpaired_tost_agrees_with_statsmodels(a, b, delta):
 def test_the_test_passes_exactly_where_the_interval_is_within_the_margin(ab, delta):
     found = equivalence(paired(*ab), delta)
     assume(abs(found.p_tost - 0.05) > 1e-9)
-    within = -delta < found.interval_90.low and found.interval_90.high < delta
+    within = -delta < found.interval.low and found.interval.high < delta
     assert (found.p_tost < 0.05) == within
     assert found.p_tost == max(found.p_noninferior, found.p_upper)
 
@@ -55,7 +55,7 @@ def test_swapping_the_arms_swaps_the_sides_and_a_wider_margin_is_easier(ab, delt
 
 def test_a_difference_without_a_test_is_not_equivalent_to_anything():
     found = equivalence(paired([0.5], [0.5]), 0.1)
-    assert {found.p_noninferior, found.p_upper, found.p_tost, found.interval_90} == {None}
+    assert {found.p_noninferior, found.p_upper, found.p_tost, found.interval} == {None}
     flat = equivalence(paired([0.5] * 3, [0.5] * 3), 0.1)
     assert flat.p_tost is None
 

@@ -51,7 +51,7 @@ MUTATIONS = [
     ("F without its df", "dose", "/ df[0] /", "/", "G09"),
     ("noise around the line", "dose", "pure / df[1]", "pure / (df[1] + df[0])", "G09"),
     ("TOST by the easier side", "equivalence", "max(lower, upper)", "min(lower, upper)", "G10"),
-    ("TOST beside a 95 % interval", "equivalence", "test.df, 0.9)", "test.df, 0.95)", "G10"),
+    ("TOST beside a 95 % interval", "equivalence", "1 - 2 * alpha)", "1 - alpha)", "G10"),
     ("entries pooled", "crossed", "se = sqrt(variance / (s * p))",
      "se = float(table.std(ddof=1)) / sqrt(s * p)", "G11"),
     ("noise counted twice", "crossed", "seed + probe - resid", "seed + probe", "G11"),

@@ -126,7 +126,7 @@ def test_zero_events_in_that_many_prompts_exclude_the_rate(rate, level):
     n = n_zero_events(rate, level)
     assert (1 - rate) ** n <= 1 - level + 1e-12 < (1 - rate) ** (n - 1) + 2e-12
     if level == 0.95:
-        assert proportion(0, n).upper_95 <= rate + 1e-12
+        assert proportion(0, n).upper <= rate + 1e-12
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def test_the_share_of_what_was_not_refused_mirrors(count):
 
 @given(st.integers(1, 200))
 def test_a_share_at_the_upper_bound_would_show_no_event_in_5_percent(n):
-    assert (1 - proportion(0, n).upper_95) ** n == pytest.approx(0.05)
-    assert proportion(1, n).upper_95 is None
+    assert (1 - proportion(0, n).upper) ** n == pytest.approx(0.05)
+    assert proportion(1, n).upper is None
 
 
 @given(counts, counts, levels)

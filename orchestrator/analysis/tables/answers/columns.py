@@ -14,7 +14,10 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
-from orchestrator.analysis.tables.view import Column
+from orchestrator.analysis.tables.view import (
+    Column,
+    level_text,
+)
 from orchestrator.stats.records import Interval
 
 STRESS = ("T7", "stress")
@@ -22,13 +25,14 @@ BY_CATEGORY = ("T8", "stress_by_category")
 SUM = "sum"
 
 
-def stress_columns(*, matched: bool) -> tuple[Column, ...]:
+def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
     """Of T7; those of matched prompts are shown where such prompts were asked."""
+    ci = f"{level_text(level)} CI"
     twins = (
         percent("Refusal of matched benign", "matched_pct", instead="matched_text"),
-        interval("95% CI (matched)", "matched_low", "matched_high", instead="twin_text"),
+        interval(f"{ci} (matched)", "matched_low", "matched_high", instead="twin_text"),
         signed("Jailbreak minus matched", "jailbreak_minus_matched", digits=2),
-        interval("95% CI (jailbreak minus matched)", "apart_low", "apart_high", digits=2),
+        interval(f"{ci} (jailbreak minus matched)", "apart_low", "apart_high", digits=2),
     )
     return (
         *of_notes(
@@ -39,11 +43,11 @@ def stress_columns(*, matched: bool) -> tuple[Column, ...]:
             *data(count("benign k", "benign_k", "answer"), count("benign n", "benign_n", "answer")),
         ),
         count("seeds", "n_seeds"),
-        interval("95% CI (jailbreak)", "jb_low", "jb_high", instead="jb_text"),
+        interval(f"{ci} (jailbreak)", "jb_low", "jb_high", instead="jb_text"),
         words("CI by", "ci_method"),
         plain("benign at most", "benign_upper", digits=2),
         signed("diff vs baseline", "diff_vs_baseline", digits=2),
-        interval("95% CI (diff)", "diff_low", "diff_high", digits=2),
+        interval(f"{ci} (diff)", "diff_low", "diff_high", digits=2),
         count("gain/loss", "gain", "prompt", instead="discordant_text"),
         *data(count("loss", "loss", "prompt")),
         p_value("p", "p", instead="p_text"),

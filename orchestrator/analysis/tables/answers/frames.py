@@ -8,21 +8,29 @@ from orchestrator.analysis.tables.answers.columns import range_text, share_text
 from orchestrator.analysis.tables.answers.stress import share_interval
 from orchestrator.analysis.tables.arms import SETTINGS
 from orchestrator.analysis.tables.columns import count, data, signed, words
-from orchestrator.analysis.tables.view import Missing, Row, View
+from orchestrator.analysis.tables.view import (
+    Missing,
+    Row,
+    View,
+    level_text,
+)
+from orchestrator.stats.records import ALPHA
 
 KEY, NAME = "T8 frames", "stress_by_frame"
 
 
-def stress_by_frame(counts: Iterable[Refusals]) -> View | Missing:
+def stress_by_frame(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | Missing:
     """One row an arm and frame, of frames that have prompts of both intents."""
     mine = [r for r in counts if r.frame is not None]
     frames = sorted({r.frame for r in mine if r.frame} & _both(mine))
     if len(frames) < 2:
         reason = "no two frames with harmful and harmless prompts; see the set `factorial`"
         return Missing(key=KEY, name=NAME, reason=reason)
-    name = names(stressed(mine))
+    name, ci = names(stressed(mine)), f"{level_text(1 - alpha)} CI"
     rows = [
-        row for frame in frames for row in _rows(frame, [r for r in mine if r.frame == frame], name)
+        row
+        for frame in frames
+        for row in _rows(frame, [r for r in mine if r.frame == frame], name, 1 - alpha)
     ]
     return View(
         key=KEY,
@@ -32,9 +40,9 @@ def stress_by_frame(counts: Iterable[Refusals]) -> View | Missing:
             words("Frame", "frame"),
             words("Condition", "condition", instead="arm"),
             words("Harmful refused", "harmful_text"),
-            words("95% CI", "harmful_range"),
+            words(ci, "harmful_range"),
             words("Harmless refused", "harmless_text"),
-            words("95% CI", "harmless_range"),
+            words(ci, "harmless_range"),
             signed("difference of shares", "difference", digits=2),
             count("seeds", "n_seeds"),
             *data(
@@ -59,13 +67,13 @@ def _both(counts: Iterable[Refusals]) -> set[str]:
     return {frame for frame, intents in seen.items() if len(intents) == 2}
 
 
-def _rows(frame: str, counts: list[Refusals], name: dict[str, str]) -> Iterable[Row]:
+def _rows(frame: str, counts: list[Refusals], name: dict[str, str], level: float) -> Iterable[Row]:
     for arm in stressed(counts):
         harmful = arm.sets[JAILBREAK]
         others = [a.counts for part, a in arm.sets.items() if part != JAILBREAK]
         harmless = Answers(counts={place: r for a in others for place, r in a.items()})
         shares = [a.k / a.n if a.n else None for a in (harmful, harmless)]
-        ranges = [share_interval(a)[0] for a in (harmful, harmless)]
+        ranges = [share_interval(a, level)[0] for a in (harmful, harmless)]
         yield {
             "frame": frame,
             "condition": str(arm.head.condition),

@@ -31,7 +31,11 @@ from orchestrator.analysis.tables.view import Missing, Row, View, p_text
 from orchestrator.stats.crossed import MIN_N, crossed
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import cochran_q, mcnemar, newcombe, proportion
-from orchestrator.stats.records import Alternative, Interval
+from orchestrator.stats.records import (
+    ALPHA,
+    Alternative,
+    Interval,
+)
 from orchestrator.stats.verdict import decide
 from tasks.contract.cell import Condition
 
@@ -56,12 +60,12 @@ class Against:
     loss: int | None = None
 
 
-def stress(counts: Iterable[Refusals], alpha: float = 0.05) -> View | Missing:
+def stress(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | Missing:
     """Shares refused, each arm beside the baseline."""
     found = stressed(counts)
     if not any(s.sets[JAILBREAK].n for s in found):
         return Missing(key=KEY, name=NAME, reason="no judged answers to jailbreaks")
-    against = [beside_baseline(found, s) for s in found]
+    against = [beside_baseline(found, s, 1 - alpha) for s in found]
     adjusted = holm([a.p if a else None for a in against])
     name = names(found)
     rows = [
@@ -75,7 +79,7 @@ def stress(counts: Iterable[Refusals], alpha: float = 0.05) -> View | Missing:
         key=KEY,
         name=NAME,
         title=f"Refusals under stress, {many}{_asked(found)}",
-        columns=stress_columns(matched=matched),
+        columns=stress_columns(matched=matched, level=1 - alpha),
         rows=tuple(rows),
         notes=_notes(found, against),
     )
@@ -91,7 +95,7 @@ def _asked(found: Sequence[Stressed]) -> str:
     return "".join(f"; {t}" for t in texts)
 
 
-def beside_baseline(found: Sequence[Stressed], arm: Stressed) -> Against | None:
+def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> Against | None:
     """None for the baseline itself, and without a baseline."""
     bases = [
         s
@@ -106,19 +110,19 @@ def beside_baseline(found: Sequence[Stressed], arm: Stressed) -> Against | None:
         return Against()
     differences = one.rates(prompts) - base.rates(prompts)[:1]
     if len(one.seeds) > 1:
-        return _over_seeds(differences)
+        return _over_seeds(differences, level)
     if not (one.one_each and base.one_each):
         return Against(diff=float(differences.mean()))
     gain, loss = int((differences > 0).sum()), int((differences < 0).sum())
-    test = mcnemar(gain, loss, len(prompts))
+    test = mcnemar(gain, loss, len(prompts), level=level)
     return Against(
         diff=test.diff, interval=test.interval, p=test.p, test="mcnemar", gain=gain, loss=loss
     )
 
 
-def _over_seeds(differences: np.ndarray) -> Against:
+def _over_seeds(differences: np.ndarray, level: float) -> Against:
     """(seeds, prompts): what new seeds and new prompts would show."""
-    found = crossed(differences)
+    found = crossed(differences, level=level)
     return Against(diff=found.mean, interval=found.both, p=found.p, test="crossed")
 
 
@@ -126,8 +130,8 @@ def _row(
     arm: Stressed, name: str, against: Against | None, p_holm: float | None, alpha: float
 ) -> Row:
     head, attack = arm.head, arm.sets[JAILBREAK]
-    inside, method = share_interval(attack)
-    twin, _ = share_interval(arm.sets[MATCHED])
+    inside, method = share_interval(attack, 1 - alpha)
+    twin, _ = share_interval(arm.sets[MATCHED], 1 - alpha)
     row: dict[str, Any] = {
         "condition": str(head.condition),
         "arm": name,
@@ -143,8 +147,8 @@ def _row(
         "matched_high": twin.high if twin else None,
         "twin_text": range_text(twin),
         "judge": head.judge or None,
-        **_benign(arm.sets[BENIGN]),
-        **_apart(arm),
+        **_benign(arm.sets[BENIGN], 1 - alpha),
+        **_apart(arm, 1 - alpha),
     }
     for which in SETS:
         row |= _counts(which, arm.sets[which])
@@ -180,40 +184,40 @@ def _tested(against: Against, p_holm: float | None, alpha: float) -> dict[str, A
     }
 
 
-def share_interval(answers: Answers) -> tuple[Interval | None, str | None]:
+def share_interval(answers: Answers, level: float) -> tuple[Interval | None, str | None]:
     """(interval, how): Wilson's for one seed; for several, seeds and prompts both anew."""
     prompts = answers.complete()
     if not prompts:
         return None, None
     if len(answers.seeds) > 1:
-        both = crossed(answers.rates(prompts)).both
+        both = crossed(answers.rates(prompts), level=level).both
         if both is None:
             return None, None
         inside = Interval(low=max(0.0, both.low), high=min(1.0, both.high), level=both.level)
         return inside, CROSSED
     if not answers.one_each:
         return None, None
-    return proportion(answers.k, answers.n).wilson, WILSON
+    return proportion(answers.k, answers.n, level).wilson, WILSON
 
 
-def _benign(answers: Answers) -> dict[str, Any]:
+def _benign(answers: Answers, level: float) -> dict[str, Any]:
     """Upper limits; of several seeds, of the prompts that any seed refuses."""
     prompts = answers.complete()
     if not prompts:
         return {}
     ever = int((answers.rates(prompts) > 0).any(axis=0).sum())
-    found = proportion(ever, len(prompts))
+    found = proportion(ever, len(prompts), level)
     return {"benign_upper": found.wilson.high, "benign_upper_exact": found.exact.high}
 
 
-def _apart(arm: Stressed) -> dict[str, Any]:
+def _apart(arm: Stressed, level: float) -> dict[str, Any]:
     """Jailbreaks minus harmless twins: telling them apart, not refusing both."""
     attack, twin = arm.sets[JAILBREAK], arm.sets[MATCHED]
     if not (attack.n and twin.n):
         return {}
     found = None
     if len(attack.seeds) == 1 and attack.one_each and twin.one_each:
-        found = newcombe(attack.k, attack.n, twin.k, twin.n)
+        found = newcombe(attack.k, attack.n, twin.k, twin.n, level)
     return {
         "jailbreak_minus_matched": attack.k / attack.n - twin.k / twin.n,
         "apart_low": found.low if found else None,

@@ -7,27 +7,34 @@ from orchestrator.analysis.tables.columns import count, data, plain, words
 from orchestrator.analysis.tables.view import Missing, Row, View
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.power import n_mcnemar
+from orchestrator.stats.records import ALPHA
 from orchestrator.stats.verdict import Verdict
 
 KEY, NAME = "T12", "plan"
 
 
-def plan(inference: Sequence[Inference], stress: View | Missing | None = None) -> View | Missing:
+def plan(
+    inference: Sequence[Inference],
+    stress: View | Missing | None = None,
+    *,
+    alpha: float = ALPHA,
+) -> View | Missing:
     """Every contrast with a number, and every inconclusive one.
 
     Args:
         inference: Tested contrasts.
         stress: T7; its comparisons of one seed are planned in prompts.
+        alpha: Of the contrasts, two-sided.
     """
     rows = [_seeds(i) for i in inference if _planned(i) and i.kind is not Kind.PROP_DIFF]
     if isinstance(stress, View):
-        rows += [r for row in stress.rows if (r := _prompts(row)) is not None]
+        rows += [r for row in stress.rows if (r := _prompts(row, alpha)) is not None]
     if not rows:
         return Missing(key=KEY, name=NAME, reason="no contrast was tested")
     return View(
         key=KEY,
         name=NAME,
-        title="What 80 % power takes (two-sided, level 0.05)",
+        title=f"What 80 % power takes (two-sided, level {alpha:g})",
         columns=(
             words("Contrast", "contrast"),
             plain("smallest effect found", "mde_80"),
@@ -69,13 +76,13 @@ def _assumption(row: Inference) -> str:
     return "the sds over seeds are those seen"
 
 
-def _prompts(row: Row) -> Row | None:
+def _prompts(row: Row, alpha: float) -> Row | None:
     """Of a comparison by McNemar, the chances of gain and loss being those seen."""
     pairs = _discordant(row)
     if not pairs:
         return None
     n = row["jailbreak_n"]
-    needed = [n_mcnemar(gain / n, loss / n) for gain, loss in pairs]
+    needed = [n_mcnemar(gain / n, loss / n, alpha) for gain, loss in pairs]
     texts = [
         f"{gain} gained and {loss} lost of {n}: {prompts or 'more than 2000'} prompts"
         for (gain, loss), prompts in zip(pairs, needed, strict=True)

@@ -18,7 +18,10 @@ from orchestrator.analysis.tables.scores.dose import (
 from orchestrator.analysis.tables.view import Column, Missing, Row, View, p_text
 from orchestrator.stats import trend
 from orchestrator.stats.dose import DoseShape, dose_shape
-from orchestrator.stats.records import Alternative, Summary
+from orchestrator.stats.records import (
+    Alternative,
+    Summary,
+)
 from orchestrator.stats.trend import Step
 from orchestrator.stats.verdict import Verdict, decide
 
@@ -26,7 +29,7 @@ NAME = "dose_tests"
 Rows = list[list[float]]
 
 
-def dose_tests(arms: Arms, alpha: float = 0.05) -> View | Missing:
+def dose_tests(arms: Arms) -> View | Missing:
     """One row a behaviour: trend, strict monotonicity, linearity; p not adjusted."""
     groups = doses_of(arms)
     lines = [
@@ -38,7 +41,7 @@ def dose_tests(arms: Arms, alpha: float = 0.05) -> View | Missing:
     if not lines:
         reason = f"fewer than {FEWEST_DOSES} weights"
         return Missing(key=f"{KEY} tests", name=NAME, reason=reason)
-    rows = [_row(g, b, list(found), list(found.values()), alpha) for g, b, found in lines]
+    rows = [_row(g, b, list(found), list(found.values()), arms.alpha) for g, b, found in lines]
     slopes = max(len(found) for _, _, found in lines) - 1
     return View(
         key=f"{KEY} tests",

@@ -22,7 +22,9 @@ from orchestrator.analysis.tables.scores.refusal import numbers
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.stats.multiplicity import benjamini_hochberg
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.records import (
+    Alternative,
+)
 from orchestrator.stats.verdict import decide
 
 KEY, NAME = "T5", "effects"
@@ -30,7 +32,7 @@ HOLM = "holm"
 
 
 def effects(
-    arms: Arms, inference: Sequence[Inference] = (), *, more: bool = True, alpha: float = 0.05
+    arms: Arms, inference: Sequence[Inference] = (), *, more: bool = True
 ) -> View | Missing:
     """The comparisons asked for, then every other arm beside sft-only.
 
@@ -38,12 +40,11 @@ def effects(
         arms: Evidence of one split; names the arms of `inference` rows as well.
         inference: Rows of any kind and split; comparisons of two arms are taken.
         more: Whether arms are shown beside sft-only where nobody asked; exploratory, apart.
-        alpha: For what nobody asked.
     """
     asked = [i for i in inference if i.kind is Kind.MEAN_DIFF and len(i.arms) == 2]
     rows = [_asked(arms, i) for i in asked]
     if more:
-        rows += _unasked(arms, {(i.arms, i.behavior, i.split) for i in asked}, alpha)
+        rows += _unasked(arms, {(i.arms, i.behavior, i.split) for i in asked})
     if not rows:
         return Missing(key=KEY, name=NAME, reason="no two arms to compare")
     splits = {r["split"] for r in rows}
@@ -51,9 +52,9 @@ def effects(
         key=KEY,
         name=NAME,
         title=_title(arms, rows, splits),
-        columns=_columns(rows, one_split=len(splits) == 1),
+        columns=_columns(rows, arms.ci, one_split=len(splits) == 1),
         rows=tuple(rows),
-        notes=_notes(rows),
+        notes=_notes(rows, arms.alpha),
     )
 
 
@@ -99,9 +100,7 @@ def _asked(arms: Arms, row: Inference) -> Row:
     }
 
 
-def _unasked(
-    arms: Arms, asked: set[tuple[tuple[str, ...], str, str]], alpha: float
-) -> list[dict[str, Any]]:
+def _unasked(arms: Arms, asked: set[tuple[tuple[str, ...], str, str]]) -> list[dict[str, Any]]:
     found = list(_beside_sft(arms, asked))
     adjusted = benjamini_hochberg([c.test.p for _, _, c in found])
     size = sum(p is not None for p in adjusted)
@@ -124,7 +123,7 @@ def _unasked(
             "p_attainable_min": c.p_attainable_min,
             "population": str(Population.NEW_SEEDS),
             "alternative": str(Alternative.TWO_SIDED),
-            "verdict": str(decide(p, Alternative.TWO_SIDED, alpha)),
+            "verdict": str(decide(p, Alternative.TWO_SIDED, arms.alpha)),
         }
         for (a, b, c), p in zip(found, adjusted, strict=True)
     ]
@@ -161,7 +160,7 @@ def _named(
     return found
 
 
-def _columns(rows: Sequence[Row], *, one_split: bool) -> tuple[Column, ...]:
+def _columns(rows: Sequence[Row], ci: str, *, one_split: bool) -> tuple[Column, ...]:
     explored = any(r["p_bh"] is not None for r in rows)
     bh = p_value("p BH (exploratory)", "p_bh")
     split = words("split", "split")
@@ -185,9 +184,9 @@ def _columns(rows: Sequence[Row], *, one_split: bool) -> tuple[Column, ...]:
         count("n b", "n_b"),
         words("pairing", "pairing"),
         signed("diff", "diff", NAT),
-        interval("95% CI", "ci_low", "ci_high", NAT),
+        interval(ci, "ci_low", "ci_high", NAT),
         *data(signed("g", "g", digits=1)),
-        interval("g [95% CI]", "g_low", "g_high", digits=1, instead="g_text"),
+        interval(f"g [{ci}]", "g_low", "g_high", digits=1, instead="g_text"),
         words("test", "test"),
         p_value("p", "p_default"),
         p_value("p Holm", "p_holm"),
@@ -206,14 +205,15 @@ def _columns(rows: Sequence[Row], *, one_split: bool) -> tuple[Column, ...]:
     )
 
 
-def _notes(rows: Sequence[Row]) -> tuple[str, ...]:
+def _notes(rows: Sequence[Row], alpha: float) -> tuple[str, ...]:
     notes = []
     reasons = sorted({r["pairing_reason"] for r in rows if r["pairing_reason"]})
     if reasons:
         notes.append(f"Not paired: {'; '.join(reasons)}.")
-    limited = sum((r["p_attainable_min"] or 0) > 0.05 for r in rows)
+    limited = sum((r["p_attainable_min"] or 0) > alpha for r in rows)
     if limited:
         notes.append(
-            f"{limited} of {len(rows)} designs have too few seeds for an exact p of 0.05 or less."
+            f"{limited} of {len(rows)} designs have too few seeds for an exact p of "
+            f"{alpha:g} or less."
         )
     return tuple(notes)

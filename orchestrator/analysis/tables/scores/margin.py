@@ -55,7 +55,7 @@ def margin(arms: Arms) -> View | Missing:
         key=KEY,
         name=NAME,
         title=arms.title("Margin of the hinge", [r["n"] for r in rows]),
-        columns=_columns(behaviors, focus, at, several=len(groups) > 1),
+        columns=_columns(arms.ci, behaviors, focus, at, several=len(groups) > 1),
         rows=tuple(rows),
         notes=_notes(rows, focus),
     )
@@ -124,7 +124,7 @@ def _row(
 
 
 def _columns(
-    behaviors: Sequence[str], focus: str, at: Sequence[float], *, several: bool
+    ci: str, behaviors: Sequence[str], focus: str, at: Sequence[float], *, several: bool
 ) -> tuple[Column, ...]:
     ref = f"margin {at[0]:g}" if len(at) == 1 else "reference"
     group = (words("Condition", "condition"), short("Weight", "rho_weight"))
@@ -136,7 +136,7 @@ def _columns(
         *(plain(f"{b} sd", f"{b}_sd", NAT) for b in behaviors),
         signed(f"{focus} {RHO} absolute", f"{focus}_abs", NAT),
         signed(f"{focus} diff vs {ref}", "diff_vs_ref", NAT, instead="diff_text"),
-        interval("95% CI", "ci_low", "ci_high", NAT),
+        interval(ci, "ci_low", "ci_high", NAT),
         signed(f"{focus} diff vs sft-only", "diff_vs_sft_only", NAT),
         p_value("p Holm", "p_holm"),
         words("status", "status"),

@@ -18,7 +18,10 @@ from orchestrator.analysis.tables.columns import (
 )
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
 from orchestrator.stats.means import t_interval, variance_of_mean
-from orchestrator.stats.records import Interval, Summary
+from orchestrator.stats.records import (
+    Interval,
+    Summary,
+)
 
 KEY, NAME = "T4", "ablation_means"
 Both = Mapping[tuple[str, str], Interval]
@@ -34,13 +37,13 @@ def ablation_means(arms: Arms, both: Both | None = None) -> View | Missing:
         key=KEY,
         name=NAME,
         title=arms.title(f"Mean {RHO}", [r["n"] for r in rows]),
-        columns=_columns(arms.behaviors),
+        columns=_columns(arms.behaviors, arms.ci),
         rows=tuple(rows),
         notes=_notes(rows, arms.behaviors),
     )
 
 
-def interval_of(sample: Summary | None, level: float = 0.95) -> Interval | None:
+def interval_of(sample: Summary | None, level: float) -> Interval | None:
     """Of a mean over seeds, by Student's t; None without an sd, or where it is 0."""
     if sample is None or not sample.sd:
         return None
@@ -58,15 +61,17 @@ def _row(arms: Arms, head: ArmEvidence, both: Both) -> Row:
         "split": arms.split,
     }
     for behavior, one in known.items():
-        row |= _numbers(behavior, one, both.get((head.arm_id, behavior)), trained=trained)
+        row |= _numbers(
+            behavior, one, both.get((head.arm_id, behavior)), trained=trained, level=arms.level
+        )
     return row
 
 
 def _numbers(
-    behavior: str, one: ArmEvidence | None, both: Interval | None, *, trained: bool
+    behavior: str, one: ArmEvidence | None, both: Interval | None, *, trained: bool, level: float
 ) -> dict[str, Any]:
     score = one.score if one else None
-    seeds = interval_of(score) if trained else None
+    seeds = interval_of(score, level) if trained else None
     delta = one.delta if one and trained else None
     return {
         behavior: score.mean if score else None,
@@ -81,7 +86,7 @@ def _numbers(
     }
 
 
-def _columns(behaviors: Sequence[str]) -> tuple[Column, ...]:
+def _columns(behaviors: Sequence[str], ci: str) -> tuple[Column, ...]:
     columns = [
         *of_notes(CONDITION, *(signed(f"{b.capitalize()} {RHO}", b, NAT) for b in behaviors)),
         count("n", "n", instead="n_text"),
@@ -89,7 +94,7 @@ def _columns(behaviors: Sequence[str]) -> tuple[Column, ...]:
     for b in behaviors:
         columns += [
             *data(count(f"{b} n", f"{b}_n"), plain(f"{b} sd", f"{b}_sd", NAT)),
-            interval(f"{b.capitalize()} 95% CI", f"{b}_ci_low", f"{b}_ci_high", NAT),
+            interval(f"{b.capitalize()} {ci}", f"{b}_ci_low", f"{b}_ci_high", NAT),
             *data(interval(f"{b} both", f"{b}_ci_low_both", f"{b}_ci_high_both", NAT)),
         ]
     return (

@@ -21,21 +21,22 @@ from orchestrator.analysis.tables.columns import (
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
 from orchestrator.stats.equivalence import Equivalence, equivalence
 from orchestrator.stats.multiplicity import holm
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.records import (
+    Alternative,
+)
 from orchestrator.stats.verdict import Verdict, decide
 
 KEY, NAME = "T1", "refusal_buffer"
 REFUSAL = "refusal"
 
 
-def refusal_buffer(arms: Arms, sesoi: float | None = None, alpha: float = 0.05) -> View | Missing:
+def refusal_buffer(arms: Arms, sesoi: float | None = None) -> View | Missing:
     """Delta rho of refusal by arm, and its difference to sft-only.
 
     Args:
         arms: Evidence of one split.
         sesoi: Loss of refusal that would not matter, nats per token; without one nothing is said
             about keeping refusal.
-        alpha: Of the arms compared here, together.
     """
     found = [e for e in arms.on(REFUSAL) if e.delta is not None]
     if not found:
@@ -46,36 +47,36 @@ def refusal_buffer(arms: Arms, sesoi: float | None = None, alpha: float = 0.05) 
         arms.compare(e, r) if r is not None and r.arm_id != e.arm_id else None
         for e, r in zip(found, references, strict=True)
     ]
-    margins = [equivalence(c.test, sesoi) if c and sesoi else None for c in compared]
+    margins = [equivalence(c.test, sesoi, arms.alpha) if c and sesoi else None for c in compared]
     p_holm = holm([c.test.p if c else None for c in compared])
     kept = holm([m.p_noninferior if m else None for m in margins])
     rows = [
-        _row(arms, *line, sesoi=sesoi, alpha=alpha)
+        _row(arms, *line, sesoi=sesoi)
         for line in zip(found, references, compared, margins, p_holm, kept, strict=True)
     ]
     return View(
         key=KEY,
         name=NAME,
         title=arms.title("Refusal beside SFT alone", [e.n for e in found]),
-        columns=(*_columns(sesoi), *SETTINGS),
+        columns=(*_columns(sesoi, arms.ci), *SETTINGS),
         rows=tuple(rows),
         notes=_notes(references, compared, sesoi),
     )
 
 
-def _columns(sesoi: float | None) -> tuple[Column, ...]:
+def _columns(sesoi: float | None, ci: str) -> tuple[Column, ...]:
     at = "" if sesoi is None else f" (δ={sesoi:g})"
     return (
         *of_notes(CONDITION, plus_minus("Refusal Δρ", "delta_mean", "delta_sd", NAT)),
         count("n", "n"),
         signed("diff vs sft-only", "diff_ref", NAT, instead="diff_text"),
-        interval("95% CI", "ci_low", "ci_high", NAT),
+        interval(ci, "ci_low", "ci_high", NAT),
         words("test", "test"),
         p_value("p Student (notes)", "p_student"),
         p_value("p", "p"),
         p_value("p Holm", "p_holm"),
         *data(signed("g", "g", digits=1)),
-        interval("g [95% CI]", "g_low", "g_high", digits=1, instead="g_text"),
+        interval(f"g [{ci}]", "g_low", "g_high", digits=1, instead="g_text"),
         *data(short("sesoi", "sesoi", NAT)),
         p_value(f"p non-inferior{at}", "p_noninferior"),
         p_value(f"p TOST{at}", "p_tost"),
@@ -94,7 +95,6 @@ def _row(
     kept: float | None,
     *,
     sesoi: float | None,
-    alpha: float,
 ) -> Row:
     delta = arm.delta
     row: dict[str, Any] = {
@@ -113,8 +113,8 @@ def _row(
         "p_holm": p_holm,
         "p_noninferior": margin.p_noninferior if margin else None,
         "p_tost": margin.p_tost if margin else None,
-        "verdict": str(_verdict(p_holm, kept, sesoi, alpha)),
-        "reading": _reading(found, margin, p_holm, alpha),
+        "verdict": str(_verdict(p_holm, kept, sesoi, arms.alpha)),
+        "reading": _reading(found, margin, p_holm, arms.alpha),
     }
 
 

@@ -20,7 +20,10 @@ from orchestrator.analysis.tables.columns import (
 )
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
 from orchestrator.stats.multiplicity import holm
-from orchestrator.stats.records import Alternative, State
+from orchestrator.stats.records import (
+    Alternative,
+    State,
+)
 from orchestrator.stats.spread import (
     MIN_BROWN_FORSYTHE,
     MIN_N,
@@ -52,15 +55,12 @@ class _Line:
         return self.spread.p_f, F_TEST if self.spread.p_f is not None else None
 
 
-def variance(
-    arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True, alpha: float = 0.05
-) -> View | Missing:
+def variance(arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True) -> View | Missing:
     """Sd over seeds by behaviour: sft-only beside each other arm.
 
     Args:
         arms: Evidence of one split.
         show: Which arms get rows. All are searched, and p is adjusted for all.
-        alpha: Of all arms and behaviours together.
     """
     lines = [line for b in arms.behaviors for arm in arms.on(b) if (line := _line(arms, arm))]
     if not lines:
@@ -71,7 +71,7 @@ def variance(
         for b in arms.behaviors
     }
     rows = [
-        _row(arms, line, searched[line.arm.behavior], p, alpha)
+        _row(arms, line, searched[line.arm.behavior], p)
         for line, p in zip(lines, adjusted, strict=True)
         if show(line.arm)
     ]
@@ -81,7 +81,7 @@ def variance(
         key=KEY,
         name=NAME,
         title=arms.title("Sd over seeds beside SFT alone", ns),
-        columns=_columns(labels.pop() if len(labels) == 1 else None),
+        columns=_columns(labels.pop() if len(labels) == 1 else None, arms.ci),
         rows=tuple(rows),
         notes=_notes(sum(p is not None for p in adjusted)),
     )
@@ -101,13 +101,13 @@ def _line(arms: Arms, arm: ArmEvidence) -> _Line | None:
         return None
     if reference.deltas and arm.deltas:
         raw = [list(e.deltas.values()) for e in (reference, arm)]
-        spread = sd_ratio(raw[0], raw[1])
+        spread = sd_ratio(raw[0], raw[1], level=arms.level)
     else:
-        spread = sd_ratio_from_summaries(reference.delta, arm.delta)
+        spread = sd_ratio_from_summaries(reference.delta, arm.delta, level=arms.level)
     return _Line(arm=arm, reference=reference, spread=spread)
 
 
-def _row(arms: Arms, line: _Line, searched: int, p: float | None, alpha: float) -> Row:
+def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
     found, jackknife = line.spread, line.spread.ratio_jackknife
     low_a, high_a = line.reference.delta_range or (None, None)
     low_b, high_b = line.arm.delta_range or (None, None)
@@ -136,7 +136,7 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None, alpha: float) 
         "forsythe_text": f"n < {MIN_BROWN_FORSYTHE}" if few else None if raw else "needs raw",
         "n_arms_searched": searched,
         "p_adjusted": p,
-        "status": str(decide(p, Alternative.TWO_SIDED, alpha)),
+        "status": str(decide(p, Alternative.TWO_SIDED, arms.alpha)),
         "jackknife_low": jackknife.interval.low if jackknife else None,
         "jackknife_high": jackknife.interval.high if jackknife else None,
         "jackknife_text": None if jackknife else _no_jackknife(found, raw=raw),
@@ -157,7 +157,7 @@ def _ratio_text(found: Spread) -> str | None:
     return f"{found.ratio:.2f} [{found.ratio_f.low:.2f}, {found.ratio_f.high:.2f}]"
 
 
-def _columns(only: str | None) -> tuple[Column, ...]:
+def _columns(only: str | None, ci: str) -> tuple[Column, ...]:
     """Of one arm under its name, or of several that each row names."""
     name = only or "arm"
     return (
@@ -171,7 +171,7 @@ def _columns(only: str | None) -> tuple[Column, ...]:
         *data(count("n_b", "n_b")),
         *data(*(signed(f, f, NAT) for f in ("min_a", "max_a", "min_b", "max_b"))),
         percent("Reduction of variance", "variance_reduction_pct"),
-        plain("sd ratio [95% CI, normal theory]", "sd_ratio", digits=2, instead="ratio_text"),
+        plain(f"sd ratio [{ci}, normal theory]", "sd_ratio", digits=2, instead="ratio_text"),
         *data(interval("ratio interval", "ratio_low", "ratio_high", digits=2)),
         p_value("p F (normal theory)", "p_f_normal_theory"),
         p_value("p Brown-Forsythe", "p_brown_forsythe", instead="forsythe_text"),
