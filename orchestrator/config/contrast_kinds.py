@@ -33,6 +33,15 @@ class Margin(StrEnum):
     BOTH_SIDES = "a may lie off b by less than this"
 
 
+class Planned(StrEnum):
+    """The formula for what a design can find before it has run; `analysis/inference/power.py`."""
+
+    MEANS = "paired t test, beside it sign flips"
+    TREND = "Page's test"
+    SPREAD = "seeds enough for Brown-Forsythe or not"
+    UNKNOWN = "no formula"
+
+
 class Subject(StrEnum):
     """What a kind is about."""
 
@@ -68,6 +77,7 @@ class Rules:
         about: Scores or answers; decides whether it takes `behaviors` and `population`, or
             `prompts`.
         margin: What `sesoi` means; needed unless optional.
+        planned: What the plan computes.
         directed: Whether `two-sided` makes no sense.
         supportable: Whether a small p speaks for the claim; else it speaks against it.
         unit: Of the estimate and its interval; empty where there is no estimate.
@@ -81,6 +91,7 @@ class Rules:
     compares: Compared
     about: Subject = Subject.SCORES
     margin: Margin = Margin.OPTIONAL
+    planned: Planned = Planned.UNKNOWN
     directed: bool = False
     supportable: bool = True
     unit: str = NAT
@@ -125,6 +136,7 @@ class Kind(StrEnum):
             test="paired t where pairing is earned, else Welch; exact sign-flip or permutation "
             "beside it",
             compares=Compared.PAIR,
+            planned=Planned.MEANS,
             claim="{a} {relation} {b}{margin}",
             relations={
                 Alternative.GREATER: "scores above",
@@ -139,6 +151,7 @@ class Kind(StrEnum):
             asks="a unlike its untrained baseline",
             test="t on the deltas; the baseline is one model and has no variance over seeds",
             compares=Compared.ONE,
+            planned=Planned.MEANS,
             claim="one sample of {a}, {alternative}",
         ),
     )
@@ -148,6 +161,7 @@ class Kind(StrEnum):
             asks="a not worse than b by more than `sesoi`",
             test="one-sided t",
             compares=Compared.PAIR,
+            planned=Planned.MEANS,
             margin=Margin.BELOW,
             claim="{a} is not worse than {b}{margin}",
         ),
@@ -158,6 +172,7 @@ class Kind(StrEnum):
             asks="a within `sesoi` of b",
             test="two one-sided t (TOST)",
             compares=Compared.PAIR,
+            planned=Planned.MEANS,
             margin=Margin.BOTH_SIDES,
             claim="{a} is equivalent to {b}{margin}",
         ),
@@ -169,6 +184,7 @@ class Kind(StrEnum):
             test="Brown-Forsythe from 6 seeds, below that jackknife of the log variance; not "
             "testable below 4",
             compares=Compared.PAIR,
+            planned=Planned.SPREAD,
             unit=LOG_RATIO,
             claim="{a} {relation} {b}{margin}",
             relations={
@@ -184,6 +200,7 @@ class Kind(StrEnum):
             asks="rises or falls along the doses",
             test="Page within seeds, else exact Jonckheere",
             compares=Compared.DOSES,
+            planned=Planned.TREND,
             claim="trend of {a} over {over}, {alternative}",
         ),
     )

@@ -9,8 +9,7 @@ from typing import Any
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
 from orchestrator.analysis.evidence.settings import facts
-from orchestrator.analysis.inference.infer import PROCEDURES
-from orchestrator.analysis.inference.power import Design
+from orchestrator.analysis.inference.power import FORMULAS, Design
 from orchestrator.config.contrast_kinds import Compared, Kind, Subject
 from orchestrator.config.contrasts import Contrast, Questions, matches
 from tasks.contract.cell import CellSpec, Condition
@@ -94,7 +93,7 @@ def _power(
     alpha: float,
 ) -> Power:
     n, arms = seeds_and_arms
-    reach = PROCEDURES[contrast.kind].power(
+    reach = FORMULAS[contrast.kind.rules.planned](
         Design(n=n, arms=arms, alternative=contrast.alternative, alpha=alpha)
     )
     warning = reach.warning

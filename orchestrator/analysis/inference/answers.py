@@ -8,7 +8,6 @@ from scipy import special
 from orchestrator.analysis.evidence.comparison import PAIRED, paired_seeds, unpaired_reason
 from orchestrator.analysis.evidence.frame import Floats
 from orchestrator.analysis.evidence.refusals import Answers, Stressed
-from orchestrator.analysis.inference import power as reach
 from orchestrator.analysis.inference import select
 from orchestrator.analysis.inference.question import (
     Ask,
@@ -206,11 +205,7 @@ def _directed(
 
 
 PROCEDURES = {
-    Kind.PROP_DIFF: Procedure(
-        select=select.answer_pairs, test=share_difference, power=reach.unknown
-    ),
-    Kind.OMNIBUS: Procedure(select=select.all_answers, test=omnibus, power=reach.unknown),
-    Kind.RANK_CORRELATION: Procedure(
-        select=select.all_answers, test=correlation, power=reach.unknown
-    ),
+    Kind.PROP_DIFF: Procedure(select=select.answer_pairs, test=share_difference),
+    Kind.OMNIBUS: Procedure(select=select.all_answers, test=omnibus),
+    Kind.RANK_CORRELATION: Procedure(select=select.all_answers, test=correlation),
 }

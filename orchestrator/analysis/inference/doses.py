@@ -5,7 +5,6 @@ from dataclasses import replace
 from itertools import pairwise
 
 from orchestrator.analysis.evidence.comparison import compare, paired_seeds
-from orchestrator.analysis.inference import power as reach
 from orchestrator.analysis.inference import select
 from orchestrator.analysis.inference.question import Ask, Procedure, Tested
 from orchestrator.analysis.inference.record import Inference
@@ -153,8 +152,8 @@ def linearity(ask: Ask) -> Tested:
 
 
 PROCEDURES = {
-    Kind.SD_RATIO: Procedure(select=select.pairs, test=sd_ratio, power=reach.of_spread),
-    Kind.TREND: Procedure(select=select.doses, test=trend_over_doses, power=reach.of_trend),
-    Kind.STRICT_MONOTONE: Procedure(select=select.doses, test=strict_monotone, power=reach.unknown),
-    Kind.LINEARITY: Procedure(select=select.doses, test=linearity, power=reach.unknown),
+    Kind.SD_RATIO: Procedure(select=select.pairs, test=sd_ratio),
+    Kind.TREND: Procedure(select=select.doses, test=trend_over_doses),
+    Kind.STRICT_MONOTONE: Procedure(select=select.doses, test=strict_monotone),
+    Kind.LINEARITY: Procedure(select=select.doses, test=linearity),
 }

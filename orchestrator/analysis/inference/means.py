@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from orchestrator.analysis.evidence.comparison import PAIRED, Comparison, compare, paired_seeds
 from orchestrator.analysis.evidence.frame import Floats
-from orchestrator.analysis.inference import power as reach
 from orchestrator.analysis.inference import select
 from orchestrator.analysis.inference.question import (
     Ask,
@@ -198,8 +197,8 @@ def _plan_margin(found: Comparison, room: float, alpha: float) -> tuple[float | 
 
 
 PROCEDURES = {
-    Kind.MEAN_DIFF: Procedure(select=select.pairs, test=mean_diff, power=reach.of_means),
-    Kind.ONE_SAMPLE: Procedure(select=select.single, test=one_sample, power=reach.of_means),
-    Kind.NONINFERIORITY: Procedure(select=select.pairs, test=margin_test, power=reach.of_means),
-    Kind.EQUIVALENCE: Procedure(select=select.pairs, test=margin_test, power=reach.of_means),
+    Kind.MEAN_DIFF: Procedure(select=select.pairs, test=mean_diff),
+    Kind.ONE_SAMPLE: Procedure(select=select.single, test=one_sample),
+    Kind.NONINFERIORITY: Procedure(select=select.pairs, test=margin_test),
+    Kind.EQUIVALENCE: Procedure(select=select.pairs, test=margin_test),
 }

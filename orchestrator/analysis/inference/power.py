@@ -1,7 +1,9 @@
 """What a kind of contrast can find with the seeds it is given, before anything has run."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from orchestrator.config.contrast_kinds import Planned
 from orchestrator.stats.exact import min_page_p, min_sign_flip_p
 from orchestrator.stats.power import mde_paired
 from orchestrator.stats.records import Alternative
@@ -68,3 +70,12 @@ def of_spread(design: Design) -> Reach:
 def unknown(_: Design) -> Reach:
     """Kinds without a formula."""
     return Reach()
+
+
+FORMULAS: Mapping[Planned, Callable[[Design], Reach]] = {
+    Planned.MEANS: of_means,
+    Planned.TREND: of_trend,
+    Planned.SPREAD: of_spread,
+    Planned.UNKNOWN: unknown,
+}
+"""Apart from the tests of `infer`, so that a plan does not load scipy.stats."""

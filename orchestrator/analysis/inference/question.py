@@ -8,7 +8,6 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
 from orchestrator.analysis.evidence.refusals import JAILBREAK, Stressed
 from orchestrator.analysis.inference.arms import Selector
-from orchestrator.analysis.inference.power import Design, Reach
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrasts import Contrast, matches
 from orchestrator.stats.records import Alternative, Interval
@@ -120,12 +119,10 @@ class Procedure:
     Attributes:
         select: The sets of arms that the contrast compares; one row comes of each.
         test: A row's numbers.
-        power: What a design can find before it has run.
     """
 
     select: Callable[[Study], Iterator[Chosen]]
     test: Callable[[Ask], Tested]
-    power: Callable[[Design], Reach]
 
 
 def interval_fields(found: Interval | None) -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """What registered contrasts can find, before anything has run."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -80,3 +83,9 @@ def test_plan_prints_power_and_warns(tmp_path):
     text = "\n".join(describe(found))
     assert "power    rho-vs-sft, toxicity: 3 seeds, exact p from 0.12, finds" in text
     assert "warning  rho-vs-sft: 3 paired seeds cannot go below p = 0.125" in text
+
+
+def test_planning_needs_no_test_and_so_loads_no_scipy_stats():
+    code = "import sys, orchestrator.inspection.plan; print('scipy.stats' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
