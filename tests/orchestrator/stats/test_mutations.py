@@ -36,7 +36,7 @@ MUTATIONS = [
     ("log variance for log sd", "spread", "Summary.of(left / 2)", "Summary.of(left)", "G04"),
     ("three seeds tested", "spread", "MIN_N = 4", "MIN_N = 3", "G04"),
     ("Wilson is exact", "proportions", 'method="wilson"', 'method="exact"', "G05"),
-    ("upper bound at 90 %", "proportions", "1 - 0.05 **", "1 - 0.1 **", "G05"),
+    ("upper bound at 90 %", "proportions", "1 - (1 - level) **", "1 - 2 * (1 - level) **", "G05"),
     ("Wald for Agresti-Min", "proportions", "total, net = n + 2", "total, net = n", "G06"),
     ("bounds without the loss", "proportions", "min(b, n - a)", "b", "G06"),
     ("one side of McNemar", "proportions", "gain + loss, alternative=alternative.value",
