@@ -42,12 +42,15 @@ def claims_section(content: ReportContent) -> Section:
     registered = [r for r in own if is_registered(r)]
     exploratory = [r for r in own if not is_registered(r)]
     elsewhere = [r for r in content.inference if r.split not in (content.split, ANSWERS)]
-    parts = [_part(f"Registered before the first result ({content.split} split)", registered)]
+    alpha = content.alpha
+    parts = [
+        _part(f"Registered before the first result ({content.split} split)", registered, alpha)
+    ]
     if exploratory:
-        parts.append(_part("Exploratory", exploratory, SUGGESTIONS, MAX_EXPLORATORY))
+        parts.append(_part("Exploratory", exploratory, alpha, SUGGESTIONS, MAX_EXPLORATORY))
     if elsewhere:
-        parts.append(_part("On another split", elsewhere, ELSEWHERE, MAX_EXPLORATORY))
-    meaning = tuple((word, text.format(alpha=content.alpha)) for word, text in MEANING)
+        parts.append(_part("On another split", elsewhere, alpha, ELSEWHERE, MAX_EXPLORATORY))
+    meaning = tuple((word, text.format(alpha=alpha)) for word, text in MEANING)
     return Section(title="Claims", blocks=(Facts(pairs=meaning),), parts=tuple(parts))
 
 
@@ -57,7 +60,7 @@ def is_registered(row: Inference) -> bool:
 
 
 def _part(
-    title: str, rows: Sequence[Inference], remark: str = "", limit: int | None = None
+    title: str, rows: Sequence[Inference], alpha: float, remark: str = "", limit: int | None = None
 ) -> Section:
     if not rows:
         return Section(title=title, blocks=(Note(text="There is none."),))
@@ -67,7 +70,10 @@ def _part(
     shown = list(groups.values())[:limit]
     cut = listed(len(shown), len(groups), "contrasts")
     told = f"{count(len(groups), 'contrast')}, {count(len(rows), 'row')}: {tally(rows)}."
-    blocks: list[Block] = [Note(text=f"{remark} {told}".strip()), *map(_claim, shown)]
+    blocks: list[Block] = [
+        Note(text=f"{remark} {told}".strip()),
+        *(_claim(rows, alpha) for rows in shown),
+    ]
     return Section(title=title, blocks=(*blocks, *(Note(text=text) for text in cut)))
 
 
@@ -93,11 +99,11 @@ def _group(row: Inference) -> tuple[object, ...]:
     )
 
 
-def _claim(rows: Sequence[Inference]) -> Claim:
+def _claim(rows: Sequence[Inference], alpha: float) -> Claim:
     return Claim(
         sentence=rows[0].claim or rows[0].contrast_id,
         asked=_asked(rows[0], [r.adjust for r in rows], [r.family_size for r in rows]),
-        table=_table(rows[:MAX_ROWS], listed(MAX_ROWS, len(rows), "rows")),
+        table=_table(rows[:MAX_ROWS], listed(MAX_ROWS, len(rows), "rows"), alpha),
     )
 
 
@@ -127,7 +133,7 @@ def sorted_pairs(pairs: Iterable[tuple[str, int | None]]) -> list[tuple[str, int
     return sorted(pairs, key=lambda pair: (pair[0], pair[1] or 0))
 
 
-def _table(rows: Sequence[Inference], notes: tuple[str, ...]) -> View:
+def _table(rows: Sequence[Inference], notes: tuple[str, ...], alpha: float) -> View:
     unit = rows[0].kind.rules.unit
     levels = {r.ci_level for r in rows if r.ci_level is not None}
     level = f"{level_text(levels.pop())} interval" if len(levels) == 1 else "Interval"
@@ -145,7 +151,7 @@ def _table(rows: Sequence[Inference], notes: tuple[str, ...]) -> View:
             *(c for c in _power(unit) if any(r.verdict == "inconclusive" for r in rows)),
         ),
         rows=tuple(map(_row, rows)),
-        notes=(*_notes(rows), *notes),
+        notes=(*_notes(rows, alpha), *notes),
     )
 
 
@@ -173,11 +179,11 @@ def _row(row: Inference) -> dict[str, object]:
     }
 
 
-def _notes(rows: Sequence[Inference]) -> list[str]:
+def _notes(rows: Sequence[Inference], alpha: float) -> list[str]:
     """Each remark once, with the rows that it is about where it is not about all."""
     about: dict[str, list[str]] = {}
     for row in rows:
-        for remark in _remarks(row):
+        for remark in _remarks(row, alpha):
             about.setdefault(remark, []).append(row.behavior)
     return [
         remark if len(names) == len(rows) else f"{', '.join(dict.fromkeys(names))}: {remark}"
@@ -185,12 +191,12 @@ def _notes(rows: Sequence[Inference]) -> list[str]:
     ]
 
 
-def _remarks(row: Inference) -> Iterable[str]:
+def _remarks(row: Inference, alpha: float) -> Iterable[str]:
     """What a reader of this row should know beside its numbers."""
     if row.status != "ok":
         yield f"Status {row.status}."
     if row.pairing == "none" and row.pairing_reason:
         yield f"Not paired: {row.pairing_reason}."
-    if row.p_attainable_min is not None and row.p_attainable_min > 0.05:
+    if row.p_attainable_min is not None and row.p_attainable_min > alpha:
         yield f"With these seeds an exact test cannot go below p = {row.p_attainable_min:.3g}."
     yield from row.notes

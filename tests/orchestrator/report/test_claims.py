@@ -1,5 +1,7 @@
 """Claims: quoted, and answered by the numbers of their row, in four words only."""
 
+import pytest
+
 from orchestrator.analysis.inference.record import Family
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.report.blocks import Claim, Facts, Note, Section
@@ -131,3 +133,9 @@ def test_units_follow_the_kind():
 def test_there_may_be_no_registered_contrast():
     registered, _ = section(a_row(registered=False)).parts
     assert notes(registered) == "There is none."
+
+
+@pytest.mark.parametrize(("alpha", "told"), [(0.05, False), (0.01, True)])
+def test_too_few_seeds_are_too_few_for_the_level_of_the_analysis(alpha, told):
+    found = str(section(a_row(p_attainable_min=0.02), alpha=alpha))
+    assert ("an exact test cannot go below p = 0.02" in found) == told
