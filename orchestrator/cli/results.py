@@ -3,12 +3,15 @@
 import json
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator.cli.options import JsonOption, ResultsArgument
 from orchestrator.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.cluster.remote_sweep import Far
 
 
 def status(
@@ -53,11 +56,10 @@ def stop(results: ResultsArgument) -> None:
 
     Example: rho-sweep stop results/dose-response
     """
-    from orchestrator.cluster.remote_sweep import Far
     from orchestrator.results import lock
     from orchestrator.results.folder import demand_results
 
-    far = Far.of(demand_results(results))
+    far = _far(demand_results(results))
     typer.echo(far.stop() if far else lock.stop(results))
 
 
@@ -132,9 +134,7 @@ def _pulled(folder: Path) -> tuple[int, str] | None:
     Returns:
         Process id and host; None for results made here, and where no driver runs.
     """
-    from orchestrator.cluster.remote_sweep import Far
-
-    far = Far.of(folder)
+    far = _far(folder)
     if far is None:
         return None
     try:
@@ -142,3 +142,18 @@ def _pulled(folder: Path) -> tuple[int, str] | None:
     except UserError as error:
         typer.echo(f"{error}\nthis is what was here before", err=True)
         return None
+
+
+def _far(folder: Path) -> "Far | None":
+    """The cluster that makes these results, if this machine remembers one."""
+    from orchestrator.cluster.remote_sweep import Far
+    from orchestrator.cluster.trust.remembered import made_on_a_cluster
+
+    far = Far.of(folder)
+    if far is None and made_on_a_cluster(folder):
+        typer.echo(
+            f"{folder}: was made on a cluster, and this machine does not remember on which; this "
+            "is what is here; to connect: rho-sweep launch SWEEP --cluster FILE",
+            err=True,
+        )
+    return far

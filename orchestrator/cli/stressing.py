@@ -8,6 +8,7 @@ import typer
 from orchestrator.cells.prompt_sets import as_jsonl, load_sets
 from orchestrator.cluster.follow import follow
 from orchestrator.cluster.remote_sweep import Far
+from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.stress_block import StressSettings, as_options
 from orchestrator.errors import UserError
@@ -94,13 +95,14 @@ def tell_far(folder: Path) -> Tested:
 
 def on_cluster(folder: Path, settings: StressSettings, cluster_file: Path) -> None:
     """Run the test where the results were made; the driver lives on the cluster's head."""
-    if Far.of(folder) is None:
+    if not made_on_a_cluster(folder):
         raise UserError(
             f"{folder}: was made on this machine, and so were its adapters; leave out --cluster"
         )
     sets = [(s.name, as_jsonl(s)) for s in load_sets(settings.prompts, download=True)]
     far = Far(demand_cluster(cluster_file), folder)
     started = far.stress(as_options(settings), sets)
+    far.remember(cluster_file)
     typer.echo(f"started: process {started['pid']} on the head", err=True)
     try:
         with shown() as display:

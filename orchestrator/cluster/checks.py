@@ -16,7 +16,8 @@ from orchestrator.cluster.canary import Song, Verdict
 from orchestrator.cluster.findings import Clock
 from orchestrator.cluster.prefetch import is_there
 from orchestrator.cluster.ray import Answer, ask, host_command, local_folder
-from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
+from orchestrator.cluster.ssh import Gathered, Remote, last_line, on_all, remotes
+from orchestrator.cluster.trust.answers import BadAnswerError, parse, shown
 from orchestrator.cluster.wheel import this_version
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.config.sweep_file import Sweep
@@ -26,6 +27,21 @@ from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, Finding
 from orchestrator.results.files import write_whole
 
 HOST = "orchestrator.cluster.on_host.facts"
+FACTS = {
+    "time": float,
+    "chip": str,
+    "python": str,
+    "versions": {str: str},
+    "environment": str,
+    "disk_free_bytes": int,
+    "memory_bytes": int,
+    "memory_free_bytes": int,
+    "power": (None, str),
+    "listening": [int],
+    "taken": [int],
+    "token": (None, {"right": str, "wrong": str, "none": str}),
+}
+SONG = {"bits": str, "adapter_sha256": str, "scores": {str: float}, "chip": str, "seconds": float}
 LOOK_S, CANARY_S = 120.0, 600.0
 PREFETCH = "run: rho-sweep cluster prefetch"
 
@@ -109,7 +125,7 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
     if cluster.head in seen.done:
         try:
             head = Remote(cluster, cluster.head_host)
-            ask(head, "keep", LOOK_S, HOST, verdict=content.decode())
+            ask(head, "keep", LOOK_S, {}, HOST, verdict=content.decode())
         except UserError as error:
             finding = Finding(NOTE, "canary", f"not kept on the head: {error}")
             findings[cluster.head].append(finding)
@@ -119,7 +135,7 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
 def _look(remote: Remote, gcs: list[object], wanted: list[Need]) -> _Seen:
     asked = time.time()
     ports = asdict(remote.cluster.ports)
-    facts = ask(remote, "examine", LOOK_S, HOST, ports=ports, gcs=gcs)
+    facts = ask(remote, "examine", LOOK_S, FACTS, HOST, ports=ports, gcs=gcs)
     own = Clock.read(asked, facts["time"], time.time())
     checked = {need.label: is_there(remote, need) for need in wanted}
     return _Seen(facts, own, {label: why for label, why in checked.items() if why})
@@ -130,9 +146,11 @@ def _sing(remote: Remote, spec: bytes) -> Song:
         host_command(remote.cluster, "orchestrator.cluster.canary"), input=spec, timeout_s=CANARY_S
     )
     if done.code != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise UserError(lines[-1] if lines else f"exit code {done.code}")
-    return Song(**json.loads(done.stdout.splitlines()[-1]))
+        raise UserError(last_line(done) or f"exit code {done.code}")
+    try:
+        return Song(**parse((done.stdout.splitlines() or [b""])[-1], SONG))
+    except (BadAnswerError, TypeError) as error:  # TypeError: more keys than a song has
+        raise UserError(f"its canary is refused: {shown(str(error))}") from None
 
 
 def _findings(

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from orchestrator.cluster.ray import refused
 from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
+from orchestrator.cluster.trust.answers import BadAnswerError, parse
 from orchestrator.cluster.wheel import Wheel
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
@@ -124,7 +126,7 @@ def _copy(remote: Remote, parcel: Parcel, folder: str, say: Say) -> None:
     wanted = {path.name: path for path in parcel.files}
     paths = json.dumps([f"{folder}/{name}" for name in wanted]).encode()
     ask = f"{quoted(remote.cluster.python)} -c {quoted(HAVE)}"
-    have = json.loads(remote.demand(ask, input=paths, timeout_s=PIP_S))
+    have = _have(remote, ask, paths)
     missing = [p for name, p in wanted.items() if have.get(name) != parcel.files[p]]
     said = 0.0
     for number, path in enumerate(missing, 1):
@@ -132,10 +134,20 @@ def _copy(remote: Remote, parcel: Parcel, folder: str, say: Say) -> None:
             said = time.monotonic()
             say(f"{remote.host.name}: copying {path.name} ({number} of {len(missing)})")
         remote.copy_to(path, f"{folder}/{path.name}")
-    have = json.loads(remote.demand(ask, input=paths, timeout_s=PIP_S))
+    have = _have(remote, ask, paths)
     wrong = [name for name, path in wanted.items() if have.get(name) != parcel.files[path]]
     if wrong:
         raise remote.error(f"{wrong[0]} arrived with other bytes; install again")
+
+
+def _have(remote: Remote, command: str, paths: bytes) -> dict[str, str]:
+    """File name -> SHA-256 of the files that the host has."""
+    raw = remote.demand(command, input=paths, timeout_s=PIP_S)
+    try:
+        found: dict[str, str] = parse(raw, {str: str})
+    except BadAnswerError as error:
+        raise refused(remote, "have", error) from None
+    return found
 
 
 def _step(remote: Remote, command: str) -> None:

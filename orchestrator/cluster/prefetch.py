@@ -8,11 +8,13 @@ from collections.abc import Callable
 from orchestrator.cluster.assets import PACK, Need
 from orchestrator.cluster.ray import Answer, ask, host_command
 from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
+from orchestrator.cluster.trust.answers import shown
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
 from tasks.sources.host_copies import FILE
 
 HOST = "orchestrator.cluster.on_host.receive"
+HAVE = {"missing": {str: int}}
 CHECK_S, DOWNLOAD_S = 1800.0, 6 * 3600.0
 SAY_EVERY_S = 5.0
 THERE, COPIED, DOWNLOADED = "was there", "copied", "downloaded"
@@ -51,7 +53,7 @@ def _bring(remote: Remote, need: Need, from_here: bool, say: Say) -> str:
         return THERE
     say(f"{remote.host.name}: {need.label}: downloading")
     try:
-        found = _ask(remote, "download", DOWNLOAD_S, **_named(need))["digest"]
+        found = _ask(remote, "download", {"digest": str}, DOWNLOAD_S, **_named(need))["digest"]
     except UserError as error:
         if need.source is None:
             raise UserError(f"{error}; or copy it from here: prefetch --from-here") from None
@@ -68,7 +70,8 @@ def is_there(remote: Remote, need: Need) -> str | None:
     Raises:
         UserError: The host cannot be reached, or has not this version.
     """
-    answer = _ask(remote, "digest", CHECK_S, download=False, **_named(need))
+    shape = {"digest": (None, str), "message": (None, str)}
+    answer = _ask(remote, "digest", shape, download=False, **_named(need))
     if answer["digest"] is None:
         return str(answer["message"])
     if need.digest not in (None, answer["digest"]):
@@ -106,14 +109,21 @@ def _copy(remote: Remote, need: Need, say: Say) -> str:
 
 
 def _missing(remote: Remote, need: Need) -> dict[str, int]:
-    """Path -> number of bytes that are there, for each file that is not complete on the host."""
-    missing: dict[str, int] = _ask(remote, "have", **_content(need))["missing"]
+    """Path -> number of bytes that are there, for each file that is not complete on the host.
+
+    Raises:
+        UserError: The host asks for a file that is no part of the need.
+    """
+    missing: dict[str, int] = _ask(remote, "have", HAVE, **_content(need))["missing"]
+    for path in missing:
+        if path not in need.files:
+            raise remote.error(f"asks for {shown(path)}, which is no part of {need.label}; refused")
     return missing
 
 
 def _finish(remote: Remote, need: Need) -> None:
     names = [[need.kind, need.name, r] for r in {need.revision, need.wish}]
-    _ask(remote, "finish", **_content(need), names=names)
+    _ask(remote, "finish", {}, **_content(need), names=names)
 
 
 def _content(need: Need) -> Answer:
@@ -129,5 +139,8 @@ def _named(need: Need) -> Answer:
     return {"kind": need.kind, "name": need.name, "revision": need.revision}
 
 
-def _ask(remote: Remote, action: str, timeout_s: float = CHECK_S, **request: object) -> Answer:
-    return ask(remote, action, timeout_s, HOST, **request)
+def _ask(
+    remote: Remote, action: str, shape: object, timeout_s: float = CHECK_S, **request: object
+) -> Answer:
+    answer: Answer = ask(remote, action, timeout_s, shape, HOST, **request)
+    return answer

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable
@@ -11,7 +12,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orchestrator.cluster import certificates
-from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
+from orchestrator.cluster.ssh import (
+    LARGEST_ANSWER,
+    Gathered,
+    Remote,
+    last_line,
+    on_all,
+    quoted,
+    remotes,
+)
+from orchestrator.cluster.trust.answers import BadAnswerError, parse
 from orchestrator.cluster.wheel import this_version
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.errors import UserError
@@ -21,6 +31,19 @@ from orchestrator.results.files import write_whole
 LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
 NOT_INSTALLED = 127
 RAY_HOST = "orchestrator.cluster.on_host.ray"
+LOOK = {
+    "chip": str,
+    "memory_bytes": int,
+    "free_bytes": int,
+    "complaint": (None, str),
+    "token": (None, str),
+    "session": (None, str),
+    "same_version": bool,
+    "head": bool,
+    "keeper": bool,
+}
+NODES = {"alive": {str: {"slots": int, "used": int}}}
+TOKEN = re.compile(r"[0-9a-f]{64}")
 T = TypeVar("T")
 Say = Callable[[str], None]
 Answer = dict[str, Any]
@@ -60,22 +83,51 @@ def environment_folder(cluster: Cluster) -> str:
 
 
 def ask(
-    remote: Remote, action: str, timeout_s: float, module: str = RAY_HOST, **request: Any
-) -> Answer:
+    remote: Remote,
+    action: str,
+    timeout_s: float,
+    shape: Any,
+    module: str = RAY_HOST,
+    **request: Any,
+) -> Any:
     """Run an action of a module on a host, by default of `on_host.ray`; returns its JSON answer.
 
+    Args:
+        remote: The host.
+        action: What to run there.
+        timeout_s: Then the host is given up.
+        shape: What the answer must be, as in `trust.answers`.
+        module: Of which module the action is.
+        request: What the action gets.
+
     Raises:
-        UserError: As `run_there`.
+        UserError: As `run_there`, or the answer has another shape.
     """
-    answer: Answer = json.loads(run_there(remote, module, action, timeout_s, **request))
-    return answer
+    raw = run_there(remote, module, action, timeout_s, **request)
+    try:
+        return parse(raw, shape)
+    except BadAnswerError as error:
+        raise refused(remote, action, error) from None
 
 
-def run_there(remote: Remote, module: str, action: str, timeout_s: float, **request: Any) -> bytes:
+def refused(remote: Remote, action: str, error: BadAnswerError) -> UserError:
+    """The error of an answer that this version's host would not give."""
+    return remote.error(f"its answer to {action!r} is refused: {error}")
+
+
+def run_there(
+    remote: Remote,
+    module: str,
+    action: str,
+    timeout_s: float,
+    limit: int = LARGEST_ANSWER,
+    **request: Any,
+) -> bytes:
     """Run an action of a module on a host, with the request as JSON; returns its standard output.
 
     Raises:
-        UserError: The host cannot be reached, lacks this version, or the action fails.
+        UserError: The host cannot be reached, lacks this version, answers more than `limit` bytes,
+            or the action fails.
     """
     cluster = remote.cluster
     body = {"root": cluster.root, "cluster": cluster.name, **request}
@@ -83,12 +135,12 @@ def run_there(remote: Remote, module: str, action: str, timeout_s: float, **requ
         f"{host_command(cluster, module)} {action}",
         input=json.dumps(body).encode(),
         timeout_s=timeout_s,
+        limit=limit,
     )
     if done.code == NOT_INSTALLED:
         raise remote.error("this version is not installed; run: rho-sweep cluster install")
     if done.code != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines()
-        raise remote.error(lines[-1] if lines else f"{action} ended with exit code {done.code}")
+        raise remote.error(last_line(done) or f"{action} ended with exit code {done.code}")
     return done.stdout
 
 
@@ -103,7 +155,7 @@ def host_command(cluster: Cluster, module: str) -> str:
 
 def look(cluster: Cluster) -> Gathered[Answer]:
     """State of every host; see `on_host.ray.look`."""
-    return on_all(remotes(cluster), lambda remote: ask(remote, "look", LOOK_S))
+    return on_all(remotes(cluster), lambda remote: ask(remote, "look", LOOK_S, LOOK))
 
 
 def bring_up(cluster: Cluster, say: Say) -> Raised:
@@ -167,7 +219,7 @@ def status(cluster: Cluster) -> list[Answer]:
     alive: dict[str, Answer] = {}
     if seen.done.get(cluster.head, {}).get("head"):
         with contextlib.suppress(UserError):
-            alive = ask(_head(cluster), "nodes", NODES_S)["alive"]
+            alive = ask(_head(cluster), "nodes", NODES_S, NODES)["alive"]
     addresses = resolve(cluster.hosts)
     return [_row(cluster, h, addresses[h.name], seen, alive) for h in cluster.hosts]
 
@@ -227,14 +279,14 @@ def _head(cluster: Cluster) -> Remote:
 
 
 def _stop(remote: Remote) -> dict[str, int]:
-    stopped: dict[str, int] = ask(remote, "stop", STOP_S)["stopped"]
+    stopped: dict[str, int] = ask(remote, "stop", STOP_S, {"stopped": {str: int}})["stopped"]
     return stopped
 
 
 def _start(remote: Remote, plan: NodePlan, shared: Secrets, *, head: bool) -> str:
     certificates_ = shared.certificates.get(remote.host.name, {})
     request: dict[str, Any] = {"plan": plan.as_json(), "head": head, "token": shared.token}
-    ask(remote, "start", START_S, certificates=certificates_, **request)
+    ask(remote, "start", START_S, {}, certificates=certificates_, **request)
     return "started"
 
 
@@ -242,7 +294,9 @@ def _known_secrets(head: Remote) -> Secrets:
     """Secrets of a running cluster: the head's token, and certificates if made on this machine."""
     cluster = head.cluster
     path = quoted(f"{remote_folder(cluster.root, cluster.name)}/token")
-    token = head.demand(f"cat {path}", timeout_s=LOOK_S).decode()
+    token = head.demand(f"cat {path}", timeout_s=LOOK_S).decode(errors="replace")
+    if not TOKEN.fullmatch(token):
+        raise head.error("its token is none that `cluster up` made; run cluster down, then up")
     kept = local_folder(cluster) / "certificates.json"
     made = json.loads(kept.read_text()) if cluster.tls and kept.is_file() else {}
     shared = Secrets(token, made)
@@ -263,7 +317,7 @@ def _healthy(
     head: Remote, addresses: dict[str, str], seen: Gathered[Answer], shared: Secrets
 ) -> set[str]:
     """Hosts whose raylet runs, belongs to the head's session, and is alive in Ray's list there."""
-    alive = ask(head, "nodes", NODES_S)["alive"]
+    alive = ask(head, "nodes", NODES_S, NODES)["alive"]
     session = seen.done[head.host.name]["session"]
     digest = hashlib.sha256(shared.token.encode()).hexdigest()
     return {

@@ -1,23 +1,36 @@
 """Starts, stops and pulls a sweep whose driver runs on a cluster's head, from the laptop."""
 
-import hashlib
-import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cluster.ray import ask, run_there
+from orchestrator.cluster.ray import ask, refused, run_there
 from orchestrator.cluster.ssh import Remote
+from orchestrator.cluster.trust.answers import BadAnswerError
+from orchestrator.cluster.trust.confined import remove_in, write_in
+from orchestrator.cluster.trust.listing import (
+    GROWTH,
+    LARGEST_HEAD,
+    LARGEST_LISTING,
+    Listing,
+    Stamp,
+    read_listing,
+    read_reply,
+)
+from orchestrator.cluster.trust.remembered import Memory
 from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
-from orchestrator.results.files import write_whole
 
 MODULE = "orchestrator.cluster.on_host.driver"
-WHERE, PULLED = ".cluster.json", ".pulled.json"
-LAUNCH_S, SHORT_S, SEND_S = 180.0, 60.0, 3600.0
+LAUNCH_S, SHORT_S = 180.0, 60.0
+SLOWEST = 100_000
+"""Bytes a second; a head that sends more slowly is given up."""
 BATCH_BYTES = 32 << 20
+STARTED = {"pid": int, "running": bool, "without?": [str]}
+ENDED = {"said": str}
 LAST = "cells"
 """Table whose rows are pulled last: a cell's row must come after all that belongs to it."""
 
@@ -48,23 +61,25 @@ class Far:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.folder = folder
+        self._sweep = folder.resolve().name
         self._head = Remote(cluster, cluster.head_host)
-        self._index: dict[str, list[int]] = _read(folder / PULLED)
+        self._memory = Memory(folder)
 
     @classmethod
     def of(cls, folder: Path) -> "Far | None":
-        """From the note in a results folder; None if its sweep ran on this machine.
+        """From what this machine remembers of a results folder; None if it remembers no cluster.
 
         Raises:
-            UserError: The cluster file it names is gone or wrong.
+            UserError: The cluster file that it remembers is gone or wrong.
         """
-        known = _read(folder / WHERE)
-        return cls(demand_cluster(Path(known["cluster"])), folder) if known else None
+        if not folder.is_dir() or (file := Memory(folder).cluster_file) is None:
+            return None
+        return cls(demand_cluster(file), folder)
 
     def remember(self, cluster_file: Path) -> None:
-        """Write the note by which later commands find the cluster."""
-        where = json.dumps({"cluster": str(cluster_file.resolve())})
-        write_whole(self.folder / WHERE, where.encode())
+        """Let later commands on this folder find the cluster."""
+        self._memory.cluster_file = cluster_file.resolve()
+        self._memory.keep()
 
     def launch(self, text: str) -> dict[str, Any]:
         """Start the driver; see `on_host.driver.launch`.
@@ -83,75 +98,82 @@ class Far:
         return self._start("stress", options=options, sets=sets)
 
     def _start(self, action: str, **request: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = self._ask(action, LAUNCH_S, **request)
-        if answer.get("code"):
+        answer: dict[str, Any] = self._ask(action, LAUNCH_S, (STARTED, ENDED), **request)
+        if "pid" not in answer:
             raise UserError(f"{self._head.host.name}: {answer['said']}")
         return answer
 
     def stop(self) -> str:
         """Ask the driver to stop; finished cells are kept."""
-        return f"{self._head.host.name}: {self._ask('stop', SHORT_S)['said']}"
+        return f"{self._head.host.name}: {self._ask('stop', SHORT_S, {'said': str})['said']}"
 
     def pull(self) -> Pulled:
         """Fetch files that are new or have changed, each checked by its SHA-256.
 
+        The head may be wrong or hostile: only files of a results folder that were asked for are
+        written, inside the folder only, and only those that came from this head are deleted.
+
         Raises:
-            UserError: The head cannot be reached, or a file arrives with other bytes.
+            UserError: The head cannot be reached, lists or sends something else, or there is no
+                room for it.
         """
-        found = self._ask("list", SHORT_S)
-        files: dict[str, list[int]] = found["files"]
+        found = self._listed()
+        known = self._memory.of_head(f"{self._head.cluster.name} {self._head.host.address}")
         # files that the head has removed; a cell's row goes before what belongs to it
-        gone = self._index.keys() - files.keys()
+        gone = known.keys() - found.files.keys()
         for name in sorted(gone, key=lambda n: not n.startswith(f"{LAST}/")):
-            (self.folder / name).unlink(missing_ok=True)
-            del self._index[name]
-        wanted = [n for n, stamp in files.items() if self._index.get(n) != stamp]
+            remove_in(self.folder, name)
+            del known[name]
+        wanted = {n: stamp for n, stamp in found.files.items() if known.get(n) != stamp}
+        size, free = sum(s for s, _ in wanted.values()), shutil.disk_usage(self.folder).free
+        if size > free:
+            raise self._head.error(
+                f"has {size / 2**30:.1f} GiB that are new, and {self.folder} has room for "
+                f"{free / 2**30:.1f}; make room, or look for what is wrong there"
+            )
         came = 0
-        for batch in _batches(wanted, files):
+        for batch in _batches(wanted):
             for name, body in self._receive(batch):
-                write_whole(self.folder / name, body)
-                self._index[name] = files[name]
+                write_in(self.folder, name, body)
+                known[name] = found.files[name]
                 came += 1
-            write_whole(self.folder / PULLED, json.dumps(self._index).encode())
-        driver = tuple(found["launch"]) if found["launch"] else None
-        return Pulled(driver, came)
+            self._memory.keep()
+        return Pulled(found.driver, came)
 
-    def _receive(self, names: list[str]) -> Iterator[tuple[str, bytes]]:
-        request = {"files": names}
-        head, _, rest = run_there(
-            self._head, MODULE, "send", SEND_S, sweep=self.folder.name, **request
-        ).partition(b"\n")
-        at = 0
-        for name, (size, digest) in json.loads(head).items():
-            body = rest[at : at + size]
-            at += size
-            if hashlib.sha256(body).hexdigest() != digest:
-                raise self._head.error(f"{name} arrived with other bytes; try again")
-            yield name, body
+    def _listed(self) -> Listing:
+        raw = self._run("list", SHORT_S, LARGEST_LISTING)
+        try:
+            return read_listing(raw)
+        except BadAnswerError as error:
+            raise refused(self._head, "list", error) from None
 
-    def _ask(self, action: str, timeout_s: float, **request: Any) -> Any:
-        return ask(self._head, action, timeout_s, module=MODULE, sweep=self.folder.name, **request)
+    def _receive(self, batch: dict[str, Stamp]) -> Iterator[tuple[str, bytes]]:
+        size = sum(size for size, _ in batch.values()) + GROWTH
+        timeout_s = SHORT_S + size / SLOWEST
+        raw = self._run("send", timeout_s, size + LARGEST_HEAD, files=list(batch))
+        try:
+            yield from read_reply(raw, batch)
+        except BadAnswerError as error:
+            raise refused(self._head, "send", error) from None
+
+    def _run(self, action: str, timeout_s: float, limit: int, **request: Any) -> bytes:
+        name = self._sweep
+        return run_there(self._head, MODULE, action, timeout_s, limit, sweep=name, **request)
+
+    def _ask(self, action: str, timeout_s: float, shape: Any, **request: Any) -> Any:
+        name = self._sweep
+        return ask(self._head, action, timeout_s, shape, MODULE, sweep=name, **request)
 
 
-def _batches(names: list[str], files: dict[str, list[int]]) -> Iterator[list[str]]:
-    """File names in batches of at most `BATCH_BYTES`; rows of `cells` after everything else."""
-    batch: list[str] = []
+def _batches(files: dict[str, Stamp]) -> Iterator[dict[str, Stamp]]:
+    """Files in batches of at most `BATCH_BYTES`; rows of `cells` after everything else."""
+    batch: dict[str, Stamp] = {}
     size = 0
-    for name in sorted(names, key=lambda n: (n.startswith(f"{LAST}/"), n)):
+    for name in sorted(files, key=lambda n: (n.startswith(f"{LAST}/"), n)):
         if batch and size + files[name][0] > BATCH_BYTES:
             yield batch
-            batch, size = [], 0
-        batch.append(name)
+            batch, size = {}, 0
+        batch[name] = files[name]
         size += files[name][0]
     if batch:
         yield batch
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, json.JSONDecodeError):
-        raise UserError(f"{path}: cannot be read; delete it, and launch again") from None
-    return found

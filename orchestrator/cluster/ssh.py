@@ -5,6 +5,8 @@ Host keys are checked: an unknown host is accepted once and remembered, a change
 
 import contextlib
 import os
+import secrets
+import selectors
 import shlex
 import socket
 import subprocess
@@ -23,6 +25,11 @@ SSH_FAILED = 255
 CONNECT_S = 10
 COPY_S = 3600.0
 PIECE = 1 << 20
+LARGEST_ANSWER = 16 << 20
+LONGEST_LINE = 300
+SILENT = "failed without a word"
+LARGEST_COMPLAINT = 1 << 20
+"""Bytes of standard error after which a connection is closed."""
 OPTIONS = {
     "BatchMode": "yes",
     "StrictHostKeyChecking": "accept-new",
@@ -69,30 +76,41 @@ class Remote:
         self.cluster = cluster
         self.host = host
 
-    def run(self, command: str, *, input: bytes | None = None, timeout_s: float) -> Finished:  # noqa: A002 - as subprocess names it
+    def run(
+        self,
+        command: str,
+        *,
+        input: bytes | None = None,  # noqa: A002 - as subprocess names it
+        timeout_s: float,
+        limit: int = LARGEST_ANSWER,
+    ) -> Finished:
         """Run a command of `/bin/sh`; any exit code is returned.
 
         Args:
-            command: For `/bin/sh -c`, whatever the login shell is.
+            command: For `/bin/sh -c`, whatever the login shell is; what that shell's start files
+                print is no part of the output.
             input: Its standard input; empty when left out.
             timeout_s: Then the connection is closed; the command may go on.
+            limit: Bytes of output after which the connection is closed.
 
         Raises:
-            UserError: The host cannot be reached, or does not answer in time.
+            UserError: The host cannot be reached, does not answer in time, or answers too much.
         """
+        mark = f"{secrets.token_hex(8)}\n".encode()
+        script = f"echo {mark.decode().strip()}; {command}"
         try:
-            done = subprocess.run(
-                self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"),
-                input=b"" if input is None else input,
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
+            done = _talk(
+                self._ssh(f"exec /bin/sh -c {shlex.quote(script)}"), input or b"", timeout_s, limit
             )
         except subprocess.TimeoutExpired:
             raise self.error(f"no answer within {timeout_s:g} s to: {_short(command)}") from None
-        if done.returncode == SSH_FAILED:
+        except _TooMuchError:
+            message = f"more than {limit} bytes in answer to: {_short(command)}; cut off"
+            raise self.error(message) from None
+        if done.code == SSH_FAILED:
             raise self._unreachable(done.stderr)
-        return Finished(done.returncode, done.stdout, done.stderr)
+        _, marked, output = done.stdout.partition(mark)
+        return Finished(done.code, output if marked else done.stdout, done.stderr)
 
     def demand(self, command: str, *, input: bytes | None = None, timeout_s: float) -> bytes:  # noqa: A002 - as `run`
         """Standard output of a command that has to succeed.
@@ -102,7 +120,9 @@ class Remote:
         """
         done = self.run(command, input=input, timeout_s=timeout_s)
         if done.code != 0:
-            raise self.error(f"{_last_line(done)} (exit code {done.code} of: {_short(command)})")
+            raise self.error(
+                f"{last_line(done) or SILENT} (exit code {done.code} of: {_short(command)})"
+            )
         return done.stdout
 
     def copy_to(self, local: Path, remote: str) -> None:
@@ -253,7 +273,7 @@ class Remote:
         if done.code == SSH_FAILED:
             raise self._unreachable(done.stderr)
         if done.code != 0:
-            raise self.error(_last_line(done))
+            raise self.error(last_line(done) or SILENT)
 
     def _wait_for(self, process: subprocess.Popen[bytes], port: int) -> None:
         """Wait until ssh listens on the port, which it does once it has logged in."""
@@ -268,7 +288,7 @@ class Remote:
 
     def _unreachable(self, stderr: bytes) -> UserError:
         text = stderr.decode(errors="replace").strip()
-        last = text.splitlines()[-1] if text else "ssh ended without a word"
+        last = text.splitlines()[-1][:LONGEST_LINE] if text else "ssh ended without a word"
         user = f"{self.cluster.user}@" if self.cluster.user else ""
         place, port = self.host.address, self.host.ssh_port
         login = f"{user}{place}" if port == 22 else f"-p {port} {user}{place}"
@@ -322,10 +342,63 @@ def on_all(hosts: Iterable[Remote], action: Callable[[Remote], T]) -> Gathered[T
     return gathered
 
 
+class _TooMuchError(Exception):
+    """A host answers more than was asked for."""
+
+
+def _talk(command: list[str], body: bytes, timeout_s: float, limit: int) -> Finished:
+    """Run a program whose output may be endless or slow.
+
+    Raises:
+        subprocess.TimeoutExpired: It has not ended in time.
+        _TooMuchError: It writes more than `limit` bytes.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    deadline = time.monotonic() + timeout_s
+    with subprocess.Popen(command, **pipes) as process, selectors.DefaultSelector() as ready:  # type: ignore[call-overload]  # three pipes
+        written = 0
+        read = {process.stdout: bytearray(), process.stderr: bytearray()}
+        most = {process.stdout: limit, process.stderr: LARGEST_COMPLAINT}
+        os.set_blocking(process.stdin.fileno(), False)
+        ready.register(process.stdin, selectors.EVENT_WRITE)
+        for pipe in read:
+            ready.register(pipe, selectors.EVENT_READ)
+        try:
+            while ready.get_map():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    raise subprocess.TimeoutExpired(command, timeout_s)
+                for key, _ in ready.select(left_s):
+                    pipe = key.fileobj
+                    if pipe is process.stdin:
+                        with contextlib.suppress(BlockingIOError):
+                            try:
+                                written += os.write(key.fd, body[written : written + PIECE])
+                            except BrokenPipeError:
+                                written = len(body)
+                        ended = written >= len(body)
+                    else:
+                        piece = os.read(key.fd, 1 << 16)
+                        read[pipe] += piece
+                        if len(read[pipe]) > most[pipe]:
+                            raise _TooMuchError
+                        ended = not piece
+                    if ended:
+                        ready.unregister(pipe)
+                        with contextlib.suppress(BrokenPipeError):
+                            pipe.close()
+            code = process.wait(max(deadline - time.monotonic(), 0.1))
+        except BaseException:
+            process.kill()
+            raise
+    return Finished(code, bytes(read[process.stdout]), bytes(read[process.stderr]))
+
+
 def _short(command: str) -> str:
     return command if len(command) <= 80 else command[:77] + "..."
 
 
-def _last_line(done: Finished) -> str:
+def last_line(done: Finished) -> str:
+    """What a command said last, on standard error or else on standard output; may be empty."""
     lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "failed without a word"
+    return lines[-1].strip()[:LONGEST_LINE] if lines else ""

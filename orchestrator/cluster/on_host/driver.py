@@ -21,6 +21,7 @@ from typing import Any
 import psutil
 
 from orchestrator.cluster import canary
+from orchestrator.cluster.trust.listing import is_ours
 from orchestrator.cluster.wheel import this_version
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import NodePlan, Place, environment
@@ -31,8 +32,6 @@ from orchestrator.results.store import Store
 
 START_S = 120.0
 SAID_LINES = 8
-KEPT_HERE = ("checkpoints", "export")
-"""Folders that are not sent: only the driver uses checkpoints, and exports can be made anew."""
 Answer = dict[str, Any]
 
 
@@ -139,18 +138,19 @@ def _drive(request: Answer, plan: NodePlan, words: list[str]) -> Answer:
 
 
 def listing(request: dict[str, Any]) -> Answer:
-    """Files of a results folder with size and time of change, and the driver that runs."""
+    """Files that a driver wrote, with size and time of change, and the driver that runs.
+
+    Checkpoints are not among them, nor what can be made anew: exports, tables, reports.
+    """
     folder = folder_of(request)
     driver = lock.holder(folder)  # before the files: if none runs, the list is complete
     files = {}
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder)
-        if name.parts[0] in KEPT_HERE or any(part.startswith(".") for part in name.parts):
-            continue
+        name = path.relative_to(folder).as_posix()
         try:
-            if path.is_file():
+            if is_ours(name) and path.is_file():
                 facts = path.stat()
-                files[str(name)] = [facts.st_size, facts.st_mtime_ns]
+                files[name] = [facts.st_size, facts.st_mtime_ns]
         except FileNotFoundError:
             continue
     return {"files": files, "launch": driver}

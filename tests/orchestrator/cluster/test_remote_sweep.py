@@ -11,10 +11,10 @@ import pytest
 import yaml
 
 from orchestrator.cells.prompt_sets import as_jsonl
-from orchestrator.cluster import remote_sweep as far_module
 from orchestrator.cluster.follow import follow
 from orchestrator.cluster.on_host import driver as far_host
 from orchestrator.cluster.remote_sweep import Far, _batches
+from orchestrator.cluster.ssh import Finished, Remote
 from orchestrator.config.cluster_file import parse_cluster
 from orchestrator.config.hosts import Ports
 from orchestrator.config.stress_block import as_options, settings_of
@@ -38,23 +38,29 @@ hosts: [{name: mac1, address: 10.0.0.1}]
 """
 
 
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch) -> Path:
+    """Where this user's programs remember things, for this test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
 @pytest.fixture
 def head(tmp_path, monkeypatch) -> Path:
     """The head's root; requests reach the real code there without a connection."""
     root = tmp_path / "root"
 
-    def run_there(remote, module, action, timeout_s, **request):
+    def run(remote, command, *, input, timeout_s, limit):  # noqa: A002 - as `Remote.run`
+        module, action = command.split()[-2:]
         assert module == far_host.__name__
-        answer = far_host.ACTIONS[action](
-            json.loads(json.dumps({"root": str(root), "cluster": "studios", **request}))
-        )
-        return answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        try:
+            answer = far_host.ACTIONS[action](json.loads(input) | {"root": str(root)})
+        except UserError as error:
+            return Finished(2, b"", str(error).encode())
+        raw = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        return Finished(0, raw, b"")
 
-    def ask(remote, action, timeout_s, *, module, **request):
-        return json.loads(run_there(remote, module, action, timeout_s, **request))
-
-    monkeypatch.setattr(far_module, "run_there", run_there)
-    monkeypatch.setattr(far_module, "ask", ask)
+    monkeypatch.setattr(Remote, "run", run)
     return root
 
 
@@ -104,24 +110,26 @@ def test_what_changes_comes_again_and_what_goes_is_dropped(far, there):
 
 def test_a_cells_row_comes_after_what_belongs_to_it():
     names = {"cells/a.arrow": [1, 0], "adapters/a/x": [40 << 20, 0], "scores/a.arrow": [1, 0]}
-    batches = list(_batches(list(names), names))
+    batches = list(_batches(names))
     assert [n for batch in batches for n in batch][-1] == "cells/a.arrow"
     assert len(batches) == 2
     assert sorted(n for batch in batches for n in batch) == sorted(names)
 
 
 def test_other_bytes_are_refused_and_come_with_the_next_pull(far, there, monkeypatch):
-    real = far_module.run_there
+    real = Remote.run
 
-    def bent(*args, **request):
-        body = real(*args, **request)
-        return body[:-1] + bytes([body[-1] ^ 1])
+    def bent(remote, command, **rest):
+        done = real(remote, command, **rest)
+        if not command.endswith(" send"):
+            return done
+        return Finished(0, done.stdout[:-1] + bytes([done.stdout[-1] ^ 1]), b"")
 
-    monkeypatch.setattr(far_module, "run_there", bent)
+    monkeypatch.setattr(Remote, "run", bent)
     with pytest.raises(UserError, match=r"mac1 .*arrived with other bytes; try again"):
         far.pull()
     assert not list((far.folder / "cells").glob("*")) if (far.folder / "cells").exists() else True
-    monkeypatch.setattr(far_module, "run_there", real)
+    monkeypatch.setattr(Remote, "run", real)
     far.pull()
     assert files(far.folder) == files(there.folder)
 

@@ -1,0 +1,116 @@
+"""JSON of a host, parsed and held against the shape that the question wants. Pure.
+
+A shape is a type (`int` means 0 or more, and no flag), None, a tuple of shapes of which one must
+fit, `[shape]` for a list, `{str: shape}` for any texts as keys, or `{"key": shape, ...}` for a
+record, which may have more keys, and may lack one that is written `"key?"`.
+"""
+
+import json
+import math
+from typing import Any
+
+MOST_CHARACTERS = 1 << 20
+LARGEST = 1 << 63
+WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+class BadAnswerError(ValueError):
+    """What is wrong with an answer; the caller names the host."""
+
+
+def parse(raw: bytes, shape: Any) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        BadAnswerError: It is no JSON, has a key twice, is nested too deep, or has another shape.
+    """
+    try:
+        value = json.loads(raw, object_pairs_hook=_record)
+    except BadAnswerError:
+        raise
+    except RecursionError:
+        raise BadAnswerError("it is nested too deep") from None
+    except ValueError:
+        raise BadAnswerError(f"it is no JSON: {shown(raw[:60].decode(errors='replace'))}") from None
+    demand(value, shape, "")
+    return value
+
+
+def demand(value: Any, shape: Any, at: str) -> None:
+    """Check a value; `at` is the path to it, for the message.
+
+    Raises:
+        BadAnswerError: It has another shape.
+    """
+    if isinstance(shape, tuple):
+        if not any(_fits(value, one) for one in shape):
+            demand(value, shape[-1], at)
+    elif isinstance(shape, list):
+        _of_type(value, list, "a list", at)
+        for number, item in enumerate(value):
+            demand(item, shape[0], f"{at}[{number}]")
+    elif isinstance(shape, dict):
+        _of_type(value, dict, "keys and values", at)
+        _demand_values(value, shape, at)
+    elif not _is(value, shape):
+        wanted = "null" if shape is None else WORDS[shape]
+        raise BadAnswerError(f"{at.lstrip('.') or 'it'} must be {wanted}, got {shown(value)}")
+
+
+def _demand_values(value: dict[str, Any], shape: dict[Any, Any], at: str) -> None:
+    if str in shape:
+        for key, item in value.items():
+            demand(key, str, f"{at}.{shown(key)}")
+            demand(item, shape[str], f"{at}.{shown(key)}")
+        return
+    for word, one in shape.items():
+        key = word.removesuffix("?")
+        if key in value:
+            demand(value[key], one, f"{at}.{key}")
+        elif key == word:
+            raise BadAnswerError(f"it has no {f'{at}.{key}'.lstrip('.')}")
+
+
+def shown(value: object) -> str:
+    """A foreign value for a message: short, and without characters that move a cursor."""
+    text = ascii(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    try:
+        demand(value, shape, "")
+    except BadAnswerError:
+        return False
+    return True
+
+
+def _of_type(value: Any, kind: type, wanted: str, at: str) -> None:
+    if not isinstance(value, kind):
+        raise BadAnswerError(f"{at.lstrip('.') or 'it'} must be {wanted}, got {shown(value)}")
+
+
+def _is(value: Any, kind: type | None) -> bool:
+    if kind is None:
+        return value is None
+    if kind is int:
+        return type(value) is int and 0 <= value < LARGEST
+    if kind is float:
+        return type(value) in (int, float) and abs(value) < LARGEST and math.isfinite(value)
+    if kind is str:
+        return isinstance(value, str) and len(value) <= MOST_CHARACTERS and _is_unicode(value)
+    return isinstance(value, kind)
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether a text can be written; JSON may hold halves of a character (surrogates)."""
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise BadAnswerError(f"it has the key {shown(twice)} twice")
+    return found
