@@ -1,7 +1,9 @@
 """Problems the user can fix. The command line prints them without a traceback, exit code 2."""
 
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class UserError(Exception):
@@ -34,3 +36,15 @@ class SweepError(UserError):
         self.problems = tuple(problems)
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in problems)]))
+
+
+def hint(word: str, known: tuple[str, ...]) -> str:
+    """`; did you mean "..."?`, or nothing when no known word is near."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def show(value: Any) -> str:
+    """A value as people wrote it, shortened."""
+    text = f'"{value}"' if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -27,8 +27,7 @@ from orchestrator.analysis.tables.render import as_json
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.analysis.views import views_of
 from orchestrator.config.contrasts import Questions
-from orchestrator.config.fields import hint
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, hint
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import Store
 from tasks.contract.cell import Condition

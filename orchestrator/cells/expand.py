@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.config.fields import FIELDS
 from orchestrator.config.sweep_file import Grid, Sweep
-from orchestrator.config.yaml_lines import Route
 from orchestrator.errors import Problem
 from tasks.contract.cell import (
     CellSpec,
@@ -91,9 +91,7 @@ def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
         try:
             specs = specs_of(point, resolver)
         except _UnresolvedError as error:
-            for field, message in error.found:
-                route = _route(grid, field)
-                problems.setdefault(message, sweep.document.problem(route, message))
+            _note(error, sweep, grid, problems)
             continue
         for spec in specs:
             if spec.condition.trains:
@@ -107,6 +105,22 @@ def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
     return expansion, list(problems.values())
 
 
+def unresolved(sweep: Sweep, resolver: Resolver) -> list[Problem]:
+    """What does not fit about models, probes and data of a sweep in which other things are wrong.
+
+    Looks at what is named by fields that are right; without a grid that is right, at one of SFT
+    alone.
+    """
+    problems: dict[str, Problem] = {}
+    one = Grid(axes={"condition": (str(Condition.SFT_ONLY),)}, route=("grid",))
+    for grid, point in replace(sweep, grids=sweep.grids or (one,)).points():
+        try:
+            _resolve(point, resolver, partial(sweep.is_sound, grid))
+        except _UnresolvedError as error:
+            _note(error, sweep, grid, problems)
+    return list(problems.values())
+
+
 class _UnresolvedError(Exception):
     """What does not fit about a point: (field, message) of every finding."""
 
@@ -115,8 +129,9 @@ class _UnresolvedError(Exception):
         self.found = found
 
 
-def _route(grid: Grid, field: str) -> Route:
-    return (*grid.route, field) if field in grid.axes else tuple(field.split("."))
+def _note(error: _UnresolvedError, sweep: Sweep, grid: Grid, problems: dict[str, Problem]) -> None:
+    for field, message in error.found:
+        problems.setdefault(message, sweep.document.problem(grid.place(field), message))
 
 
 def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
@@ -163,29 +178,39 @@ def _untrained(probes: ProbeSpec) -> ProbeSpec:
     )
 
 
+MODEL = ("model", "model_revision", "train.lora_keys")
+PROBES = ("probes.pack", "probes.train", "probes.evaluate", "probes.heldout")
+DATA = (*PROBES, "data.sft", "data.size", "data.trap_fraction", "data.refusal_fraction")
+
+
 def _resolve(
-    point: Point, resolver: Resolver
+    point: Point, resolver: Resolver, sound: Callable[[tuple[str, ...]], bool] = bool
 ) -> tuple[ModelSpec, ResolvedProbes, ResolvedData | None]:
     """Model, probes and, where the point trains, data.
+
+    Args:
+        point: Whose.
+        resolver: Knows models, packs and texts.
+        sound: Whether nothing is wrong with some fields; what they name is looked at only then.
 
     Raises:
         _UnresolvedError: Everything about them that does not fit.
     """
     found: list[tuple[str, str]] = []
 
-    def ask(field: str, call: Callable[[], T]) -> T | None:
+    def ask(field: str, reads: tuple[str, ...], call: Callable[[], T]) -> T | None:
         try:
-            return call()
+            return call() if sound(reads) else None
         except NodeError as error:
             found.append(_placed(field, str(error), point))
             return None
 
-    name, revision, keys = (point[k] for k in ("model", "model_revision", "train.lora_keys"))
-    model = ask("model", lambda: resolver.model(name, revision, keys))
-    probes = ask("probes.pack", lambda: resolver.probes(point))
+    name, revision, keys = (point[k] for k in MODEL)
+    model = ask("model", MODEL, lambda: resolver.model(name, revision, keys))
+    probes = ask("probes.pack", PROBES, lambda: resolver.probes(point))
     data = None
     if probes is not None and condition_of(point).trains:
-        data = ask("data.sft", lambda: resolver.data(point))
+        data = ask("data.sft", DATA, lambda: resolver.data(point))
     if model is None or probes is None or found:
         raise _UnresolvedError(found)
     return model, probes, data

@@ -7,7 +7,7 @@ from orchestrator.cells.expand import ResolvedData, ResolvedProbes
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes
 from orchestrator.config.condition_rules import Point, condition_of
-from orchestrator.config.fields import hint
+from orchestrator.errors import hint
 from tasks.contract.cell import CellSpec, ModelSpec, NodeError
 from tasks.data import lengths
 from tasks.data.probes import Probes, prepare_mix, prepare_probes

@@ -60,7 +60,7 @@ def prefetch(
     """
     from orchestrator.cluster.assets import of_sweep
     from orchestrator.cluster.prefetch import prefetch as prefetch_to
-    from orchestrator.config.sweep_file import load
+    from orchestrator.execution.launch import load
 
     named = _read(cluster)
     wanted = of_sweep(load(sweep, set_), download=from_here)
@@ -87,7 +87,7 @@ def doctor(
     Example: rho-sweep cluster doctor cluster.yaml sweep.yaml
     """
     from orchestrator.cluster.checks import examine
-    from orchestrator.config.sweep_file import load
+    from orchestrator.execution.launch import load
 
     named = _read(cluster)
     report = examine(named, load(sweep, set_) if sweep else None, _say)

@@ -40,8 +40,7 @@ def launch(
         raise UserError("--cluster, --local and --inline exclude each other")
     from orchestrator.cli import launching
     from orchestrator.config.cluster_file import load_cluster
-    from orchestrator.config.sweep_file import load
-    from orchestrator.execution.launch import Options
+    from orchestrator.execution.launch import Options, load
 
     loaded = load(sweep, set_)
     folder = results if results is not None else Path("results") / loaded.name

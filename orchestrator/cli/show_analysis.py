@@ -16,9 +16,8 @@ from orchestrator.analysis.published.tables import published_tables
 from orchestrator.analysis.tables.render import as_json, terminal, visible
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.config.contrasts import Questions, parse_questions
-from orchestrator.config.fields import hint
-from orchestrator.config.yaml_lines import parse_yaml, raise_problems
-from orchestrator.errors import UserError
+from orchestrator.config.yaml_lines import parse_yaml
+from orchestrator.errors import UserError, hint
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
@@ -39,9 +38,7 @@ def questions_of(path: Path | None) -> Questions | None:
         document = parse_yaml(read_text(path), str(path), path.resolve().parent)
     except NodeError as error:
         raise UserError(str(error)) from None
-    problems = list(document.problems)
-    found = parse_questions(document, problems)
-    raise_problems(document, problems)
+    found = parse_questions(document)
     if not found.contrasts:
         raise UserError(f"{path}: asks nothing; it needs analysis: with contrasts:")
     return found

@@ -10,7 +10,8 @@ from orchestrator.cluster.follow import follow
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
-from orchestrator.config.stress_block import StressSettings, as_options
+from orchestrator.config.fields import StressSettings
+from orchestrator.config.stress_block import as_options
 from orchestrator.errors import UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options

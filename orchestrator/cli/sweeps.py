@@ -55,7 +55,7 @@ def plan(
 
       rho-sweep plan dose-response --pilot results/quickstart
     """
-    from orchestrator.config.sweep_file import load
+    from orchestrator.execution.launch import load
     from orchestrator.inspection.plan import describe
     from orchestrator.inspection.plan import plan as planned
 

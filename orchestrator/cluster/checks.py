@@ -134,7 +134,7 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
 
 def _look(remote: Remote, gcs: list[object], wanted: list[Need]) -> _Seen:
     asked = time.time()
-    ports = asdict(remote.cluster.ports)
+    ports = remote.cluster.ports.model_dump()
     facts = ask(remote, "examine", LOOK_S, FACTS, HOST, ports=ports, gcs=gcs)
     own = Clock.read(asked, facts["time"], time.time())
     checked = {need.label: is_there(remote, need) for need in wanted}

@@ -119,7 +119,7 @@ def power(printed: str | None) -> Finding:
 
 def open_ports(facts: Facts, ports: Ports) -> Finding:
     """Whether the cluster's ports are free or in use by it, and it listens on no others."""
-    named = {getattr(ports, key): key for key in Ports.__slots__ if not key.startswith("worker")}
+    named = {port: key for key, port in ports if not key.startswith("worker")}
     if facts["taken"]:
         text = ", ".join(f"{named.get(p, 'port')} {p}" for p in facts["taken"])
         return Finding(

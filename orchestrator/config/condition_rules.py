@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.config.fields import FIELDS
+from orchestrator.config.fields import uses
 from tasks.contract.cell import Condition
 
 Point = dict[str, Any]
@@ -16,5 +16,5 @@ def condition_of(point: Point) -> Condition:
 def facts_of(point: Point) -> Point:
     """The fields that its condition uses, with their values."""
     condition = condition_of(point)
-    used = {name: value for name, value in point.items() if FIELDS[name].uses(condition)}
+    used = {name: value for name, value in point.items() if uses(name, condition)}
     return used | {"condition": str(condition)}

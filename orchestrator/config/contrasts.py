@@ -1,36 +1,31 @@
 """The `analysis:` block of a sweep file: contrasts that are registered before there are data."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-from orchestrator.config.condition_rules import Point, facts_of
+from pydantic import ConfigDict, Field, Strict, model_validator
+
+from orchestrator.config.checked import (
+    UNSET,
+    Checked,
+    Finding,
+    Text,
+    Texts,
+    affected,
+    complain,
+    read,
+)
+from orchestrator.config.condition_rules import Point, condition_of, facts_of
 from orchestrator.config.contrast_kinds import Kind, Population
-from orchestrator.config.fields import FIELDS, hint, show
-from orchestrator.config.yaml_lines import Document, Route
-from orchestrator.errors import Problem
-from orchestrator.stats.records import (
-    ALPHA,
-    Alternative,
-)
-from tasks.contract.cell import Condition, digest_of
+from orchestrator.config.fields import ArmFields, Positive
+from orchestrator.config.yaml_lines import Document, Route, raise_problems
+from orchestrator.errors import hint, show
+from orchestrator.stats.records import ALPHA, Alternative
+from tasks.contract.cell import digest_of
 
-SPLITS = ("train", "heldout")
-PROMPTS = ("jailbreak", "matched", "benign")
-KEYS = (
-    "id",
-    "claim",
-    "kind",
-    "a",
-    "b",
-    "over",
-    "behaviors",
-    "split",
-    "prompts",
-    "population",
-    "alternative",
-    "sesoi",
-)
+Split = Literal["train", "heldout"]
+SPLITS: tuple[str, ...] = get_args(Split)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,49 +108,141 @@ class Questions:
     contrasts: tuple[Contrast, ...] = ()
 
 
-def parse_questions(document: Document, problems: list[Problem]) -> Questions:
-    """The `analysis:` block; problems are appended."""
-    raw = document.value.get("analysis")
-    if raw is None:
-        return Questions()
-    if not isinstance(raw, dict):
-        problems.append(document.problem(("analysis",), f"must hold keys, got {show(raw)}"))
-        return Questions()
-    for key in raw:
-        if key not in ("alpha", "contrasts"):
-            text = f"unknown key{hint(key, ('alpha', 'contrasts'))}"
-            problems.append(document.problem(("analysis", key), text))
-    alpha = raw.get("alpha", ALPHA)
-    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 < alpha <= 0.2:
-        text = f"must be above 0 and at most 0.2, got {show(alpha)}"
-        problems.append(document.problem(("analysis", "alpha"), text))
-        alpha = ALPHA
-    contrasts = raw.get("contrasts", [])
-    if not isinstance(contrasts, list):
-        problems.append(document.problem(("analysis", "contrasts"), "must be a list"))
-        contrasts = []
-    found = [c for i, one in enumerate(contrasts) if (c := _contrast(document, i, one, problems))]
-    problems += _same_ids(document, found)
-    return Questions(alpha=float(alpha), contrasts=tuple(found))
+def _rules_as_schema() -> list[Any]:
+    """For every kind the keys that a contrast needs and may have, as JSON Schema."""
+    return [
+        {
+            "if": {"properties": {"kind": {"const": str(kind)}}, "required": ["kind"]},
+            "then": {
+                "required": sorted(kind.rules.needed),
+                "propertyNames": {"enum": sorted(kind.rules.allowed)},
+            },
+        }
+        for kind in Kind
+    ]
 
 
-def unanswerable(
-    document: Document, questions: Questions, points: Iterable[Point]
-) -> Iterator[Problem]:
+class ContrastEntry(Checked):
+    """A contrast as a file has it."""
+
+    id: Text = Field(
+        default=UNSET, description="unique in the sweep; in tables and links; null: c1, c2, ..."
+    )
+    claim: Text = Field(
+        default=UNSET,
+        description="what a `supported` verdict would support; null: a sentence is made",
+    )
+    kind: Annotated[Kind, Strict(strict=False)] = Field(description="what is asked")
+    a: ArmFields | None = Field(
+        default=None,
+        description="fields and values that name an arm, e.g. condition and rho_weight",
+    )
+    b: ArmFields | None = Field(default=None, description="the arm that a is compared with")
+    over: Literal["rho_weight", "margin"] = Field(
+        default=UNSET, description="the axis of the doses"
+    )
+    behaviors: Texts | None = Field(default=None, description="null: all that are evaluated")
+    split: Split = Field(default=UNSET, description="null: the held-out split where there is one")
+    prompts: Literal["jailbreak", "matched", "benign"] = Field(
+        default=UNSET, description="set of a stress test, for kinds about answers; null: jailbreak"
+    )
+    population: Annotated[Population, Strict(strict=False)] = Field(
+        default=Population.NEW_SEEDS, description="what the interval speaks about"
+    )
+    alternative: Annotated[Alternative, Strict(strict=False)] = Field(
+        default=Alternative.TWO_SIDED, description="the direction of a - b"
+    )
+    sesoi: Positive | None = Field(
+        default=None, description="stated margin, nats per token; a proportion for `prop_diff`"
+    )
+
+    model_config = ConfigDict(title="Contrast", json_schema_extra={"allOf": _rules_as_schema()})
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "ContrastEntry":
+        complain(self._findings())
+        return self
+
+    def _findings(self) -> Iterator[Finding]:
+        rules = self.kind.rules
+        for key in type(self).model_fields:
+            if key in rules.needed and getattr(self, key) is None:
+                text = f"is missing; {MISSING[key].format(kind=self.kind)}"
+                yield (key,), text, (("kind",),)
+            elif key in self.model_fields_set and key not in rules.allowed:
+                yield (key,), f"is not used by {self.kind}", (("kind",),)
+        stated = "alternative" in self.model_fields_set
+        if rules.directed and stated and self.alternative == Alternative.TWO_SIDED:
+            yield ("alternative",), "a direction needs greater or less", (("kind",),)
+
+
+class Analysis(Checked):
+    """Questions that are registered before there are data."""
+
+    alpha: Annotated[float, Field(gt=0, le=0.2)] = Field(
+        default=ALPHA, description="level of every test, after adjustment"
+    )
+    contrasts: list[ContrastEntry] = Field(default=[], description="the questions, see analysis.md")
+
+    @model_validator(mode="after")
+    def _ids_are_distinct(self) -> "Analysis":
+        ids = [c.id or f"c{i + 1}" for i, c in enumerate(self.contrasts)]
+        complain(
+            (("contrasts", i), f"the id {show(name)} is given twice", ())
+            for i, name in enumerate(ids)
+            if name in ids[:i]
+        )
+        return self
+
+
+def parse_questions(document: Document) -> Questions:
+    """The `analysis:` block of a file that may hold nothing else.
+
+    Raises:
+        SweepError: Everything that is wrong with it.
+    """
+    if document.value.get("analysis") is None:
+        return Questions()
+    _, problems, _ = read(Analysis, document, ("analysis",))
+    raise_problems(document, [*document.problems, *problems])
+    return questions_of(document.value)
+
+
+def questions_of(raw: Mapping[str, Any]) -> Questions:
+    """What a file asks that has been checked."""
+    alpha = (raw.get("analysis") or {}).get("alpha", ALPHA)
+    return Questions(alpha=float(alpha), contrasts=tuple(contrasts_of(raw).values()))
+
+
+def contrasts_of(raw: Mapping[str, Any], wrong: Collection[Route] = ()) -> dict[int, Contrast]:
+    """Number -> contrast of a checked file, those aside in which something is wrong."""
+    if ("analysis",) in wrong or ("analysis", "contrasts") in wrong:
+        return {}
+    listed = (raw.get("analysis") or {}).get("contrasts", [])
+    return {
+        i: _contrast(i, one)
+        for i, one in enumerate(listed)
+        if not affected([("analysis", "contrasts", i)], wrong)
+    }
+
+
+def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> Iterator[Finding]:
     """Contrasts whose arms or behaviours no point of the grids has."""
     facts = [facts_of(point) for point in points]
-    for i, contrast in enumerate(questions.contrasts):
+    known = {b for f in facts for b in f["probes.evaluate"]}
+    grids: tuple[Route, ...] = (("grid",), ("grids",))
+    for i, contrast in contrasts.items():
         route: Route = ("analysis", "contrasts", i)
         for name, arm in (("a", contrast.a), ("b", contrast.b)):
             if arm is not None and not any(matches(arm, f) for f in facts):
+                sections = tuple((n.partition(".")[0],) for n, _ in arm)
                 text = f"no cell of the grids has {describe(arm)}"
-                yield document.problem((*route, name), text)
-        known = {b for f in facts for b in f["probes.evaluate"]}
+                yield (*route, name), text, (*grids, *sections)
         for k, behavior in enumerate(contrast.behaviors or ()):
             if behavior not in known:
                 near = hint(behavior, tuple(sorted(known)))
                 text = f"{show(behavior)} is not evaluated{near}"
-                yield document.problem((*route, "behaviors", k), text)
+                yield (*route, "behaviors", k), text, (*grids, ("probes", "evaluate"))
 
 
 def matches(arm: tuple[tuple[str, Any], ...], facts: Mapping[str, Any]) -> bool:
@@ -177,106 +264,19 @@ MISSING = {
 """Why a key is needed, of each key that some kind needs."""
 
 
-def _contrast(document: Document, index: int, raw: Any, problems: list[Problem]) -> Contrast | None:
-    route: Route = ("analysis", "contrasts", index)
-    if not isinstance(raw, dict):
-        problems.append(document.problem(route, f"must hold keys, got {show(raw)}"))
-        return None
-    before = len(problems)
-    problems += [
-        document.problem((*route, key), f"unknown key{hint(key, KEYS)}")
-        for key in raw
-        if key not in KEYS
-    ]
-    problems += _words(document, route, raw)
-    problems += _arms(document, route, raw)
-    problems += _fitting(document, route, raw)
-    if len(problems) > before:
-        return None
-    arms = {k: _clean(raw[k]) for k in ("a", "b") if raw.get(k) is not None}
-    given = {"id": f"c{index + 1}", **raw, **arms}
-    return Contrast.from_dict({"claim": _claim(given), **given})
-
-
-def _words(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Problem]:
-    """Keys with a fixed set of values, and texts."""
-    choices: dict[str, tuple[str, ...]] = {
-        "kind": tuple(Kind),
-        "population": tuple(Population),
-        "alternative": tuple(Alternative),
-        "split": SPLITS,
-        "prompts": PROMPTS,
-        "over": ("rho_weight", "margin"),
-    }
-    for key, known in choices.items():
-        if key in raw and raw[key] not in known:
-            text = f"must be one of {', '.join(known)}; got {show(raw[key])}"
-            yield document.problem((*route, key), text + hint(str(raw[key]), known))
-    if "kind" not in raw:
-        yield document.problem((*route, "kind"), f"is missing: one of {', '.join(Kind)}")
-    for key in ("id", "claim"):
-        if key in raw and not (isinstance(raw[key], str) and raw[key].strip()):
-            yield document.problem((*route, key), f"must be a text, got {show(raw[key])}")
-    behaviors = raw.get("behaviors")
-    if behaviors is not None and FIELDS["probes.evaluate"].complaint(behaviors):
-        text = str(FIELDS["probes.evaluate"].complaint(behaviors))
-        yield document.problem((*route, "behaviors"), text)
-    sesoi = raw.get("sesoi")
-    if sesoi is not None and (
-        isinstance(sesoi, bool) or not isinstance(sesoi, int | float) or sesoi <= 0
-    ):
-        yield document.problem((*route, "sesoi"), f"must be a number > 0, got {show(sesoi)}")
-
-
-def _arms(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Problem]:
+def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
+    """The record of a valid entry; arms in canonical form, where weight 0 is sft-only."""
+    given = {"id": f"c{index + 1}", **raw}
     for key in ("a", "b"):
-        arm = raw.get(key)
-        if arm is None:
+        if raw.get(key) is None:
             continue
-        if not isinstance(arm, dict) or "condition" not in arm:
-            text = f"must name a condition, got {show(arm)}"
-            yield document.problem((*route, key), text)
-            continue
-        for name, value in arm.items():
-            if name not in FIELDS or name == "seed" or not FIELDS[name].axis:
-                text = f"is no field of an arm{hint(name, tuple(FIELDS))}"
-                yield document.problem((*route, key, name), text)
-            elif complaint := FIELDS[name].complaint(value):
-                yield document.problem((*route, key, name), complaint)
-
-
-def _fitting(document: Document, route: Route, raw: dict[str, Any]) -> Iterator[Problem]:
-    """What the kind asks of the other keys; nothing is known of an unknown kind."""
-    if raw.get("kind") not in tuple(Kind):
-        return
-    kind = Kind(raw["kind"])
-    for key in KEYS:
-        if key in kind.rules.needed and raw.get(key) is None:
-            text = f"is missing; {MISSING[key].format(kind=kind)}"
-            yield document.problem((*route, key), text)
-        elif key in raw and key not in kind.rules.allowed:
-            yield document.problem((*route, key), f"is not used by {kind}")
-    if kind.rules.directed and raw.get("alternative") == Alternative.TWO_SIDED:
-        yield document.problem((*route, "alternative"), "a direction needs greater or less")
-
-
-def _same_ids(document: Document, found: list[Contrast]) -> Iterator[Problem]:
-    seen: set[str] = set()
-    for contrast in found:
-        if contrast.id in seen:
-            text = f"the id {show(contrast.id)} is given twice"
-            yield document.problem(("analysis", "contrasts"), text)
-        seen.add(contrast.id)
-
-
-def _clean(arm: dict[str, Any]) -> dict[str, Any]:
-    """Values in canonical form; weight 0 is sft-only."""
-    cleaned = {name: FIELDS[name].clean(value) for name, value in arm.items()}
-    named = Condition(cleaned["condition"])
-    condition = named.at_weight(cleaned.get("rho_weight"))
-    if condition is not named:
-        cleaned = {k: v for k, v in cleaned.items() if k not in ("rho_weight", "margin")}
-    return cleaned | {"condition": str(condition)}
+        record = ArmFields.model_validate(raw[key])
+        arm = {name: getattr(record, name) for name in record.model_fields_set}
+        condition = condition_of({"rho_weight": None} | arm)
+        if condition != arm["condition"]:
+            arm = {k: v for k, v in arm.items() if k not in ("rho_weight", "margin")}
+        given[key] = arm | {"condition": str(condition)}
+    return Contrast.from_dict({"claim": _claim(given), **given})
 
 
 def _claim(raw: Mapping[str, Any]) -> str:

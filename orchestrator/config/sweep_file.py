@@ -1,19 +1,39 @@
 """A sweep file, checked: its settings, and its grids as points. Pure but for reading the file."""
 
 import copy
+import functools
 import itertools
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pydantic import ConfigDict, Field
+
+from orchestrator.config.checked import UNSET, Finding, Name, affected, read
 from orchestrator.config.condition_rules import Point
-from orchestrator.config.contrasts import Questions, parse_questions, unanswerable
-from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, SECTIONS, TOP_LEVEL, hint, show
-from orchestrator.config.stress_block import StressSettings, stress_clashes, stress_settings
+from orchestrator.config.contrasts import (
+    Analysis,
+    Contrast,
+    Questions,
+    contrasts_of,
+    questions_of,
+    unanswerable,
+)
+from orchestrator.config.fields import (
+    AXES,
+    FIELDS,
+    GRID_ONLY,
+    Base,
+    Data,
+    GridFields,
+    Probes,
+    RunSettings,
+    StressSettings,
+    Train,
+)
 from orchestrator.config.yaml_lines import (
     Document,
     Route,
@@ -22,11 +42,10 @@ from orchestrator.config.yaml_lines import (
     parse_yaml,
     raise_problems,
 )
-from orchestrator.errors import Problem, UserError
-from tasks.contract.cell import Condition, NodeError
+from orchestrator.errors import Problem, SweepError, UserError, hint
+from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
 
 
@@ -42,35 +61,51 @@ class Grid:
     axes: dict[str, tuple[Any, ...]]
     route: Route
 
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """Its conditions."""
-        return tuple(Condition(c) for c in self.axes["condition"])
+    def place(self, field: str) -> Route:
+        """Where the value of a field stands: in the grid, or outside."""
+        return (*self.route, field) if field in self.axes else tuple(field.split("."))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunSettings:
-    """How cells are run; none of it changes a result.
+class SweepFile(Base):
+    """A sweep file of rho-sweep."""
 
-    Attributes:
-        slots: Cells at once on this machine; None lets the program choose.
-        recycle_after: Cells after which a worker process is replaced.
-        retries: Attempts after the first for a cell whose process was lost.
-        grad_checkpoint: Keep only the layers' inputs for the backward pass: less memory, more time.
-        silence_s: A cell without a sign of life for so long is abandoned and run again.
-        checkpoint_s: Seconds of training that a lost process may cost; 0 for no checkpoints.
-        notify: Shell command that is run on events; see docs/sweep-file.md.
-        notify_failures: Share of the cells that may fail before `notify` is run.
-    """
+    name: Name = Field(description="names the results folder, results/NAME", examples=["my-sweep"])
+    description: str = Field(default="", description="one line for people")
+    grid: GridFields = Field(
+        default=UNSET, description="a product of axes; its points are the cells"
+    )
+    grids: list[GridFields] = Field(
+        default=UNSET,
+        min_length=1,
+        description="several grids, concatenated",
+        json_schema_extra={"x-must": "be a list of grids, not empty"},
+    )
+    train: Train = Field(default=Train(), description="optimisation of one adapter")
+    data: Data = Field(default=Data(), description="the mix of SFT texts")
+    probes: Probes = Field(default=Probes(), description="the probe pairs")
+    stress: StressSettings = Field(
+        default=StressSettings(), description="a test of generated answers that ends a launch"
+    )
+    run: RunSettings = Field(
+        default=RunSettings(), description="how cells are run; never changes a result"
+    )
+    analysis: Analysis | None = Field(
+        default=None, description="questions asked before there are data"
+    )
 
-    slots: int | None
-    recycle_after: int
-    retries: int
-    grad_checkpoint: bool
-    silence_s: float
-    checkpoint_s: float
-    notify: str | None
-    notify_failures: float
+    model_config = ConfigDict(
+        title="Sweep",
+        json_schema_extra={
+            "anyOf": [{"required": ["grid"]}, {"required": ["grids"]}],
+            "if": {"not": {"required": ["model"]}},
+            "then": {
+                "properties": {
+                    "grid": {"required": ["model"]},
+                    "grids": {"items": {"required": ["model"]}},
+                }
+            },
+        },
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +121,7 @@ class Sweep:
         questions: The contrasts to be registered.
         stress: The test of generated answers that follows its cells; None for none.
         document: For messages that name lines.
+        wrong: Places that are wrong, while the problems of a file are being collected; else none.
     """
 
     name: str
@@ -96,15 +132,25 @@ class Sweep:
     questions: Questions
     stress: StressSettings | None
     document: Document
+    wrong: frozenset[Route] = frozenset()
 
     def points(self) -> Iterator[tuple[Grid, Point]]:
         """Every point of every grid: field -> value, nothing left out."""
-        return _points(self.base, self.grids)
+        for grid in self.grids:
+            for values in itertools.product(*grid.axes.values()):
+                yield grid, self.base | dict(zip(grid.axes, values, strict=True))
+
+    def is_sound(self, grid: Grid, fields: Iterable[str]) -> bool:
+        """Whether none of some fields is wrong, as far as is known."""
+        return not affected([grid.place(f) for f in fields], self.wrong)
 
     @property
     def named(self) -> int:
         """Points of all grids, before anything is found to be the same."""
         return sum(1 for _ in self.points())
+
+
+Also = Callable[[Sweep], Iterable[Problem]]
 
 
 def presets() -> list[str]:
@@ -127,12 +173,13 @@ def preset_text(name: str) -> str:
     return (resources.files(__package__) / "presets" / f"{name}.yaml").read_text()
 
 
-def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
+def load(sweep: str, settings: Sequence[str] = (), also: Also | None = None) -> Sweep:
     """Read a sweep file or preset and check everything that needs no model or data.
 
     Args:
         sweep: Path of a YAML file, or a preset's name.
         settings: `key=value` texts that override the file.
+        also: As in `parse`.
 
     Raises:
         UserError: The file cannot be read; `SweepError` lists what is wrong in it.
@@ -147,7 +194,7 @@ def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
         document = parse_yaml(preset_text(sweep), sweep, Path.cwd())
     for setting in settings:
         assign(document, setting)
-    return parse(document)
+    return parse(document, also)
 
 
 def as_text(sweep: Sweep) -> str:
@@ -168,108 +215,80 @@ def as_text(sweep: Sweep) -> str:
     return dump_yaml(content)
 
 
-def parse(document: Document) -> Sweep:
+def parse(document: Document, also: Also | None = None) -> Sweep:
     """Check a document.
+
+    Args:
+        document: Content of a sweep file.
+        also: Finds more problems of a sweep that has some; called with what is right of it, so that
+            one report has them all.
 
     Raises:
         SweepError: Everything that is wrong with it.
     """
-    raw, problems = document.value, list(document.problems)
-    problems += _unknown_keys(document)
-    problems += _name(document)
-    problems += _description(document)
-    base = _base(document, problems)
-    grids = _grids(document, problems)
-    problems += _used(document, grids)
-    questions = parse_questions(document, problems)
-    if not problems:
-        problems += _consistent(document, base, grids)
-        problems += unanswerable(document, questions, (p for _, p in _points(base, grids)))
-        problems += [document.problem(tuple(r.split(".")), m) for r, m in stress_clashes(base)]
-    raise_problems(document, problems)
-    return Sweep(
-        name=raw["name"],
-        description=raw.get("description", ""),
-        base={k: v for k, v in base.items() if FIELDS[k].axis},
+    raw = document.value
+    found, problems, wrong = read(SweepFile, document)
+    problems[:0] = document.problems
+    if found is None:
+        raise SweepError(document.source, problems)
+    grids = _grids(found, document, wrong)
+    base: dict[str, Any] = dict.fromkeys(GRID_ONLY)
+    for name in FIELDS:
+        if name not in GRID_ONLY:
+            value = functools.reduce(getattr, name.split("."), found)
+            base[name] = _anchored(name, value, document.folder)
+    stress = found.stress.model_copy(update={"prompts": base["stress.prompts"]})
+    sweep = Sweep(
+        name=found.name,
+        description=found.description,
+        base={k: v for k, v in base.items() if k in AXES},
         grids=tuple(grids),
-        run=RunSettings(**{k.partition(".")[2]: v for k, v in base.items() if k[:4] == "run."}),
-        questions=questions,
-        stress=stress_settings(base) if "stress" in raw else None,
+        run=found.run,
+        questions=Questions() if wrong else questions_of(raw),
+        stress=stress if "stress" in raw else None,
         document=document,
+        wrong=frozenset(wrong),
     )
+    for place, message, reads in _together(sweep, contrasts_of(raw, wrong)):
+        if not affected((place, *reads), wrong):
+            problems.append(document.problem(place, message))
+            sweep = replace(sweep, wrong=sweep.wrong | {place})
+    if problems:
+        raise_problems(document, [*problems, *(also(sweep) if also else ())])
+    return sweep
 
 
-def _unknown_keys(document: Document) -> Iterator[Problem]:
-    for key, value in document.value.items():
-        if key in GRID_ONLY:
-            yield document.problem((key,), "belongs under grid:")
-        elif key not in TOP_LEVEL:
-            yield document.problem((key,), f"unknown key{hint(key, TOP_LEVEL)}")
-        elif key in SECTIONS:
-            yield from _unknown_in_section(document, key, value)
+def _together(sweep: Sweep, contrasts: dict[int, Contrast]) -> Iterator[Finding]:
+    """What only shows when parts of a file are seen together."""
+    raw = sweep.document.value
+    given = [grid for _, grid in _raw_grids(sweep.document)]
+    if "grid" not in raw and "grids" not in raw:
+        yield ("grid",), "is missing; it names the cells", ()
+    if "model" not in raw and not (
+        given and all(isinstance(g, dict) and "model" in g for g in given)
+    ):
+        yield ("model",), "is missing", ()
+    seen: set[str] = set()
+    for grid, point in sweep.points():
+        for message, *fields in _clashes(point, sweep.run):
+            if message not in seen:
+                seen.add(message)
+                home, *others = (grid.place(f) for f in fields)
+                yield home, message, tuple(others)
+    if sweep.grids:
+        yield from unanswerable(contrasts, (p for _, p in sweep.points()))
 
 
-def _unknown_in_section(document: Document, section: str, value: Any) -> Iterator[Problem]:
-    if not isinstance(value, dict):
-        yield document.problem((section,), f"must hold keys and values, got {show(value)}")
-        return
-    known = tuple(f.partition(".")[2] for f in FIELDS if f.startswith(section + "."))
-    for key in value:
-        if key not in known:
-            yield document.problem((section, key), f"unknown key{hint(key, known)}")
-
-
-def _name(document: Document) -> Iterator[Problem]:
-    name = document.value.get("name")
-    if name is None:
-        yield document.problem(("name",), "is missing; it names the results folder")
-    elif not isinstance(name, str) or not NAME.fullmatch(name):
-        yield document.problem(
-            ("name",), f"must be letters, digits, dots and dashes, got {show(name)}"
+def _grids(found: SweepFile, document: Document, wrong: Collection[Route]) -> Iterator[Grid]:
+    """The grids that are right, their axes in the order of the file."""
+    checked = [found.grid] if found.grid else []
+    checked += found.grids or []
+    right = [(r, raw) for r, raw in _raw_grids(document) if not {r, r[:1]} & set(wrong)]
+    for (route, raw), grid in zip(right, checked, strict=True):
+        axes = grid.axes()
+        yield Grid(
+            axes={n: _anchored(n, axes[n], document.folder) for n in raw if n in axes}, route=route
         )
-
-
-def _description(document: Document) -> Iterator[Problem]:
-    text = document.value.get("description", "")
-    if not isinstance(text, str):
-        yield document.problem(("description",), f"must be a text, got {show(text)}")
-
-
-def _base(document: Document, problems: list[Problem]) -> dict[str, Any]:
-    """Value of every field outside the grids; problems are appended."""
-    found: dict[str, Any] = {}
-    for name, field in FIELDS.items():
-        if name in GRID_ONLY:
-            found[name] = None
-            continue
-        route: Route = tuple(name.split("."))
-        value = _lookup(document.value, route)
-        if value is _ABSENT:
-            if field.required and not _is_axis(document, name):
-                problems.append(document.problem(route, "is missing"))
-            value = None if field.required else field.default
-            found[name] = field.clean(value)
-        elif complaint := field.complaint(value):
-            problems.append(document.problem(route, complaint))
-        else:
-            found[name] = _anchored(name, field.clean(value), document.folder)
-    return found
-
-
-_ABSENT = object()
-
-
-def _lookup(value: Any, route: Route) -> Any:
-    for part in route:
-        if not isinstance(value, dict) or part not in value:
-            return _ABSENT
-        value = value[part]
-    return value
-
-
-def _is_axis(document: Document, name: str) -> bool:
-    grids = [raw for _, raw in _raw_grids(document)]
-    return bool(grids) and all(isinstance(raw, dict) and name in raw for raw in grids)
 
 
 def _raw_grids(document: Document) -> list[tuple[Route, Any]]:
@@ -302,123 +321,23 @@ def _anchored(name: str, value: Any, folder: Path) -> Any:
     return value
 
 
-def _grids(document: Document, problems: list[Problem]) -> list[Grid]:
-    """All grids whose axes are valid; problems are appended."""
-    raw = document.value
-    if "grid" not in raw and "grids" not in raw:
-        problems.append(document.problem(("grid",), "is missing; it names the cells"))
-    if "grids" in raw and not (isinstance(raw["grids"], list) and raw["grids"]):
-        problems.append(document.problem(("grids",), "must be a list of grids, not empty"))
-    found = []
-    for route, grid in _raw_grids(document):
-        before = len(problems)
-        axes = _axes(document, route, grid, problems)
-        if len(problems) == before:
-            found.append(Grid(axes=axes, route=route))
-    return found
-
-
-def _axes(
-    document: Document, route: Route, grid: Any, problems: list[Problem]
-) -> dict[str, tuple[Any, ...]]:
-    if not isinstance(grid, dict):
-        problems.append(document.problem(route, f"must hold axes and values, got {show(grid)}"))
-        return {}
-    if "condition" not in grid:
-        problems.append(document.problem((*route, "condition"), "is missing"))
-    axes = {}
-    for name, values in grid.items():
-        if name not in AXES:
-            message = f"is no field that can be an axis{hint(name, AXES)}"
-            problems.append(document.problem((*route, name), message))
-            continue
-        as_list = values if _is_list_of_values(name, values) else [values]
-        problems += _values(document, (*route, name), name, as_list)
-        axes[name] = tuple(
-            _anchored(name, FIELDS[name].clean(v), document.folder)
-            for v in as_list
-            if FIELDS[name].complaint(v) is None
+def _clashes(point: Point, run: RunSettings) -> Iterator[tuple[str, ...]]:
+    """Message and fields of every clash, the field that is named first."""
+    if run.grad_checkpoint and point["train.lora_dropout"] > 0:
+        yield (
+            "with train.lora_dropout the second pass would draw anew",
+            "run.grad_checkpoint",
+            "train.lora_dropout",
         )
-    return axes
-
-
-def _is_list_of_values(name: str, values: Any) -> bool:
-    """A lone value is an axis of one; a `texts` field needs a list of lists to vary."""
-    if FIELDS[name].kind == "texts":
-        return isinstance(values, list) and (not values or isinstance(values[0], list))
-    return isinstance(values, list)
-
-
-def _values(document: Document, route: Route, name: str, values: list[Any]) -> Iterator[Problem]:
-    field = FIELDS[name]
-    if not values:
-        yield document.problem(route, "is empty, so the grid has no cells")
-    seen = []
-    for i, value in enumerate(values):
-        if complaint := field.complaint(value):
-            yield document.problem((*route, i), complaint)
-        elif field.clean(value) in seen:
-            yield document.problem((*route, i), f"{show(value)} is listed twice")
-        else:
-            seen.append(field.clean(value))
-
-
-def _used(document: Document, grids: list[Grid]) -> Iterator[Problem]:
-    """Axes that no condition of their grid uses, and values that a condition lacks."""
-    for grid in grids:
-        for name in grid.axes:
-            if not any(FIELDS[name].uses(c) for c in grid.conditions):
-                names = ", ".join(grid.conditions)
-                yield document.problem(
-                    (*grid.route, name), f"no condition of the grid uses it: {names}"
-                )
-        for name in ("rho_weight", "margin", "seed"):
-            needing = [c for c in grid.conditions if FIELDS[name].uses(c)]
-            values = grid.axes.get(name, ())
-            if needing and (not values or None in values):
-                yield document.problem((*grid.route, name), f"{needing[0]} needs a value")
-        weights = grid.axes.get("rho_weight", ())
-        if weights == (0.0,) and len(grid.axes.get("margin", ())) > 1:
-            yield document.problem((*grid.route, "margin"), "rho_weight 0 leaves no use for it")
-        bare = [c for c in grid.conditions if c.trains and not c.has_sft]
-        if bare and 0.0 in weights:
-            yield document.problem(
-                (*grid.route, "rho_weight", weights.index(0.0)),
-                f"{bare[0]} with weight 0 would train on nothing",
-            )
-
-
-def _points(base: dict[str, Any], grids: Sequence[Grid]) -> Iterator[tuple[Grid, Point]]:
-    for grid in grids:
-        for values in itertools.product(*grid.axes.values()):
-            yield grid, base | dict(zip(grid.axes, values, strict=True))
-
-
-def _consistent(document: Document, base: dict[str, Any], grids: list[Grid]) -> Iterator[Problem]:
-    """What only shows when fields are seen together."""
-    seen: set[str] = set()
-    for grid, point in _points(base, grids):
-        for route, message in _clashes(point):
-            if message not in seen:
-                seen.add(message)
-                yield document.problem(_home(grid, route), message)
-
-
-def _home(grid: Grid, name: str) -> Route:
-    return (*grid.route, name) if name in grid.axes else tuple(name.split("."))
-
-
-def _clashes(point: Point) -> Iterator[tuple[str, str]]:
-    if point["run.grad_checkpoint"] and point["train.lora_dropout"] > 0:
-        yield "run.grad_checkpoint", "with train.lora_dropout the second pass would draw anew"
-    share = point["data.trap_fraction"] + point["data.refusal_fraction"]
+    trap, refusal = "data.trap_fraction", "data.refusal_fraction"
+    share = point[trap] + point[refusal]
     if share > 1:
-        yield "data.trap_fraction", f"together with data.refusal_fraction it is {share:g}, above 1"
+        yield f"together with {refusal} it is {share:g}, above 1", trap, refusal
     if share == 1 and point["data.size"] is None:
-        yield "data.size", "is missing, and without instructions nothing else says how many texts"
+        text = "is missing, and without instructions nothing else says how many texts"
+        yield text, "data.size", trap, refusal
     per_step, behaviors = point["train.pairs_per_step"], point["probes.train"]
     if per_step is not None and per_step % len(behaviors):
-        yield (
-            "train.pairs_per_step",
-            f"must be a multiple of {len(behaviors)}, the trained behaviours; got {per_step}",
-        )
+        count = len(behaviors)
+        text = f"must be a multiple of {count}, the trained behaviours; got {per_step}"
+        yield text, "train.pairs_per_step", "probes.train"

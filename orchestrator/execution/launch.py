@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,13 +11,15 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.cells.expand import Expansion, expand
+from orchestrator.cells.expand import Expansion, expand, unresolved
 from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.prompt_sets import prompt_problems
 from orchestrator.cells.resolve import FileResolver
-from orchestrator.config.sweep_file import RunSettings, Sweep
+from orchestrator.config import sweep_file
+from orchestrator.config.fields import RunSettings
+from orchestrator.config.sweep_file import Sweep
 from orchestrator.config.yaml_lines import raise_problems
-from orchestrator.errors import UserError
+from orchestrator.errors import Problem, UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
 from orchestrator.execution.run import Run, Work
@@ -71,6 +74,21 @@ class Options:
     address: str | None = None
     slots: int | None = None
     without: frozenset[str] = frozenset()
+
+
+def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
+    """Read a sweep file or preset, as `sweep_file.load`.
+
+    Raises:
+        SweepError: Everything that is wrong with it, models, packs, data and prompts included.
+    """
+    return sweep_file.load(sweep, settings, _more_problems)
+
+
+def _more_problems(sweep: Sweep) -> list[Problem]:
+    """What does not fit of what this machine has, in a sweep that has other problems."""
+    found = unresolved(sweep, FileResolver(download=False))
+    return [*found, *prompt_problems(sweep, download=False)]
 
 
 def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:

@@ -7,8 +7,8 @@ from typing import Any
 from orchestrator import __version__
 from orchestrator.cells.expand import Expansion
 from orchestrator.cells.prompt_sets import sets_here
-from orchestrator.config.fields import FIELDS
-from orchestrator.config.sweep_file import RunSettings, Sweep
+from orchestrator.config.fields import RunSettings
+from orchestrator.config.sweep_file import Sweep
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
@@ -31,7 +31,7 @@ def write_manifest(
             {axis: [_plain(v) for v in values] for axis, values in grid.axes.items()}
             for grid in sweep.grids
         ],
-        "run": asdict(sweep.run),
+        "run": sweep.run.model_dump(),
         **_stress(sweep),
         "resolved": _resolved(expansion),
         "named": expansion.named,
@@ -77,15 +77,14 @@ def load_manifest(folder: Path) -> dict[str, Any]:
 def run_settings(manifest: dict[str, Any]) -> RunSettings:
     """How the units of a launched sweep are run; what an older version did not write is default."""
     written = manifest.get("run") or {}
-    names = RunSettings.__dataclass_fields__
-    return RunSettings(**{n: written.get(n, FIELDS[f"run.{n}"].default) for n in names})
+    return RunSettings(**{n: v for n, v in written.items() if n in RunSettings.model_fields})
 
 
 def _stress(sweep: Sweep) -> dict[str, Any]:
     """The test of generated answers, with the content of its prompt sets; nothing without one."""
     if sweep.stress is None:
         return {}
-    settings = {k: _plain(v) for k, v in asdict(sweep.stress).items()}
+    settings = {k: _plain(v) for k, v in sweep.stress}
     found = [{"name": s.name, "digest": s.digest} for s in sets_here(sweep)]
     return {"stress": settings | {"sets": found}}
 

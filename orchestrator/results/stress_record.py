@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config.stress_block import StressSettings
+from orchestrator.config.fields import StressSettings
 from orchestrator.errors import UserError
 from orchestrator.results import generations
 from orchestrator.results.files import write_whole
@@ -79,7 +79,7 @@ def write_plan(
 ) -> None:
     """Say what a test is to do, for those who look on."""
     content = {
-        "settings": asdict(settings),
+        "settings": settings.model_dump(),
         "judge": judge,
         "prompts": [{"name": s.name, "digest": s.digest, "prompts": len(s.prompts)} for s in sets],
         "units": {u.generation_id: u.label for u in units},

@@ -9,8 +9,7 @@ from pathlib import Path
 from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.prompt_sets import load_sets
 from orchestrator.cells.stress_estimate import generation_memory, generation_work
-from orchestrator.config.stress_block import StressSettings
-from orchestrator.config.sweep_file import RunSettings
+from orchestrator.config.fields import RunSettings, StressSettings
 from orchestrator.errors import UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options, engine_of, rules_of

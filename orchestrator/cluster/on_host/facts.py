@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 import psutil
@@ -39,7 +38,7 @@ def examine(request: Answer) -> Answer:
     memory = psutil.virtual_memory()
     ours = _listening(place)
     # all but the two ends of the range of worker ports
-    ports = asdict(Ports(**request["ports"]))
+    ports = Ports(**request["ports"]).model_dump()
     own_ports = [n for key, n in ports.items() if key not in ("worker_low", "worker_high")]
     existing = next(p for p in (place.folder, *place.folder.parents) if p.exists())
     power = None

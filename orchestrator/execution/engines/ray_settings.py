@@ -98,7 +98,7 @@ class NodePlan:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self)
+        return asdict(self) | {"ports": self.ports.model_dump()}
 
 
 def label(text: str) -> str:

@@ -10,7 +10,7 @@ from orchestrator.cluster.findings import SKEW_S, Clock
 from orchestrator.config.hosts import Host, Ports
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM
 
-HOST = Host(name="one", address="a", ssh_port=22, slots=2, memory_bytes=None, chip=None, labels={})
+HOST = Host(name="one", address="a", ssh_port=22, slots=2, chip=None, labels={})
 FACTS = {
     "python": "3.11.2",
     "versions": {"ray": "2.60", "mlx": "0.30"},

@@ -59,7 +59,7 @@ def a_host(served: Cluster, folder: Path) -> Cluster:
     program.write_text(f'#!/bin/sh\n{variables} exec {sys.executable} "$@"\n')
     program.chmod(0o755)
     (program.parents[1] / "complete").touch()
-    return dataclasses.replace(served, root=str(folder / "root"))
+    return served.model_copy(update={"root": str(folder / "root")})
 
 
 def a_need(folder: Path) -> Need:

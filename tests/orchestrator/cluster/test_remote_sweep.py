@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -163,7 +162,7 @@ def test_a_cluster_that_is_down_starts_no_driver(far, head):
 
 def test_a_cluster_runs_one_sweep_at_a_time(far, head, there):
     plan = {"host": "mac1", "address": "10.0.0.1", "gcs": "10.0.0.1:6379", "slots": 1}
-    plan |= {"memory_bytes": 1, "labels": {}, "ports": asdict(Ports()), "tls": False}
+    plan |= {"memory_bytes": 1, "labels": {}, "ports": Ports().model_dump(), "tls": False}
     (head / "c/studios").mkdir(parents=True)
     (head / "c/studios/plan.json").write_text(json.dumps(plan))
     other = head / "results/other"
@@ -204,7 +203,7 @@ probes: {pack: pairs.jsonl}
 def up(head) -> None:
     """The cluster is up, as far as the head's files say."""
     plan = {"host": "mac1", "address": "10.0.0.1", "gcs": "10.0.0.1:6379", "slots": 1}
-    plan |= {"memory_bytes": 1, "labels": {}, "ports": asdict(Ports()), "tls": False}
+    plan |= {"memory_bytes": 1, "labels": {}, "ports": Ports().model_dump(), "tls": False}
     (head / "c/studios").mkdir(parents=True)
     (head / "c/studios/plan.json").write_text(json.dumps(plan))
 

@@ -1,6 +1,5 @@
 """Commands, files and tunnels on a host, over a real ssh server on loopback."""
 
-import dataclasses
 import getpass
 import os
 import pwd
@@ -27,7 +26,6 @@ def a_cluster(folder, port: int, names=("one",)) -> Cluster:
             address="127.0.0.1",
             ssh_port=port,
             slots=1,
-            memory_bytes=None,
             chip=None,
             labels={},
         )
@@ -138,11 +136,11 @@ def test_a_taken_local_port_is_an_error(remote):
 
 
 def broken(cluster, **changes) -> Remote:
-    host = dataclasses.replace(
-        cluster.hosts[0], **{k: v for k, v in changes.items() if k in ("address", "ssh_port")}
+    host = cluster.hosts[0].model_copy(
+        update={k: v for k, v in changes.items() if k in ("address", "ssh_port")}
     )
     rest = {k: v for k, v in changes.items() if k == "key"}
-    return Remote(dataclasses.replace(cluster, **rest), host)
+    return Remote(cluster.model_copy(update=rest), host)
 
 
 def test_errors_name_the_host_and_what_to_do(cluster):
@@ -173,7 +171,7 @@ def test_a_changed_host_key_is_refused(cluster):
 
 def test_one_hosts_error_does_not_stop_the_others(cluster):
     hosts = [remotes(cluster)[0], broken(cluster, ssh_port=sshd.free_port())]
-    hosts[1].host = dataclasses.replace(hosts[1].host, name="two")
+    hosts[1].host = hosts[1].host.model_copy(update={"name": "two"})
     gathered = on_all(hosts, lambda r: r.demand("echo yes", timeout_s=20))
     assert gathered.done == {"one": b"yes\n"}
     assert list(gathered.failed) == ["two"]

@@ -52,7 +52,6 @@ def test_what_a_small_file_leaves_out_has_a_default(tmp_path):
         address="two.local",
         ssh_port=22,
         slots=1,
-        memory_bytes=None,
         chip=None,
         labels={},
     )
@@ -90,7 +89,7 @@ def test_a_full_file_is_read_as_written(tmp_path):
         ("name: two", "name: one", "hosts[1].name (line 5): one is also the name of hosts[0]"),
         ("two.local", "-oProxyCommand=x", "must be an IP address or a host name"),
         ("two.local", "b, slots: 0", "hosts[1].slots (line 5): must be >= 1"),
-        ("two.local", "b, memory: 192", "must be a text, got 192"),
+        ("two.local", "b, memory: 192", "memory (line 5): must be like 192 GB, got 192"),
         ("two.local", "b, memory: 9 apples", "must be like 192 GB"),
         ("two.local", "b, labels: {host: x}", "host is set by rho-sweep"),
         ("two.local", "b, labels: {rack: 7}", "must be letters, digits"),

@@ -65,15 +65,19 @@ def test_weight_0_names_the_sft_only_arm():
         ("kind: mean_diff, ", "", "contrasts[0].kind (line 6): is missing"),
         ("toxicity]", "toxicty]", 'did you mean "toxicity"?'),
         ("rho_weight: 0.2}", "rho_weight: 0.3}", "no cell of the grids has condition=rho-guided"),
-        ("condition: sft-only", "rho_weight: 0.1", "must name a condition"),
+        (
+            "condition: sft-only",
+            "rho_weight: 0.1",
+            "b.condition (line 6): is missing: must be one of baseline, sft-only",
+        ),
         ("b: {condition: sft-only}, ", "", "b (line 6): is missing; mean_diff compares a with b"),
         ("greater", "up", "must be one of two-sided, greater, less"),
         ("mean_diff", "noninferiority", "means nothing without a stated margin"),
         ("mean_diff", "trend", "over (line 6): is missing"),
-        ("alternative: greater", "sesoi: -1", "must be a number > 0, got -1"),
+        ("alternative: greater", "sesoi: -1", "sesoi (line 6): must be > 0, got -1"),
         ("alternative: greater", "splits: train", 'did you mean "split"?'),
         ("a: {condition: rho-guided,", "a: {condition: rho-guided, seed: 1,", "no field of an arm"),
-        ("  contrasts:", "  alpha: 2\n  contrasts:", "at most 0.2, got 2"),
+        ("  contrasts:", "  alpha: 2\n  contrasts:", "alpha (line 5): must be <= 0.2, got 2"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(old, new, expected):

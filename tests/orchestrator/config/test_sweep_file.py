@@ -1,14 +1,17 @@
 """A sweep file is checked whole: types, ranges, names, grids, and what fits together."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from pydantic import Strict, TypeAdapter, ValidationError
 
-from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, TOP_LEVEL
-from orchestrator.config.sweep_file import load, parse, preset_text, presets
+from orchestrator.config.checked import at, schema_of
+from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, GridFields
+from orchestrator.config.sweep_file import SweepFile, load, parse, preset_text, presets
 from orchestrator.config.yaml_lines import Document
 from orchestrator.errors import SweepError, UserError
 from tests.builders import parsed
@@ -21,6 +24,16 @@ GRID = """\
   seed: [1]
 """
 GOOD = f"name: good\nmodel: m\ngrid:\n{GRID}"
+VALUES = {
+    "integer": [8, 16],
+    "number": [0.25, 0.5],
+    "string": ["a", "b"],
+    "array": [["bias"], ["factual"]],
+}
+SECTION_SCHEMAS = schema_of(SweepFile)
+SCHEMA_OF_FIELD = {
+    n: at(SECTION_SCHEMAS, tuple(n.split("."))) or at(schema_of(GridFields), (n,)) for n in FIELDS
+}
 OWN_GRID = {"condition", "rho_weight", "margin", "seed"}
 
 
@@ -83,14 +96,8 @@ def test_a_list_of_texts_is_one_value_and_a_list_of_lists_is_an_axis():
 
 @pytest.mark.parametrize("name", sorted(set(AXES) - OWN_GRID))
 def test_any_other_field_may_be_an_axis(name):
-    field = FIELDS[name]
-    values = {
-        "int": [8, 16],
-        "float": [0.25, 0.5],
-        "text": ["a", "b"],
-        "choice": list(field.choices[:2]),
-        "texts": [["bias"], ["factual"]],
-    }[field.kind]
+    node = at(schema_of(GridFields), (name,))
+    values = node.get("enum", VALUES[node["type"]])[:2]
     text = yaml.safe_dump({name: values}, default_flow_style=True, width=1000).strip()[1:-1]
     assert parsed(f"{GOOD}  {text}\n").named == 2
 
@@ -239,7 +246,8 @@ model: m
 
 @given(
     st.dictionaries(
-        st.sampled_from([*TOP_LEVEL, *FIELDS, *GRID_ONLY]) | st.text("ab", min_size=1, max_size=2),
+        st.sampled_from([*SweepFile.model_fields, *FIELDS, *GRID_ONLY])
+        | st.text("ab", min_size=1, max_size=2),
         trees,
         max_size=6,
     ),
@@ -254,16 +262,29 @@ def test_no_value_whatever_escapes_the_checks(top, axes):
     assert found >= 1
 
 
-@given(st.sampled_from([n for n in FIELDS if FIELDS[n].kind in ("int", "float")]), st.data())
+NUMBERS = [n for n in FIELDS if SCHEMA_OF_FIELD[n].get("type") in ("integer", "number")]
+
+
+@given(st.sampled_from(NUMBERS), st.data())
 def test_a_number_is_accepted_exactly_within_its_bounds(name, data):
-    field = FIELDS[name]
+    node = SCHEMA_OF_FIELD[name]
     numbers = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False) | st.sampled_from([0, 1])
     value = data.draw(numbers)
-    assume(not (field.kind == "int" and isinstance(value, float)))
-    above = value > field.low or (value == field.low and not field.open_low)
-    below = value < field.high or (value == field.high and not field.open_high)
-    finite = value not in (float("inf"), float("-inf"))
-    assert (field.complaint(value) is None) == (above and below and finite)
+    assume(not (node["type"] == "integer" and isinstance(value, float)))
+    inf = float("inf")
+    above = value >= node.get("minimum", -inf) and value > node.get("exclusiveMinimum", -inf)
+    below = value <= node.get("maximum", inf) and value < node.get("exclusiveMaximum", inf)
+    finite = value not in (inf, -inf)
+    assert accepts(name, value) == (above and below and finite)
+
+
+def accepts(name: str, value: object) -> bool:
+    info = FIELDS[name]
+    try:
+        TypeAdapter(Annotated[(info.annotation, *info.metadata, Strict())]).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def test_relative_paths_are_relative_to_the_file(tmp_path):

@@ -1,13 +1,13 @@
 """How Ray is started: folders, environment, arguments."""
 
 import json
+import re
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.config.cluster_file import LABEL_VALUE
-from orchestrator.config.hosts import Ports
+from orchestrator.config.hosts import LABEL, Ports
 from orchestrator.execution.engines.ray_settings import (
     SOCKET_PATH_LIMIT,
     NodePlan,
@@ -33,7 +33,7 @@ PLAN = NodePlan(
 @given(st.text())
 def test_any_text_becomes_a_label_or_nothing(text):
     made = label(text)
-    assert made == "" or LABEL_VALUE.fullmatch(made)
+    assert made == "" or re.fullmatch(LABEL, made)
     assert label(made) == made
 
 
