@@ -1,4 +1,4 @@
-"""Commands about a sweep file: `presets`, `init`, `plan`."""
+"""Commands about a sweep file: `presets`, `init`, `schema`, `plan`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -25,18 +25,37 @@ def init(
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("sweep.yaml"),
     force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a commented sweep file.
+    """Write a commented sweep file, and beside it the schema from which an editor completes it.
 
     Example: rho-sweep init dose-response -o my-sweep.yaml
     """
-    from orchestrator.config.sweep_file import preset_text
+    from orchestrator.config.sweep_file import SweepFile, preset_text, schema_text
     from orchestrator.results.files import write_whole
 
     text = preset_text(preset)
+    if output == Path("-"):
+        typer.echo(text, nl=False)
+        return
     if output.exists() and not force:
         raise UserError(f"{output} exists; choose another with -o, or use --force")
-    write_whole(output, text.encode())
+    beside = output.with_suffix(".schema.json")
+    head = f"# yaml-language-server: $schema=./{beside.name}\n"
+    write_whole(output, (head + text).encode())
+    write_whole(beside, schema_text(SweepFile).encode())
     typer.echo(f"{output}: edit it, then: rho-sweep plan {output}", err=True)
+
+
+def schema(
+    cluster: Annotated[bool, typer.Option("--cluster", help="Of cluster.yaml.")] = False,
+) -> None:
+    """Print the JSON Schema of a sweep file.
+
+    Example: rho-sweep schema > sweep.schema.json
+    """
+    from orchestrator.config.hosts import Cluster
+    from orchestrator.config.sweep_file import SweepFile, schema_text
+
+    typer.echo(schema_text(Cluster if cluster else SweepFile), nl=False)
 
 
 def plan(

@@ -3,6 +3,7 @@
 import copy
 import functools
 import itertools
+import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +13,7 @@ from typing import Any
 
 from pydantic import ConfigDict, Field
 
-from orchestrator.config.checked import UNSET, Finding, Name, affected, read
+from orchestrator.config.checked import UNSET, Checked, Finding, Name, affected, read, schema_of
 from orchestrator.config.condition_rules import Point
 from orchestrator.config.contrasts import (
     Analysis,
@@ -151,6 +152,11 @@ class Sweep:
 
 
 Also = Callable[[Sweep], Iterable[Problem]]
+
+
+def schema_text(kind: type[Checked]) -> str:
+    """The JSON Schema of a file, as text."""
+    return json.dumps(schema_of(kind), indent=2) + "\n"
 
 
 def presets() -> list[str]:

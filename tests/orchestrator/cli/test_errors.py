@@ -755,6 +755,24 @@ probes:
     ]
 
 
+@pytest.mark.usefixtures("no_hub")
+def test_a_missing_model_and_file_are_named_beside_wrong_values(rho_sweep, tmp_path):
+    text = SWEEP.replace("./model", "./gone").replace("[1, 2]", "[1, two]")
+    text = text.replace("[rho-guided]", "[rho-guided, rho-guded]")
+    text = text.replace("{size: 20,", "{sft: gone.jsonl, size: 20,") + "train: {lora_rnk: 8}\n"
+    (tmp_path / "sweep.yaml").write_text(text)
+    ran = rho_sweep("plan", "sweep.yaml")
+    lines = ran.err.splitlines()
+    assert lines[0] == "error: sweep.yaml: 5 problems"
+    assert [line.split(" (line")[0].strip() for line in lines[1:]] == [
+        "model",
+        "grid.condition[1]",
+        "grid.seed[1]",
+        "data.sft",
+        "train.lora_rnk",
+    ]
+
+
 def test_debug_shows_the_traceback(rho_sweep, tmp_path):
     with pytest.raises(BaseException, match="no such file") as error:
         rho_sweep("--debug", "plan", "gone.yaml")
