@@ -14,10 +14,10 @@ def presets() -> None:
 
     Example: rho-sweep presets
     """
-    from orchestrator.config import sweep_file
+    from orchestrator.config.preset_files import descriptions
 
-    for name in sweep_file.presets():
-        typer.echo(f"{name:<16} {sweep_file.load(name).description}")
+    for name, description in descriptions().items():
+        typer.echo(f"{name:<16} {description}")
 
 
 def init(

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from orchestrator.config.fields import (
     StressSettings,
     Train,
 )
+from orchestrator.config.preset_files import preset_text, presets
 from orchestrator.config.yaml_lines import (
     Document,
     Route,
@@ -43,10 +43,11 @@ from orchestrator.config.yaml_lines import (
     parse_yaml,
     raise_problems,
 )
-from orchestrator.errors import Problem, SweepError, UserError, hint
+from orchestrator.errors import Problem, SweepError, UserError
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
+__all__ = ["Sweep", "SweepFile", "as_text", "load", "parse", "preset_text", "presets"]
 PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
 
 
@@ -157,26 +158,6 @@ Also = Callable[[Sweep], Iterable[Problem]]
 def schema_text(kind: type[Checked]) -> str:
     """The JSON Schema of a file, as text."""
     return json.dumps(schema_of(kind), indent=2) + "\n"
-
-
-def presets() -> list[str]:
-    """Names of the built-in sweeps."""
-    folder = resources.files(__package__) / "presets"
-    return sorted(
-        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
-    )
-
-
-def preset_text(name: str) -> str:
-    """The commented file of a built-in sweep.
-
-    Raises:
-        UserError: There is none of that name.
-    """
-    if name not in presets():
-        known = ", ".join(presets())
-        raise UserError(f"no preset {name!r}{hint(name, tuple(presets()))} (presets: {known})")
-    return (resources.files(__package__) / "presets" / f"{name}.yaml").read_text()
 
 
 def load(sweep: str, settings: Sequence[str] = (), also: Also | None = None) -> Sweep:
