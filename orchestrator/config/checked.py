@@ -1,6 +1,5 @@
 """Records of a file, checked whole: every problem at once, in words that come from the schema."""
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, TypeVar, get_origin
@@ -33,12 +32,6 @@ TYPES = {
     "string": "be a text",
 }
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-BOUNDS = {
-    "minimum": ">=",
-    "exclusiveMinimum": ">",
-    "maximum": "<=",
-    "exclusiveMaximum": "<",
-}
 PATTERNS = {NAME: "letters, digits, dots and dashes", NOT_BLANK: "a text"}
 """A pattern and what it asks for, in words; a module with patterns of its own adds them."""
 
@@ -326,24 +319,3 @@ def must(node: Schema) -> str:
     if node.get("type") == "array" and node["items"].get("type") == "string":
         return "be a list of texts"
     return TYPES[node.get("type", "string")]
-
-
-def as_table(kind: type[Checked], prefix: str = "") -> str:
-    """Rows of a Markdown table: field, what it must be, default, meaning."""
-    schema = schema_of(kind)
-    rows = []
-    for name, raw in schema["properties"].items():
-        node = at(schema, (name,))
-        bounds = [f"{sign} {node[key]:g}" for key, sign in BOUNDS.items() if key in node]
-        value = " ".join([must(node), *(b for b in bounds if "e+18" not in b)])
-        default = "required" if name in schema.get("required", ()) else _written(raw)
-        meaning = raw.get("description", "")
-        rows.append(f"| `{prefix}{name}` | {value.removeprefix('be ')} | {default} | {meaning} |")
-    return "\n".join(rows)
-
-
-def _written(node: Schema) -> str:
-    default = node.get("default")
-    if isinstance(default, list):
-        return ", ".join(map(str, default))
-    return json.dumps(default) if default is None or isinstance(default, bool) else f"{default}"

@@ -1,6 +1,6 @@
 """The tables in docs/ that follow from declarations in the code.
 
-`python -m tests.docs_tables` writes them anew; `test_docs_tables.py` fails while one is old.
+`python -m tests.docs.tables` writes them anew; `test_tables.py` fails while one is old.
 """
 
 import json
@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from orchestrator.config.checked import Checked, at, must, schema_of
+from orchestrator.config.fields import Base, Cell, Data, Probes, RunSettings, StressSettings, Train
+from orchestrator.config.hosts import Cluster, Host, Ports
 from orchestrator.results.schema import TABLES
 from tasks.contract.conditions import Condition
 from tasks.data.probe_packs import PACKS
@@ -63,6 +66,49 @@ def columns(schema: pa.Schema) -> list[tuple[str, ...]]:
     return [("column", "type", "unit"), *rows]
 
 
+BOUNDS = {
+    "minimum": ">=",
+    "exclusiveMinimum": ">",
+    "maximum": "<=",
+    "exclusiveMaximum": "<",
+}
+HEAD = ("field", "value", "default", "meaning")
+SECTIONS = {
+    Cell: "",
+    Base: "",
+    Train: "train.",
+    Data: "data.",
+    Probes: "probes.",
+    StressSettings: "stress.",
+    RunSettings: "run.",
+}
+
+
+def fields(kind: type[Checked], prefix: str = "") -> list[tuple[str, ...]]:
+    """One row per field of a checked record: name, what it must be, default, meaning."""
+    schema = schema_of(kind)
+    rows = []
+    for name, raw in schema["properties"].items():
+        node = at(schema, (name,))
+        bounds = [
+            f"{sign} {node[key]:g}"
+            for key, sign in BOUNDS.items()
+            if key in node and node[key] < 1e18
+        ]
+        value = " ".join([must(node).removeprefix("be "), " and ".join(bounds)]).strip()
+        default = raw.get("default")
+        if name in schema.get("required", ()):
+            shown = "required"
+        elif default is None or isinstance(default, dict):
+            shown = ""
+        elif isinstance(default, list):
+            shown = ", ".join(map(str, default))
+        else:
+            shown = str(default).lower() if isinstance(default, bool) else str(default)
+        rows.append((f"`{prefix}{name}`", value, shown, raw.get("description", "")))
+    return rows
+
+
 def expected() -> dict[str, str]:
     """File in docs/ -> its text with every derived part as the code has it now."""
     schema = json.loads((DOCS / JSON_SCHEMA).read_text())
@@ -74,6 +120,17 @@ def expected() -> dict[str, str]:
             "## Probe packs": sources(PACKS, "pack"),
             "## SFT data": sources(SOURCES, "source"),
         },
+    }
+    derived["sweep-file.md"] = {
+        "## Fields": [
+            HEAD,
+            *(row for kind, prefix in SECTIONS.items() for row in fields(kind, prefix)),
+        ]
+    }
+    derived["cluster.md"] = {
+        "## The cluster file": [HEAD, *fields(Cluster)],
+        "### A host": [HEAD, *fields(Host)],
+        "### Ports": [HEAD, *fields(Ports)],
     }
     derived["tables.md"] = {f"## {name}": columns(schema) for name, schema in TABLES.items()}
     for name, tables in derived.items():
