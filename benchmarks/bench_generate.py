@@ -16,8 +16,8 @@ from mlx_lm.generate import generate_step
 
 from tasks.contract.generation import Decoding
 from tasks.data.prompts import load_prompts
+from tasks.data.rendering import prompt_ids
 from tasks.generation.decode import Asked, decode
-from tasks.generation.generate import encode
 from tasks.model.model import BaseModel, Models
 from tasks.sources.model_files import locate
 
@@ -50,7 +50,7 @@ def main() -> None:
     spec, _ = locate(options.model, None, download=False)
     base = Models().get(spec)
     prompts = load_prompts("starter").prompts
-    asked = [Asked(encode(base.tokenizer, p.text), p.id) for p in prompts]
+    asked = [Asked(prompt_ids(base.tokenizer, p.text), p.id) for p in prompts]
     seconds: dict[str, list[float]] = {"one by one": [], "batched": []}
     answers: dict[str, list[tuple[int, ...]]] = {}
     for way in (batched, one_by_one):  # once each before the clock runs

@@ -29,7 +29,8 @@ from tasks.contract.cell import (  # noqa: E402
 from tasks.contract.checkpoint_envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
 from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
-from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, encode_records  # noqa: E402
+from tasks.data.rendering import rendered_digest  # noqa: E402
+from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, render  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
 from tasks.model.model import BaseModel, Models, attached, save_adapter, tensors_hash, trainable  # noqa: E402
 from tasks.passes.choose import PACKED, passes  # noqa: E402
@@ -172,8 +173,14 @@ def _records(
     )
     if mix.digest != data.digest:
         raise NodeError(f"the SFT data {data.sft} are not those of the launch")
-    rows, cut = encode_records(base.tokenizer, mix.records, data.template, max_length)
-    return rows, cut, mix.n_leaks
+    rows = render(base.tokenizer, mix.records, data.template)
+    if data.rendered not in (None, rendered_digest(rows)):
+        raise NodeError(
+            f"the SFT data {data.sft} give other tokens here than at the launch; install the same "
+            "versions of transformers, tokenizers and jinja2 here as on the driver"
+        )
+    n_cut = sum(len(row) > max_length for row in rows)
+    return [row[:max_length] for row in rows], n_cut, mix.n_leaks
 
 
 def _directed(

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.results.store import Store
 from tasks.data.prompts import load_prompts
-from tasks.generation.generate import encode
+from tasks.data.rendering import prompt_ids
 from tasks.starter import TINY
 from tests import start, wait_for
 
@@ -106,7 +106,7 @@ def test_a_launch_with_the_block_ends_with_answers_that_mlx_lm_gives_too(trained
             if r["cell_id"] == cell or (cell is None and r["adapter_sha256"] is None)
         }
         for prompt in prompts[::9]:
-            tokens = list(encode(tokenizer, prompt.text))
+            tokens = list(prompt_ids(tokenizer, prompt.text))
             theirs = mlx_lm.generate(model, tokenizer, tokens, max_tokens=32)
             assert found[prompt.id] == theirs
 

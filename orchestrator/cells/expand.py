@@ -30,12 +30,15 @@ class ResolvedData:
         records: How many there are.
         revision: Commit of a hub data set.
         templated: Whether a template decides how the records become text.
+        rendered, template_date: As in `DataSpec`.
     """
 
     digest: str
     records: int
     revision: str | None
     templated: bool
+    rendered: str | None = None
+    template_date: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,15 +235,22 @@ def _train(point: Point) -> TrainSpec:
     return TrainSpec(**{name: point[f"train.{name}"] for name in names})
 
 
+def template_of(point: Point) -> str:
+    """How records without a `text` become one: `chat` or `plain`."""
+    return point["data.template"] or "chat"
+
+
 def _data(point: Point, found: ResolvedData) -> DataSpec:
     return DataSpec(
         sft=point["data.sft"],
         size=point["data.size"],
         trap_fraction=point["data.trap_fraction"],
         refusal_fraction=point["data.refusal_fraction"],
-        template=(point["data.template"] or "chat") if found.templated else None,
+        template=template_of(point) if found.templated else None,
         revision=found.revision,
         digest=found.digest,
+        rendered=found.rendered,
+        template_date=found.template_date,
     )
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from orchestrator.config.stress_block import SECTION
 from orchestrator.config.sweep_file import Sweep
@@ -10,7 +10,9 @@ from orchestrator.errors import Problem
 from tasks.contract.cell import NodeError
 from tasks.contract.prompts import PromptSet
 from tasks.data.prompts import load_prompts
+from tasks.data.rendering import load_tokenizer, prompt_ids, rendered_digest, template_date
 from tasks.sources.hub import NotHereError
+from tasks.sources.model_files import ModelFiles
 
 
 def load_sets(names: tuple[str, ...], *, download: bool) -> tuple[PromptSet, ...]:
@@ -49,6 +51,31 @@ def prompt_problems(sweep: Sweep, *, download: bool) -> Iterator[Problem]:
                 yield sweep.document.problem((SECTION, "prompts"), str(error))
         except NodeError as error:
             yield sweep.document.problem((SECTION, "prompts"), str(error))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """What a model makes of a set of prompts; the attributes are as in `GenerationSpec`."""
+
+    rendered: str | None = None
+    template_date: str | None = None
+
+
+def rendered_prompts(files: ModelFiles | None, prompts: PromptSet) -> Rendered:
+    """The token ids of a set as a unit will ask them, digested.
+
+    Args:
+        files: The model; None where it is not on this machine.
+        prompts: The set.
+
+    Raises:
+        NodeError: The model's template refuses a prompt.
+    """
+    tokenizer = load_tokenizer(files.folder) if files else None
+    if tokenizer is None:
+        return Rendered()
+    rows = [prompt_ids(tokenizer, p.text) for p in prompts.prompts]
+    return Rendered(rendered=rendered_digest(rows), template_date=template_date(tokenizer))
 
 
 def as_jsonl(prompts: PromptSet) -> str:

@@ -1,9 +1,11 @@
 """Names to content: the resolver that looks at real models, packs and data."""
 
 import sys
+from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 
-from orchestrator.cells.expand import ResolvedData, ResolvedProbes
+from orchestrator.cells.expand import ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes
 from orchestrator.config.condition_rules import Point, condition_of
@@ -11,7 +13,9 @@ from orchestrator.errors import hint
 from tasks.contract.cell import CellSpec, ModelSpec, NodeError
 from tasks.data import lengths
 from tasks.data.probes import Probes, prepare_mix, prepare_probes
+from tasks.data.rendering import load_tokenizer, rendered_digest, template_date
 from tasks.data.sft import Mix, sft_source
+from tasks.data.tokens import Tokens, render
 from tasks.sources.declared import HubFiles
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import ModelFiles, locate
@@ -33,6 +37,7 @@ class FileResolver:
         self._data: dict[tuple[object, ...], ResolvedData] = {}
         self._probes = lru_cache(maxsize=None)(prepare_probes)
         self._mixes: dict[str, Mix] = {}
+        self._rows: dict[tuple[Path, str, str | None], list[Tokens]] = {}
         self._texts: dict[tuple[object, ...], Texts] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
@@ -88,13 +93,37 @@ class FileResolver:
         )
 
     def data(self, point: Point) -> ResolvedData:
-        """Digest and size of the SFT mix."""
+        """Digest and size of the SFT mix, and what the point's model makes of it.
+
+        Raises:
+            NodeError: The mix is malformed, or the model's template refuses one of its texts.
+        """
         fields = ("data.sft", "data.size", "data.trap_fraction", "data.refusal_fraction")
         probes = self._prepared(point)
         key = (*(point[f] for f in fields), id(probes))
         if key not in self._data:
             self._data[key] = self._mix(point, probes)
-        return self._data[key]
+        found = self._data[key]
+        files = self.models.get((point["model"], point["model_revision"]))
+        mix = self._mixes.get(found.digest)
+        if files is None or mix is None or not condition_of(point).has_sft:
+            return found
+        template = template_of(point) if found.templated else None
+        tokenizer = load_tokenizer(files.folder)
+        if tokenizer is None:
+            return found
+        return replace(
+            found,
+            rendered=rendered_digest(self._rendered(files.folder, mix, template)),
+            template_date=template_date(tokenizer) if template == "chat" else None,
+        )
+
+    def _rendered(self, folder: Path, mix: Mix, template: str | None) -> list[Tokens]:
+        """Token ids of a mix, as its cells will have them."""
+        key = (folder, mix.digest, template)
+        if key not in self._rows:
+            self._rows[key] = render(load_tokenizer(folder), mix.records, template)
+        return self._rows[key]
 
     def memory(self, spec: CellSpec) -> int | None:
         """Estimated peak of a cell, bytes; None where its model or data are not here."""

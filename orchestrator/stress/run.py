@@ -3,11 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import partial
+from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
 
 from orchestrator.cells.memory import RUNTIME_BYTES
-from orchestrator.cells.prompt_sets import load_sets
+from orchestrator.cells.prompt_sets import load_sets, rendered_prompts
 from orchestrator.cells.stress_estimate import generation_memory, generation_work
 from orchestrator.config.fields import RunSettings, StressSettings
 from orchestrator.errors import UserError
@@ -23,7 +24,7 @@ from orchestrator.results.store import Store
 from orchestrator.results.stress_record import Tested, tested, write_plan
 from orchestrator.stress.judges import judge_of, judges_its_own_family
 from orchestrator.stress.judging import judge_answers
-from tasks.contract.cell import CellSpec, Spec, Status
+from tasks.contract.cell import CellSpec, ModelSpec, Spec, Status
 from tasks.contract.generation import Decoding, GenerationSpec
 from tasks.contract.prompts import PromptSet
 from tasks.sources.hub import NotHereError
@@ -86,6 +87,7 @@ def units_of(
                 adapter_sha256=rows[cell]["adapter_sha256"],
                 prompts=asked,
                 decoding=decoding,
+                **asdict(rendered_prompts(_files(spec.model), asked)),
             )
             for asked in sets
         ]
@@ -110,7 +112,7 @@ def generate(
         memory: dict[str, int] = {}
         jobs: list[Job] = []
         for unit in first.values():
-            files = _files(unit)
+            files = _files(unit.model)
             memory[unit.key] = generation_memory(unit, files) if files else RUNTIME_BYTES
             effort = generation_work(unit, files) if files else 1.0
             jobs.append(Job(unit.key, effort, memory[unit.key]))
@@ -143,10 +145,10 @@ def _equipped(store: Store, spec: Spec) -> Spec:
     return spec.carrying(read_adapter(store.adapter_folder(spec.cell_id)))
 
 
-def _files(unit: GenerationSpec) -> ModelFiles | None:
-    """Files of the unit's model on this machine; None if only hosts have it."""
+@cache
+def _files(model: ModelSpec) -> ModelFiles | None:
+    """Files of a model on this machine; None if only hosts have it."""
     try:
-        model = unit.model
         return locate(model.name, model.revision, download=False, digest=model.digest)[1]
     except NotHereError:
         return None

@@ -123,6 +123,10 @@ class DataSpec:
         template: `chat` (the model's own) or `plain`; None where all records are plain text.
         revision: Commit of a hub data set; None for files.
         digest: sha256 over the records of the mix, in order.
+        rendered: sha256 over the token ids of the mix, in order; None while the model is not on
+            this machine.
+        template_date: The date that the model's chat template is told; None where it does not
+            ask for one.
     """
 
     sft: str
@@ -132,6 +136,18 @@ class DataSpec:
     template: str | None
     revision: str | None
     digest: str
+    rendered: str | None = None
+    template_date: str | None = None
+
+    @property
+    def identity(self) -> list[str | None]:
+        """What decides the tokens, beside the model.
+
+        The model's files and these texts give the same tokens everywhere, unless its template
+        asks for the date: then the tokens themselves count.
+        """
+        moving = [self.template_date, self.rendered] if self.template_date else []
+        return [self.digest, self.template, *moving]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +210,7 @@ class CellSpec:
         }
         if self.train is not None:
             facts["train"] = asdict(self.train)
-            facts["data"] = self.data and [self.data.digest, self.data.template]
+            facts["data"] = self.data and self.data.identity
             facts["sft_records"] = self.sft_records
             facts["hinge"] = self.hinge and asdict(self.hinge)
         return facts

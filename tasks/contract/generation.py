@@ -56,6 +56,10 @@ class GenerationSpec:
             baseline.
         prompts: What is asked.
         decoding: How answers are drawn.
+        rendered: sha256 over the token ids of the prompts, in order; None where the driver does
+            not have the model.
+        template_date: The date that the model's chat template is told; None where it does not
+            ask for one.
         adapter: Read from the results shortly before the spec travels; None before, where the
             files are missing, and for the baseline. No part of the identity: its digest is.
     """
@@ -68,6 +72,8 @@ class GenerationSpec:
     adapter_sha256: str | None
     prompts: PromptSet
     decoding: Decoding
+    rendered: str | None = None
+    template_date: str | None = None
     adapter: Adapter | None = None
 
     def carrying(self, adapter: Adapter | None) -> "GenerationSpec":
@@ -80,13 +86,16 @@ class GenerationSpec:
 
     def identity(self) -> dict[str, Any]:
         """The facts that decide every token, as JSON-ready values."""
-        return {
+        facts: dict[str, Any] = {
             "generation": GENERATION_RECIPE,
             "model": self.model.identity,
             "adapter": self.adapter_sha256 or "baseline",
             "prompts": self.prompts.digest,
             "decoding": asdict(self.decoding),
         }
+        if self.template_date is not None:
+            facts["rendered"] = [self.template_date, self.rendered]
+        return facts
 
     @property
     def generation_id(self) -> str:

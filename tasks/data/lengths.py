@@ -1,6 +1,6 @@
 """How long the texts of a cell are, for estimates. Never loads MLX."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from tasks.data.probe_packs import Pair
 from tasks.data.sft import Record, plain_text
+from tasks.data.tokens import shared_prefix
 
 TEMPLATE = 64
 """Tokens that a chat template adds, at most, as a rule."""
@@ -76,14 +77,6 @@ def _lengths(values: Iterable[int]) -> Lengths:
 def _together(first: list[int], second: list[int]) -> int:
     """Tokens that a model must be fed: all but the last of each, the common prefix once."""
     return len(first) + len(second) - shared_prefix(first, second) - 2
-
-
-def shared_prefix(first: Sequence[int], second: Sequence[int]) -> int:
-    """Tokens of the common prefix."""
-    limit = min(len(first), len(second))
-    if first[:limit] == second[:limit]:
-        return limit
-    return next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)
 
 
 def _ids(folder: Path, texts: list[str]) -> list[list[int]] | None:

@@ -1,15 +1,13 @@
-"""Texts to tokens, once per cell, with special tokens as mlx-lm adds them."""
+"""Texts to tokens, once per cell, with special tokens as mlx-lm adds them. Never loads MLX."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlx_lm.tuner.datasets import ChatDataset, CompletionsDataset, TextDataset
-
 from tasks.contract.cell import NodeError
-from tasks.data.lengths import shared_prefix
 from tasks.data.probe_packs import Pair
+from tasks.data.rendering import chat_ids, has_template
 from tasks.data.sft import Record, plain_text
 
 Tokens = tuple[int, ...]
@@ -77,29 +75,46 @@ def _unfit(positive: Tokens, negative: Tokens, max_length: int) -> str | None:
 def encode_records(
     tokenizer: Any, records: Iterable[Record], template: str | None, max_length: int
 ) -> tuple[list[Tokens], int]:
-    """Tokens of every record cut at `max_length`, and how many were cut.
-
-    Raises:
-        NodeError: The template is `chat` and the model has none.
-    """
-    rows = [tuple(_encode(tokenizer, record, template)) for record in records]
+    """Tokens of every record cut at `max_length`, and how many were cut; see `render`."""
+    rows = render(tokenizer, records, template)
     return [row[:max_length] for row in rows], sum(len(row) > max_length for row in rows)
 
 
-def _encode(tokenizer: Any, record: Record, template: str | None) -> list[int]:
+def render(tokenizer: Any, records: Iterable[Record], template: str | None) -> list[Tokens]:
+    """Tokens of every record, whole.
+
+    Args:
+        tokenizer: From `rendering.load_tokenizer`, or mlx-lm's wrapper of one.
+        records: SFT texts.
+        template: `chat` or `plain`; None where all records are plain text.
+
+    Raises:
+        NodeError: The template is `chat` and the model has none, or it refuses a record.
+    """
+    return [_encode(tokenizer, record, template) for record in records]
+
+
+def _encode(tokenizer: Any, record: Record, template: str | None) -> Tokens:
     content = record.content
-    if "text" in content:
-        data = TextDataset([], tokenizer)
-    elif template == "plain":
-        data, content = TextDataset([], tokenizer), {"text": plain_text(content)}
-    elif not getattr(tokenizer, "chat_template", None):
+    if "text" in content or template == "plain":
+        ids = list(tokenizer.encode(content.get("text") or plain_text(content)))
+        end = tokenizer.eos_token_id
+        return tuple(ids if ids[-1] == end else [*ids, end])
+    if not has_template(tokenizer):
         raise NodeError(
             "the model has no chat template; launch with --set data.template=plain, "
             "or use records with `text`"
         )
-    elif "messages" in content:
-        data = ChatDataset([], tokenizer)
-    else:
-        data = CompletionsDataset([], tokenizer, "prompt", "completion", mask_prompt=False)
-    tokens: list[int] = data.process(content)[0]
-    return tokens
+    messages = content.get("messages") or [
+        {"role": "user", "content": content["prompt"]},
+        {"role": "assistant", "content": content["completion"]},
+    ]
+    return chat_ids(tokenizer, messages, tools=content.get("tools"))
+
+
+def shared_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """Tokens of the common prefix."""
+    limit = min(len(first), len(second))
+    if first[:limit] == second[:limit]:
+        return limit
+    return next(i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b)

@@ -1,7 +1,5 @@
 """One unit of generation from its spec to its result: load, attach, encode, decode."""
 
-from typing import Any
-
 from tasks.model.blas import prefer_openblas
 
 prefer_openblas()  # before anything imports MLX
@@ -11,7 +9,7 @@ import mlx.core as mx  # noqa: E402 - see above
 from tasks.contract.cell import Adapter, NodeError, Progress, digest_of  # noqa: E402
 from tasks.contract.generation import Answer, GenerationResult, GenerationSpec  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
-from tasks.data.tokens import Tokens  # noqa: E402
+from tasks.data.rendering import prompt_ids, rendered_digest  # noqa: E402
 from tasks.generation.decode import Asked, decode  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
 from tasks.model.model import BaseModel, Models, restored  # noqa: E402
@@ -70,7 +68,12 @@ def _answers(
     spec: GenerationSpec, base: BaseModel, report: Report, phases: Phases
 ) -> tuple[Answer, ...]:
     with phases.phase("generate", report):
-        prompts = {p.id: encode(base.tokenizer, p.text) for p in spec.prompts.prompts}
+        prompts = {p.id: prompt_ids(base.tokenizer, p.text) for p in spec.prompts.prompts}
+        if spec.rendered not in (None, rendered_digest(list(prompts.values()))):
+            raise NodeError(
+                f"the prompts {spec.prompts.name} give other tokens here than on the driver; "
+                "install the same versions of transformers, tokenizers and jinja2 on both"
+            )
         places = [(p, i) for p in prompts for i in range(spec.decoding.samples)]
         owner = spec.adapter_sha256 or "baseline"
         asked = [Asked(prompts[p], f"{owner}/{p}/{i}") for p, i in places]
@@ -93,19 +96,3 @@ def _answers(
         )
         for (prompt, index), a, d in zip(places, asked, drawn, strict=True)
     )
-
-
-def encode(tokenizer: Any, text: str) -> Tokens:
-    """One user's turn as the model's chat template has it; the bare text where it has none.
-
-    Raises:
-        NodeError: Nothing is left of the text.
-    """
-    if getattr(tokenizer, "chat_template", None):
-        message = [{"role": "user", "content": text}]
-        tokens = tokenizer.apply_chat_template(message, add_generation_prompt=True)
-    else:
-        tokens = tokenizer.encode(text)
-    if not tokens:
-        raise NodeError(f"the model's tokenizer makes nothing of the prompt {text!r}")
-    return tuple(tokens)

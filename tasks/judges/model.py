@@ -3,6 +3,7 @@
 from mlx_lm.generate import stream_generate
 
 from tasks.contract.cell import ModelSpec, NodeError
+from tasks.data.rendering import chat_ids
 from tasks.judges import prompted as verdict
 from tasks.judges.contract import Judgement
 from tasks.model.model import Models
@@ -44,11 +45,11 @@ class ModelJudge:
                 "for a verdict; name one that is tuned to follow instructions"
             )
         question = verdict.question(prompt, response, finish_reason)
-        asked = base.tokenizer.apply_chat_template(
-            [{"role": "user", "content": question}], add_generation_prompt=True
+        asked = chat_ids(
+            base.tokenizer, [{"role": "user", "content": question}], add_generation_prompt=True
         )
         text, last = "", None
-        for last in stream_generate(base.model, base.tokenizer, asked, verdict.MAX_TOKENS):
+        for last in stream_generate(base.model, base.tokenizer, list(asked), verdict.MAX_TOKENS):
             text += last.text
         return verdict.parse(text, last.finish_reason if last else None)
 

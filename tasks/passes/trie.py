@@ -11,8 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.data.lengths import shared_prefix
-from tasks.data.tokens import Tokens
+from tasks.data.tokens import Tokens, shared_prefix
 from tasks.passes.budget import Budget
 
 Ints = NDArray[np.int32]

@@ -10,9 +10,9 @@ from mlx_lm.utils import load
 
 from tasks.contract.generation import ROWS, Decoding
 from tasks.data.prompts import load_prompts
+from tasks.data.rendering import prompt_ids
 from tasks.generation import decode as decoding_module
 from tasks.generation.decode import Asked, Sampler, alone, decode
-from tasks.generation.generate import encode
 from tasks.starter import TINY
 from tests.builders import shuffled
 
@@ -30,7 +30,7 @@ def asked(count: int | None = None) -> tuple[Asked, ...]:
     """Prompts of the shipped set, of many lengths."""
     _, tokenizer = tiny()
     chosen = load_prompts("starter").prompts[:: 65 // count if count else 1]
-    return tuple(Asked(encode(tokenizer, p.text), p.id) for p in chosen)
+    return tuple(Asked(prompt_ids(tokenizer, p.text), p.id) for p in chosen)
 
 
 def batched(prompts, decoding=GREEDY):

@@ -19,8 +19,9 @@ from tasks.contract.generation import Decoding, GenerationResult, GenerationSpec
 from tasks.contract.phases import Phases
 from tasks.contract.prompts import PromptSet
 from tasks.data.prompts import load_prompts
+from tasks.data.rendering import prompt_ids
 from tasks.generation.decode import Asked, alone
-from tasks.generation.generate import encode, run
+from tasks.generation.generate import run
 from tasks.model.model import Models, attached, save_adapter
 from tasks.sources.model_files import locate, read_folder
 from tasks.starter import TINY
@@ -78,7 +79,7 @@ def test_an_adapter_answers_as_mlx_lm_does_with_the_same_files(tmp_path):
     write_adapter(tmp_path / "a", adapter())
     model, tokenizer = mlx_lm.load(str(TINY), adapter_path=str(tmp_path / "a"))
     theirs = [
-        mlx_lm.generate(model, tokenizer, list(encode(tokenizer, p.text)), max_tokens=16)
+        mlx_lm.generate(model, tokenizer, list(prompt_ids(tokenizer, p.text)), max_tokens=16)
         for p in PROMPTS.prompts
     ]
     assert answers(unit(adapter())) == theirs
@@ -96,8 +97,8 @@ def test_every_answer_is_kept_whole_with_its_tokens_counted_and_hashed():
     base = models().get(tiny())
     for answer, prompt in zip(ran(unit()).answers, PROMPTS.prompts, strict=True):
         assert answer.prompt_id == prompt.id
-        assert answer.n_prompt_tokens == len(encode(base.tokenizer, prompt.text))
-        asked = Asked(encode(base.tokenizer, prompt.text), prompt.id)
+        assert answer.n_prompt_tokens == len(prompt_ids(base.tokenizer, prompt.text))
+        asked = Asked(prompt_ids(base.tokenizer, prompt.text), prompt.id)
         drawn = alone(base.model, asked, unit().decoding, base.tokenizer.eos_token_ids)
         assert answer.tokens_sha256 == digest_of(list(drawn.tokens))
         assert answer.n_tokens == len(drawn.tokens)
@@ -106,14 +107,14 @@ def test_every_answer_is_kept_whole_with_its_tokens_counted_and_hashed():
 
 def test_the_prompt_is_one_turn_of_the_models_own_chat():
     tokenizer = models().get(tiny()).tokenizer
-    text = tokenizer.decode(list(encode(tokenizer, "Hello")))
+    text = tokenizer.decode(list(prompt_ids(tokenizer, "Hello")))
     assert text == "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
 
     class Bare:
         chat_template = None
         encode = staticmethod(tokenizer.encode)
 
-    assert tokenizer.decode(list(encode(Bare(), "Hello"))) == "Hello"
+    assert tokenizer.decode(list(prompt_ids(Bare(), "Hello"))) == "Hello"
 
 
 def test_samples_come_in_order_and_more_of_them_leave_the_first_ones_alone():

@@ -1,0 +1,172 @@
+"""Chats as token ids, through the model's own template. Never loads MLX.
+
+The driver and the cell call the same functions here, so that what is counted before a launch is
+what is trained on. A template sees no clock, no time zone, no locale and no random numbers.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tasks.contract.cell import NodeError, digest_of
+
+NOW = datetime(2026, 1, 1, 12, 0, 0)
+"""The time that every template is told; a constant, so that a cell is the same on every day."""
+TEMPLATE_DATE = f"{NOW:%Y-%m-%d}"
+CLOCK = "strftime_now"
+"""The function by which transformers lets a template read the clock."""
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+_DIRECTIVES = {
+    "Y": "2026", "y": "26", "C": "20", "G": "2026", "g": "26",
+    "m": "01", "B": "January", "b": "Jan", "h": "Jan",
+    "d": "01", "e": " 1", "j": "001", "U": "00", "W": "00", "V": "01",
+    "A": "Thursday", "a": "Thu", "u": "4", "w": "4",
+    "H": "12", "I": "12", "k": "12", "l": "12", "M": "00", "S": "00", "f": "000000", "p": "PM",
+    "P": "pm", "Z": "UTC", "z": "+0000", "s": "1767268800",
+    "D": "01/01/26", "x": "01/01/26", "F": "2026-01-01", "T": "12:00:00", "X": "12:00:00",
+    "R": "12:00", "r": "12:00:00 PM", "c": "Thu Jan  1 12:00:00 2026",
+    "n": "\n", "t": "\t", "%": "%",
+}  # fmt: skip
+"""What `strftime` writes for NOW in UTC and the C locale; `strftime` itself asks the process for
+both."""
+
+
+@cache
+def load_tokenizer(folder: Path) -> Any:
+    """A model's tokenizer as mlx-lm loads it; None where the folder has none.
+
+    Raises:
+        NodeError: transformers cannot load it.
+    """
+    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        return None
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch
+    from transformers import AutoTokenizer  # takes seconds
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (ValueError, KeyError, TypeError, OSError, ImportError) as error:
+        raise NodeError(f"{folder}: transformers cannot load its tokenizer ({error})") from error
+
+
+def has_template(tokenizer: Any) -> bool:
+    """Whether the model brings a chat template."""
+    return bool(getattr(tokenizer, "chat_template", None))
+
+
+def template_date(tokenizer: Any) -> str | None:
+    """The date that the model's chat template is told, as YYYY-MM-DD; None if it does not ask."""
+    if not has_template(tokenizer):
+        return None
+    found = tokenizer.chat_template
+    sources = found.values() if isinstance(found, Mapping) else [found]
+    return TEMPLATE_DATE if any(CLOCK in source for source in sources) else None
+
+
+def chat_ids(
+    tokenizer: Any,
+    messages: Sequence[Mapping[str, str]],
+    *,
+    tools: Any = None,
+    add_generation_prompt: bool = False,
+) -> tuple[int, ...]:
+    """Token ids of a conversation.
+
+    Args:
+        tokenizer: From `load_tokenizer`, or mlx-lm's wrapper of one; it has a template.
+        messages: Each with `role` and `content`.
+        tools: Functions that the template may describe, as JSON schemas.
+        add_generation_prompt: Whether the answer of the assistant is to follow.
+
+    Raises:
+        NodeError: The template refuses the conversation, or draws random text.
+    """
+    from jinja2 import TemplateError
+
+    try:
+        _stop_clock(tokenizer, tools)
+        ids = tokenizer.apply_chat_template(
+            [dict(m) for m in messages],
+            tools=tools,
+            add_generation_prompt=add_generation_prompt,
+            enable_thinking=_thinks(tokenizer),
+            tokenize=True,
+            return_dict=False,
+        )
+    except TemplateError as error:
+        raise NodeError(f"the model's chat template refuses this conversation: {error}") from error
+    return tuple(ids)
+
+
+def prompt_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """One user's turn as the model's chat template has it; the bare text where it has none.
+
+    Raises:
+        NodeError: Nothing is left of the text, or the template refuses it.
+    """
+    if has_template(tokenizer):
+        message = {"role": "user", "content": text}
+        ids = chat_ids(tokenizer, [message], add_generation_prompt=True)
+    else:
+        ids = tuple(tokenizer.encode(text))
+    if not ids:
+        raise NodeError(f"the model's tokenizer makes nothing of the prompt {text!r}")
+    return ids
+
+
+def rendered_digest(rows: Sequence[tuple[int, ...]]) -> str:
+    """sha256 over the token ids of texts, in order."""
+    return digest_of([list(row) for row in rows])
+
+
+def fixed_time(pattern: str) -> str:
+    """`NOW` as `strftime` writes it in UTC and the C locale.
+
+    Raises:
+        NodeError: The pattern has a directive that `strftime` does not know.
+    """
+
+    def written(match: re.Match[str]) -> str:
+        flag, directive = match.groups()
+        if directive not in _DIRECTIVES:
+            raise NodeError(f"the model's chat template asks for the time as {pattern!r}")
+        text = _DIRECTIVES[directive]
+        return text.lstrip("0 ") or "0" if flag == "-" else text
+
+    return re.sub(r"%([-_0^#EO]?)(.)", written, pattern)
+
+
+def _stop_clock(tokenizer: Any, tools: Any) -> None:
+    """Replace what a template could read from outside in the environment that renders it.
+
+    transformers compiles each template once and hands no functions through to it, so that its
+    environment is the one place where the clock can be replaced.
+    """
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    template = _compile_jinja_template(tokenizer.get_chat_template(None, tools))
+    template.environment.globals.update({CLOCK: fixed_time, "lipsum": _refuse_chance})
+    template.environment.filters["random"] = _refuse_chance
+
+
+def _refuse_chance(*_: Any, **__: Any) -> NoReturn:
+    raise NodeError("the model's chat template draws random text; no cell can be repeated with it")
+
+
+def _thinks(tokenizer: Any) -> bool:
+    """Whether a template is asked for a thought: by the vocabulary, as mlx-lm decides it."""
+    vocabulary = tokenizer.get_vocab()
+    return any(all(mark in vocabulary for mark in marks) for marks in _THOUGHT_MARKS)
+
+
+_THOUGHT_MARKS = (
+    ("<think>", "</think>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<|think:start|>", "<|think:end|>"),
+    ("<|channel>", "<channel|>"),
+    ("<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>"),
+)
