@@ -22,7 +22,7 @@ from orchestrator.analysis.evidence.frame import Frame
 from orchestrator.config.contrasts import Contrast
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.schema import TABLES, spec_row, versioned
-from orchestrator.results.store import Store
+from orchestrator.results.store import CHILDREN, Store
 from tasks.contract.cell import (
     CellSpec,
     Condition,
@@ -197,10 +197,17 @@ def scan(times: int = 5) -> float:
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
         store.create()
-        row = _cell(spec, 0)
+        row, child = _cell(spec, 0), bytes(1000)
         for i in range(SCANNED):
             cell = f"{i:016x}"
-            table = pa.Table.from_pylist([row | {"cell_id": cell}], schema=versioned("cells"))
+            for name in CHILDREN:
+                store.path(name, cell).write_bytes(child)
+            files = [
+                {"name": f"{name}/{cell}.arrow", "bytes": len(child), "sha256": "0" * 64}
+                for name in CHILDREN
+            ]
+            shown = row | {"cell_id": cell, "files": files}
+            table = pa.Table.from_pylist([shown], schema=versioned("cells"))
             with pa.ipc.new_file(str(store.path("cells", cell)), table.schema) as writer:
                 writer.write_table(table)
         seconds = []

@@ -10,7 +10,7 @@ from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SC
 from orchestrator.errors import UserError
 from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.registration import Registered, Registration
-from orchestrator.results.store import Store
+from orchestrator.results.store import INCOMPLETE, MARK, Store
 
 NONE: dict[str, Any] = {"cells": {}}
 COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
@@ -25,7 +25,9 @@ def load_frame(stores: Sequence[Store]) -> Frame:
     parts: dict[str, list[pa.Table]] = {name: [] for name in COLUMNS}
     seen: dict[str, int] = {}
     for place, store in enumerate(stores):
-        tables = {name: store.read(name).select(columns) for name, columns in COLUMNS.items()}
+        tables = {name: store.read(name) for name in COLUMNS}
+        tables["cells"] = _with_losses(store, tables["cells"])
+        tables = {name: tables[name].select(columns) for name, columns in COLUMNS.items()}
         known = [c for c in tables["cells"]["cell_id"].to_pylist() if c in seen]
         for cell in known:
             _demand_same(stores[seen[cell]], store, cell)
@@ -34,6 +36,18 @@ def load_frame(stores: Sequence[Store]) -> Frame:
             parts[name].append(table.filter(pc.invert(twice)))
         seen |= {c: place for c in tables["cells"]["cell_id"].to_pylist() if c not in seen}
     return Frame(*(pa.concat_tables(parts[name]) for name in COLUMNS))
+
+
+def _with_losses(store: Store, cells: pa.Table) -> pa.Table:
+    """Rows of `cells`; those whose scores are missing have the status `incomplete`."""
+    status, message = cells["status"].to_pylist(), cells["message"].to_pylist()
+    for place, mark in enumerate(cells.select(MARK).to_pylist()):
+        if lost := [p for p in store.lacks(mark) if p.partition("/")[0] in COLUMNS]:
+            status[place], message[place] = INCOMPLETE, f"{', '.join(lost)}; launch again"
+    for name, values in (("status", status), ("message", message)):
+        place = cells.schema.get_field_index(name)
+        cells = cells.set_column(place, cells.schema.field(name), pa.array(values, pa.string()))
+    return cells
 
 
 def _demand_same(one: Store, other: Store, cell: str) -> None:

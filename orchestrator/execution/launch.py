@@ -120,11 +120,14 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         for cell, other in elsewhere.items():
             store.link_from(other, cell)
         done = store.done() & wanted.keys()
+        lacking = store.lacking(wanted.keys() - done)
         checkpoints = Checkpoints(folder / FOLDER)
         checkpoints.drop_all(done)
         write_manifest(folder, sweep, expansion, _registration(folder, sweep, wanted, done))
         todo = [spec for cell, spec in wanted.items() if cell not in done]
         display.begin(total=len(wanted), done=len(done), linked=len(elsewhere))
+        for cell, problems in lacking.items():
+            display.note(f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew")
         if todo:
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
             weights: dict[str | None, int] = {

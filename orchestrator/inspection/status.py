@@ -8,7 +8,7 @@ from orchestrator.execution.display import clock
 from orchestrator.results import lock
 from orchestrator.results.live import NOTHING, read_live
 from orchestrator.results.manifest import load_manifest
-from orchestrator.results.store import Store
+from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
 
@@ -25,6 +25,9 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
     """
     labels: dict[str, str] = load_manifest(store.folder)["cells"]
     rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
+    for row in rows.values():
+        if problems := store.lacks(row):
+            row |= {"status": INCOMPLETE, "message": ", ".join(problems)}
     counts = Counter(str(r["status"]) for r in rows.values())
     holder = lock.holder(store.folder) or driver
     running = read_live(store.folder) if holder else NOTHING
@@ -35,6 +38,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         "ok": counts["ok"],
         "diverged": counts["diverged"],
         "failed": counts["failed"],
+        INCOMPLETE: counts[INCOMPLETE],
         "open": len(labels) - counts["ok"] - counts["diverged"],
         "stress": _stress(store),
         "running": running["running"],
@@ -84,7 +88,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     if launch and found["left_s"] is not None:
         state += f", about {clock(found['left_s'])} left"
     counts = f"{found['ok']} of {found['total']} cells scored"
-    for name in ("diverged", "failed"):
+    for name in ("diverged", "failed", INCOMPLETE):
         if found[name]:
             counts += f", {found[name]} {name}"
     lines = [f"{found['name']}: {counts}; {state}"]

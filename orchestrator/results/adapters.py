@@ -9,15 +9,17 @@ from tasks.contract.cell import Adapter
 CONFIG, WEIGHTS = FILES = ("adapter_config.json", "adapters.safetensors")
 
 
-def write_adapter(folder: Path, adapter: Adapter) -> None:
-    """Write both files, the weights last.
+def write_adapter(folder: Path, adapter: Adapter) -> dict[Path, bytes]:
+    """Write both files, the weights last; returns what was written.
 
     Raises:
         UserError: The place cannot be written to.
     """
-    config = json.dumps(adapter.config, indent=2, sort_keys=True)
-    write_whole(folder / CONFIG, config.encode())
-    write_whole(folder / WEIGHTS, adapter.weights)
+    config = json.dumps(adapter.config, indent=2, sort_keys=True).encode()
+    written = {folder / CONFIG: config, folder / WEIGHTS: adapter.weights}
+    for path, content in written.items():
+        write_whole(path, content)
+    return written
 
 
 def read_adapter(folder: Path) -> Adapter | None:

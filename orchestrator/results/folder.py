@@ -1,8 +1,31 @@
-"""A results folder, before any table of it is read."""
+"""A results folder and its entries, before any table of it is read."""
 
+import json
+import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 
 from orchestrator.errors import UserError
+
+_ID = "[0-9a-f]{16}"
+_OF_CELL = re.compile(rf"{_ID}\.arrow")
+_OF_UNIT = re.compile(rf"{_ID}\.{_ID}\.arrow")
+NAMES = {
+    "cells": _OF_CELL,
+    "attempts": re.compile(rf"{_ID}\.\d+\.arrow"),
+    "steps": _OF_CELL,
+    "scores": _OF_CELL,
+    "probe_scores": _OF_CELL,
+    "generations": _OF_UNIT,
+    "judgements": _OF_UNIT,
+    "adapters": re.compile(_ID),
+    "checkpoints": re.compile(_ID),
+    "logs": re.compile(rf"{_ID}\.log"),
+}
+"""Folder in the results -> the names that we give in it; `adapters` holds folders, others files."""
+_MAGIC = b"ARROW1"
 
 
 def demand_results(folder: Path) -> Path:
@@ -14,3 +37,71 @@ def demand_results(folder: Path) -> Path:
     if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
         raise UserError(f"{folder}: no results here; make some with: rho-sweep launch quickstart")
     return folder
+
+
+def ours(results: Path, kind: str) -> list[str]:
+    """Sorted names of the entries of one folder of the results that this program made.
+
+    Whatever else lies there is passed over: files of a desktop, an editor or a file server,
+    copies, links and pipes.
+
+    Raises:
+        UserError: The folder cannot be read.
+    """
+    return sorted(name for name, known in _entries(results / kind, kind) if known)
+
+
+def _entries(folder: Path, kind: str) -> Iterator[tuple[str, bool]]:
+    """(name, whether it is ours) of the entries of a folder; none where it does not exist."""
+    pattern, of_folders = NAMES[kind], kind == "adapters"
+    try:
+        # scandir tells the kind of an entry without a call for each: there may be ten thousand
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                here = entry.is_dir if of_folders else entry.is_file
+                yield (
+                    entry.name,
+                    bool(pattern.fullmatch(entry.name)) and here(follow_symlinks=False),
+                )
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def damage(path: Path, size: int | None) -> str | None:
+    """What is wrong with a file by a quick look; None if nothing is.
+
+    Args:
+        path: A table or a part of an adapter.
+        size: Bytes that it had when it was written; None where no row says it (results of older
+            versions): then the ends of the file must look right.
+    """
+    try:
+        found = path.lstat()
+        if not S_ISREG(found.st_mode):
+            return "is no file"
+        if size is not None:
+            return None if found.st_size == size else f"has {found.st_size} of {size} bytes"
+        return None if _ends_well(path, found.st_size) else "is damaged"
+    except FileNotFoundError:
+        return "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+
+
+def _ends_well(path: Path, size: int) -> bool:
+    with path.open("rb") as file:
+        if path.suffix == ".arrow":
+            first = file.read(len(_MAGIC))
+            file.seek(max(0, size - len(_MAGIC)))
+            return first == file.read() == _MAGIC
+        try:
+            if path.suffix != ".safetensors":
+                return isinstance(json.load(file), dict)
+            header = int.from_bytes(file.read(8), "little")
+            tensors = json.loads(file.read(min(header, size)))
+            ends = [t["data_offsets"][1] for k, t in tensors.items() if k != "__metadata__"]
+            return bool(size == 8 + header + max(ends, default=0))
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return False

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.results.folder import ours
 from orchestrator.results.store import Store, read_file, siblings
 from tasks.contract.cell import CellFailure, Machine, Status, digest_of
 from tasks.contract.columns import as_row
@@ -155,7 +156,7 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
 
 def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row]]:
     """Rows of the wanted units that ended well in a store, unit by unit."""
-    for path in sorted((store.folder / TABLE).glob("*.arrow")):
-        rows = read_file(path, TABLE).to_pylist()
+    for name in ours(store.folder, TABLE):
+        rows = read_file(store.folder / TABLE / name, TABLE).to_pylist()
         if rows and rows[0]["generation_id"] in wanted and rows[0]["status"] == Status.OK:
             yield rows

@@ -26,6 +26,7 @@ from tasks.contract.generation import Answer
 SCHEMA_VERSION = "1"
 
 _TIME = pa.timestamp("us", tz="UTC")
+_FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
 
 
 def _column(name: str, kind: pa.DataType, unit: str = "", *, required: bool = False) -> pa.Field:
@@ -112,6 +113,7 @@ CELLS = pa.schema(
         *_columns(Machine, until="backend"),
         _text("ray"),
         _column("finished_at", _TIME, required=True),
+        _column("files", pa.list_(_FILE)),
     ]
 )
 
@@ -227,6 +229,23 @@ OWNERS = {"judgements": "generation_id"}
 def versioned(table: str) -> pa.Schema:
     """A table's schema with its name and version in the file's metadata."""
     return TABLES[table].with_metadata({"table": table, "schema_version": SCHEMA_VERSION})
+
+
+def fitted(found: pa.Table, table: str) -> pa.Table | None:
+    """Rows of a file with all columns of their table; None if they are of another schema.
+
+    A file of an older version may lack columns that may be null: what it lacks is null.
+    """
+    wanted = TABLES[table]
+    present = pa.schema([column for column in wanted if column.name in found.schema.names])
+    if not found.schema.equals(present):
+        return None
+    for place, column in enumerate(wanted):
+        if column.name not in present.names:
+            if not column.nullable:
+                return None
+            found = found.add_column(place, column, pa.nulls(found.num_rows, column.type))
+    return found
 
 
 def to_arrow(table: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -1,16 +1,18 @@
 """Results on disk: one Arrow file per table per cell, in one folder per sweep.
 
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
-`cells` row last; readers look only at cells that have that row. What an earlier attempt left is
+`cells` row last, with the size and sha256 of each; readers look only at cells that have that row,
+and a cell is done only while all that its row promises is there. What an earlier attempt left is
 removed before, that row first. `generations` and `judgements` have one file per unit of work, and
 belong to it whole. Every file is written aside, fsynced and renamed. Different cells
 may be committed by several threads at once. The journal (`attempts`) is written in the background;
 `flush` waits for it. Keys are unique; a reader that meets a key twice raises.
 """
 
+import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,13 +25,14 @@ import pyarrow.ipc
 from orchestrator.errors import UserError
 from orchestrator.results import adapters
 from orchestrator.results.files import link_whole, remove, write_whole
-from orchestrator.results.folder import demand_results
+from orchestrator.results.folder import damage, demand_results, ours
 from orchestrator.results.schema import (
     KEYS,
     OWNERS,
     SCHEMA_VERSION,
     TABLES,
     failure_row,
+    fitted,
     result_row,
     result_rows,
     to_arrow,
@@ -40,6 +43,10 @@ from tasks.contract.cell import CellFailure, CellResult, Status
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
 ADVICE = "delete it and launch again; the cell is run anew"
+MARK = ("cell_id", "status", "adapter_sha256", "files")
+"""Columns of `cells` that say how a cell ended and which files belong to it."""
+INCOMPLETE = "incomplete"
+"""Shown as the status of a cell whose row promises files that are missing or damaged."""
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
 _IN_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 _BEHIND = 64
@@ -124,11 +131,20 @@ class Store:
         """
         cell_id = result.spec.cell_id
         self._clear(cell_id)
+        written: dict[Path, bytes] = {}
         if result.adapter is not None:
-            adapters.write_adapter(self.adapter_folder(cell_id), result.adapter)
+            written |= adapters.write_adapter(self.adapter_folder(cell_id), result.adapter)
         for table, rows in result_rows(result).items():
-            self.write(table, cell_id, rows)
-        self._write_cell(result_row(result), attempts, ray, finished_at)
+            written[self.path(table, cell_id)] = self.write(table, cell_id, rows)
+        files = [
+            {
+                "name": path.relative_to(self.folder).as_posix(),
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+            }
+            for path, content in written.items()
+        ]
+        self._write_cell(result_row(result) | {"files": files}, attempts, ray, finished_at)
 
     def commit_failure(
         self,
@@ -160,7 +176,7 @@ class Store:
 
     def files_of(self, table: str, owner: str) -> list[Path]:
         """The files of one owner in a table that has several for each."""
-        return sorted((self.folder / table).glob(f"{owner}.*.arrow"))
+        return [p for p in self._files(table) if p.name.startswith(f"{owner}.")]
 
     def write_attempt(self, row: dict[str, Any]) -> None:
         """Keep one attempt, soon; a second call for it replaces the first.
@@ -191,13 +207,19 @@ class Store:
         for write in journal.values():
             write.result()
 
-    def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> None:
-        """Put rows in the place of one file; its name begins with their owner."""
+    def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> bytes:
+        """Put rows in the place of one file, whose name begins with their owner.
+
+        Returns:
+            The content of the file.
+        """
         buffer = io.BytesIO()
         arrow = to_arrow(table, rows)
         with pa.ipc.new_file(buffer, arrow.schema) as writer:
             writer.write_table(arrow)
-        write_whole(self.path(table, key), buffer.getvalue())
+        content = buffer.getvalue()
+        write_whole(self.path(table, key), content)
+        return content
 
     def statuses(self) -> dict[str, Status]:
         """Cell id -> how it ended, of every committed cell.
@@ -205,11 +227,45 @@ class Store:
         Raises:
             UserError: A file is corrupted or of another version.
         """
-        return {path.stem: _status(path) for path in self._files("cells")}
+        return {path.stem: Status(_mark(path)["status"]) for path in self._files("cells")}
 
     def done(self) -> set[str]:
-        """Cells that need not run again: scored, or diverged."""
-        return {cell for cell, status in self.statuses().items() if status in SETTLED}
+        """Cells that need not run again: scored or diverged, with all files that they promise."""
+        return {path.stem for path in self._files("cells") if self.is_done(path.stem)}
+
+    def is_done(self, cell_id: str) -> bool:
+        """As `done`, of one cell that has a row."""
+        mark = _mark(self.path("cells", cell_id))
+        return mark["status"] in SETTLED and not self.lacks(mark)
+
+    def lacking(self, cells: Iterable[str]) -> dict[str, list[str]]:
+        """Cell id -> what `lacks` says, of those of some cells that have a row and lack something.
+
+        Raises:
+            UserError: A file of `cells` is corrupted or of another version.
+        """
+        there = [path for c in sorted(cells) if (path := self.path("cells", c)).is_file()]
+        found = {path.stem: self.lacks(_mark(path)) for path in there}
+        return {cell: problems for cell, problems in found.items() if problems}
+
+    def lacks(self, mark: Mapping[str, Any]) -> list[str]:
+        """Which files that a row of `cells` promises are missing or damaged, by a quick look.
+
+        Args:
+            mark: At least the columns `MARK` of the row.
+
+        Returns:
+            e.g. `scores/<cell id>.arrow is missing`.
+        """
+        if mark["status"] not in SETTLED:
+            return []
+        cell = mark["cell_id"]
+        names = [f"{table}/{cell}.arrow" for table in CHILDREN]
+        if mark["adapter_sha256"] is not None:
+            names += [f"adapters/{cell}/{name}" for name in adapters.FILES]
+        sizes = {file["name"]: file["bytes"] for file in mark["files"] or ()}
+        found = ((name, damage(self.folder / name, sizes.get(name))) for name in names)
+        return [f"{name} {problem}" for name, problem in found if problem]
 
     def read(self, table: str) -> pa.Table:
         """All rows of a table that belong to committed cells.
@@ -249,17 +305,8 @@ class Store:
         return sorted(rows, key=lambda r: int(r["attempt"]))
 
     def _files(self, table: str) -> list[Path]:
-        try:
-            names = os.listdir(self.folder / table)  # noqa: PTH208 - ten thousand names, fast
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise UserError(f"{self.folder / table}: cannot be read ({error.strerror})") from None
-        return [
-            self.folder / table / name
-            for name in sorted(names)
-            if name.endswith(".arrow") and not name.startswith(".")
-        ]
+        folder = self.folder / table
+        return [folder / name for name in ours(self.folder, table)]
 
     def link_from(self, other: "Store", cell_id: str) -> None:
         """Take over a finished cell of another sweep, its `cells` row last."""
@@ -293,14 +340,14 @@ def read_file(path: Path, table: str) -> pa.Table:
         raise UserError(
             f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {ADVICE}"
         )
-    if not found.schema.equals(TABLES[table]):
+    if (whole := fitted(found, table)) is None:
         raise UserError(f"{path}: its columns are not those of {table}; {ADVICE}")
     column = OWNERS.get(table, "cell_id")
     if set(found[column].unique().to_pylist()) - {owner_of(path)}:
         raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {ADVICE}")
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {ADVICE}")
-    return found
+    return whole
 
 
 def _whole(content: bytes) -> pa.Table:
@@ -320,11 +367,13 @@ def owner_of(path: Path) -> str:
     return path.name.partition(".")[0]
 
 
-def _status(path: Path) -> Status:
-    word = read_file(path, "cells")["status"][0].as_py()
-    if word not in tuple(Status):
-        raise UserError(f"{path}: status {word!r} is unknown; {ADVICE}")
-    return Status(word)
+def _mark(path: Path) -> dict[str, Any]:
+    """The columns `MARK` of one row of `cells`."""
+    row = read_file(path, "cells")
+    mark = {name: row[name][0].as_py() for name in MARK}
+    if mark["status"] not in tuple(Status):
+        raise UserError(f"{path}: status {mark['status']!r} is unknown; {ADVICE}")
+    return mark
 
 
 def stores(root: Path) -> Iterator[Store]:
@@ -347,14 +396,12 @@ def siblings(folder: Path) -> Iterator[Store]:
 
 
 def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
-    """Which of the wanted cells are scored in a sibling, and where."""
+    """Which of the wanted cells are done in a sibling, and where."""
     missing = set(wanted)
     found: dict[str, Store] = {}
     for store in siblings(folder):
         here = {c for c in missing if store.path("cells", c).is_file()}
-        for cell in here:
-            if _status(store.path("cells", cell)) in SETTLED:
-                found[cell] = store
+        found |= dict.fromkeys((c for c in here if store.is_done(c)), store)
         missing -= found.keys()
     return found
 

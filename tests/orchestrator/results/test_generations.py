@@ -101,7 +101,7 @@ def test_a_file_of_another_cell_is_refused(store):
 def test_an_answer_that_is_there_twice_is_an_error_that_names_it(store):
     keep(store, answered(UNIT))
     (path,) = (store.folder / "generations").glob("*.arrow")
-    shutil.copy(path, path.with_name(f"{UNIT.cell_id}.again.arrow"))
+    shutil.copy(path, path.with_name(f"{UNIT.cell_id}.0123456789abcdef.arrow"))
     with pytest.raises(UserError, match=r"the key cell_id=.*prompt_id=p0.*more than once"):
         store.rows("generations")
 

@@ -1,22 +1,27 @@
 """The store's promise: a cell is whole or absent, keys are unique, nothing missing becomes 0."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
 from orchestrator.errors import UserError
 from orchestrator.results import adapters, files, schema
+from orchestrator.results import folder as folder_module
 from orchestrator.results import store as storing
 from orchestrator.results.store import Store, done_elsewhere, read_file, siblings
 from tasks.contract.cell import CellSpec, Measurements, Status
@@ -26,6 +31,7 @@ from tests.builders import MACHINE, a_failure, a_result, a_spec, filled, shuffle
 
 WRITES = 6  # adapter config and weights, steps, scores, probe_scores, cells
 CHILDREN = ("steps", "scores", "probe_scores")
+CELL = "0123456789abcdef"
 
 
 class CrashError(BaseException):
@@ -251,12 +257,12 @@ def test_a_failed_cell_is_not_done(tmp_path):
 
 def test_a_second_write_of_an_attempt_replaces_the_first(tmp_path):
     store = filled(tmp_path / "r")
-    row = {"cell_id": "c", "attempt": 1, "started_at": 0, "outcome": "running"}
+    row = {"cell_id": CELL, "attempt": 1, "started_at": 0, "outcome": "running"}
     store.write_attempt(row)
     store.write_attempt(row | {"outcome": "ok"})
     store.write_attempt(row | {"attempt": 10})
     store.write_attempt(row | {"attempt": 2})
-    assert [(r["attempt"], r["outcome"]) for r in store.attempts_of("c")] == [
+    assert [(r["attempt"], r["outcome"]) for r in store.attempts_of(CELL)] == [
         (1, "ok"),
         (2, "running"),
         (10, "running"),
@@ -266,7 +272,7 @@ def test_a_second_write_of_an_attempt_replaces_the_first(tmp_path):
 def test_the_journal_is_written_behind_and_is_whole_after_a_flush(tmp_path):
     store = filled(tmp_path / "r")
     for attempt in range(300):
-        row = {"cell_id": "c", "attempt": attempt, "started_at": 0, "outcome": "running"}
+        row = {"cell_id": CELL, "attempt": attempt, "started_at": 0, "outcome": "running"}
         store.write_attempt(row)
         store.write_attempt(row | {"outcome": "lost"})
     store.flush()
@@ -282,15 +288,17 @@ def test_a_journal_that_cannot_be_written_is_a_clear_error(tmp_path, monkeypatch
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    store.write_attempt({"cell_id": "c", "attempt": 1, "started_at": 0, "outcome": "ok"})
+    store.write_attempt({"cell_id": CELL, "attempt": 1, "started_at": 0, "outcome": "ok"})
     with pytest.raises(UserError, match="No space left on device"):
         store.flush()
 
 
 def test_rows_are_in_the_order_of_ids_whatever_the_file_system_says(tmp_path, monkeypatch):
     store = filled(tmp_path / "r", *(a_result(a_spec(seed=s)) for s in range(4)))
-    real = os.listdir
-    monkeypatch.setattr(os, "listdir", lambda folder: shuffled(sorted(real(folder)), 1))
+    real = os.scandir
+    monkeypatch.setattr(
+        os, "scandir", lambda folder: nullcontext(shuffled(sorted(real(folder), key=str), 1))
+    )
     ids = [r["cell_id"] for r in store.rows("cells")]
     assert ids == sorted(ids)
     assert list(dict.fromkeys(r["cell_id"] for r in store.rows("scores"))) == ids
@@ -301,11 +309,11 @@ def test_rows_are_in_the_order_of_ids_whatever_the_file_system_says(tmp_path, mo
 
 def test_every_file_names_its_table_its_version_and_its_units(tmp_path):
     store = filled(tmp_path / "r", a_result(a_spec()))
-    store.write_attempt({"cell_id": "c", "attempt": 1, "started_at": 0, "outcome": "ok"})
+    store.write_attempt({"cell_id": CELL, "attempt": 1, "started_at": 0, "outcome": "ok"})
     store.flush()
     unit = a_unit(a_result(a_spec()))
     keep(store, answered(unit))
-    store.write("judgements", f"{unit.generation_id}.j", [judgement(unit, "p0", "compliance")])
+    store.write("judgements", f"{unit.generation_id}.{CELL}", [judgement(unit, "p0", "compliance")])
     for table in schema.TABLES:
         (path,) = (store.folder / table).glob("*.arrow")
         with pa.ipc.open_file(path) as reader:
@@ -334,11 +342,6 @@ def remade(make: Callable[[pa.Table], pa.Table]) -> Callable[[Path], None]:
     return lambda path: rewritten(path, make(read_file(path, path.parent.name)))
 
 
-def to_folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
 OTHER_VERSION = {"table": "cells", "schema_version": "0"}
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda p: p.write_bytes(b""),
@@ -346,7 +349,6 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a byte short": lambda p: p.write_bytes(p.read_bytes()[:-1]),
     "text": lambda p: p.write_text("not Arrow at all"),
     "zeros": lambda p: p.write_bytes(bytes(p.stat().st_size)),
-    "folder": to_folder,
     "other table": remade(lambda _: schema.to_arrow("steps", [])),
     "other version": remade(lambda t: t.replace_schema_metadata(OTHER_VERSION)),
     "no metadata": remade(lambda t: t.replace_schema_metadata(None)),
@@ -375,7 +377,98 @@ def test_a_damaged_child_table_is_a_clear_error(tmp_path, how):
     DAMAGES[how](path)
     with pytest.raises(UserError, match=r"scores.*launch again"):
         store.read("scores")
-    assert store.done() == {a_spec().cell_id}
+    assert store.done() == set()
+
+
+def promised(store: Store, cell: str) -> list[Path]:
+    """The files that the row of a trained cell promises."""
+    folder = store.adapter_folder(cell)
+    return [*(store.path(t, cell) for t in CHILDREN), *(folder / f for f in adapters.FILES)]
+
+
+def of_an_older_version(store: Store, cell: str) -> None:
+    """A row of `cells` as it was before rows named their files."""
+    path = store.path("cells", cell)
+    rewritten(path, read_file(path, "cells").drop_columns(["files"]))
+
+
+WOUNDS: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "empty": DAMAGES["empty"],
+    "cut": DAMAGES["cut"],
+    "a byte short": DAMAGES["a byte short"],
+    "a link": lambda p: p.symlink_to(p.rename(p.with_name("elsewhere"))),
+}
+
+
+@pytest.mark.parametrize("old", [False, True])
+@pytest.mark.parametrize("wound", WOUNDS)
+@pytest.mark.parametrize("number", range(5))
+def test_a_cell_is_done_only_with_every_file_that_its_row_promises(tmp_path, number, wound, old):
+    weights = save({"lora_a": np.zeros(4, np.float32)})
+    store = filled(tmp_path / "r", a_result(a_spec(seed=1), weights=weights))
+    cell = a_spec(seed=1).cell_id
+    if old:
+        of_an_older_version(store, cell)
+    assert (store.done(), store.lacking([cell])) == ({cell}, {})
+    path = promised(store, cell)[number]
+    WOUNDS[wound](path)
+    assert store.done() == set()
+    (problem,) = store.lacking([cell])[cell]
+    assert problem.startswith(f"{path.relative_to(store.folder)} ")
+    assert list(done_elsewhere(tmp_path / "other", [cell])) == []
+
+
+def test_a_cell_that_failed_or_diverged_promises_no_more_than_it_wrote(tmp_path):
+    diverged = a_result(a_spec(seed=2), status=Status.DIVERGED)
+    store = filled(tmp_path / "r", a_failure(a_spec(seed=1)), diverged)
+    assert store.lacking([a_spec(seed=1).cell_id, diverged.spec.cell_id]) == {}
+    store.path("steps", diverged.spec.cell_id).unlink()
+    assert store.done() == set()
+
+
+def test_a_row_names_the_files_of_its_cell_with_size_and_digest(tmp_path):
+    store = filled(tmp_path / "r", a_result(a_spec()))
+    (row,) = store.rows("cells")
+    named = {f["name"]: (f["bytes"], f["sha256"]) for f in row["files"]}
+    found = {p: p.read_bytes() for p in promised(store, row["cell_id"])}
+    assert named == {
+        str(p.relative_to(store.folder)): (len(c), hashlib.sha256(c).hexdigest())
+        for p, c in found.items()
+    }
+
+
+@pytest.mark.parametrize("table", schema.TABLES)
+def test_a_file_that_lacks_columns_which_may_be_null_reads_as_null(tmp_path, table):
+    wanted = schema.TABLES[table]
+    path = tmp_path / f"{CELL}.arrow"
+    row = {f.name: _some(f) for f in wanted if not f.nullable}
+    rewritten(path, schema.to_arrow(table, [row]).select(list(row)))
+    found = read_file(path, table)
+    assert found.schema.equals(wanted)
+    (read,) = found.to_pylist()
+    assert {k for k, v in read.items() if v is None} == set(wanted.names) - row.keys()
+    for missing in row:
+        rewritten(path, schema.to_arrow(table, [row]).drop_columns([missing]))
+        with pytest.raises(UserError, match="its columns are not those"):
+            read_file(path, table)
+
+
+def test_columns_of_another_order_or_unknown_ones_are_an_error(tmp_path):
+    store = filled(tmp_path / "r", a_result(a_spec()))
+    path = store.path("scores", a_spec().cell_id)
+    rows = read_file(path, "scores")
+    for other in (rows.select(rows.schema.names[::-1]), rows.append_column("more", rows["rho"])):
+        rewritten(path, other)
+        with pytest.raises(UserError, match="its columns are not those"):
+            store.read("scores")
+
+
+def _some(column: pa.Field) -> object:
+    """A value of the column's type."""
+    if pa.types.is_string(column.type):
+        return CELL
+    return [] if pa.types.is_nested(column.type) else 0
 
 
 @pytest.fixture(scope="module")
@@ -422,13 +515,54 @@ def test_a_key_that_occurs_twice_is_an_error_that_names_it(tmp_path, table):
         store.read(table)
 
 
-def test_foreign_files_beside_the_tables_are_ignored(tmp_path):
+FOREIGN = (
+    ".DS_Store",
+    "._{}",
+    "{}~",
+    "#{}#",
+    ".#{}",
+    "{}.swp",
+    "copy of {}",
+    "{} (conflicted copy)",
+    "Icon\r",
+    ".nfs000000000001",
+    "desktop.ini",
+    "Thumbs.db",
+    "x 2.arrow",
+    "0123456789abcdef 2.arrow",
+    "0123456789ABCDEF.arrow",
+    "notes.arrow",
+    ".half.arrow.123",
+)
+
+
+def strewn(folder: Path) -> None:
+    """Put beside every entry of every folder of the results what desktops and editors leave."""
+    for kind in folder_module.NAMES:
+        place = folder / kind
+        place.mkdir(exist_ok=True)
+        name = next((p.name for p in place.iterdir()), CELL)
+        for foreign in FOREIGN:
+            (place / foreign.format(name)).write_text("?")
+        other = name.replace(name[:16], "fedcba9876543210")
+        (place / other).write_text("?") if kind == "adapters" else (place / other).mkdir()
+        os.mkfifo(place / name.replace(name[:16], "fedcba9876543211"))
+        (place / name.replace(name[:16], "fedcba9876543212")).symlink_to(place / name)
+
+
+def test_only_names_that_we_give_and_only_plain_files_are_data(tmp_path):
     store = filled(tmp_path / "r", a_result(a_spec()))
+    store.write_attempt({"cell_id": CELL, "attempt": 1, "started_at": 0, "outcome": "ok"})
+    unit = a_unit(a_result(a_spec()))
+    keep(store, answered(unit))
+    store.write("judgements", f"{unit.generation_id}.{CELL}", [judgement(unit, "p0", "compliance")])
     before = contents(store)
-    for table in schema.TABLES:
-        for name in (".DS_Store", "notes.txt", ".half.arrow.123", "copy.arrow.bak"):
-            (store.folder / table / name).write_text("?")
+    names = {kind: folder_module.ours(store.folder, kind) for kind in folder_module.NAMES}
+    strewn(store.folder)
     assert contents(store) == before
+    assert {kind: folder_module.ours(store.folder, kind) for kind in names} == names
+    assert store.done() == {a_spec().cell_id}
+    assert [r["attempt"] for r in store.attempts_of(CELL)] == [1]
 
 
 # folders
