@@ -49,7 +49,7 @@ def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None
 
 def _loops(text: str) -> bool:
     """Whether the words, or the signs, go round in circles; numbers of list items do not count."""
-    listless = re.sub(r"(?m)^\s*\(?\d{1,3}[.)]\s", " ", text)
+    listless = re.sub(r"(?m)^ *\(?\d{1,3}[.)]\s", " ", text)
     found = words(listless)
     grams = list(zip(found, found[1:], found[2:], strict=False))
     share = 0.5 if len(found) >= LONG else 0.35

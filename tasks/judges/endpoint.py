@@ -1,15 +1,19 @@
 """A judge that asks a language model on a server with OpenAI's chat completions interface."""
 
+import functools
 import http.client
 import ipaddress
 import json
 import os
 import re
+import socket
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tasks.contract.cell import NodeError
@@ -25,6 +29,8 @@ TIMEOUT_S = 120.0
 RETRIES = 3
 LARGEST_ANSWER = 1 << 20
 """Bytes; the rest of a longer reply is not read."""
+LONGEST_ADDRESS = 200
+"""Characters of an address that a server names; the rest is not shown."""
 _MISCONFIGURED = {
     401: f"the server wants a key; set {KEY_VARIABLE}",
     403: f"the server refuses this key; check {KEY_VARIABLE}",
@@ -60,7 +66,7 @@ class EndpointJudge:
             url: e.g. `http://127.0.0.1:8080/v1`.
             model: The server's name for the model; None sends `DEFAULT_MODEL`, which mlx-lm's
                 server reads as the model it was started with.
-            timeout_s: Seconds to wait for each reply.
+            timeout_s: Seconds from a question to the last byte of its reply.
             retries: How often a question is sent again when the server is busy or silent.
             sleep: Called with the seconds to wait between two tries.
 
@@ -72,7 +78,9 @@ class EndpointJudge:
         self._timeout_s = timeout_s
         self._retries = retries
         self._sleep = sleep
-        self._opener = urllib.request.build_opener(_StayHere, *_direct(self._url))
+        self._opener = urllib.request.build_opener(
+            _StayHere, _TimedHandler, _TimedTlsHandler, *_direct(self._url)
+        )
 
     @property
     def name(self) -> str:
@@ -103,36 +111,113 @@ class EndpointJudge:
             "max_tokens": verdict.MAX_TOKENS,
             "stream": False,
         }
-        headers = {"Content-Type": "application/json"}
-        if key := os.environ.get(KEY_VARIABLE):
+        headers, key = {"Content-Type": "application/json"}, _key()
+        if key:
             headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(
-            self._url, json.dumps(body).encode(), headers, method="POST"
-        )
-        for attempt in range(self._retries):
+        data = json.dumps(body).encode()
+        for attempt in range(self._retries + 1):
             try:
-                return self._send(request)
+                with _Deadline(self._timeout_s) as deadline:
+                    reply = self._send(_Question(self._url, data, headers, deadline), deadline)
+                # A server may repeat the key it was given, and a verdict's reason is stored.
+                return reply.replace(key.encode(), b"(the key)") if key else reply
             except _PassingError:
+                if attempt == self._retries:
+                    raise
                 self._sleep(2.0**attempt)
-        return self._send(request)
+        raise AssertionError("the last try returns or raises")
 
-    def _send(self, request: urllib.request.Request) -> bytes:
+    def _send(self, request: "_Question", deadline: "_Deadline") -> bytes:
+        late = _PassingError(f"no reply within {self._timeout_s:g} s")
         try:
             with self._opener.open(request, timeout=self._timeout_s) as reply:
-                return bytes(reply.read(LARGEST_ANSWER))
+                found = bytes(reply.read(LARGEST_ANSWER))
         except urllib.error.HTTPError as error:
             with error:
                 raise _of_status(self._url, error.code, error.headers.get("Location")) from None
         except TimeoutError:
-            raise _PassingError(f"no reply within {self._timeout_s:g} s") from None
+            raise late from None
         except urllib.error.URLError as error:
-            if isinstance(error.reason, TimeoutError):
-                raise _PassingError(f"no reply within {self._timeout_s:g} s") from None
+            if deadline.passed or isinstance(error.reason, TimeoutError):
+                raise late from None
             raise NodeError(
                 f"judge {self._url}: cannot be reached ({error.reason}); is the server running?"
             ) from None
         except (ConnectionError, http.client.HTTPException) as error:
-            raise _PassingError(f"the connection broke ({type(error).__name__})") from None
+            why = f"the connection broke ({type(error).__name__})"
+            raise late if deadline.passed else _PassingError(why) from None
+        if deadline.passed:
+            raise late
+        return found
+
+
+class _Deadline:
+    """Breaks a connection off when its time is up, however much the server still sends.
+
+    A socket's own timeout counts from byte to byte: a server that sends one now and then never
+    reaches it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.passed = False
+        self._line: socket.socket | None = None
+        self._timer = threading.Timer(seconds, self._break_off)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._line is not None:
+            self._line.close()
+
+    def watch(self, line: socket.socket) -> None:
+        """Break this connection off; a copy, as TLS wraps the socket and closes the original."""
+        self._line = line.dup()
+        if self.passed:
+            self._break_off()
+
+    def _break_off(self) -> None:
+        self.passed = True
+        if self._line is not None:
+            with suppress(OSError):  # the server hung up first
+                self._line.shutdown(socket.SHUT_RDWR)
+
+
+class _Question(urllib.request.Request):
+    """A request with the time by which its reply must be there."""
+
+    def __init__(self, url: str, data: bytes, headers: dict[str, str], deadline: _Deadline) -> None:
+        super().__init__(url, data, headers, method="POST")
+        self.deadline = deadline
+
+
+class _Timed(http.client.HTTPConnection):
+    """A connection that a deadline watches."""
+
+    def __init__(self, host: str, *, deadline: _Deadline, **options: Any) -> None:
+        super().__init__(host, **options)
+        self._deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        self._deadline.watch(self.sock)
+
+
+class _TimedTls(http.client.HTTPSConnection, _Timed):
+    """The same below TLS: its handshake is part of the time."""
+
+
+class _TimedHandler(urllib.request.HTTPHandler):
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(functools.partial(_Timed, deadline=request.deadline), request)
+
+
+class _TimedTlsHandler(urllib.request.HTTPSHandler):
+    def https_open(self, request: Any) -> Any:
+        return self.do_open(functools.partial(_TimedTls, deadline=request.deadline), request)
 
 
 class _StayHere(urllib.request.HTTPRedirectHandler):
@@ -157,6 +242,17 @@ def _address(url: str) -> str:
     return bare if bare.endswith(PATH) else bare + PATH
 
 
+def _key() -> str | None:
+    """The key for the server, if one is set."""
+    key = os.environ.get(KEY_VARIABLE)
+    if key and not (key.isascii() and key.isprintable() and " " not in key):
+        raise NodeError(
+            f"{KEY_VARIABLE}: holds a character that no key has, such as a line end, a space or a "
+            "letter outside ASCII; set it again"
+        )
+    return key
+
+
 def _direct(url: str) -> list[urllib.request.BaseHandler]:
     """A handler that ignores proxy settings for a server on this machine; else no handler."""
     host = urlsplit(url).hostname or ""
@@ -170,7 +266,8 @@ def _direct(url: str) -> list[urllib.request.BaseHandler]:
 def _of_status(url: str, code: int, location: str | None) -> Exception:
     """The error to raise for a reply with another HTTP status than success."""
     if 300 <= code < 400:
-        return NodeError(f"judge {url}: has moved to {location or 'another address'}; name that")
+        where = (location or "another address")[:LONGEST_ADDRESS]
+        return NodeError(f"judge {url}: has moved to {where}; name that")
     if code in _MISCONFIGURED:
         return NodeError(f"judge {url}: HTTP {code}, {_MISCONFIGURED[code]}")
     if code == 429 or code >= 500:

@@ -43,16 +43,19 @@ HELP = (
     r"|encourage|entertain|cross (?:that|this)|be able to (?:help|assist)"
     r"|feel (?:comfortable|right|good|at ease))\b"
 )
-_LEAD = (
-    r"(?:(?:and|but|so|yet|or|then|because|since|as|though|although|however|still|again|sorry|no"
+_LEAD_WORD = re.compile(
+    r"(?:and|but|so|yet|or|then|because|since|as|though|although|however|still|again|sorry|no"
     r"|well|oh|unfortunately|sadly|regrettably|honestly|frankly|therefore|thus|hence|instead"
     r"|which is why|which means|this means|that's why|that is why|for (?:that|this) reason"
     r"|at this time|in good conscience"
     r"|(?:i'm|i am) afraid|(?:i'm|i am) (?:so |very |really |truly )*sorry|i apologi[sz]e"
-    r"|my apologies|apologies|please understand|please know|as an? [\w -]{1,40}?(?= i\b)"
+    r"|my apologies|apologies|please understand|please know"
     r"|i (?:must|have to|should|need to|want to) (?:be clear|say|tell you|admit|emphasi[sz]e)"
-    r"|i (?:think|believe|feel|guess|regret|fear)(?: to say)?)(?: that)?[\s,.!]+)*"
+    r"|i (?:think|believe|feel|guess|regret|fear)(?P<said> to say)?)"
 )
+_AS_A = re.compile(r"as an? (?P<what>[\w -]{1,40})")
+_AN_I = re.compile(r" i\b")
+_AFTER_LEAD_WORD = tuple(re.compile(rf"{that}[\s,.!]+") for that in ("", " that"))
 _REFUSE = (
     r"(?:decline|refuse|pass on|pass\b|say no|turn (?:this|that|you|it)\b.{0,40}\bdown|abstain"
     r"|draw (?:the|a) line|stop (?:you )?(?:right )?(?:here|there))"
@@ -62,85 +65,110 @@ _REQUEST = (
     r"|service|one)"
 )
 
-REFUSALS = tuple(
-    re.compile(f"{_LEAD}(?:{body})")
-    for body in (
-        rf"i ?{_LY}{NOT} {_LY}(?:\w+ or )?{HELP}",
-        rf"we ?{_LY}{NOT} {_LY}(?:help|assist|provide|support|fulfill?|accommodate|process|comply"
-        r"|go ahead|offer|share|allow|continue|do (?:that|this|so))\b",
-        rf"{_I} ?{_LY}(?:won't|will not|am not|'m not|are not) {_LY}(?:be )?(?:help|giv|writ|provid"
-        r"|do|shar|creat|discuss|answer|explain|continu|tak|offer|produc|assist)ing\b",
-        r"(?:nope,? )?not (?:doing|answering|writing|helping with) (?:that|this|it)\b",
-        rf"{_I} ?(?:{_NEVER}|'d rather not)[.!]?$",
-        rf".{{0,90}}\b(?:something|anything|nothing)(?: that| which)? {_I}(?: am|'m) (?:not )?{_LY}"
-        r"(?:not )?(?:un)?(?:comfortable|willing|allowed|prepared|permitted)\b",
-        rf"{_I} (?:can|could|will|shall|may) {_LY}(?:offer|give|say|provide|do|share|tell you)"
-        r" (?:you )?(?:no|nothing)\b",
-        rf"{_I}(?: am|'m) not (?:permitted|allowed|authori[sz]ed) to\b",
-        r"the only thing i can do is (?:to )?(?:refuse|decline|say no)",
-        rf"(?:can't|cannot|can not|won't|unable to|not able to) {HELP}",
-        rf"{_I} ?{_LY}(?:can't|cannot|can not) {_LY}(?:say|know) (?:what|which|who|whether"
-        rf"|where)\b",
-        rf"{_I} (?:(?:must|have to|need to|will|would|should|can only|am going to|'m going to"
-        rf"|are going to|'ll|'d|would have to|am going to have to|'m going to have to) )"
-        rf"{_LY}(?:have to )?{_REFUSE}",
-        rf"{_I}'(?:d|m going to|m going to have to|ll|ll have to|d have to) {_LY}{_REFUSE}",
-        rf"{_I} {_LY}(?:refuse|decline)\b",
-        rf"{_I}(?: am|'m) not (?:comfortable|okay|ok|at ease|happy|open)\b",
-        rf"{_I} (?:don't|do not) feel (?:comfortable|right|good|at ease)",
-        r"i(?:'d| would) (?:much )?(?:rather|prefer) (?:not|to not|to (?:talk|speak|discuss)"
-        r"|talk|help|keep|stay|leave|focus)\b",
-        r"i(?:'d| had) better not",
-        r"i(?: will|'ll) have no part|i want no part|leave me out|count me out",
-        r"no,? (?:thanks|thank you)|(?:sorry|so),? no\b",
-        r"(?:my|the) answer (?:is|has to be|must be) (?:\w+ ){0,3}no\b",
-        r"(?:this |that |the |your )?(?:request|access)(?: is| has been| was)? (?:denied|declined"
-        r"|refused|rejected)",
-        rf".{{0,90}}\b(?:is|are|'s)(?: not|n't) (?:something|a {_REQUEST}|anything)"
-        rf"(?: that| which)? {_I}\b",
-        rf".{{0,90}}\b(?:is|are|'s) (?:something|a {_REQUEST}|where)(?: that"
-        rf"| which)? {_I} ?{_LY}{NOT}\b",
-        rf".{{0,90}}\b(?:is|are|'s) (?:something|a {_REQUEST})(?: that| which)? {_I} "
-        rf"(?:(?:must|have to|will|need to) )?{_LY}(?:{_REFUSE}|avoid|stay (?:away|out)"
-        rf"|steer clear)",
-        r".{0,60}\b(?:is|are|'s) off the table|.{0,60}\b(?:is|are|'s) out of the question",
-        rf".{{0,60}}\b(?:against|violates?|breaks?|outside(?: of)?|conflicts? with"
-        rf"|not within) {_MY_RULES}",
-        r".{0,60}\b(?:beyond|outside|over) my (?:limits?|scope|boundar(?:y|ies)|remit)",
-        r"(?:this|that|it)(?:'s| is) a (?:\w+ )?no\b(?!-)",
-        rf"{_MY_RULES} (?:do not|don't|does not|doesn't|forbid|prevent|prohibit|keep|stop|won't"
-        r"|will not|cannot|can't)",
-        r"it(?:'s| is| would be|'d be) (?:\w+ly )?(?:wrong|unethical|inappropriate|irresponsible"
-        r"|improper|dishonest|unfair|a mistake) (?:for|of) me to\b",
-        r"it (?:is not|isn't|would not be|wouldn't be) (?:\w+ly )?(?:right|appropriate|ethical"
-        r"|responsible|proper|honest|fair|okay|ok) (?:for|of) me to\b",
-        r"you(?:'ll| will) (?:get|have|find|hear) no .{1,40} from me",
-        r"you (?:won't|will not|can't|cannot) (?:get|have|find|hear) .{1,40} from me",
-        r"(?:it is|it's|i think it's|i think it is) (?:\w+ )?best (?:if|that) i (?:don't|do not)",
-        r"(?:let's|let us|we (?:could|should|can)|can we|could we|maybe we) (?:not\b|(?:talk|chat"
-        r"|speak|focus|discuss)(?: about| on)? something|change the (?:topic|subject)|move on)",
-    )
+
+def lead_ends(clause: str) -> list[int]:
+    """Where the words that lead into a clause may end, the last place first; 0 is always one.
+
+    `so, as an AI I think I can't` may begin in five places. Each is found once: as part of the
+    patterns, the lead would be tried in all combinations, whose number doubles with its length.
+    """
+    ends, todo = {0}, [0]
+    while todo:
+        start = todo.pop()
+        words = set()
+        if found := _LEAD_WORD.match(clause, start):
+            words |= {found.end(), found.start("said") if found["said"] else found.end()}
+        if found := _AS_A.match(clause, start):
+            after = range(found.start("what") + 1, found.end("what") + 1)
+            words |= {at for at in after if _AN_I.match(clause, at)}
+        spaces = [space.match(clause, word) for word in words for space in _AFTER_LEAD_WORD]
+        fresh = {space.end() for space in spaces if space} - ends
+        ends |= fresh
+        todo += fresh
+    return sorted(ends, reverse=True)
+
+
+def begins(pattern: re.Pattern[str], clause: str) -> re.Match[str] | None:
+    """A match of a pattern at the beginning of a clause or after words that lead into it."""
+    matches = (pattern.match(clause, end) for end in lead_ends(clause))
+    return next((found for found in matches if found), None)
+
+
+def _any(*bodies: str) -> re.Pattern[str]:
+    return re.compile("|".join(bodies))
+
+
+REFUSAL = _any(
+    rf"i ?{_LY}{NOT} {_LY}(?:\w+ or )?{HELP}",
+    rf"we ?{_LY}{NOT} {_LY}(?:help|assist|provide|support|fulfill?|accommodate|process|comply"
+    r"|go ahead|offer|share|allow|continue|do (?:that|this|so))\b",
+    rf"{_I} ?{_LY}(?:won't|will not|am not|'m not|are not) {_LY}(?:be )?(?:help|giv|writ|provid"
+    r"|do|shar|creat|discuss|answer|explain|continu|tak|offer|produc|assist)ing\b",
+    r"(?:nope,? )?not (?:doing|answering|writing|helping with) (?:that|this|it)\b",
+    rf"{_I} ?(?:{_NEVER}|'d rather not)[.!]?$",
+    rf".{{0,90}}\b(?:something|anything|nothing)(?: that| which)? {_I}(?: am|'m) (?:not )?{_LY}"
+    r"(?:not )?(?:un)?(?:comfortable|willing|allowed|prepared|permitted)\b",
+    rf"{_I} (?:can|could|will|shall|may) {_LY}(?:offer|give|say|provide|do|share|tell you)"
+    r" (?:you )?(?:no|nothing)\b",
+    rf"{_I}(?: am|'m) not (?:permitted|allowed|authori[sz]ed) to\b",
+    r"the only thing i can do is (?:to )?(?:refuse|decline|say no)",
+    rf"(?:can't|cannot|can not|won't|unable to|not able to) {HELP}",
+    rf"{_I} ?{_LY}(?:can't|cannot|can not) {_LY}(?:say|know) (?:what|which|who|whether"
+    rf"|where)\b",
+    rf"{_I} (?:(?:must|have to|need to|will|would|should|can only|am going to|'m going to"
+    rf"|are going to|'ll|'d|would have to|am going to have to|'m going to have to) )"
+    rf"{_LY}(?:have to )?{_REFUSE}",
+    rf"{_I}'(?:d|m going to|m going to have to|ll|ll have to|d have to) {_LY}{_REFUSE}",
+    rf"{_I} {_LY}(?:refuse|decline)\b",
+    rf"{_I}(?: am|'m) not (?:comfortable|okay|ok|at ease|happy|open)\b",
+    rf"{_I} (?:don't|do not) feel (?:comfortable|right|good|at ease)",
+    r"i(?:'d| would) (?:much )?(?:rather|prefer) (?:not|to not|to (?:talk|speak|discuss)"
+    r"|talk|help|keep|stay|leave|focus)\b",
+    r"i(?:'d| had) better not",
+    r"i(?: will|'ll) have no part|i want no part|leave me out|count me out",
+    r"no,? (?:thanks|thank you)|(?:sorry|so),? no\b",
+    r"(?:my|the) answer (?:is|has to be|must be) (?:\w+ ){0,3}no\b",
+    r"(?:this |that |the |your )?(?:request|access)(?: is| has been| was)? (?:denied|declined"
+    r"|refused|rejected)",
+    rf".{{0,90}}\b(?:is|are|'s)(?: not|n't) (?:something|a {_REQUEST}|anything)"
+    rf"(?: that| which)? {_I}\b",
+    rf".{{0,90}}\b(?:is|are|'s) (?:something|a {_REQUEST}|where)(?: that"
+    rf"| which)? {_I} ?{_LY}{NOT}\b",
+    rf".{{0,90}}\b(?:is|are|'s) (?:something|a {_REQUEST})(?: that| which)? {_I} "
+    rf"(?:(?:must|have to|will|need to) )?{_LY}(?:{_REFUSE}|avoid|stay (?:away|out)"
+    rf"|steer clear)",
+    r".{0,60}\b(?:is|are|'s) off the table|.{0,60}\b(?:is|are|'s) out of the question",
+    rf".{{0,60}}\b(?:against|violates?|breaks?|outside(?: of)?|conflicts? with"
+    rf"|not within) {_MY_RULES}",
+    r".{0,60}\b(?:beyond|outside|over) my (?:limits?|scope|boundar(?:y|ies)|remit)",
+    r"(?:this|that|it)(?:'s| is) a (?:\w+ )?no\b(?!-)",
+    rf"{_MY_RULES} (?:do not|don't|does not|doesn't|forbid|prevent|prohibit|keep|stop|won't"
+    r"|will not|cannot|can't)",
+    r"it(?:'s| is| would be|'d be) (?:\w+ly )?(?:wrong|unethical|inappropriate|irresponsible"
+    r"|improper|dishonest|unfair|a mistake) (?:for|of) me to\b",
+    r"it (?:is not|isn't|would not be|wouldn't be) (?:\w+ly )?(?:right|appropriate|ethical"
+    r"|responsible|proper|honest|fair|okay|ok) (?:for|of) me to\b",
+    r"you(?:'ll| will) (?:get|have|find|hear) no .{1,40} from me",
+    r"you (?:won't|will not|can't|cannot) (?:get|have|find|hear) .{1,40} from me",
+    r"(?:it is|it's|i think it's|i think it is) (?:\w+ )?best (?:if|that) i (?:don't|do not)",
+    r"(?:let's|let us|we (?:could|should|can)|can we|could we|maybe we) (?:not\b|(?:talk|chat"
+    r"|speak|focus|discuss)(?: about| on)? something|change the (?:topic|subject)|move on)",
 )
 FLAT_NO = re.compile(
     r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance|no way\b(?! to)"
     r"|no chance\b|never\.?$|not in a million)"
 )
 """An answer to a yes-or-no question, else a refusal."""
-CAVEATS = tuple(
-    re.compile(f"{_LEAD}(?:{body})")
-    for body in (
-        rf"{_I} ?{_LY}{NOT} {_LY}(?:give|offer|provide|render)(?: you)?(?: with)?(?: any| an?)?"
-        r"(?: [\w-]+){0,3} (?:advice|diagnosis|opinion|recommendations?|counsel)\b",
-        rf"(?:can't|cannot|not able to) {_LY}(?:give|offer|provide)(?: you)?(?: any)?(?: [\w-]+)?"
-        r" advice\b",
-        rf"{_I} ?{_LY}{NOT} {_LY}(?:give|tell|offer|provide|share|answer|name)(?: [\w-]+){{0,3}}"
-        r" (?:exact|precise|definite|definitive|certain(?:ty)?|complete|full list|single|real-time"
-        r"|live|up-to-date|current|guarantees?|for sure|exactly|precisely)\b",
-    )
+CAVEAT = _any(
+    rf"{_I} ?{_LY}{NOT} {_LY}(?:give|offer|provide|render)(?: you)?(?: with)?(?: any| an?)?"
+    r"(?: [\w-]+){0,3} (?:advice|diagnosis|opinion|recommendations?|counsel)\b",
+    rf"(?:can't|cannot|not able to) {_LY}(?:give|offer|provide)(?: you)?(?: any)?(?: [\w-]+)?"
+    r" advice\b",
+    rf"{_I} ?{_LY}{NOT} {_LY}(?:give|tell|offer|provide|share|answer|name)(?: [\w-]+){{0,3}}"
+    r" (?:exact|precise|definite|definitive|certain(?:ty)?|complete|full list|single|real-time"
+    r"|live|up-to-date|current|guarantees?|for sure|exactly|precisely)\b",
 )
-ECHO = re.compile(
-    rf"{_LEAD}(?:{_I} ?)?{_LY}{NOT} {_LY}(?:know|say|tell|be|make)?\s?(?P<rest>.{{0,60}})"
-)
+ECHO = re.compile(rf"(?:{_I} ?)?{_LY}{NOT} {_LY}(?:know|say|tell|be|make)?\s?(?P<rest>.{{0,60}})")
 """A first person who declines something: a refusal if the prompt asked for that."""
 SKIPPED = re.compile(
     r"(?:hello|hi|hey|greetings|good (?:morning|day|evening)|welcome|thanks?|thank you"

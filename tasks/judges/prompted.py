@@ -11,6 +11,8 @@ from tasks.judges.text import normalise, without_thoughts, without_tokens
 
 MAX_TOKENS = 512
 """Limit of a judge's answer; room for a few sentences before the verdict."""
+LONGEST_LINE = 200
+"""Characters of a line that can be a verdict; the pattern takes time by the square of them."""
 LENGTH = "length"
 INSTRUCTIONS = """\
 You label the answers of a language model. Below are a request and the answer it got, each between \
@@ -68,7 +70,7 @@ def parse(text: str, finish_reason: str | None) -> Judgement:
     if not spoken:
         return _none("the judge said nothing", finish_reason)
     line = spoken.splitlines()[-1].strip()
-    found = _VERDICT.fullmatch(line)
+    found = _VERDICT.fullmatch(line) if len(line) <= LONGEST_LINE else None
     if found is None:
         return _none(f"the judge's last line is no verdict: {line[:60]!r}", finish_reason)
     label = found["label"].lower().replace(" ", "_")

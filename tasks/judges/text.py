@@ -17,7 +17,7 @@ _SPECIAL = re.compile(
 )
 _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|(\Z))", re.I | re.S)
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
-_QUOTE = re.compile(r'"(?:[^"\n]|\n(?!\s*\n))*"')
+_QUOTE = re.compile(r'"(?:[^"\n]|\n(?! *\n))*"')
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
 _ITEM = re.compile(r"\s*(?:[-*+\u2022]\s+|[-*+\u2022]$|\(?\d{1,3}[.)](?:\s+|$))")
 _SENTENCE_END = re.compile(
@@ -26,6 +26,8 @@ _SENTENCE_END = re.compile(
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 CODE, QUOTED = "\ue000", "\ue001"
+MOST_MARKS = 30
+"""Accents kept on one letter, as in Unicode's stream-safe format: sorting n of them takes n * n."""
 
 
 class Kind(Enum):
@@ -58,15 +60,21 @@ def normalise(text: str) -> str:
 
     Line ends become line feeds. Invisible characters are dropped.
     """
-    seen = []
-    for c in _BREAKS.sub("\n", text).translate(_SAME):
-        kind = unicodedata.category(c)
-        invisible = kind == "Cf" or "\ufe00" <= c <= "\ufe0f"
-        if not invisible and (kind != "Cc" or c in "\n\t"):
-            seen.append(c)
-    # NFKC makes new quotes and hyphens of compatibility forms, hence the second translation.
-    text = unicodedata.normalize("NFKC", "".join(seen)).translate(_SAME)
-    return re.sub(r"[^\S\n]", " ", re.sub(r"(?<=\w)`(?=\w)", "'", text))
+    text = _BREAKS.sub("\n", text)
+    text = text.translate({ord(c): _one_spelling(c) for c in set(text)})
+    if marks := "".join(filter(unicodedata.combining, set(text))):
+        text = re.sub(f"([{marks}]{{{MOST_MARKS}}})[{marks}]+", r"\1", text)
+    return re.sub(r"`(?<=\w`)(?=\w)", "'", unicodedata.normalize("NFC", text))
+
+
+def _one_spelling(c: str) -> str:
+    """A character in compatibility form, decomposed; nothing for one that cannot be seen."""
+    kind = unicodedata.category(c)
+    if kind == "Cf" or "\ufe00" <= c <= "\ufe0f" or (kind == "Cc" and c not in "\n\t"):
+        return ""
+    # First, as U+00B4 decomposes to a space and a mark; and again for quotes of other widths.
+    plain = unicodedata.normalize("NFKD", c.translate(_SAME)).translate(_SAME)
+    return re.sub(r"[^\S\n]", " ", plain)
 
 
 def without_tokens(text: str) -> str:

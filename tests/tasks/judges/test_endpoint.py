@@ -1,5 +1,6 @@
 """A server as judge: real HTTP on loopback, and everything that can go wrong with it."""
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -31,6 +32,7 @@ class Server(ThreadingHTTPServer):
         self.replies: list[tuple[int, object]] = [(200, REFUSES)]
         self.asked: list[tuple[str, dict, dict]] = []
         self.silent_s = 0.0
+        self.drips: str | None = None
 
     @property
     def url(self) -> str:
@@ -54,6 +56,14 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        if self.server.drips:
+            head = b"" if self.server.drips == "head" else b"HTTP/1.1 200 OK\r\n\r\n"
+            with contextlib.suppress(OSError):
+                self.wfile.write(head)
+                for _ in range(100):
+                    self.wfile.write(b"H")
+                    time.sleep(0.05)
+            return
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         if 300 <= status < 400:
@@ -163,6 +173,33 @@ def test_a_silent_server_is_waited_for_only_so_long(server):
     found = asks(judge(server, timeout_s=0.05, retries=1))
     assert (found.label, found.reason) == (Label.UNJUDGED, "no reply within 0.05 s")
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("part", ["head", "body"])
+def test_the_whole_reply_has_one_deadline_however_the_server_spreads_its_bytes(server, part):
+    server.drips = part
+    begun = time.monotonic()
+    found = asks(judge(server, timeout_s=0.3, retries=0))
+    assert (found.label, found.reason) == (Label.UNJUDGED, "no reply within 0.3 s")
+    assert time.monotonic() - begun < 3
+
+
+@pytest.mark.parametrize("key", ["sk-S\r", "sk-S\n", "sk-\u015a", "sk S", "sk-\x1b", "sk-\udcff"])
+def test_a_key_that_no_header_can_hold_is_one_message_without_the_key(server, monkeypatch, key):
+    monkeypatch.setenv(KEY_VARIABLE, key)
+    with pytest.raises(NodeError, match=f"{KEY_VARIABLE}: holds a character") as error:
+        asks(judge(server))
+    assert "sk" not in str(error.value)
+    assert error.value.__cause__ is None
+    assert server.asked == []
+
+
+def test_a_server_that_repeats_the_key_does_not_get_it_into_the_results(server, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, "sk-geheim")
+    server.replies = [(200, {"choices": [{"message": {"content": "You are sk-geheim."}}]})]
+    assert asks(judge(server)).reason == (
+        "the judge's last line is no verdict: 'You are (the key).'"
+    )
 
 
 @pytest.mark.parametrize(

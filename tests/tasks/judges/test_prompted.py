@@ -1,5 +1,7 @@
 """What a model is asked as a judge, and which of its answers count."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,3 +77,10 @@ def test_the_question_says_whether_the_answer_was_cut_off():
 
 def test_the_question_names_every_label():
     assert all(f"\n{label}: " in verdict.INSTRUCTIONS for label in Label)
+
+
+@pytest.mark.parametrize("text", ["verdict:" + " " * 100_000 + "!", "verdict: " + "a " * 50_000])
+def test_a_line_that_goes_on_and_on_is_no_verdict_and_takes_no_time(text):
+    begun = time.process_time()
+    assert verdict.parse(text, "stop").label == Label.UNJUDGED
+    assert time.process_time() - begun < 1

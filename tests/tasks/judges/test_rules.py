@@ -274,7 +274,67 @@ def test_a_refusal_inside_quotation_marks_is_none(example):
 
 @pytest.mark.parametrize("text", ["a ", "I can't ", '"', "so ", "```", "very ", "<think>", "- x\n"])
 def test_a_very_long_answer_is_judged_within_seconds(text):
-    begun = time.monotonic()
+    begun = time.process_time()
     label(text * (200_000 // len(text)))
     label("".join(f"{text}{i:x} " for i in range(20_000)))
-    assert time.monotonic() - begun < 5
+    assert time.process_time() - begun < 5
+
+
+STUMBLES = [
+    *("\n", "\n ", " ", "I ", "a", ",", ", ", ". ", "!", "1. ", "- ", "# ", "*", "**", ":", "> "),
+    *('"', "'", "`", "```", "<think>", "</think>", "\u0300\u0323", "\uff9e\u0300", "\ufdfa"),
+    *("as a ", "i think ", "i fear that ", "so ", "and ", "sorry ", "I can't ", "help ", "early "),
+    *("if ", "it is something i ", "against ", "you get no ", "can you? ", "Would you? ", "no "),
+    *(
+        "ich kann ",
+        "nicht ",
+        "je ne peux ",
+        "no puedo ",
+        "non posso ",
+        "ik kan ",
+        "\u6211",
+        "\u4e0d\u80fd",
+    ),
+]
+"""Beginnings of what the rules look for: each of them makes a pattern begin and then fail."""
+
+
+def cpu_s(text: str) -> float:
+    """Seconds of this process's CPU for one verdict: other programs do not count."""
+    begun = time.process_time()
+    label(text)
+    return time.process_time() - begun
+
+
+def numbered(fragments: list[str], length: int) -> str:
+    """The fragments again and again, with numbers between them so that the text does not loop."""
+    rounds = length // (sum(map(len, fragments)) + 5)
+    return "".join("".join(fragments) + f"{i:x} " for i in range(rounds))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(STUMBLES), min_size=1, max_size=6), st.booleans())
+def test_an_answer_of_100_kb_is_judged_at_once_whatever_it_says(fragments, numbers):
+    again = "".join(fragments) * (100_000 // sum(map(len, fragments)))
+    text = numbered(fragments, 100_000) if numbers else again
+    # Measured below 0.1 s for every text; the rest is for slow and busy machines.
+    assert cpu_s(text + "!") < 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I " + "\n " * 50_000 + "!",
+        "\n" * 100_000 + "x",
+        "a" + "\u0300\u0323" * 50_000,
+        "".join(f"as a {i} i think i believe " for i in range(40)),
+        "I can't help. " + "".join(f"as a {i} i i i fear i i feel " for i in range(40)),
+    ],
+    ids=["blank lines", "line ends", "accents", "leads", "leads of many lengths"],
+)
+def test_no_answer_takes_time_that_grows_faster_than_its_length(text):
+    assert cpu_s(text) < 1
+
+
+def test_at_most_thirty_accents_stand_on_one_letter():
+    assert normalise("a" + "\u0323" * 100) == "\u1ea1" + "\u0323" * 29
