@@ -130,7 +130,7 @@ def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
             pool_digest="",
         )
         with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
-            costs = costs_of(base.model, base.files.config, base.vocabulary)
+            costs = costs_of(base.model, base.vocabulary)
             return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed, costs)
 
     return run
@@ -302,7 +302,7 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, 
         lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), arguments.times
     )
     tokens = sum(r.n_tokens_positive + r.n_tokens_negative for r in race.last.probe_scores if r.gap)
-    costs = costs_of(base.model, base.files.config, base.vocabulary)
+    costs = costs_of(base.model, base.vocabulary)
     needed = costs.of(Needed(forward=race.last.load)) if costs else 0.0
     _tell(f"score, {len(pairs)} pairs", race, tokens, needed / (race.ours * peak))
     return min(ratios), race.ratio, worst

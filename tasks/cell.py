@@ -28,6 +28,7 @@ from tasks.contract.cell import (  # noqa: E402
 )
 from tasks.contract.checkpoint_envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
+from tasks.data.limits import demand_pairs, demand_records  # noqa: E402
 from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.data.rendering import rendered_digest  # noqa: E402
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, render  # noqa: E402
@@ -110,6 +111,7 @@ def run(
         probes = _probes(spec)
         training = _prepare(spec, probes, base) if spec.train is not None else None
         scored = encode_pairs(base.tokenizer, probes.evaluated, spec.max_length)
+        demand_pairs(scored, base.limits)
     if spec.train is None or spec.seed is None or training is None:
         return _finish(spec, base, probes, scored, None, _Trained(), phases, report)
     with attached(base, spec.train, spec.seed) as lora:
@@ -136,6 +138,7 @@ def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
     behaviors = spec.hinge.behaviors if spec.hinge else ()
     pairs = [p for p in probes.pool if p.behavior in behaviors]
     pool = encode_pairs(base.tokenizer, pairs, spec.max_length)
+    demand_pairs(pool, base.limits)
     kept = tuple(p.pair for p in pool.kept)
     for name in behaviors:
         if not any(p.behavior == name for p in kept):
@@ -179,6 +182,7 @@ def _records(
             f"the SFT data {data.sft} give other tokens here than at the launch; install the same "
             "versions of transformers, tokenizers and jinja2 here as on the driver"
         )
+    demand_records(mix.records, rows, base.limits, max_length)
     n_cut = sum(len(row) > max_length for row in rows)
     return [row[:max_length] for row in rows], n_cut, mix.n_leaks
 
@@ -235,7 +239,7 @@ def _train(
                 spec.seed,
                 tell,
                 packed,
-                costs_of(base.model, base.files.config, base.vocabulary),
+                costs_of(base.model, base.vocabulary),
                 start,
                 Keeper(made, saving, start),
             )
@@ -334,7 +338,7 @@ def _utilised(
     measured: Measurements, base: BaseModel, trained: _Trained, load: Load
 ) -> Measurements:
     """With the share of the measured peak that each phase used, where it can be counted."""
-    costs = costs_of(base.model, base.files.config, base.vocabulary)
+    costs = costs_of(base.model, base.vocabulary)
     if costs is None:
         return measured
     peak = matmul_peak(base.model(mx.zeros((1, 1), mx.int32)).dtype)

@@ -3,6 +3,7 @@
 import importlib
 import json
 from pathlib import Path
+from typing import Any
 
 from tasks.model.blas import prefer_openblas
 
@@ -35,7 +36,24 @@ EXTRA = {
     "llama": {},
     "gemma": {"head_dim": 8},
     "phi3": {"rope_scaling": None, "original_max_position_embeddings": 1024},
+    "qwen2_moe": {
+        "num_experts_per_tok": 2,
+        "num_experts": 4,
+        "moe_intermediate_size": 32,
+        "shared_expert_intermediate_size": 32,
+    },
 }
+OWN_SIZES = {
+    "gpt2": {
+        "n_embd": 32,
+        "n_layer": 2,
+        "n_head": 4,
+        "n_ctx": 512,
+        "n_positions": 512,
+        "layer_norm_epsilon": 1e-5,
+    }
+}
+"""Of layouts that know none of the names in SIZES."""
 
 
 def make_model(
@@ -47,11 +65,16 @@ def make_model(
     bits: int | None = None,
     layers: int = 2,
     hidden: int = 32,
+    **changed: Any,
 ) -> Path:
-    """A random model directory that mlx-lm loads."""
+    """A random model directory that mlx-lm loads; `changed` replaces fields of its config."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = make_tokenizer(folder)
-    sizes = SIZES | {"hidden_size": 64 if bits else hidden}
+    sizes = OWN_SIZES.get(arch) or SIZES | {
+        "hidden_size": 64 if bits else hidden,
+        "num_hidden_layers": layers,
+        **EXTRA[arch],
+    }
     config = {
         "model_type": arch,
         "vocab_size": tokenizer.get_vocab_size(),
@@ -59,8 +82,7 @@ def make_model(
         "torch_dtype": "float32",
         "eos_token_id": tokenizer.token_to_id("<|im_end|>"),
         **sizes,
-        "num_hidden_layers": layers,
-        **EXTRA[arch],
+        **changed,
     }
     module = importlib.import_module(f"mlx_lm.models.{arch}")
     model = module.Model(module.ModelArgs.from_dict(config))
@@ -80,9 +102,9 @@ def make_model(
 
 
 def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    if "norm" in name:
+    if "norm" in name or ".ln_" in name:
         return np.ones(shape, np.float32)
-    scale = 0.5 if "embed" in name else 1 / np.sqrt(shape[-1])
+    scale = 0.5 if "embed" in name or ".wte" in name else 1 / np.sqrt(shape[-1])
     return rng.normal(0, scale, shape).astype(np.float32)
 
 

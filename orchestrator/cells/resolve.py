@@ -12,13 +12,15 @@ from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint
 from tasks.contract.cell import CellSpec, ModelSpec, NodeError
 from tasks.data import lengths
+from tasks.data.limits import demand_pairs, demand_records, limits_of
+from tasks.data.probe_packs import Pair
 from tasks.data.probes import Probes, prepare_mix, prepare_probes
 from tasks.data.rendering import load_tokenizer, rendered_digest, template_date
 from tasks.data.sft import Mix, sft_source
-from tasks.data.tokens import Tokens, render
+from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, render
 from tasks.sources.declared import HubFiles
 from tasks.sources.hub import NotHereError
-from tasks.sources.model_files import ModelFiles, locate
+from tasks.sources.model_files import ModelFiles, Projections, locate, projections_of, shapes_of
 
 
 class FileResolver:
@@ -38,6 +40,7 @@ class FileResolver:
         self._probes = lru_cache(maxsize=None)(prepare_probes)
         self._mixes: dict[str, Mix] = {}
         self._rows: dict[tuple[Path, str, str | None], list[Tokens]] = {}
+        self._encoded = lru_cache(maxsize=None)(_encode)
         self._texts: dict[tuple[object, ...], Texts] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
@@ -50,7 +53,7 @@ class FileResolver:
         if key not in self._specs:
             self._specs[key] = self._locate(name, revision)
         if key in self.models:
-            _check_projections(self._projections(key), lora_keys)
+            _check_projections(projections_of(self.models[key].folder), lora_keys)
         return self._specs[key]
 
     def _locate(self, name: str, revision: str | None) -> ModelSpec:
@@ -62,9 +65,6 @@ class FileResolver:
         Sizes.of(files)
         self.models[(name, revision)] = files
         return spec
-
-    def _projections(self, key: tuple[str, str | None]) -> tuple[str, ...]:
-        return tuple(sorted(self.models[key].projections()))
 
     def _note(self, text: str) -> None:
         if text not in self.missing:
@@ -82,6 +82,12 @@ class FileResolver:
                 f"probes.heldout: leaves no training pair of {', '.join(bare)} that is free of "
                 f"held-out text, got {point['probes.heldout']}; lower it"
             )
+        files = self.models.get((point["model"], point["model_revision"]))
+        if files is not None:
+            trained = point["probes.train"] if condition_of(point).has_hinge else ()
+            for pairs in (found.evaluated, found.pool_of(trained)):
+                if encoded := self._encoded(files.folder, pairs, point["train.max_length"]):
+                    demand_pairs(encoded, limits_of(shapes_of(files.folder)))
         return ResolvedProbes(found.digest, found.pool_digest)
 
     def _prepared(self, point: Point) -> Probes:
@@ -112,18 +118,14 @@ class FileResolver:
         tokenizer = load_tokenizer(files.folder)
         if tokenizer is None:
             return found
+        rows = self._rendered(files.folder, mix, template)
+        limits = limits_of(shapes_of(files.folder))
+        demand_records(mix.records, rows, limits, point["train.max_length"])
         return replace(
             found,
-            rendered=rendered_digest(self._rendered(files.folder, mix, template)),
+            rendered=rendered_digest(rows),
             template_date=template_date(tokenizer) if template == "chat" else None,
         )
-
-    def _rendered(self, folder: Path, mix: Mix, template: str | None) -> list[Tokens]:
-        """Token ids of a mix, as its cells will have them."""
-        key = (folder, mix.digest, template)
-        if key not in self._rows:
-            self._rows[key] = render(load_tokenizer(folder), mix.records, template)
-        return self._rows[key]
 
     def memory(self, spec: CellSpec) -> int | None:
         """Estimated peak of a cell, bytes; None where its model or data are not here."""
@@ -145,13 +147,22 @@ class FileResolver:
         named = spec.probes
         probes = self._probes(named.pack, named.train, named.evaluate, named.heldout)
         folder, limit = files.folder, spec.max_length
-        pool = [p for p in probes.pool if p.behavior in trained]
-        mix = self._mixes[spec.data.digest] if spec.data else None
+        pool = probes.pool_of(trained)
+        rows = None
+        if spec.data and load_tokenizer(folder) is not None:
+            rows = self._rendered(folder, self._mixes[spec.data.digest], spec.data.template)
         return Texts(
-            scored=lengths.of_texts(folder, probes.evaluated, limit),
-            sft=lengths.of_records(folder, mix.records, limit) if mix else None,
-            pairs=lengths.of_pairs(folder, pool, limit) if pool else None,
+            scored=lengths.of_texts(self._encoded(folder, probes.evaluated, limit), limit),
+            sft=lengths.of_rows(rows, limit) if spec.data else None,
+            pairs=lengths.of_pairs(self._encoded(folder, pool, limit), limit) if pool else None,
         )
+
+    def _rendered(self, folder: Path, mix: Mix, template: str | None) -> list[Tokens]:
+        """Token ids of a mix, as its cells will have them."""
+        key = (folder, mix.digest, template)
+        if key not in self._rows:
+            self._rows[key] = render(load_tokenizer(folder), mix.records, template)
+        return self._rows[key]
 
     def _mix(self, point: Point, probes: Probes) -> ResolvedData:
         delivery = sft_source(point["data.sft"]).delivery
@@ -176,7 +187,14 @@ class FileResolver:
         return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)
 
 
-def _check_projections(known: tuple[str, ...], lora_keys: tuple[str, ...]) -> None:
+def _encode(folder: Path, pairs: tuple[Pair, ...], max_length: int) -> EncodedPairs | None:
+    """Pairs as token ids, as cells will have them; None for a model without a tokenizer."""
+    tokenizer = load_tokenizer(folder)
+    return None if tokenizer is None else encode_pairs(tokenizer, pairs, max_length)
+
+
+def _check_projections(found: Projections, lora_keys: tuple[str, ...]) -> None:
+    known = tuple(sorted(found.linear))
     unknown = [name for name in lora_keys if known and name not in known]
     if unknown:
         named = "; ".join(

@@ -42,7 +42,7 @@ def generation_work(unit: GenerationSpec, files: ModelFiles) -> float:
 
 
 def _lengths(unit: GenerationSpec, files: ModelFiles) -> Lengths:
-    return of_prompts(files.folder, [p.text for p in unit.prompts.prompts])
+    return of_prompts(files.folder, tuple(p.text for p in unit.prompts.prompts))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Everything that follows from a sweep's pack and data: splits, training pool, SFT mix."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from tasks.contract.cell import NodeError, digest_of
@@ -37,6 +38,10 @@ class Probes:
     def pool_digest(self) -> str:
         """sha256 over the training pool."""
         return digest_of([[p.id, p.behavior, p.positive, p.negative] for p in self.pool])
+
+    def pool_of(self, behaviors: Container[str]) -> tuple[Pair, ...]:
+        """Those of the pool that belong to some behaviours."""
+        return tuple(p for p in self.pool if p.behavior in behaviors)
 
     def untrainable(self, behaviors: tuple[str, ...]) -> list[str]:
         """Those of the behaviours that have no pair in the pool."""

@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 1, 12, 0, 0)
 TEMPLATE_DATE = f"{NOW:%Y-%m-%d}"
 CLOCK = "strftime_now"
 """The function by which transformers lets a template read the clock."""
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
 _DIRECTIVES = {
     "Y": "2026", "y": "26", "C": "20", "G": "2026", "g": "26",
     "m": "01", "B": "January", "b": "Jan", "h": "Jan",

@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,12 @@ class Record:
     Attributes:
         kind: `instruction`, `refusal` or `trap`.
         content: In one of mlx-lm's formats: `text`, `prompt` and `completion`, or `messages`.
+        where: File and line, or what it was made of, for messages.
     """
 
     kind: str
     content: dict[str, Any]
+    where: str = field(default="", compare=False)
 
     @property
     def text(self) -> str:
@@ -144,10 +146,11 @@ def _ordered(records: list[Record]) -> list[Record]:
 
 def _trap(pair: Pair, source: tuple[Record, ...]) -> Record:
     """A training pair's positive, in the format of the source."""
+    where = f"the trap made of probe {pair.id}"
     if source and "text" in source[0].content:
         plain = _alpaca_text(TRAP_PROMPT, "", pair.positive)
-        return Record(TRAP, {"text": plain})
-    return Record(TRAP, {"prompt": TRAP_PROMPT, "completion": pair.positive})
+        return Record(TRAP, {"text": plain}, where)
+    return Record(TRAP, {"prompt": TRAP_PROMPT, "completion": pair.positive}, where)
 
 
 def _read_file(path: Path) -> tuple[Record, ...]:
@@ -169,7 +172,7 @@ def _record(path: Path, number: int, row: dict[str, Any]) -> Record:
         raise NodeError(f"{path}:{number}: every text must be a non-empty string")
     if "tools" in row:
         content["tools"] = row["tools"]
-    return Record(kind, content)
+    return Record(kind, content, f"{path}:{number}")
 
 
 def _is_texts(content: dict[str, Any]) -> bool:
@@ -200,8 +203,12 @@ def _alpaca_text(instruction: str, context: str, response: str) -> str:
 def _read_alpaca(files: list[Path]) -> tuple[Record, ...]:
     rows = _parquet_rows([str(p) for p in files])
     return tuple(
-        Record(INSTRUCTION, {"text": _alpaca_text(r["instruction"], r["input"] or "", r["output"])})
-        for r in rows
+        Record(
+            INSTRUCTION,
+            {"text": _alpaca_text(r["instruction"], r["input"] or "", r["output"])},
+            f"alpaca, row {number}",
+        )
+        for number, r in enumerate(rows, 1)
         if r["output"]
     )
 

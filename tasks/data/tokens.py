@@ -91,15 +91,26 @@ def render(tokenizer: Any, records: Iterable[Record], template: str | None) -> l
     Raises:
         NodeError: The template is `chat` and the model has none, or it refuses a record.
     """
-    return [_encode(tokenizer, record, template) for record in records]
+    rows = []
+    for record in records:
+        try:
+            rows.append(_encode(tokenizer, record, template))
+        except NodeError as error:
+            where = f"{record.where}: " if record.where else ""
+            raise NodeError(f"{where}{error}; the text: {record.text[:60]!r}") from error
+    return rows
 
 
 def _encode(tokenizer: Any, record: Record, template: str | None) -> Tokens:
     content = record.content
     if "text" in content or template == "plain":
-        ids = list(tokenizer.encode(content.get("text") or plain_text(content)))
-        end = tokenizer.eos_token_id
-        return tuple(ids if ids[-1] == end else [*ids, end])
+        ids = tuple(tokenizer.encode(content.get("text") or plain_text(content)))
+        begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
+        if begin is not None and ids[:2] == (begin, begin):
+            raise NodeError(
+                f"begins with {tokenizer.bos_token}, which the tokenizer adds by itself; remove it"
+            )
+        return ids if end is None or ids[-1:] == (end,) else (*ids, end)
     if not has_template(tokenizer):
         raise NodeError(
             "the model has no chat template; launch with --set data.template=plain, "

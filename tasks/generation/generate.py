@@ -9,6 +9,7 @@ import mlx.core as mx  # noqa: E402 - see above
 from tasks.contract.cell import Adapter, NodeError, Progress, digest_of  # noqa: E402
 from tasks.contract.generation import Answer, GenerationResult, GenerationSpec  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
+from tasks.data.limits import demand_prompts  # noqa: E402
 from tasks.data.rendering import prompt_ids, rendered_digest  # noqa: E402
 from tasks.generation.decode import Asked, decode  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
@@ -74,6 +75,11 @@ def _answers(
                 f"the prompts {spec.prompts.name} give other tokens here than on the driver; "
                 "install the same versions of transformers, tokenizers and jinja2 on both"
             )
+        demand_prompts(
+            ((p.id, p.text, prompts[p.id]) for p in spec.prompts.prompts),
+            base.limits,
+            spec.decoding.max_tokens,
+        )
         places = [(p, i) for p in prompts for i in range(spec.decoding.samples)]
         owner = spec.adapter_sha256 or "baseline"
         asked = [Asked(prompts[p], f"{owner}/{p}/{i}") for p, i in places]

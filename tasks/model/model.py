@@ -19,6 +19,7 @@ from mlx_lm.utils import load as mlx_lm_load
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
+from tasks.data.limits import Limits, limits_of
 from tasks.data.seeding import stream
 from tasks.passes.choose import choose
 from tasks.passes.flops import linear_layers
@@ -34,6 +35,7 @@ class BaseModel:
         files: The directory it came from.
         precision: How the weights are stored.
         vocabulary: Tokens it knows.
+        limits: Sizes of its tables, which no text may exceed.
         path: `packed`, or `plain: ` and why its passes cannot be packed.
     """
 
@@ -42,6 +44,7 @@ class BaseModel:
     files: ModelFiles
     precision: str
     vocabulary: int
+    limits: Limits
     path: str
 
 
@@ -81,13 +84,15 @@ def _load(spec: ModelSpec) -> BaseModel:
         v.dtype for _, v in tree_flatten(model.parameters()) if mx.issubdtype(v.dtype, mx.floating)
     }
     floating = str(kinds.pop()).removeprefix("mlx.core.") if len(kinds) == 1 else "mixed"
-    vocabulary = int(files.config.get("text_config", files.config)["vocab_size"])
+    limits = limits_of({k: v.shape for k, v in tree_flatten(model.parameters())})
+    vocabulary = limits.vocabulary or model(mx.zeros((1, 1), mx.int32)).shape[-1]
     return BaseModel(
         model=model,
         tokenizer=tokenizer,
         files=files,
         precision=stored if stored.startswith("q") else floating,
         vocabulary=vocabulary,
+        limits=limits,
         path=choose(model, vocabulary),
     )
 

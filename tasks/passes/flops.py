@@ -5,12 +5,12 @@ the head for scored tokens only, no backward pass for a silent pair. A multiplic
 addition are two operations. Work done twice, or in vain, lowers the utilisation.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from math import prod
 from time import perf_counter
-from typing import Any
 
 import mlx.core as mx
 from mlx import nn
@@ -100,29 +100,34 @@ def sides(matrix: nn.Module) -> tuple[int, int]:
     return matrix.weight.shape[1], matrix.weight.shape[0]
 
 
-def costs_of(model: nn.Module, config: dict[str, Any], vocabulary: int) -> Costs | None:
+def costs_of(model: nn.Module, vocabulary: int) -> Costs | None:
     """Costs of a model with or without an adapter.
 
     Args:
         model: As mlx-lm loads it.
-        config: Content of its config.json.
         vocabulary: Rows of the head.
 
     Returns:
-        None where its layers hold matrices that are not fed every token, as experts are.
+        None where its layers hold matrices that are not fed every token, as experts are, or no
+        matrix by which attention's width is known.
     """
     layers = [{k: prod(sides(m)) for k, m in linear_layers(x).items()} for x in model.layers]
     if any(_holds_more(layer) for layer in model.layers):
         return None
-    config = config | (config.get("text_config") or {})
-    hidden, heads = config["hidden_size"], config["num_attention_heads"]
-    head_dim = config.get("head_dim") or hidden // heads
+    outward = [
+        matrix
+        for name, matrix in linear_layers(model.layers[0]).items()
+        if re.search(r"attn\w*\.(o_proj|c_proj|out_proj|dense|wo)(\.linear)?$", name)
+    ]
+    if len(outward) != 1:
+        return None
+    width, hidden = sides(outward[0])
     last_mlp = sum(n for name, n in layers[-1].items() if name.startswith("mlp."))
     return Costs(
         token=2.0 * (sum(sum(layer.values()) for layer in layers) - last_mlp),
         adapter=2.0 * sum(v.size for _, v in tree_flatten(model.trainable_parameters())),
         first=2.0 * sum(layers[0].values()),
-        sight=4.0 * heads * head_dim * len(layers),
+        sight=4.0 * width * len(layers),
         scored=2.0 * (last_mlp + hidden * vocabulary),
     )
 

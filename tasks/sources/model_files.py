@@ -4,7 +4,9 @@ import hashlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,15 +40,42 @@ class ModelFiles:
     digest: str
     weight_bytes: int
 
-    def tensor_names(self) -> list[str]:
-        """Names in the weight files; reads their headers only."""
-        return [key for path in _weights(self.folder) for key in _header(path)]
 
-    def projections(self) -> set[str]:
-        """Names of the linear layers inside the blocks, e.g. {"q_proj", "up_proj"}."""
-        pattern = re.compile(r"layers\.\d+\.(?:.*\.)?(\w+)\.weight$")
-        names = {m.group(1) for key in self.tensor_names() if (m := pattern.search(key))}
-        return {n for n in names if "norm" not in n}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Projections:
+    """Matrices inside a model's blocks: name, e.g. `q_proj` -> how many have it.
+
+    Attributes:
+        linear: Linear layers; these can be adapted.
+        experts: Matrices of a mixture's experts; these are not adapted.
+    """
+
+    linear: dict[str, int]
+    experts: dict[str, int]
+
+
+_BLOCK_MATRIX = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.\d+\.((?:.*\.)?)(\w+)\.weight$")
+_EXPERT = re.compile(r"(?:^|\.)experts\.|switch_mlp\.")
+
+
+@cache
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of every tensor in a model's weight files; reads their headers only."""
+    return {k: v for path in _weights(folder) for k, v in _header(path).items()}
+
+
+def projections_of(folder: Path) -> Projections:
+    """The matrices inside a model's blocks, by name, as the node finds them to adapt them."""
+    linear: Counter[str] = Counter()
+    experts: Counter[str] = Counter()
+    for key, shape in shapes_of(folder).items():
+        found = _BLOCK_MATRIX.search(key)
+        if found is None or len(shape) < 2 or "norm" in found[2]:
+            continue
+        # a stack of experts is one tensor of three axes, or a numbered matrix for each
+        apart = len(shape) > 2 or _EXPERT.search(found[1])
+        (experts if apart else linear)[found[2]] += 1
+    return Projections(linear=dict(linear), experts=dict(experts))
 
 
 def locate(
@@ -160,10 +189,10 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(folder.glob("model*.safetensors"))
 
 
-def _header(path: Path) -> list[str]:
+def _header(path: Path) -> dict[str, tuple[int, ...]]:
     try:
         with safe_open(path, framework="numpy") as tensors:
-            return list(tensors.keys())
+            return {k: tuple(tensors.get_slice(k).get_shape()) for k in tensors.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise NodeError(f"{path}: not a readable safetensors file ({error})") from None
 

@@ -1,12 +1,14 @@
 """Lengths for estimates are those that a cell finds."""
 
 import pytest
+from tokenizers import Tokenizer
 
 from tasks.contract.cell import ModelSpec
-from tasks.data.lengths import of_pairs, of_records, of_texts
+from tasks.data.lengths import of_pairs, of_rows, of_texts
 from tasks.data.probe_packs import load_pack
+from tasks.data.rendering import load_tokenizer, prompt_ids
 from tasks.data.sft import load_source
-from tasks.data.tokens import encode_pairs, encode_records
+from tasks.data.tokens import encode_pairs, encode_records, render
 from tasks.model.model import Models
 from tasks.passes.trie import Term, grow
 from tests.toys import make_model
@@ -25,7 +27,7 @@ def test_pairs_are_as_long_as_their_trees(base, max_length):
     for both in kept:
         prefixes = {t[:n] for t in (both.positive, both.negative) for n in range(1, len(t))}
         sizes.append(len(prefixes))
-    found = of_pairs(base.files.folder, pairs, max_length)
+    found = of_pairs(encode_pairs(load_tokenizer(base.files.folder), pairs, max_length), max_length)
     assert found.longest == max(sizes)
     assert found.mean == pytest.approx(sum(sizes) / len(sizes))
     largest = max(kept, key=lambda k: len(k.positive) + len(k.negative))
@@ -37,19 +39,38 @@ def test_scored_texts_are_those_that_fit(base):
     pairs = load_pack("starter")
     kept = encode_pairs(base.tokenizer, pairs, 40).kept
     lengths = [len(t) for p in kept for t in (p.positive, p.negative)]
-    assert of_texts(base.files.folder, pairs, 40).longest == pytest.approx(max(lengths), abs=1)
+    found = of_texts(encode_pairs(load_tokenizer(base.files.folder), pairs, 40), 40)
+    assert found.longest == max(lengths)
 
 
-def test_records_are_cut(base):
+@pytest.mark.parametrize("template", ["plain", "chat"])
+def test_records_are_counted_through_their_template_and_cut(base, template):
     records = load_source("starter", download=False)[:30]
-    exact, _ = encode_records(base.tokenizer, records, "plain", 512)
-    found = of_records(base.files.folder, records, 512)
-    assert found.mean == pytest.approx(sum(map(len, exact)) / 30, rel=0.02)
-    assert of_records(base.files.folder, records, 16).longest == 16
+    exact, _ = encode_records(base.tokenizer, records, template, 512)
+    found = of_rows(render(load_tokenizer(base.files.folder), records, template), 512)
+    assert found.mean == pytest.approx(sum(map(len, exact)) / 30)
+    assert of_rows(exact, 16).longest == 16
 
 
-def test_another_kind_of_tokenizer_means_the_longest(tmp_path):
-    pairs, records = load_pack("starter"), load_source("starter", download=False)
-    assert of_texts(tmp_path, pairs, 64).longest == 64
-    assert of_pairs(tmp_path, pairs, 64).longest == 128
-    assert of_records(tmp_path, records, 64).longest == 64
+@pytest.mark.parametrize("baked", ["truncation", "padding"])
+def test_what_is_baked_into_a_tokenizer_file_changes_no_length(base, tmp_path, baked):
+    folder = make_model(tmp_path / "m")
+    path = folder / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.enable_truncation(8) if baked == "truncation" else tokenizer.enable_padding(
+        length=400
+    )
+    tokenizer.save(str(path))
+    pairs, records = load_pack("starter"), load_source("starter", download=False)[:30]
+    cell = Models().get(ModelSpec(name=str(folder))).tokenizer
+    for found in (load_tokenizer(folder), cell):
+        assert encode_pairs(found, pairs, 256) == encode_pairs(base.tokenizer, pairs, 256)
+        assert render(found, records, "chat") == render(base.tokenizer, records, "chat")
+        assert prompt_ids(found, "Hello") == prompt_ids(base.tokenizer, "Hello")
+
+
+def test_a_model_without_a_tokenizer_means_the_longest(tmp_path):
+    assert load_tokenizer(tmp_path) is None
+    assert of_texts(None, 64).longest == 64
+    assert of_pairs(None, 64).longest == 128
+    assert of_rows(None, 64).longest == 64

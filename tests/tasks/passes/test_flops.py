@@ -26,7 +26,7 @@ ATTENTION, MLP = 32 * 32 * 2 + 32 * 16 * 2, 3 * 32 * 64
 
 
 def costs(base):
-    return costs_of(base.model, base.files.config, base.vocabulary)
+    return costs_of(base.model, base.vocabulary)
 
 
 def base_of(folder, **options):

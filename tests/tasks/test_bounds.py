@@ -1,0 +1,159 @@
+"""Texts that a model cannot be fed are refused by `plan` and by the cell, before training."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
+
+from orchestrator.cells.expand import expand
+from orchestrator.cells.resolve import FileResolver
+from orchestrator.config.sweep_file import parse
+from orchestrator.config.yaml_lines import parse_yaml
+from tasks.contract.cell import NodeError, Status
+from tasks.data.rendering import load_tokenizer, prompt_ids
+from tasks.sources.model_files import locate
+from tests.tasks.data.test_template_clock import with_template
+from tests.tasks.test_cell import SWEEP, run_cell, spec_of
+from tests.toys import CHAT, make_model
+
+NO_SYSTEM = (
+    "{% if messages[0]['role'] == 'system' %}"
+    "{{ raise_exception('System role not supported') }}{% endif %}" + CHAT
+)
+
+
+def plan_says(model, *, extra="", sft="starter", condition="sft-only"):
+    """What `plan` finds wrong with a sweep, as one text."""
+    text = SWEEP.format(model=model, condition=condition, weight=0.5, seed=1, size=4, extra=extra)
+    text = text.replace("rho_weight: [0.5], margin: [0.1], ", "")
+    text = text.replace("sft: starter", f"sft: {sft}").replace(
+        "trap_fraction: 0.2", "trap_fraction: 0"
+    )
+    sweep = parse(parse_yaml(text, "t", model.parent))
+    return "\n".join(p.message for p in expand(sweep, FileResolver(download=False))[1])
+
+
+def cell_says(monkeypatch, model, **changes):
+    """What the cell says of a spec that no plan has looked at."""
+    with monkeypatch.context() as blind:
+        for name in ("demand_pairs", "demand_records", "render", "load_tokenizer"):
+            blind.setattr(f"orchestrator.cells.resolve.{name}", lambda *_: None)
+        spec = spec_of(model, "sft-only", **changes)
+    with pytest.raises(NodeError) as refused:
+        run_cell(spec)
+    return str(refused.value)
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Makes a file of SFT records."""
+
+    def write(*rows):
+        path = tmp_path / "texts.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
+    return write
+
+
+# learned positions
+
+
+def test_texts_beyond_the_learned_positions_are_refused_by_plan_and_cell(tmp_path, monkeypatch):
+    model = make_model(tmp_path / "m", "gpt2", n_positions=32)
+    keys = "lora_keys: [c_attn]"
+    for says in (plan_says(model, extra=keys), cell_says(monkeypatch, model, extra=keys)):
+        assert "32 learned positions" in says
+        assert "train.max_length to at most 32" in says
+        assert "starter/texts.jsonl:" in says or "probe " in says
+        assert "the text: '" in says
+
+
+def test_shorter_texts_on_learned_positions_train_and_score(tmp_path):
+    model = make_model(tmp_path / "m", "gpt2", n_positions=64)
+    result = run_cell(spec_of(model, "sft-only", extra="lora_keys: [c_attn, c_proj]"))
+    assert result.status is Status.OK
+    assert result.measurements.train_mfu > 0
+
+
+# token ids beyond the embedding
+
+
+def test_token_ids_without_a_row_are_refused_by_plan_and_cell(tmp_path, monkeypatch):
+    model = make_model(tmp_path / "m", vocab_size=300)
+    for says in (plan_says(model), cell_says(monkeypatch, model)):
+        assert "has no row in the model's embedding, which has 300 rows" in says
+        assert "starter/texts.jsonl:" in says or "probe " in says
+        assert "the text: '" in says
+
+
+# records
+
+
+def test_a_role_that_the_template_refuses_is_named_with_file_and_line(
+    tmp_path, monkeypatch, records
+):
+    model = with_template(make_model(tmp_path / "m"), NO_SYSTEM)
+    turns = [{"role": r, "content": f"{r} speaks"} for r in ("user", "assistant")]
+    system = [{"role": "system", "content": "Be brief."}, *turns]
+    path = records({"messages": turns}, *({"messages": m} for m in (turns, system, turns)))
+    says = plan_says(model, sft=path).replace("\n", " ")
+    assert f"{path}:3: the model's chat template refuses this conversation" in says
+    assert "System role not supported" in says
+
+
+def test_the_baseline_is_refused_for_its_probes(tmp_path):
+    model = make_model(tmp_path / "m", "gpt2", n_positions=32)
+    spec = spec_of(make_model(tmp_path / "wide", "gpt2"), "baseline", extra="lora_keys: [c_attn]")
+    narrow = locate(str(model), None, download=False)[0]
+    with pytest.raises(NodeError, match=r"probe .* 32 learned positions"):
+        run_cell(replace(spec, model=narrow))
+
+
+def test_a_text_that_begins_as_the_tokenizer_begins_it_is_named(tmp_path, records):
+    model = beginning_with_bos(make_model(tmp_path / "m"))
+    path = records(*({"text": f"{start}a whole sentence"} for start in ("", "x", "y", BOS)))
+    assert f"{path}:4: begins with {BOS}, which the tokenizer adds" in plan_says(model, sft=path)
+
+
+def test_a_template_that_writes_the_begin_token_has_it_once(tmp_path):
+    model = beginning_with_bos(make_model(tmp_path / "m"))
+    with_template(model, "{{ bos_token }}" + CHAT)
+    ids = prompt_ids(load_tokenizer(model), "Hello")
+    assert list(ids).count(load_tokenizer(model).bos_token_id) == 1
+
+
+BOS = "<|endoftext|>"
+
+
+def beginning_with_bos(model):
+    """A model whose tokenizer puts a begin token before every text."""
+    path = model / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    ids = [(BOS, tokenizer.token_to_id(BOS))]
+    tokenizer.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=ids)
+    tokenizer.save(str(path))
+    config = model / "tokenizer_config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token": BOS}))
+    return model
+
+
+@pytest.mark.parametrize(("text", "says"), [("a", "1 token"), ("", "non-empty")])
+def test_a_record_without_a_target_is_named_with_file_and_line(tmp_path, records, text, says):
+    model = make_model(tmp_path / "m")
+    path = tmp_path / "m" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": None}))
+    file = records(*({"text": f"a whole sentence {i}"} for i in range(3)), {"text": text})
+    found = plan_says(model, sft=file)
+    assert f"{file}:4: " in found
+    assert says in found
+
+
+def test_a_tokenizer_without_an_end_token_adds_none(tmp_path):
+    model = make_model(tmp_path / "m")
+    path = model / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": None}))
+    assert load_tokenizer(model).eos_token_id is None
+    assert run_cell(spec_of(model, "sft-only", extra="epochs: 1")).status is Status.OK
