@@ -16,6 +16,7 @@ from orchestrator.cli import analyze, cluster, judge, launch, results, stress, s
 from orchestrator.cli.options import Group
 from orchestrator.errors import UserError
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
+from orchestrator.visible import door
 from tasks.contract.cell import NodeError
 
 app = typer.Typer(
@@ -81,27 +82,33 @@ app.command()(version)
 
 def main() -> None:
     """Entry point: errors that the user can fix are one message and exit code 2."""
+    with door():
+        sys.exit(_run())
+
+
+def _run() -> int:
+    """The exit code of the command line."""
     try:
         code: Any = app(standalone_mode=False, prog_name="rho-sweep")
     except (UserError, NodeError) as error:
         if _debug:
             raise
         typer.echo(f"error: {error}", err=True)
-        sys.exit(FIXABLE)
+        return FIXABLE
     except TyperException as error:
         context = getattr(error, "ctx", None)
         see = f" See: {context.command_path} --help" if context else ""
         typer.echo(f"error: {error.format_message()}{see}", err=True)
-        sys.exit(FIXABLE)
+        return FIXABLE
     except (KeyboardInterrupt, typer.Abort):
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 0
     except OSError as error:  # a file system has more ways to say no than we foresee
         if _debug:
             raise
         where = f"{error.filename}: " if error.filename else ""
         typer.echo(f"error: {where}{error.strerror or error}", err=True)
-        sys.exit(FIXABLE)
-    sys.exit(code if isinstance(code, int) else 0)
+        return FIXABLE
+    return code if isinstance(code, int) else 0

@@ -157,8 +157,9 @@ def _read(cluster: Path) -> "Cluster":
 
 def _print(rows: list[dict[str, Any]]) -> None:
     """Print hosts as a table; where no terminal says how wide it is, in 110 columns."""
-    from rich.console import Console
     from rich.table import Table
+
+    from orchestrator.execution.console import Console
 
     table = Table(box=None)
     for title in ("host", "address", "state", "chip"):

@@ -6,6 +6,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.visible import door
+
 SweepArgument = Annotated[str, typer.Argument(help="A YAML file, or a preset's name.")]
 ResultsArgument = Annotated[Path, typer.Argument(help="A results folder, e.g. results/quickstart.")]
 SetOption = Annotated[
@@ -15,11 +17,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.
 
 
 class Group(TyperGroup):
-    """A group whose commands start faster.
+    """A group whose commands start faster and write through the door of `orchestrator.visible`.
 
     typer loads pydantic (0.15 s of CPU) to convert the value of an absent `--help` flag, which is
     None. A default of False needs no conversion.
     """
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run a command line; text of others reaches the terminal with hidden characters shown."""
+        with door():
+            return super().main(*args, **options)
 
     def get_help_option(self, ctx: Any) -> Any:
         """The flag `--help` of this group."""

@@ -7,17 +7,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
 from orchestrator.analysis.analyze import Analysis
 from orchestrator.analysis.analyze import tables as arm_tables
 from orchestrator.analysis.output import FOLDER, write_analysis
 from orchestrator.analysis.published.tables import published_tables
-from orchestrator.analysis.tables.render import as_json, terminal, visible
+from orchestrator.analysis.tables.render import as_json, terminal
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.config.contrasts import Questions, parse_questions
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
+from orchestrator.execution.console import Console
+from orchestrator.visible import visible
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
@@ -78,7 +79,7 @@ def show_tables(views: Sequence[View | Missing], table: Sequence[str]) -> None:
         if isinstance(view, View):
             console.print(terminal(view), "")
         else:
-            console.print(f"{view.key}  {view.name}: not shown, {view.reason}\n", markup=False)
+            console.print(f"{view.key}  {view.name}: not shown, {view.reason}\n")
 
 
 def show_summary(found: Analysis, results: Sequence[Path]) -> None:
@@ -88,7 +89,7 @@ def show_summary(found: Analysis, results: Sequence[Path]) -> None:
         console.print(table)
     for view in found.views:
         if view.key == CLAIMS:
-            console.print("\n".join(_claims(view)), markup=False, highlight=False)
+            console.print("\n".join(_claims(view)), highlight=False)
     names = ", ".join(f"{v.key} {v.name}" for v in found.views if v.key != CLAIMS)
     folders = " ".join(map(str, results))
     typer.echo(f"tables: {names}\nprint them: rho-sweep analyze {folders} --table all", err=True)

@@ -3,9 +3,9 @@
 import sys
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from orchestrator.execution.console import Console
 from orchestrator.stress.validation import LABELS, Share, Validation
 
 

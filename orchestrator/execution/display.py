@@ -4,6 +4,7 @@ import sys
 import time
 from typing import Protocol
 
+from orchestrator.visible import visible
 from tasks.contract.cell import Progress, Status
 
 CELLS = "cells"
@@ -78,7 +79,9 @@ class PlainDisplay:
         """Print how the cell ended and how far the launch is."""
         self._tally.add(status)
         tail = f": {message}" if message else ""
-        print(f"{status} {label}{tail} ({self._tally.line()})", file=sys.stderr, flush=True)
+        print(
+            visible(f"{status} {label}{tail} ({self._tally.line()})"), file=sys.stderr, flush=True
+        )
 
     def note(self, text: str) -> None:
         """Print the text."""

@@ -2,12 +2,13 @@
 
 from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.execution.console import Console
 from orchestrator.execution.display import CELLS, Tally, opening
 from tasks.contract.cell import Progress, Status
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from orchestrator.execution.display import Display, PlainDisplay
+from orchestrator.visible import door
 
 FAILED, FIXABLE, INTERRUPTED = 1, 2, 130
 
@@ -26,7 +27,7 @@ def shown() -> Iterator[Display]:
     if sys.stderr.isatty():
         from orchestrator.execution.live_display import LiveDisplay
 
-        with LiveDisplay() as live:
+        with LiveDisplay() as live, door():  # rich put streams of its own before the door
             yield live
     else:
         yield PlainDisplay()

@@ -12,6 +12,7 @@ import pyarrow.parquet
 from orchestrator.errors import UserError
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
+from orchestrator.visible import inert
 
 
 def export(store: Store, kind: str, target: Path) -> list[Path]:
@@ -46,7 +47,7 @@ def export(store: Store, kind: str, target: Path) -> list[Path]:
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """CSV knows no lists and maps: they become JSON texts."""
+    """CSV knows no lists and maps: they become JSON texts. Texts that are formulas become inert."""
     for i, column in enumerate(table.schema):
         if pa.types.is_nested(column.type):
             texts = [_json(v, column.type) for v in table.column(i).to_pylist()]
@@ -54,6 +55,9 @@ def _flat(table: pa.Table) -> pa.Table:
         elif pa.types.is_timestamp(column.type):
             texts = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
             table = table.set_column(i, column.name, texts)
+        elif pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
+            texts = [None if v is None else inert(v) for v in table.column(i).to_pylist()]
+            table = table.set_column(i, column.name, pa.array(texts, pa.string()))
     return table
 
 

@@ -11,6 +11,7 @@ from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
+from orchestrator.visible import visible
 
 
 def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     lines += _stress_lines(found["stress"], running=launch is not None)
     if found["open"] and not launch:
         lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")
-    return lines
+    return [visible(line) for line in lines]
 
 
 def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
@@ -141,7 +142,7 @@ def find_cell(store: Store, word: str) -> str:
     if len(found) == 1:
         return found[0]
     what = "names more than one cell" if found else "names no cell"
-    listing = "\n".join(f"  {c}  {labels[c]}" for c in (found or labels))
+    listing = "\n".join(visible(f"  {c}  {labels[c]}") for c in (found or labels))
     raise UserError(f"{word!r} {what} of {store.folder}; they are:\n{listing}")
 
 
@@ -154,7 +155,7 @@ def log_lines(store: Store, cell: str) -> list[str]:
         if row["stage"]:
             lines.append(f"failed in stage {row['stage']}: {row['message']}")
         lines += (row["trace"] or "").splitlines()
-    return lines or ["nothing is known about this cell yet"]
+    return [visible(line) for line in lines] or ["nothing is known about this cell yet"]
 
 
 def _row_of(store: Store, key: str) -> dict[str, Any] | None:

@@ -3,27 +3,23 @@
 import csv as csv_module
 import io
 import re
-import unicodedata
 from textwrap import wrap
 from typing import Any
 
 import pyarrow as pa
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderResult  # noqa: TID251 - as types
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.analysis.tables.view import Column, Row, Shape, View
+from orchestrator.visible import inert, visible
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the start of a formula, or strips to get at one."""
 MARKUP = re.compile(r"([\\`*_\[\]|~])")
 TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
 """Characters: of words before they wrap, of any column at least, between columns, around all."""
 NAMING = {"behavior", "arm", "arm_a", "arm_b", "condition", "setting"}
 """Fields that tell rows apart, wherever their column stands."""
-HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
-"""Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
 
 
 def terminal(view: View) -> "Folded":
@@ -109,10 +105,10 @@ def csv(view: View) -> str:
     """Every field, numbers in full; text that a spreadsheet would run gets a leading `'`."""
     out = io.StringIO()
     writer = csv_module.writer(out, lineterminator="\n")
-    writer.writerow([_inert(f) for f in view.fields])
+    writer.writerow([inert(f) for f in view.fields])
     for row in view.rows:
         values = [row.get(f) for f in view.fields]
-        writer.writerow([_inert(v) if isinstance(v, str) else v for v in values])
+        writer.writerow([inert(v) if isinstance(v, str) else v for v in values])
     return out.getvalue()
 
 
@@ -147,17 +143,6 @@ def as_json(view: View) -> dict[str, Any]:
     }
 
 
-def visible(text: str) -> str:
-    """Text that cannot move a cursor: control and direction characters are shown by number."""
-    return "".join(_shown(c) for c in text)
-
-
-def _shown(character: str) -> str:
-    if unicodedata.category(character) in HIDDEN:
-        return " " if character in "\n\t" else f"\\u{ord(character):04x}"
-    return character
-
-
 def _cell(column: Column, row: Row) -> str:
     """Words may be data and hostile; numbers, and what stands in their place, are ours."""
     text = column.text(row)
@@ -168,10 +153,6 @@ def _escaped(text: str) -> str:
     """Text that Markdown shows as it is, HTML and line breaks included."""
     plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return MARKUP.sub(r"\\\1", plain)
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _by_field(view: View) -> dict[str, Column]:

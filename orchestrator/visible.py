@@ -1,0 +1,85 @@
+"""The door through which text of others reaches a terminal or a spreadsheet.
+
+Messages, labels, names, log lines and answers come from files, hosts and models. Their control
+characters could move the cursor, rename the window or turn the direction of a line.
+"""
+
+import contextlib
+import re
+import sys
+import unicodedata
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+"""Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
+FORMULA = (*"=+-@\uff1d\uff0b\uff0d\uff20", "\t", "\r")
+"""What a spreadsheet takes for the start of a formula, or strips to get at one."""
+_PLAIN = re.compile(r"[ -~\n\t]*")
+
+
+def visible(text: str) -> str:
+    r"""Text for one line: hidden characters as `\u001b`, line ends and tabs as spaces."""
+    return visible_lines(text).replace("\n", " ").replace("\t", " ")
+
+
+def visible_lines(text: str) -> str:
+    r"""Text of several lines: hidden characters as `\u001b`; line ends and tabs stay.
+
+    The form is that of JSON, so that JSON stays the same JSON.
+    """
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join(_shown(c) for c in text)
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+def inert(text: str) -> str:
+    """Text of a CSV cell that a spreadsheet shows and does not run.
+
+    A formula gets a leading `'`; hidden characters are shown, line ends and tabs stay.
+    """
+    lead = "'" if text.lstrip("\n ").startswith(FORMULA) else ""
+    return lead + visible_lines(text)
+
+
+class Door:
+    """A stream to a terminal: what is written is made visible first."""
+
+    def __init__(self, beneath: TextIO) -> None:
+        self.beneath = beneath
+
+    def write(self, text: str) -> int:
+        """Write text with its hidden characters shown."""
+        return self.beneath.write(visible_lines(text))
+
+    def writelines(self, lines: Any) -> None:
+        """Write each of the lines."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.beneath, name)
+
+
+@contextlib.contextmanager
+def door() -> Iterator[None]:
+    """Put a door before stdout and stderr for the block."""
+    before = sys.stdout, sys.stderr
+    doors = [s if isinstance(s, Door) else Door(s) for s in before]
+    sys.stdout, sys.stderr = doors
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def beneath(stream: TextIO) -> TextIO:
+    """The stream behind the door, for a writer that makes its own escapes, as rich does."""
+    return stream.beneath if isinstance(stream, Door) else stream
