@@ -27,6 +27,12 @@ from tasks.contract.cell import Condition
 
 MARGIN_STATED = 0.02
 DOSES = "rho-guided at weight 0 to 0.5"
+DOSE_CLAIMS = (
+    (Kind.TREND, "behaviours rise with the weight", "trend_p"),
+    (Kind.STRICT_MONOTONE, "every step of the weight raises the behaviour", "p_strict"),
+    (Kind.LINEARITY, "the response is linear in the weight", "lof_p"),
+)
+"""(kind, claim, column of `dose_tests` that has its p)."""
 
 
 def effects_claims(arms: Arms) -> tuple[Inference, ...]:
@@ -45,7 +51,14 @@ def effects_claims(arms: Arms) -> tuple[Inference, ...]:
 
 
 def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference, ...]:
-    """All else that the notes say and the figures speak to."""
+    """The other claims of the notes that the printed figures can test.
+
+    Args:
+        arms: Every printed arm.
+        dose_tests: Table of tests along the weight; one row a behaviour.
+        stress: Table of refusals under stress; one row an arm.
+    """
+    about_stress = [row for row in stress.rows if row["condition"] == Condition.CONTRASTIVE_ONLY]
     found = [
         mean_diff(
             arms,
@@ -63,8 +76,32 @@ def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference,
             a=find(arms, "rho-guided", "bias"),
             b=find(arms, "rho-guided", "bias", margin=0.0),
         ),
-        *_doses(dose_tests),
-        *_stress(stress),
+        *(
+            replace(
+                _blank(kind, f"dose-{kind}", claim, row["behavior"]),
+                p=row[field],
+                test=row["trend_test"],
+                alternative=str(Alternative.GREATER),
+            )
+            for kind, claim, field in DOSE_CLAIMS
+            for row in dose_tests.rows
+        ),
+        *(
+            replace(
+                _blank(
+                    Kind.PROP_DIFF,
+                    "refusal-paradox",
+                    "contrastive-only and the baseline refuse jailbreaks unlike",
+                    "",
+                ),
+                population=Population.NEW_PROBES,
+                estimate=row["diff_vs_baseline"],
+                p=row["p_max"],
+                test=row["test"],
+                notes=("p is the largest that the printed counts allow", "one seed"),
+            )
+            for row in about_stress
+        ),
     ]
     return _settled(found, "bh", arms.alpha)
 
@@ -137,33 +174,6 @@ def _collapse(arms: Arms) -> Inference:
         p=found.p_f,
         n_for_80=n_f_ratio(found.ratio, arms.alpha),
     )
-
-
-def _doses(tests: View) -> Iterator[Inference]:
-    for kind, claim, field in (
-        (Kind.TREND, "behaviours rise with the weight", "trend_p"),
-        (Kind.STRICT_MONOTONE, "every step of the weight raises the behaviour", "p_strict"),
-        (Kind.LINEARITY, "the response is linear in the weight", "lof_p"),
-    ):
-        for row in tests.rows:
-            blank = _blank(kind, f"dose-{kind}", claim, row["behavior"])
-            greater = str(Alternative.GREATER)
-            yield replace(blank, p=row[field], test=row["trend_test"], alternative=greater)
-
-
-def _stress(view: View) -> Iterator[Inference]:
-    for row in view.rows:
-        if row["condition"] == Condition.CONTRASTIVE_ONLY:
-            claim = "contrastive-only and the baseline refuse jailbreaks unlike"
-            blank = _blank(Kind.PROP_DIFF, "refusal-paradox", claim, "")
-            yield replace(
-                blank,
-                population=Population.NEW_PROBES,
-                estimate=row["diff_vs_baseline"],
-                p=row["p_max"],
-                test=row["test"],
-                notes=("p is the largest that the printed counts allow", "one seed"),
-            )
 
 
 def _blank(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -14,6 +14,8 @@ from tasks.contract.cell import Condition
 SPLIT = "train"
 """The notes scored the pairs that they trained on."""
 BASELINE_KEY = "published"
+MARGIN_BEHAVIORS = ("bias", "factual", "toxicity")
+"""Behaviours of which the notes print the means at several margins."""
 Key = tuple[Condition, float | None, float | None, str]
 """(condition, weight, margin, behaviour)."""
 
@@ -27,27 +29,51 @@ def figures() -> Mapping[str, Any]:
 
 
 def printed_evidence() -> tuple[ArmEvidence, ...]:
-    """Every arm and behaviour of which a mean is printed."""
-    baselines = _baselines()
-    printed = _printed()
-    found = [_baseline(behavior, rho) for behavior, rho in baselines.items()]
-    ranges = _ranges()
-    for key, delta in printed.items():
-        found.append(_trained(key, delta, baselines.get(key[3]), ranges.get(key)))
+    """Evidence of every arm and behaviour of which a mean is printed.
+
+    A printed delta plus the baseline gives the score, and a printed score minus the baseline gives
+    the delta. Both have the same sd, because the baseline is a constant. Where a table prints the
+    delta and another the score, the delta counts, because it may have an sd.
+    """
+    tables = figures()
+    main, gamma = tables["T4_ablation_means"], tables["T9_config"]["gamma"]
+    scores: dict[Key, Summary] = {}
+    for row in main["rows"]:
+        arm = arm_of(row["condition"], main["lambda_rho"], main["gamma"])
+        n = 1 if arm[0] is Condition.BASELINE else main["n_seeds_printed"]
+        scores |= {(*arm, b): Summary(n=n, mean=row[b], sd=None) for b in main["columns"]}
+    baselines = {key[3]: s.mean for key, s in scores.items() if key[0] is Condition.BASELINE}
+    ranges = {
+        (*arm_of(r["condition"], r.get("lambda_rho", 0.0), gamma), r["behavior"]): (
+            r["min"],
+            r["max"],
+        )
+        for r in tables["T3_variance"]["ranges"]
+    }
+    deltas = _deltas()
+    found = []
+    for key in scores | deltas:
+        condition, weight, margin, behavior = key
+        score, delta, baseline = scores.get(key), deltas.get(key), baselines.get(behavior)
+        if delta is not None:
+            score = None if baseline is None else replace(delta, mean=delta.mean + baseline)
+        elif score is not None and baseline is not None and condition is not Condition.BASELINE:
+            delta = replace(score, mean=score.mean - baseline)
+        one = ArmEvidence(
+            arm_id=f"published {condition} {weight} {margin}",
+            condition=condition,
+            rho_weight=weight,
+            margin=margin,
+            behavior=behavior,
+            split=SPLIT,
+            score=score,
+            delta=delta,
+            baseline=baseline,
+            baseline_key=BASELINE_KEY,
+            printed_range=ranges.get(key),
+        )
+        found.append(one)
     return tuple(found)
-
-
-@dataclass(frozen=True, slots=True)
-class _Score:
-    """A mean printed as an absolute score."""
-
-    n: int
-    rho: float
-
-
-def arm_id(condition: Condition, weight: float | None, margin: float | None) -> str:
-    """Of a printed arm."""
-    return f"published {condition} {weight} {margin}"
 
 
 def arm_of(condition: str, weight: float, margin: float) -> tuple[Condition, Any, Any]:
@@ -56,118 +82,29 @@ def arm_of(condition: str, weight: float, margin: float) -> tuple[Condition, Any
     return (kind, weight, margin) if kind.has_hinge else (kind, None, None)
 
 
-def _baselines() -> dict[str, float]:
-    table = figures()["T4_ablation_means"]
-    row = next(r for r in table["rows"] if r["condition"] == Condition.BASELINE)
-    return {b: row[b] for b in table["columns"]}
+def _deltas() -> dict[Key, Summary]:
+    """Deltas as printed, in nats per token.
 
-
-def _printed() -> dict[Key, Summary | _Score]:
-    """A delta with its sd where one table has it, else without, else a score."""
-    return {**_scores(), **_margins(), **_doses(), **_refusals()}
-
-
-def _scores() -> dict[Key, Summary | _Score]:
-    table = figures()["T4_ablation_means"]
-    return {
-        (*arm_of(row["condition"], table["lambda_rho"], table["gamma"]), b): _Score(
-            table["n_seeds_printed"], row[b]
-        )
-        for row in table["rows"]
-        if row["condition"] != Condition.BASELINE
-        for b in table["columns"]
-    }
-
-
-def _margins() -> dict[Key, Summary | _Score]:
-    table = figures()["T2_margin"]
-    return {
-        (Condition.RHO_GUIDED, table["lambda_rho"], row["gamma"], b): Summary(
-            n=table["n_seeds_printed"], mean=row[b], sd=row["sd"]
-        )
-        for row in table["rows"]
-        for b in ("bias", "factual", "toxicity")
-    }
-
-
-def _doses() -> dict[Key, Summary | _Score]:
-    table, margin = figures()["T6_dose_response"], figures()["T9_config"]["gamma"]
-    return {
-        (*arm_of("rho-guided", row["lambda_rho"], margin), b): Summary(
-            n=table["n_seeds_printed"], **row[b]
-        )
-        for row in table["rows"]
-        for b in table["columns"]
-    }
-
-
-def _refusals() -> dict[Key, Summary | _Score]:
-    table, main = figures()["T1_refusal_buffer"], figures()["T4_ablation_means"]
-    return {
-        (*arm_of(row["condition"], main["lambda_rho"], main["gamma"]), table["behavior"]): Summary(
-            n=table["n_seeds_printed"], mean=row["delta_mean"], sd=row["delta_sd"]
-        )
-        for row in table["rows"]
-    }
-
-
-def _ranges() -> dict[Key, tuple[float, float]]:
-    """Smallest and largest delta, where printed."""
-    margin = figures()["T9_config"]["gamma"]
-    return {
-        (*arm_of(r["condition"], r.get("lambda_rho", 0.0), margin), r["behavior"]): (
-            r["min"],
-            r["max"],
-        )
-        for r in figures()["T3_variance"]["ranges"]
-    }
-
-
-def _baseline(behavior: str, rho: float) -> ArmEvidence:
-    return ArmEvidence(
-        arm_id=arm_id(Condition.BASELINE, None, None),
-        condition=Condition.BASELINE,
-        rho_weight=None,
-        margin=None,
-        behavior=behavior,
-        split=SPLIT,
-        score=Summary(n=1, mean=rho, sd=None),
-        delta=None,
-        baseline=rho,
-        baseline_key=BASELINE_KEY,
+    The table of margins prints no sd. It is read first, so that a delta that the table of doses
+    prints with its sd replaces it.
+    """
+    tables = figures()
+    found: dict[Key, Summary] = {}
+    margins, doses, refusals = (
+        tables[name] for name in ("T2_margin", "T6_dose_response", "T1_refusal_buffer")
     )
-
-
-def _trained(
-    key: Key,
-    printed: Summary | _Score,
-    baseline: float | None,
-    span: tuple[float, float] | None,
-) -> ArmEvidence:
-    """Of a delta and a baseline follows the score, and the other way round; sds are the same."""
-    condition, weight, margin, behavior = key
-    delta: Summary | None
-    score: Summary | None
-    if isinstance(printed, _Score):
-        score = Summary(n=printed.n, mean=printed.rho, sd=None)
-        delta = None if baseline is None else _moved(score, -baseline)
-    else:
-        delta = printed
-        score = None if baseline is None else _moved(delta, baseline)
-    return ArmEvidence(
-        arm_id=arm_id(condition, weight, margin),
-        condition=condition,
-        rho_weight=weight,
-        margin=margin,
-        behavior=behavior,
-        split=SPLIT,
-        score=score,
-        delta=delta,
-        baseline=baseline,
-        baseline_key=BASELINE_KEY,
-        printed_range=span,
-    )
-
-
-def _moved(sample: Summary, by: float) -> Summary:
-    return Summary(n=sample.n, mean=sample.mean + by, sd=sample.sd)
+    for row in margins["rows"]:
+        arm = Condition.RHO_GUIDED, margins["lambda_rho"], row["gamma"]
+        for b in MARGIN_BEHAVIORS:
+            found[*arm, b] = Summary(n=margins["n_seeds_printed"], mean=row[b], sd=row["sd"])
+    for row in doses["rows"]:
+        arm = arm_of("rho-guided", row["lambda_rho"], tables["T9_config"]["gamma"])
+        for b in doses["columns"]:
+            found[*arm, b] = Summary(n=doses["n_seeds_printed"], **row[b])
+    main = tables["T4_ablation_means"]
+    for row in refusals["rows"]:
+        arm = arm_of(row["condition"], main["lambda_rho"], main["gamma"])
+        found[*arm, refusals["behavior"]] = Summary(
+            n=refusals["n_seeds_printed"], mean=row["delta_mean"], sd=row["delta_sd"]
+        )
+    return found

@@ -31,8 +31,20 @@ from tasks.contract.cell import Condition
 
 def printed_stress(alpha: float = ALPHA) -> View:
     """Refusals of the printed arms, each beside the baseline by bounds."""
-    table = figures()["T7_stress"]
-    bounds = [_bounds(row["condition"]) for row in table["rows"]]
+    table, by_category = figures()["T7_stress"], figures()["T8_stress_by_category"]
+    places = {name: i for i, name in enumerate(by_category["conditions"])}
+    base = places[Condition.BASELINE]
+    bounds = [
+        None
+        if row["condition"] == Condition.BASELINE
+        else mcnemar_bounds(
+            [
+                (r["n"], r["refused"][base], r["refused"][places[row["condition"]]])
+                for r in by_category["rows"]
+            ]
+        )
+        for row in table["rows"]
+    ]
     low = holm([b.p_min if b else None for b in bounds])
     high = holm([b.p_max if b else None for b in bounds])
     rows = [
@@ -102,14 +114,6 @@ def _row(row: Row, level: float) -> dict[str, Any]:
         "benign_upper_exact": benign.exact.high,
         "printed_pct": row["jailbreak_pct"],
     }
-
-
-def _bounds(condition: str) -> McNemarBounds | None:
-    table = figures()["T8_stress_by_category"]
-    if condition == Condition.BASELINE:
-        return None
-    base, mine = (table["conditions"].index(c) for c in (Condition.BASELINE, condition))
-    return mcnemar_bounds([(r["n"], r["refused"][base], r["refused"][mine]) for r in table["rows"]])
 
 
 def _tested(

@@ -6,7 +6,12 @@ from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.published.claims import MARGIN_STATED, effects_claims, other_claims
-from orchestrator.analysis.published.figures import SPLIT, figures, printed_evidence
+from orchestrator.analysis.published.figures import (
+    MARGIN_BEHAVIORS,
+    SPLIT,
+    figures,
+    printed_evidence,
+)
 from orchestrator.analysis.published.stress import printed_categories, printed_stress
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.columns import of_notes, p_value, signed
@@ -46,23 +51,39 @@ SETTINGS = {
 def published_tables(alpha: float = ALPHA) -> tuple[View | Missing, ...]:
     """T1 to T13 as far as the printed figures fill them, each with the notes' own rows."""
     every = Arms(printed_evidence(), SPLIT, alpha)
-    tests = dose_tests(_doses(alpha))
+    config, margins, by_dose, main = (
+        figures()[name]
+        for name in ("T9_config", "T2_margin", "T6_dose_response", "T4_ablation_means")
+    )
+    guided = (Condition.RHO_GUIDED, Condition.SFT_ONLY)
+    at_margins = _only(
+        lambda e: e.rho_weight in (margins["lambda_rho"], None) and e.condition in guided,
+        set(MARGIN_BEHAVIORS),
+        alpha,
+    )
+    at_doses = _only(
+        lambda e: e.condition in guided and e.margin in (config["gamma"], None),
+        set(by_dose["columns"]),
+        alpha,
+    )
+    at_main = _only(_main, {e.behavior for e in printed_evidence()}, alpha)
+    tests = dose_tests(at_doses)
     stress = printed_stress(alpha)
     printed = effects_claims(every)
     others = other_claims(every, tests, stress) if isinstance(tests, View) else ()
     everything = (*printed, *others)
     return (
         refusal_buffer(_only(_main, {"refusal"}, alpha), MARGIN_STATED),
-        margin(_margins(alpha)),
-        variance(_doses(alpha), _main),
-        ablation_means(_only(_main, set(figures()["T4_ablation_means"]["columns"]), alpha)),
-        _with_printed(effects(_main_arms(alpha), printed, more=False)),
-        dose_response(_doses(alpha)),
+        margin(at_margins),
+        variance(at_doses, _main),
+        ablation_means(_only(_main, set(main["columns"]), alpha)),
+        _with_printed(effects(at_main, printed, more=False)),
+        dose_response(at_doses),
         tests,
         stress,
         printed_categories(),
         printed_config(),
-        pairing(_main_arms(alpha)),
+        pairing(at_main),
         components(every, ()),
         plan(everything, stress, alpha=alpha),
         claims(everything),
@@ -87,29 +108,6 @@ def _main(arm: ArmEvidence) -> bool:
     """Arms of the notes' main weight and margin, and those without."""
     main = figures()["T4_ablation_means"]
     return (arm.rho_weight, arm.margin) in ((main["lambda_rho"], main["gamma"]), (None, None))
-
-
-def _main_arms(alpha: float) -> Arms:
-    return _only(_main, {e.behavior for e in printed_evidence()}, alpha)
-
-
-def _margins(alpha: float) -> Arms:
-    table = figures()["T2_margin"]
-    weights = (table["lambda_rho"], None)
-    kinds = (Condition.RHO_GUIDED, Condition.SFT_ONLY)
-    return _only(
-        lambda e: e.rho_weight in weights and e.condition in kinds,
-        {"bias", "factual", "toxicity"},
-        alpha,
-    )
-
-
-def _doses(alpha: float) -> Arms:
-    table, gamma = figures()["T6_dose_response"], figures()["T9_config"]["gamma"]
-    kinds = (Condition.RHO_GUIDED, Condition.SFT_ONLY)
-    return _only(
-        lambda e: e.condition in kinds and e.margin in (gamma, None), set(table["columns"]), alpha
-    )
 
 
 def _with_printed(view: View | Missing) -> View | Missing:
