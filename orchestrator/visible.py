@@ -41,12 +41,8 @@ def _shown(character: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text of a CSV cell that a spreadsheet shows and does not run.
-
-    A formula gets a leading `'`; hidden characters are shown, line ends and tabs stay.
-    """
-    lead = "'" if text.lstrip("\n ").startswith(FORMULA) else ""
-    return lead + visible_lines(text)
+    """Text of a CSV cell that a spreadsheet shows and does not run: a formula gets a leading `'`."""
+    return f"'{text}" if text.lstrip("\n ").startswith(FORMULA) else text
 
 
 class Door:

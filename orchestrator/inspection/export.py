@@ -12,7 +12,7 @@ import pyarrow.parquet
 from orchestrator.errors import UserError
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
-from orchestrator.visible import inert
+from orchestrator.visible import inert, visible_lines
 
 
 def export(store: Store, kind: str, target: Path) -> list[Path]:
@@ -56,7 +56,9 @@ def _flat(table: pa.Table) -> pa.Table:
             texts = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
             table = table.set_column(i, column.name, texts)
         elif pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-            texts = [None if v is None else inert(v) for v in table.column(i).to_pylist()]
+            texts = [
+                None if v is None else inert(visible_lines(v)) for v in table.column(i).to_pylist()
+            ]
             table = table.set_column(i, column.name, pa.array(texts, pa.string()))
     return table
 
