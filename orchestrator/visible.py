@@ -41,7 +41,7 @@ def _shown(character: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text of a CSV cell that a spreadsheet shows and does not run: a formula gets a leading `'`."""
+    """Text of a CSV cell that a spreadsheet shows and does not run: a formula gets a `'` before."""
     return f"'{text}" if text.lstrip("\n ").startswith(FORMULA) else text
 
 
