@@ -146,14 +146,16 @@ def _pulled(folder: Path) -> tuple[int, str] | None:
 
 def _far(folder: Path) -> "Far | None":
     """The cluster that makes these results, if this machine remembers one."""
-    from orchestrator.cluster.remote_sweep import Far
-    from orchestrator.cluster.trust.remembered import made_on_a_cluster
+    from orchestrator.cluster.trust.remembered import Memory, made_on_a_cluster
 
-    far = Far.of(folder)
-    if far is None and made_on_a_cluster(folder):
+    if folder.is_dir() and Memory(folder).cluster_file is not None:
+        from orchestrator.cluster.remote_sweep import Far  # loads what checks a cluster file
+
+        return Far.of(folder)
+    if made_on_a_cluster(folder):
         typer.echo(
             f"{folder}: was made on a cluster, and this machine does not remember on which; this "
             "is what is here; to connect: rho-sweep launch SWEEP --cluster FILE",
             err=True,
         )
-    return far
+    return None

@@ -2,27 +2,30 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
-from orchestrator.cells.expand import Expansion
-from orchestrator.cells.prompt_sets import sets_here
-from orchestrator.config.fields import RunSettings
-from orchestrator.config.sweep_file import Sweep
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 from orchestrator.results.provenance import git_revision
-from orchestrator.results.registration import KEY, Registration
+
+if TYPE_CHECKING:  # they load pydantic, which a look at results does without
+    from orchestrator.cells.expand import Expansion
+    from orchestrator.config.fields import RunSettings
+    from orchestrator.config.sweep_file import Sweep
+    from orchestrator.results.registration import Registration
 
 NAME = "sweep.yaml"
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
 def write_manifest(
-    folder: Path, sweep: Sweep, expansion: Expansion, registration: Registration
+    folder: Path, sweep: "Sweep", expansion: "Expansion", registration: "Registration"
 ) -> None:
     """Write what was launched; `load_manifest` reads it back."""
+    from orchestrator.results.registration import KEY
+
     content = {
         "name": sweep.name,
         "description": sweep.description,
@@ -74,22 +77,26 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     return content
 
 
-def run_settings(manifest: dict[str, Any]) -> RunSettings:
+def run_settings(manifest: dict[str, Any]) -> "RunSettings":
     """How the units of a launched sweep are run; what an older version did not write is default."""
+    from orchestrator.config.fields import RunSettings
+
     written = manifest.get("run") or {}
     return RunSettings(**{n: v for n, v in written.items() if n in RunSettings.model_fields})
 
 
-def _stress(sweep: Sweep) -> dict[str, Any]:
+def _stress(sweep: "Sweep") -> dict[str, Any]:
     """The test of generated answers, with the content of its prompt sets; nothing without one."""
     if sweep.stress is None:
         return {}
     settings = {k: _plain(v) for k, v in sweep.stress}
+    from orchestrator.cells.prompt_sets import sets_here
+
     found = [{"name": s.name, "digest": s.digest} for s in sets_here(sweep)]
     return {"stress": settings | {"sets": found}}
 
 
-def _resolved(expansion: Expansion) -> dict[str, Any]:
+def _resolved(expansion: "Expansion") -> dict[str, Any]:
     specs = expansion.all
     return {
         "models": _distinct(asdict(s.model) for s in specs),

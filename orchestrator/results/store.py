@@ -14,7 +14,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ MARK = ("cell_id", "status", "adapter_sha256", "files")
 """Columns of `cells` that say how a cell ended and which files belong to it."""
 INCOMPLETE = "incomplete"
 """Shown as the status of a cell whose row promises files that are missing or damaged."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
 _IN_THIS_THREAD = pa.ipc.IpcReadOptions(use_threads=False)
 _BEHIND = 64
@@ -294,14 +295,13 @@ class Store:
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """As `read`, as dicts."""
-        found: list[dict[str, Any]] = self.read(table).to_pylist()
-        return found
+        return to_rows(self.read(table))
 
     def attempts_of(self, cell_id: str) -> list[dict[str, Any]]:
         """Attempts of one cell, in order."""
         self.flush()
         paths = self.files_of("attempts", cell_id)
-        rows = [read_file(path, "attempts").to_pylist()[0] for path in paths]
+        rows = [to_rows(read_file(path, "attempts"))[0] for path in paths]
         return sorted(rows, key=lambda r: int(r["attempt"]))
 
     def _files(self, table: str) -> list[Path]:
@@ -319,6 +319,24 @@ class Store:
             link_whole(attempt, self.folder / "attempts" / attempt.name)
         for table in (*CHILDREN, "cells"):
             link_whole(other.path(table, cell_id), self.path(table, cell_id))
+
+
+def to_rows(table: pa.Table) -> list[dict[str, Any]]:
+    """Rows as dicts; times are in UTC.
+
+    Times go by their microseconds: pyarrow loads pandas, 0.3 s of CPU, to convert one.
+    """
+    columns = []
+    for column in table.columns:
+        if pa.types.is_timestamp(column.type):
+            counted = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
+            columns.append(
+                [None if n is None else EPOCH + timedelta(microseconds=n) for n in counted]
+            )
+        else:
+            columns.append(column.to_pylist())
+    rows = zip(*columns, strict=True)
+    return [dict(zip(table.column_names, row, strict=True)) for row in rows]
 
 
 def read_file(path: Path, table: str) -> pa.Table:

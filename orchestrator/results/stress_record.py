@@ -4,9 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.config.fields import StressSettings
 from orchestrator.errors import UserError
 from orchestrator.results import generations
 from orchestrator.results.files import write_whole
@@ -15,6 +14,9 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.prompts import PromptSet
+
+if TYPE_CHECKING:  # it loads pydantic, which a look at results does without
+    from orchestrator.config.fields import StressSettings
 
 FILE = "stress.json"
 
@@ -72,7 +74,7 @@ class Tested:
 
 def write_plan(
     folder: Path,
-    settings: StressSettings,
+    settings: "StressSettings",
     judge: str,
     sets: Sequence[PromptSet],
     units: Sequence[GenerationSpec],

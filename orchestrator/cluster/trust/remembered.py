@@ -12,12 +12,15 @@ import os
 import platform
 import secrets
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator.cluster.trust.answers import BadAnswerError, parse
 from orchestrator.cluster.trust.confined import read_in, write_in
-from orchestrator.cluster.trust.listing import Stamp
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
+
+if TYPE_CHECKING:  # it loads pyarrow, and `stop` asks here first
+    from orchestrator.cluster.trust.listing import Stamp
 
 NOTE = ".cluster.json"
 """In the results folder: tells people and programs that a cluster made it, and has the mark."""
@@ -68,7 +71,7 @@ class Memory:
             self._mark, self._head, self.files = found["mark"], found["head"], found["files"]
             self.cluster_file = Path(found["cluster"]) if found["cluster"] else None
 
-    def of_head(self, head: str) -> dict[str, Stamp]:
+    def of_head(self, head: str) -> "dict[str, Stamp]":
         """The files that were pulled from this head; none if the last ones came from another."""
         if self._head != head:
             self._head, self.files = head, {}
