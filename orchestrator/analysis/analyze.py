@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.inference.families import settle
 from orchestrator.analysis.inference.infer import infer
 from orchestrator.analysis.inference.question import Study
-from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.inference.record import WITHOUT, Inference
 from orchestrator.analysis.load import load_frame, load_manifests, registration_of, scopes_of
 from orchestrator.analysis.published.against import against
 from orchestrator.analysis.published.tables import published_tables
@@ -219,7 +219,18 @@ def _inference(
             registered=partial(registered, r),
         )
     ]
-    return settle(tested, registration.alpha)
+    return tuple(_naming_losses(row, frame) for row in settle(tested, registration.alpha))
+
+
+def _naming_losses(row: Inference, frame: Frame) -> Inference:
+    """The same with a note of the cells of its arms that have no scores."""
+    lost = [cell for cell in frame.unscored if cell["arm_id"] in row.arms]
+    if not lost:
+        return row
+    named = ", ".join(
+        f"{cell['condition']} seed={cell['seed']} ({cell['status']})" for cell in lost
+    )
+    return replace(row, notes=(*row.notes, f"{WITHOUT}{named}"))
 
 
 def _arm(e: ArmEvidence) -> ArmScore:

@@ -17,6 +17,7 @@ from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 from orchestrator.results.registration import Registration
 from orchestrator.results.schema import SCHEMA_VERSION
+from tasks.sources.foreign import is_foreign
 
 FOLDER = "analysis"
 UNITS = {
@@ -124,7 +125,7 @@ def write_analysis(
     for name, content in files.items():
         write_whole(target / name, content)
     for old in [*target.glob("*.arrow"), *target.glob("*.csv")]:
-        if old.name not in files:
+        if old.name not in files and not is_foreign(old.name):
             old.unlink()
 
 
@@ -132,11 +133,11 @@ def _demand_ours(target: Path) -> None:
     """Make the folder; one with other files in it is not ours to tidy."""
     try:
         target.mkdir(parents=True, exist_ok=True)
-        others = [p.name for p in target.iterdir() if p.suffix not in (".arrow", ".csv")]
+        there = [p for p in target.iterdir() if not is_foreign(p.name)]
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
-    known = (target / "inference.arrow").is_file() or not any(target.iterdir())
-    if others or not known:
+    others = [p for p in there if p.suffix not in (".arrow", ".csv")]
+    if others or (there and not (target / "inference.arrow").is_file()):
         raise UserError(f"{target}: holds files that are no analysis; choose another with -o DIR")
 
 

@@ -48,6 +48,7 @@ def analyze(
     from orchestrator.cli.show_analysis import (
         ALL,
         questions_of,
+        show_losses,
         show_published,
         show_summary,
         show_tables,
@@ -76,5 +77,4 @@ def analyze(
         show_tables((*found.views, *found.missing), table or [ALL])
     else:
         show_summary(found, results)
-    for cell in found.unscored:
-        typer.echo(f"{cell['status']} {cell['cell_id']}: {cell['message']}", err=True)
+    show_losses(found, results)

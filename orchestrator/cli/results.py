@@ -23,16 +23,18 @@ def status(
 
     Example: rho-sweep status results/quickstart --watch
     """
+    from orchestrator.inspection.status import passed_over_lines, status_lines
     from orchestrator.inspection.status import status as status_of
-    from orchestrator.inspection.status import status_lines
     from orchestrator.results.store import Store
 
     while True:
         found = status_of(Store.existing(results), _pulled(results))
         typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(status_lines(found)))
         if not watch or found["launch"] is None:
-            return
+            break
         time.sleep(2)
+    for line in passed_over_lines(results):
+        typer.echo(line, err=True)
 
 
 def logs(
@@ -79,10 +81,14 @@ def report(
 
       rho-sweep report results/quickstart -o quickstart.md
     """
+    from orchestrator.inspection.status import loss_lines
     from orchestrator.report import write_report
+    from orchestrator.results.store import Store
 
     _pulled(results)
     typer.echo(write_report(results, output, markdown=markdown))
+    for line in loss_lines(Store(results)):
+        typer.echo(line, err=True)
 
 
 def export(
@@ -97,11 +103,15 @@ def export(
     if to not in ("parquet", "csv"):
         raise UserError(f"--to must be parquet or csv, got {to!r}")
     from orchestrator.inspection.export import export as export_to
+    from orchestrator.inspection.status import loss_lines
     from orchestrator.results.store import Store
 
     target = output if output is not None else results / "export"
-    for path in export_to(Store.existing(results), to, target):
+    store = Store.existing(results)
+    for path in export_to(store, to, target):
         typer.echo(path)
+    for line in loss_lines(store):
+        typer.echo(line, err=True)
 
 
 def compare(

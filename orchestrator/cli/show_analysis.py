@@ -18,11 +18,13 @@ from orchestrator.config.contrasts import Questions, parse_questions
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
 from orchestrator.execution.console import Console
+from orchestrator.inspection.status import passed_over_lines
 from orchestrator.visible import visible
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
 ALL, CLAIMS = "all", "T13"
+
 PIPED_WIDTH, PIPED_TABLE_WIDTH = 110, 240
 """Columns where no terminal says how wide it is: of the summary, and of the wide tables."""
 
@@ -101,6 +103,13 @@ def _claims(view: View) -> Iterator[str]:
     for row in view.rows:
         yield f"  {row['verdict']:<13} {visible(row['claim'])} ({row['family']})"
         yield from (f"  {'':<15} {visible(part)}" for part in (row["reason"] or "").split("; "))
+
+
+def show_losses(found: Analysis, results: Sequence[Path]) -> None:
+    """Name on stderr the cells without scores, and the entries that were passed over."""
+    lines = [f"{cell['status']} {cell['cell_id']}: {cell['message']}" for cell in found.unscored]
+    for line in (*lines, *(line for folder in results for line in passed_over_lines(folder))):
+        typer.echo(line, err=True)
 
 
 def write(found: Analysis, results: Sequence[Path], output: Path | None) -> None:

@@ -5,13 +5,16 @@ from pathlib import Path
 
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
+from tasks.sources.foreign import is_foreign
 
 
 def presets() -> list[str]:
     """Names of the built-in sweeps."""
     folder = resources.files(__package__) / "presets"
     return sorted(
-        p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml")
+        p.name.removesuffix(".yaml")
+        for p in folder.iterdir()
+        if p.name.endswith(".yaml") and not is_foreign(p.name)
     )
 
 

@@ -16,7 +16,7 @@ from orchestrator.execution.launch import default_slots, resolve
 from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
-from orchestrator.results.store import SETTLED, stores
+from orchestrator.results.store import stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
@@ -159,7 +159,7 @@ def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], f
     took: list[float] = []
     for store in stores(root):
         rows = store.rows("cells")
-        done |= {r["cell_id"] for r in rows if r["status"] in SETTLED}
+        done |= {r["cell_id"] for r in rows if store.is_settled(r)}
         took += [
             r["wall_s"]
             for r in rows

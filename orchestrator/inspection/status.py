@@ -1,17 +1,22 @@
 """What is going on in a results folder: how far a sweep is, and all that is known of one cell."""
 
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.execution.display import clock
 from orchestrator.results import lock
+from orchestrator.results.folder import passed_over
 from orchestrator.results.live import NOTHING, read_live
-from orchestrator.results.manifest import load_manifest
+from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
 from orchestrator.visible import visible
+
+SHOWN = 3
+"""Names of entries that were passed over, in one line."""
 
 
 def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any]:
@@ -25,10 +30,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         UserError: The folder holds no launched sweep.
     """
     labels: dict[str, str] = load_manifest(store.folder)["cells"]
-    rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
-    for row in rows.values():
-        if problems := store.lacks(row):
-            row |= {"status": INCOMPLETE, "message": ", ".join(problems)}
+    rows = {cell: row for cell, row in store.cells().items() if cell in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
     holder = lock.holder(store.folder) or driver
     running = read_live(store.folder) if holder else NOTHING
@@ -125,6 +127,36 @@ def _running_line(cell: dict[str, Any]) -> str:
     step = f" step {cell['step']}/{cell['steps']}" if cell["steps"] else ""
     loss = "" if cell["loss"] is None else f" loss {cell['loss']:.3f}"
     return f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}"
+
+
+def loss_lines(store: Store) -> list[str]:
+    """What a reader of the tables has to know: cells without scores, and what was passed over.
+
+    Raises:
+        UserError: A table is corrupted.
+    """
+    there = (store.folder / NAME).is_file()
+    labels = load_manifest(store.folder)["cells"] if there else {}
+    rows = store.cells()
+    lines = [
+        f"{row['status']} {cell} {labels.get(cell, '')}: {row['message']}"
+        for cell, row in rows.items()
+        if row["status"] != "ok"
+    ]
+    if missing := len(labels.keys() - rows.keys()):
+        lines.append(f"{missing} of {len(labels)} cells have no result yet")
+    return lines + passed_over_lines(store.folder)
+
+
+def passed_over_lines(folder: Path) -> list[str]:
+    """One line about entries of the results that are not ours; none where there are none."""
+    found = passed_over(folder)
+    if not found:
+        return []
+    shown = ", ".join(visible(name) for name in found[:SHOWN])
+    more = ", ..." if len(found) > SHOWN else ""
+    what = "entry that is" if len(found) == 1 else "entries that are"
+    return [f"passed over: {len(found)} {what} not ours ({shown}{more})"]
 
 
 def find_cell(store: Store, word: str) -> str:

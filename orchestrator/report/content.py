@@ -39,7 +39,8 @@ class CellLine:
         arm_id: None for a cell without a result: only its label is known.
         condition: None where the label does not begin with one.
         seed: None where the cell has none, or where it cannot be read from the label.
-        status: `ok`, `diverged`, `failed` or `open` (no result yet).
+        status: `ok`, `diverged`, `failed`, `incomplete` (files of it are missing) or `open` (no
+            result yet).
         message: Why it has no scores; None where it has.
         host, chip: The machine of its last attempt; None for an open cell.
         wall_s: Seconds of its last attempt; None where unknown.
@@ -146,7 +147,7 @@ def from_store(
         UserError: There is no manifest, or a table is corrupted.
     """
     manifest = load_manifest(store.folder)
-    rows = {r["cell_id"]: r for r in store.rows("cells")}
+    rows = store.cells()
     cells = _cells(manifest["cells"], rows)
     drawn, left_out = _drawn(cells)
     arm_labels = {e.arm_id: e.label for e in evidence}

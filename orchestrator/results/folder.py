@@ -25,6 +25,8 @@ NAMES = {
     "logs": re.compile(rf"{_ID}\.log"),
 }
 """Folder in the results -> the names that we give in it; `adapters` holds folders, others files."""
+_ASIDE = re.compile(r"\.(.+)\.\d+")
+"""A file on its way to its name, see `files.write_whole`."""
 _MAGIC = b"ARROW1"
 
 
@@ -67,6 +69,22 @@ def _entries(folder: Path, kind: str) -> Iterator[tuple[str, bool]]:
         return
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
+
+
+def passed_over(results: Path) -> list[str]:
+    """Entries of the folders that hold data which this program did not make, e.g. `cells/._x`.
+
+    A file that a killed writer left aside is its own, and is not named.
+
+    Raises:
+        UserError: A folder cannot be read.
+    """
+    return sorted(
+        f"{kind}/{name}"
+        for kind, pattern in NAMES.items()
+        for name, known in _entries(results / kind, kind)
+        if not known and not ((aside := _ASIDE.fullmatch(name)) and pattern.fullmatch(aside[1]))
+    )
 
 
 def damage(path: Path, size: int | None) -> str | None:

@@ -39,6 +39,7 @@ from orchestrator.results.schema import (
     versioned,
 )
 from tasks.contract.cell import CellFailure, CellResult, Status
+from tasks.sources.foreign import is_foreign
 
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
@@ -236,8 +237,20 @@ class Store:
 
     def is_done(self, cell_id: str) -> bool:
         """As `done`, of one cell that has a row."""
-        mark = _mark(self.path("cells", cell_id))
+        return self.is_settled(_mark(self.path("cells", cell_id)))
+
+    def is_settled(self, mark: Mapping[str, Any]) -> bool:
+        """As `done`, of a row of `cells` with at least the columns `MARK`."""
         return mark["status"] in SETTLED and not self.lacks(mark)
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """Cell id -> its row of `cells`; `incomplete`, with a message, where files are missing."""
+        rows = {row["cell_id"]: row for row in self.rows("cells")}
+        for row in rows.values():
+            if problems := self.lacks(row):
+                message = f"{', '.join(problems)}; launch again"
+                row |= {"status": INCOMPLETE, "message": message}
+        return rows
 
     def lacking(self, cells: Iterable[str]) -> dict[str, list[str]]:
         """Cell id -> what `lacks` says, of those of some cells that have a row and lack something.
@@ -397,7 +410,8 @@ def _mark(path: Path) -> dict[str, Any]:
 def stores(root: Path) -> Iterator[Store]:
     """Every results folder under a root, by name."""
     if root.is_dir():
-        yield from (Store(folder) for folder in sorted(root.iterdir()) if _has_cells(folder))
+        folders = (f for f in sorted(root.iterdir()) if not is_foreign(f.name))
+        yield from (Store(folder) for folder in folders if _has_cells(folder))
 
 
 def _has_cells(folder: Path) -> bool:

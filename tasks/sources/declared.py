@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
+from tasks.sources.foreign import is_foreign
 
 Record = TypeVar("Record")
 
@@ -47,7 +48,7 @@ class HubFiles:
         from tasks.sources.hub import NotHereError, snapshot  # only these sources need a hub
 
         folder = snapshot(self.repo, self.revision, (self.pattern,), data=True, download=download)
-        files = sorted(folder.glob(self.pattern))
+        files = sorted(p for p in folder.glob(self.pattern) if not is_foreign(p.name))
         if not files and not download:
             raise NotHereError(f"dataset {self.repo} is on this machine in part only")
         if not files:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from tasks.sources.foreign import is_foreign
+
 VARIABLE = "RHO_SWEEP_CONTENT"
 NAMES = "names"
 MODEL, DATASET, FILE = "model", "dataset", "file"
@@ -43,7 +45,9 @@ def with_digest(digest: str | None) -> Path | None:
     if folder is None or digest is None:
         return None
     place = folder / digest
-    return next(place.iterdir(), None) if place.is_dir() else None
+    if not place.is_dir():
+        return None
+    return next((p for p in place.iterdir() if not is_foreign(p.name)), None)
 
 
 def note_name(kind: str, name: str, revision: str | None) -> str:

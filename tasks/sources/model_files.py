@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from tasks import starter
 from tasks.contract.cell import ModelSpec, NodeError
 from tasks.sources import host_copies as content
+from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import read_text
 
@@ -186,7 +187,7 @@ def _absent_shards(folder: Path) -> list[str]:
 
 
 def _weights(folder: Path) -> list[Path]:
-    return sorted(folder.glob("model*.safetensors"))
+    return sorted(p for p in folder.glob("model*.safetensors") if not is_foreign(p.name))
 
 
 def _header(path: Path) -> dict[str, tuple[int, ...]]:
@@ -198,7 +199,7 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _matters(path: Path) -> bool:
-    if not path.is_file() or path.name.startswith("."):
+    if not path.is_file() or is_foreign(path.name):
         return False
     return any(path.match(pattern) for pattern in PATTERNS)
 

@@ -13,6 +13,10 @@ OPPOSITE = "the opposite has p "
 """Begins the note of a contradicted row."""
 
 
+WITHOUT = "without "
+"""Begins the note that names cells of a row's arms which have no scores."""
+
+
 class Family(StrEnum):
     """`primary` contrasts were registered before the data (Holm), the others were not (BH)."""
 

@@ -11,21 +11,25 @@ from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.launch import Options, launch
 from orchestrator.inspection.compare_results import compare
 from orchestrator.results.store import Store
-from tests.builders import parsed
+from tasks.contract.cell import CellSpec
+from tests.builders import a_failure, parsed
 
 SWEEP = """
 name: losses
 model: {model}
-grid: {{condition: [sft-only], seed: [1, 2]}}
+grids:
+  - {{condition: [sft-only], seed: [1, 2]}}
+  - {{condition: [rho-guided], rho_weight: [0.5], margin: [0.1], seed: [1, 2]}}
 data: {{sft: starter, size: 8}}
 train: {{max_length: 64, grad_accumulation: 2}}
+run: {{checkpoint_s: 600}}
 probes: {{train: [factual], evaluate: [factual]}}
 """
 
 
 @pytest.fixture(scope="module")
 def undisturbed(toy, tmp_path_factory) -> Store:
-    """The results of a baseline and two trained cells."""
+    """The results of a baseline and four trained cells."""
     folder = tmp_path_factory.mktemp("undisturbed") / "losses"
     launch(parsed(SWEEP.format(model=toy)), folder, Options(inline=True), PlainDisplay())
     return Store(folder)
@@ -39,7 +43,9 @@ def results(undisturbed, toy, tmp_path) -> Store:
 
 
 def a_trained_cell(store: Store) -> str:
-    return next(r["cell_id"] for r in store.rows("cells") if r["seed"] == 2)
+    return next(
+        r["cell_id"] for r in store.rows("cells") if r["seed"] == 2 and r["condition"] == "sft-only"
+    )
 
 
 def test_a_launch_runs_a_cell_whose_scores_are_cut_as_the_message_says(
@@ -53,10 +59,11 @@ def test_a_launch_runs_a_cell_whose_scores_are_cut_as_the_message_says(
     results.path("scores", cell).unlink()  # delete it and launch again, says the message
     again = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
     assert again.code == 0
-    assert "3 of 3 cells scored, 2 were done before" in again.out
+    assert "5 of 5 cells scored, 4 were done before" in again.out
     assert f"seed=2: scores/{cell}.arrow is missing; the cell is run anew" in again.err
-    assert compare(results, undisturbed).same == 3
-    assert json.loads(rho_sweep("analyze", results.folder, "--json").out)["arms"][-1]["n"] == 2
+    assert compare(results, undisturbed).same == 5
+    arms = json.loads(rho_sweep("analyze", results.folder, "--json").out)["arms"]
+    assert {a["n"] for a in arms} == {1, 2}
 
 
 @pytest.mark.parametrize("name", ["scores/{}.arrow", "adapters/{}/adapters.safetensors"])
@@ -64,12 +71,12 @@ def test_a_launch_alone_mends_a_cell_that_lacks_a_file(results, undisturbed, rho
     cell = a_trained_cell(results)
     os.truncate(results.folder / name.format(cell), 200)
     said = rho_sweep("status", results.folder)
-    assert "2 of 3 cells scored, 1 incomplete" in said.out
+    assert "4 of 5 cells scored, 1 incomplete" in said.out
     assert name.format(cell) in said.out
     assert "1 cells are open; launch the sweep again to go on" in said.out
     rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
-    assert compare(results, undisturbed).same == 3
-    assert "3 of 3 cells scored;" in rho_sweep("status", results.folder).out
+    assert compare(results, undisturbed).same == 5
+    assert "5 of 5 cells scored;" in rho_sweep("status", results.folder).out
 
 
 def test_analyze_names_a_cell_that_has_a_row_and_no_scores(results, rho_sweep):
@@ -77,3 +84,61 @@ def test_analyze_names_a_cell_that_has_a_row_and_no_scores(results, rho_sweep):
     results.path("scores", cell).unlink()
     said = rho_sweep("analyze", results.folder)
     assert f"incomplete {cell}: scores/{cell}.arrow is missing; launch again" in said.err
+
+
+READERS = ("analyze", "report", "export", "status")
+
+
+@pytest.mark.parametrize("command", READERS)
+def test_every_reader_names_a_cell_that_has_a_row_and_no_scores(results, rho_sweep, command):
+    cell = a_trained_cell(results)
+    results.path("scores", cell).unlink()
+    said = rho_sweep(command, results.folder)
+    assert said.code == 0
+    assert f"scores/{cell}.arrow is missing" in said.err + said.out
+
+
+def test_a_claim_names_the_cells_of_its_arms_that_have_no_scores(results, rho_sweep):
+    rows = {(r["condition"], r["seed"]): r["cell_id"] for r in results.rows("cells")}
+    results.path("scores", rows["sft-only", 2]).unlink()
+    spec = CellSpec.from_dict(json.loads(results.cells()[rows["rho-guided", 1]]["spec"]))
+    results.commit_failure(a_failure(spec, "boom"), attempts=3, ray=None)
+    said = rho_sweep("analyze", results.folder).out
+    claims = said[said.index("claims") :]
+    assert "without " in claims
+    assert "rho-guided seed=1 (failed)" in claims
+    assert "sft-only seed=2 (incomplete)" in claims
+    report = rho_sweep("report", results.folder, "--markdown", "-o", "r.md")
+    assert report.code == 0
+    assert "sft-only seed=2 (incomplete)" in Path("r.md").read_text()
+
+
+COMMANDS = (
+    ("status", "results/losses"),
+    ("logs", "results/losses", "baseline"),
+    ("analyze", "results/losses", "--table", "all", "--json"),
+    ("report", "results/losses", "-o", "r.md"),
+    ("export", "results/losses", "--to", "csv", "-o", "out"),
+    ("compare", "results/losses", "results/losses", "--json"),
+    ("judge", "run", "results/losses"),
+    ("plan", "sweep.yaml", "--json"),
+    ("launch", "sweep.yaml", "--inline"),
+)
+
+
+def test_what_desktops_and_editors_leave_changes_no_command(results, rho_sweep):
+    rho_sweep("analyze", results.folder)  # makes results/losses/analysis
+    before = [rho_sweep(*words) for words in COMMANDS]
+    assert {ran.code for ran in before} == {0}
+    (results.folder / "cells" / "fedcba9876543210.arrow").mkdir()
+    folders = [f for f in results.folder.parent.rglob("*") if f.is_dir()]
+    for folder in (results.folder.parent, *folders, Path("out")):
+        for name in (".DS_Store", "._x.arrow", "x.arrow~", "#x#", "Icon\r", "Thumbs.db"):
+            (folder / name).write_text("?")
+    for words, earlier in zip(COMMANDS, before, strict=True):
+        ran = rho_sweep(*words)
+        assert (ran.code, ran.out) == (0, earlier.out)
+        assert "passed over" not in earlier.err
+    said = rho_sweep("status", results.folder).err
+    assert said.startswith("passed over: ")
+    assert "entries that are not ours (adapters/#x#, adapters/.DS_Store" in said

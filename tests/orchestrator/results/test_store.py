@@ -563,6 +563,16 @@ def test_only_names_that_we_give_and_only_plain_files_are_data(tmp_path):
     assert {kind: folder_module.ours(store.folder, kind) for kind in names} == names
     assert store.done() == {a_spec().cell_id}
     assert [r["attempt"] for r in store.attempts_of(CELL)] == [1]
+    over = folder_module.passed_over(store.folder)
+    assert len(over) == len(folder_module.NAMES) * (len(FOREIGN) + 3)
+    assert "scores/.DS_Store" in over
+
+
+def test_a_file_that_a_killed_writer_left_aside_is_not_named_as_foreign(tmp_path):
+    store = filled(tmp_path / "r", a_result(a_spec()))
+    assert folder_module.passed_over(store.folder) == []
+    (store.folder / "cells" / f".{CELL}.arrow.123").write_text("?")
+    assert folder_module.passed_over(store.folder) == []
 
 
 # folders

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from math import exp
 
-from orchestrator.analysis.inference.record import OPPOSITE, Inference
+from orchestrator.analysis.inference.record import OPPOSITE, WITHOUT, Inference
 from orchestrator.analysis.tables.columns import data, p_value, words
 from orchestrator.analysis.tables.view import Missing, Row, View, p_text
 from orchestrator.config.contrast_kinds import LOG_RATIO
@@ -62,17 +62,23 @@ def _row(key: Group, rows: Sequence[Inference]) -> Row:
         "family": family,
         "p_adjusted": max(known) if known and len(known) == len(ps) else None,
         "verdict": str(joint(r.verdict for r in rows)),
-        "reason": "; ".join(_reason(r) for r in rows),
+        "reason": "; ".join([*(_reason(r) for r in rows), *dict.fromkeys(_without(rows))]),
         "split": split,
         "behaviors": ", ".join(dict.fromkeys(r.behavior for r in rows)),
     }
+
+
+def _without(rows: Iterable[Inference]) -> Iterator[str]:
+    """Which cells of the arms have no scores, as in the notes."""
+    return (note for row in rows for note in row.notes if note.startswith(WITHOUT))
 
 
 def _reason(row: Inference) -> str:
     """A part's numbers, or why it has none."""
     part = f"{row.behavior} {row.verdict}".strip()
     if row.verdict == Verdict.NOT_TESTABLE:
-        return f"{part} ({'; '.join(row.notes) or row.status})"
+        notes = [note for note in row.notes if not note.startswith(WITHOUT)]
+        return f"{part} ({'; '.join(notes) or row.status})"
     numbers = [*_estimate(row)]
     if row.p_adjusted is not None:
         numbers.append(f"p {p_text(row.p_adjusted)}")
