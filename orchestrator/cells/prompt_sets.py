@@ -1,18 +1,20 @@
 """The prompt sets of a stress test: found, checked, each once."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from orchestrator.config.stress_block import SECTION
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import Problem
 from tasks.contract.cell import NodeError
+from tasks.contract.generation import Decoding
 from tasks.contract.prompts import PromptSet
+from tasks.data.limits import demand_prompts, limits_of
 from tasks.data.prompts import load_prompts
-from tasks.data.rendering import load_tokenizer, prompt_ids, rendered_digest, template_date
+from tasks.data.rendering import load_tokenizer, prompt_ids, prompt_rule, rendered_digest
 from tasks.sources.hub import NotHereError
-from tasks.sources.model_files import ModelFiles
+from tasks.sources.model_files import ModelFiles, shapes_of
 
 
 def load_sets(names: tuple[str, ...], *, download: bool) -> tuple[PromptSet, ...]:
@@ -58,24 +60,39 @@ class Rendered:
     """What a model makes of a set of prompts; the attributes are as in `GenerationSpec`."""
 
     rendered: str | None = None
-    template_date: str | None = None
+    prompt_rule: str | None = None
 
 
-def rendered_prompts(files: ModelFiles | None, prompts: PromptSet) -> Rendered:
+def rendered_prompts(files: ModelFiles | None, prompts: PromptSet, decoding: Decoding) -> Rendered:
     """The token ids of a set as a unit will ask them, digested.
 
     Args:
         files: The model; None where it is not on this machine.
         prompts: The set.
+        decoding: How answers are drawn.
 
     Raises:
-        NodeError: The model's template refuses a prompt.
+        NodeError: The model's template refuses a prompt, or one is too long for the model.
     """
     tokenizer = load_tokenizer(files.folder) if files else None
-    if tokenizer is None:
+    if files is None or tokenizer is None:
         return Rendered()
-    rows = [prompt_ids(tokenizer, p.text) for p in prompts.prompts]
-    return Rendered(rendered=rendered_digest(rows), template_date=template_date(tokenizer))
+    rows = [prompt_ids(tokenizer, p.text, decoding.thinking) for p in prompts.prompts]
+    asked = ((p.id, p.text, ids) for p, ids in zip(prompts.prompts, rows, strict=True))
+    demand_prompts(asked, limits_of(shapes_of(files.folder)), decoding.max_tokens)
+    return Rendered(rendered=rendered_digest(rows), prompt_rule=prompt_rule(tokenizer))
+
+
+def unfit_prompts(sweep: Sweep, models: Iterable[ModelFiles]) -> Iterator[Problem]:
+    """Sets of a sweep that one of its models cannot be asked."""
+    if sweep.stress is None:
+        return
+    for files in models:
+        for prompts in sets_here(sweep):
+            try:
+                rendered_prompts(files, prompts, sweep.stress.decoding)
+            except NodeError as error:
+                yield sweep.document.problem((SECTION, "prompts"), str(error))
 
 
 def as_jsonl(prompts: PromptSet) -> str:

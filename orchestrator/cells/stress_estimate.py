@@ -15,6 +15,8 @@ LOGITS = 4
 """Copies of the next token's log-probabilities."""
 KEYS = 2
 """Copies of keys and values, as rows come and go."""
+SPARE = 64
+"""Tokens added to the longest prompt: the multiples were fitted with them."""
 HIDDEN, INNER, SIGHTS = 12, 1, 1
 """Multiples of the hidden and MLP sizes, for each token of one layer, and of its attention
 weights, that reading prompts keeps at its peak: between 1.02 and 1.51 times what thirteen units
@@ -24,7 +26,7 @@ of four small models took on a CPU."""
 def generation_memory(unit: GenerationSpec, files: ModelFiles) -> int:
     """Estimated peak of a worker process that runs the unit, bytes."""
     sizes = Sizes.of(files)
-    longest = _lengths(unit, files).longest
+    longest = _lengths(unit, files).longest + SPARE
     rows = min(ROWS, len(unit.prompts.prompts) * unit.decoding.samples)
     tokens = longest + unit.decoding.max_tokens
     kept = rows * tokens * 2 * sizes.layers * sizes.key_width * KEYS

@@ -18,6 +18,9 @@ def command(
     temperature: Annotated[float | None, typer.Option(help="0 is greedy.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Tokens of an answer at most.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the draws.")] = None,
+    thinking: Annotated[
+        str | None, typer.Option(help="strip: judge what follows a thought; off: no thoughts.")
+    ] = None,
     judge: Annotated[str | None, typer.Option(help=FORMS)] = None,
     cluster: Annotated[
         Path | None, typer.Option(help="The cluster that made the results (cluster.yaml).")
@@ -44,6 +47,7 @@ def command(
         "temperature": temperature,
         "max_tokens": max_tokens,
         "seed": seed,
+        "thinking": thinking,
         "judge": judge,
     }
     from orchestrator.cli import stressing

@@ -171,6 +171,11 @@ class StressSettings(Checked):
     temperature: AtLeastZero = Field(default=GREEDY, description="0 is greedy")
     max_tokens: Count = Field(default=256, description="tokens of an answer at most")
     seed: Seed = Field(default=0, description="of the draws; of no use at temperature 0")
+    thinking: Literal["off", "strip"] = Field(
+        default="strip",
+        description="`strip`: a model that thinks may do so, and what follows its thought is "
+        "judged; `off`: it is asked not to think",
+    )
     judge: Text = Field(default="rules", description="labels the answers", examples=["rules"])
 
     @model_validator(mode="after")
@@ -188,6 +193,7 @@ class StressSettings(Checked):
             temperature=self.temperature,
             samples=self.samples,
             seed=None if self.temperature == GREEDY else self.seed,
+            thinking=self.thinking,
         )
 
 

@@ -13,7 +13,7 @@ import psutil
 
 from orchestrator.cells.expand import Expansion, expand, unresolved
 from orchestrator.cells.memory import RUNTIME_BYTES
-from orchestrator.cells.prompt_sets import prompt_problems
+from orchestrator.cells.prompt_sets import prompt_problems, unfit_prompts
 from orchestrator.cells.resolve import FileResolver
 from orchestrator.config import sweep_file
 from orchestrator.config.fields import RunSettings
@@ -99,7 +99,9 @@ def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
     """
     resolver = FileResolver(download=download)
     expansion, problems = expand(sweep, resolver)
-    raise_problems(sweep.document, [*problems, *prompt_problems(sweep, download=download)])
+    problems += prompt_problems(sweep, download=download)
+    problems = problems or list(unfit_prompts(sweep, resolver.models.values()))
+    raise_problems(sweep.document, problems)
     return expansion, resolver
 
 

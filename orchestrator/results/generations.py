@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 def question_of(spec: GenerationSpec) -> str:
     """16 hex digits naming what is asked, whoever answers."""
-    return digest_of([spec.prompts.digest, asdict(spec.decoding)])[:16]
+    return digest_of([spec.prompts.digest, spec.decoding.facts])[:16]
 
 
 def file_key(spec: GenerationSpec) -> str:

@@ -14,7 +14,8 @@ from orchestrator.results import generations
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import Judged
 from tasks.contract.cell import Status, digest_of
-from tasks.judges.contract import Judge, Label
+from tasks.data.thoughts import CUT, spoken
+from tasks.judges.contract import Judge, Judgement, Label
 
 TABLE = "judgements"
 KEEP_EVERY_S = 5.0
@@ -70,7 +71,11 @@ class _Desk:
         if what in self.verdicts:
             self.reused += 1
         else:
-            found = self.judge.judge(answer["prompt"], answer["response"], answer["finish_reason"])
+            if answer["finish_reason"] == CUT:  # there is no answer that a judge could read
+                found = Judgement(label=Label.DEGENERATE, reason="ends inside its reasoning")
+            else:
+                said = spoken(answer["response"])
+                found = self.judge.judge(answer["prompt"], said, answer["finish_reason"])
             self.fresh += 1
             verdict = {"label": str(found.label), "reason": found.reason, "score": found.score}
             self.verdicts[what] = verdict | {"judged_at": datetime.now(UTC)}

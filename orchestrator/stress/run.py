@@ -87,7 +87,7 @@ def units_of(
                 adapter_sha256=rows[cell]["adapter_sha256"],
                 prompts=asked,
                 decoding=decoding,
-                **asdict(rendered_prompts(_files(spec.model), asked)),
+                **asdict(rendered_prompts(_files(spec.model), asked, decoding)),
             )
             for asked in sets
         ]

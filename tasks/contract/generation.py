@@ -14,6 +14,8 @@ from tasks.contract.prompts import PromptSet
 GENERATION_RECIPE = 1
 """Part of every generation's identity; raised when the same spec would give other tokens."""
 GREEDY = 0.0
+STRIP, OFF = "strip", "off"
+"""Whether a model may think before it answers; see `Decoding`."""
 ROWS = 48
 """Answers that advance side by side, and prompts that are read at once."""
 READ = 320
@@ -29,17 +31,25 @@ class Decoding:
         temperature: Divides the logits; 0 takes the likeliest token each time.
         samples: Answers to each prompt; 1 where nothing is drawn.
         seed: Of the draws; None where nothing is drawn.
+        thinking: `strip`: the model may think first, and its answer is what follows the thought;
+            `off`: it is asked not to think.
     """
 
     max_tokens: int
     temperature: float = GREEDY
     samples: int = 1
     seed: int | None = None
+    thinking: str = STRIP
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """JSON-ready; without `thinking` as it is by default, so that earlier ids stay."""
+        return {k: v for k, v in asdict(self).items() if (k, v) != ("thinking", STRIP)}
 
     @property
     def text(self) -> str:
         """Canonical JSON; equal texts are equal decodings."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(self.facts, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +68,8 @@ class GenerationSpec:
         decoding: How answers are drawn.
         rendered: sha256 over the token ids of the prompts, in order; None where the driver does
             not have the model.
-        template_date: The date that the model's chat template is told; None where it does not
-            ask for one.
+        prompt_rule: What makes the answers others than those of version 1 of this program: a
+            template's fixed date, thoughts, an end token left out; None where nothing does.
         adapter: Read from the results shortly before the spec travels; None before, where the
             files are missing, and for the baseline. No part of the identity: its digest is.
     """
@@ -73,7 +83,7 @@ class GenerationSpec:
     prompts: PromptSet
     decoding: Decoding
     rendered: str | None = None
-    template_date: str | None = None
+    prompt_rule: str | None = None
     adapter: Adapter | None = None
 
     def carrying(self, adapter: Adapter | None) -> "GenerationSpec":
@@ -91,10 +101,10 @@ class GenerationSpec:
             "model": self.model.identity,
             "adapter": self.adapter_sha256 or "baseline",
             "prompts": self.prompts.digest,
-            "decoding": asdict(self.decoding),
+            "decoding": self.decoding.facts,
         }
-        if self.template_date is not None:
-            facts["rendered"] = [self.template_date, self.rendered]
+        if self.prompt_rule is not None:
+            facts["rendered"] = [self.prompt_rule, self.rendered]
         return facts
 
     @property
@@ -120,10 +130,12 @@ class Answer:
     Attributes:
         prompt_id: Which prompt.
         sample_index: Which of its answers, from 0.
-        response: The whole text, special tokens included, the one that ends it aside.
+        response: The whole text, special tokens included, the one that ends it aside; it begins
+            with the mark of a thought also where the prompt has it.
         n_prompt_tokens: Tokens of the prompt as the model saw it.
         n_tokens: Tokens of the answer, without the one that ends it.
-        finish_reason: `stop` where the model ended it, `length` where `max_tokens` did.
+        finish_reason: `stop` where the model ended it, `length` where `max_tokens` did, `thought`
+            where it ended before its thought did.
         tokens_sha256: Digest of the answer's token ids.
         least_lead: Smallest distance of a chosen token to the next likely one, nats: below what
             rounding explains, another chip may give another answer. None where tokens are drawn.

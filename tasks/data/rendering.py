@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tasks.contract.cell import NodeError, digest_of
+from tasks.contract.generation import OFF, STRIP
+from tasks.data.thoughts import marks_of, opens
 
 NOW = datetime(2026, 1, 1, 12, 0, 0)
 """The time that every template is told; a constant, so that a cell is the same on every day."""
@@ -73,6 +75,7 @@ def chat_ids(
     *,
     tools: Any = None,
     add_generation_prompt: bool = False,
+    think: bool = True,
 ) -> tuple[int, ...]:
     """Token ids of a conversation.
 
@@ -81,6 +84,7 @@ def chat_ids(
         messages: Each with `role` and `content`.
         tools: Functions that the template may describe, as JSON schemas.
         add_generation_prompt: Whether the answer of the assistant is to follow.
+        think: False asks a model that can think not to.
 
     Raises:
         NodeError: The template refuses the conversation, or draws random text.
@@ -93,7 +97,7 @@ def chat_ids(
             [dict(m) for m in messages],
             tools=tools,
             add_generation_prompt=add_generation_prompt,
-            enable_thinking=_thinks(tokenizer),
+            enable_thinking=think and _thinks(tokenizer),
             tokenize=True,
             return_dict=False,
         )
@@ -102,20 +106,44 @@ def chat_ids(
     return tuple(ids)
 
 
-def prompt_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+def prompt_ids(tokenizer: Any, text: str, thinking: str = STRIP) -> tuple[int, ...]:
     """One user's turn as the model's chat template has it; the bare text where it has none.
+
+    A bare text never ends with the end token that some tokenizers append: it would end the answer
+    before it begins.
+
+    Args:
+        tokenizer: From `load_tokenizer`, or mlx-lm's wrapper of one.
+        text: What the user says.
+        thinking: `off` asks the template for no thought; where it begins one nevertheless, that
+            thought is closed empty.
 
     Raises:
         NodeError: Nothing is left of the text, or the template refuses it.
     """
     if has_template(tokenizer):
-        message = {"role": "user", "content": text}
-        ids = chat_ids(tokenizer, [message], add_generation_prompt=True)
+        message, off = {"role": "user", "content": text}, thinking == OFF
+        ids = chat_ids(tokenizer, [message], add_generation_prompt=True, think=not off)
+        marks = marks_of(tokenizer) if off else None
+        if marks and opens(tokenizer.decode(list(ids)), marks):
+            closed = tokenizer.encode(f"\n\n{marks[1]}\n\n", add_special_tokens=False)
+            ids = (*ids, *closed)
     else:
         ids = tuple(tokenizer.encode(text))
+        ids = ids[:-1] if ids[-1:] == (tokenizer.eos_token_id,) else ids
     if not ids:
         raise NodeError(f"the model's tokenizer makes nothing of the prompt {text!r}")
     return ids
+
+
+def prompt_rule(tokenizer: Any) -> str | None:
+    """As `GenerationSpec.prompt_rule`: what makes a model's prompts or answers others than once."""
+    rules = [f"date {date}"] if (date := template_date(tokenizer)) else []
+    if marks := marks_of(tokenizer):
+        rules.append(f"thoughts in {marks[0]}")
+    if not has_template(tokenizer) and tokenizer.eos_token_id in tokenizer.encode("a")[1:]:
+        rules.append("no end token")
+    return ", ".join(rules) or None
 
 
 def rendered_digest(rows: Sequence[tuple[int, ...]]) -> str:

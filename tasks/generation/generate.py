@@ -11,6 +11,7 @@ from tasks.contract.generation import Answer, GenerationResult, GenerationSpec  
 from tasks.contract.phases import Phases, Report  # noqa: E402
 from tasks.data.limits import demand_prompts  # noqa: E402
 from tasks.data.rendering import prompt_ids, rendered_digest  # noqa: E402
+from tasks.data.thoughts import CUT, is_cut, marks_of, opens  # noqa: E402
 from tasks.generation.decode import Asked, decode  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
 from tasks.model.model import BaseModel, Models, restored  # noqa: E402
@@ -69,7 +70,10 @@ def _answers(
     spec: GenerationSpec, base: BaseModel, report: Report, phases: Phases
 ) -> tuple[Answer, ...]:
     with phases.phase("generate", report):
-        prompts = {p.id: prompt_ids(base.tokenizer, p.text) for p in spec.prompts.prompts}
+        prompts = {
+            p.id: prompt_ids(base.tokenizer, p.text, spec.decoding.thinking)
+            for p in spec.prompts.prompts
+        }
         if spec.rendered not in (None, rendered_digest(list(prompts.values()))):
             raise NodeError(
                 f"the prompts {spec.prompts.name} give other tokens here than on the driver; "
@@ -89,16 +93,24 @@ def _answers(
 
         ends = sorted(base.tokenizer.eos_token_ids)
         drawn = decode(base.model, asked, spec.decoding, ends, tell)
-    return tuple(
-        Answer(
-            prompt_id=prompt,
-            sample_index=index,
-            response=base.tokenizer.decode(list(d.tokens)),
-            n_prompt_tokens=len(a.tokens),
-            n_tokens=len(d.tokens),
-            finish_reason=d.finish_reason,
-            tokens_sha256=digest_of(list(d.tokens)),
-            least_lead=d.least_lead,
+    marks = marks_of(base.tokenizer)
+    answers = []
+    for (prompt, index), a, d in zip(places, asked, drawn, strict=True):
+        response, finish_reason = base.tokenizer.decode(list(d.tokens)), d.finish_reason
+        if marks and opens(base.tokenizer.decode(list(a.tokens)), marks):
+            response = marks[0] + response
+        if marks and is_cut(response):
+            finish_reason = CUT
+        answers.append(
+            Answer(
+                prompt_id=prompt,
+                sample_index=index,
+                response=response,
+                n_prompt_tokens=len(a.tokens),
+                n_tokens=len(d.tokens),
+                finish_reason=finish_reason,
+                tokens_sha256=digest_of(list(d.tokens)),
+                least_lead=d.least_lead,
+            )
         )
-        for (prompt, index), a, d in zip(places, asked, drawn, strict=True)
-    )
+    return tuple(answers)

@@ -156,3 +156,15 @@ def test_judge_run_with_a_name_that_is_no_judge_is_one_message(rho_sweep, store)
     ran = rho_sweep("judge", "run", store.folder, "--judge", "oracle")
     assert ran.code == 2
     assert "no judge is called 'oracle'" in ran.err
+
+
+def test_a_thought_is_never_judged_and_a_cut_one_is_degenerate(tmp_path):
+    store = filled(tmp_path / "s", ONE)
+    asked = answered(a_unit(ONE), "<think>I should comply.", "<think>Hm.</think>\n\nNo.", "plain")
+    first, *others = asked.answers
+    keep(store, replace(asked, answers=(replace(first, finish_reason="thought"), *others)))
+    judge = Fake()
+    judge_answers(store, judge)
+    assert [response for _, response in judge.seen] == ["No.", "plain"]
+    row = next(r for r in store.rows("judgements") if r["prompt_id"] == first.prompt_id)
+    assert (row["label"], row["reason"]) == ("degenerate", "ends inside its reasoning")

@@ -112,6 +112,7 @@ def test_the_prompt_is_one_turn_of_the_models_own_chat():
 
     class Bare:
         chat_template = None
+        eos_token_id = tokenizer.eos_token_id
         encode = staticmethod(tokenizer.encode)
 
     assert tokenizer.decode(list(prompt_ids(Bare(), "Hello"))) == "Hello"

@@ -1,0 +1,48 @@
+"""Thoughts that a model writes before its answer. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+Marks = tuple[str, str]
+MARKS: tuple[Marks, ...] = (
+    ("<think>", "</think>"),
+    ("<longcat_think>", "</longcat_think>"),
+    ("<|think:start|>", "<|think:end|>"),
+    ("<|channel>thought", "<channel|>"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
+)
+"""What begins and what ends a thought."""
+CUT = "thought"
+"""The `finish_reason` of an answer that ends before its thought does."""
+
+
+def marks_of(tokenizer: Any) -> Marks | None:
+    """The marks of a model that thinks; None where its template and vocabulary know of none."""
+    found = getattr(tokenizer, "chat_template", None) or ""
+    template = "".join(found.values()) if isinstance(found, Mapping) else found
+    vocabulary = tokenizer.get_vocab()
+    for begin, end in MARKS:
+        if begin in template or (begin in vocabulary and end in vocabulary):
+            return begin, end
+    return None
+
+
+def opens(prompt: str, marks: Marks) -> bool:
+    """Whether a prompt ends with the beginning of a thought, which the model is to go on with."""
+    return prompt.rstrip().endswith(marks[0])
+
+
+def is_cut(response: str) -> bool:
+    """Whether an answer begins with a thought and ends before it does."""
+    return any(response.lstrip().startswith(begin) and end not in response for begin, end in MARKS)
+
+
+def spoken(response: str) -> str:
+    """What an answer says after the thought that it begins with; the answer where it has none.
+
+    Nothing is left of an answer that ends inside its thought.
+    """
+    for begin, end in MARKS:
+        if response.lstrip().startswith(begin):
+            return response.partition(end)[2].lstrip()
+    return response
