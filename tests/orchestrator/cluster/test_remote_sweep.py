@@ -246,8 +246,8 @@ def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
     assert [(s.name, s.digest) for s in sent] == [(s.name, s.digest) for s in asked]
     said = {option: word for option, word in pairs if option != "--prompts"}
     assert said == {
-        "--samples": "2", "--temperature": "0.5", "--max-tokens": "9", "--seed": "0", "--thinking": "strip",
-        "--judge": "rules",
+        "--samples": "2", "--temperature": "0.5", "--max-tokens": "9", "--seed": "0",
+        "--thinking": "strip", "--judge": "rules",
     }  # fmt: skip
 
 
