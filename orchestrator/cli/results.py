@@ -9,6 +9,7 @@ import typer
 
 from orchestrator.cli.options import JsonOption, ResultsArgument
 from orchestrator.errors import UserError
+from orchestrator.execution.terminal import FAILED
 
 if TYPE_CHECKING:
     from orchestrator.cluster.remote_sweep import Far
@@ -119,7 +120,7 @@ def compare(
     right: Annotated[Path, typer.Argument(help="Another one.")],
     json_: JsonOption = False,
 ) -> None:
-    """Compare two results cell by cell: scores and adapter bytes.
+    """Compare two results cell by cell: scores and adapter bytes; exit code 1 if they differ.
 
     Example: rho-sweep compare results/here results/there
     """
@@ -129,13 +130,15 @@ def compare(
     found = compared(*Store.all_existing(left, right))
     if json_:
         typer.echo(found.to_json())
-        return
-    typer.echo(
-        f"{found.same} same, {found.different} different, "
-        f"{found.only_left} only in {left}, {found.only_right} only in {right}"
-    )
-    for cell, parts in found.differing.items():
-        typer.echo(f"  {cell}: {', '.join(parts)}")
+    else:
+        typer.echo(
+            f"{found.same} same, {found.different} different, "
+            f"{found.only_left} only in {left}, {found.only_right} only in {right}"
+        )
+        for cell, parts in found.differing.items():
+            typer.echo(f"  {cell}: {', '.join(parts)}")
+    if found.different or found.only_left or found.only_right:
+        raise typer.Exit(FAILED)
 
 
 def _pulled(folder: Path) -> tuple[int, str] | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestrator.results.files import write_whole
 from tasks.contract.cell import Adapter
+from tasks.sources.jsonl import parse_json
 
 CONFIG, WEIGHTS = FILES = ("adapter_config.json", "adapters.safetensors")
 
@@ -25,7 +26,7 @@ def write_adapter(folder: Path, adapter: Adapter) -> dict[Path, bytes]:
 def read_adapter(folder: Path) -> Adapter | None:
     """The adapter as it lies there, unchecked; None where a file is missing or unreadable."""
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = parse_json((folder / CONFIG).read_bytes())
         weights = (folder / WEIGHTS).read_bytes()
     except (OSError, ValueError):
         return None

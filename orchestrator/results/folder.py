@@ -1,6 +1,5 @@
 """A results folder and its entries, before any table of it is read."""
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from orchestrator.errors import UserError
+from tasks.sources.jsonl import parse_json
 
 _ID = "[0-9a-f]{16}"
 _OF_CELL = re.compile(rf"{_ID}\.arrow")
@@ -116,9 +116,9 @@ def _ends_well(path: Path, size: int) -> bool:
             return first == file.read() == _MAGIC
         try:
             if path.suffix != ".safetensors":
-                return isinstance(json.load(file), dict)
+                return isinstance(parse_json(file.read()), dict)
             header = int.from_bytes(file.read(8), "little")
-            tensors = json.loads(file.read(min(header, size)))
+            tensors = parse_json(file.read(min(header, size)))
             ends = [t["data_offsets"][1] for k, t in tensors.items() if k != "__metadata__"]
             return bool(size == 8 + header + max(ends, default=0))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.results.files import write_whole
+from tasks.sources.jsonl import parse_json
 
 FILE = "live.json"
 NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
@@ -22,7 +23,7 @@ def write_live(folder: Path, content: dict[str, Any]) -> None:
 def read_live(folder: Path) -> dict[str, Any]:
     """Read what the driver wrote last; `NOTHING` where there is no whole file."""
     try:
-        found: dict[str, Any] = json.loads((folder / FILE).read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        found = parse_json((folder / FILE).read_bytes())
+    except (FileNotFoundError, ValueError):
         return NOTHING
-    return found
+    return found if isinstance(found, dict) and found.keys() >= NOTHING.keys() else NOTHING

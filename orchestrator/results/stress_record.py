@@ -14,6 +14,7 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.prompts import PromptSet
+from tasks.sources.jsonl import parse_json
 
 if TYPE_CHECKING:  # it loads pydantic, which a look at results does without
     from orchestrator.config.fields import StressSettings
@@ -97,7 +98,9 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FILE
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        found = parse_json(path.read_bytes())
+        if not isinstance(found, dict) or not isinstance(found.get("units"), dict):
+            raise ValueError("no record of a stress test")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

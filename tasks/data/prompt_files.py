@@ -22,7 +22,7 @@ from typing import Any
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.hub import NotHereError, snapshot
-from tasks.sources.jsonl import read_text
+from tasks.sources.jsonl import parse_json, read_text
 
 Row = Mapping[str, Any]
 HARMFUL, BENIGN = INTENTS = "harmful", "benign"
@@ -248,11 +248,11 @@ def _csv_rows(path: Path, layout: Layout) -> Iterator[tuple[str, Row]]:
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
     try:
-        rows = json.loads(read_text(path).removeprefix("\ufeff"))
+        rows = parse_json(read_text(path).removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         raise NodeError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except RecursionError:
-        raise NodeError(f"{path}: not JSON (nested too deeply)") from None
+    except ValueError as error:
+        raise NodeError(f"{path}: not JSON ({error})") from None
     if not isinstance(rows, list):
         raise NodeError(f"{path}: expected a list of objects, got {type(rows).__name__}")
     for number, row in enumerate(rows, 1):

@@ -17,7 +17,7 @@ from tasks.contract.cell import ModelSpec, NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
-from tasks.sources.jsonl import read_text
+from tasks.sources.jsonl import parse_json, read_text
 
 INDEX = "model.safetensors.index.json"
 SHIPPED = {"tiny": starter.TINY}
@@ -163,9 +163,11 @@ def _folder(name: str, revision: str | None, *, download: bool) -> Path:
 def _object(path: Path) -> dict[str, Any]:
     """A JSON file that holds one object."""
     try:
-        value = json.loads(read_text(path))
+        value = parse_json(read_text(path))
     except json.JSONDecodeError as error:
         raise NodeError(f"{path}:{error.lineno}: not JSON") from None
+    except ValueError as error:
+        raise NodeError(f"{path}: not JSON ({error})") from None
     if not isinstance(value, dict):
         raise NodeError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value

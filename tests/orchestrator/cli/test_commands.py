@@ -92,13 +92,24 @@ def test_compare_counts_cells_and_names_those_that_differ(rho_sweep, tmp_path):
     filled(tmp_path / "a", a_result(a_spec(seed=1)), a_result(a_spec(seed=2)))
     filled(tmp_path / "b", a_result(a_spec(seed=1)), a_result(a_spec(seed=2), weights=b"other"))
     ran = rho_sweep("compare", "a", "b")
-    assert (ran.code, ran.err) == (0, "")
+    assert (ran.code, ran.err) == (1, "")
     assert ran.out.splitlines() == [
         "1 same, 1 different, 0 only in a, 0 only in b",
         f"  {a_spec(seed=2).cell_id}: adapter",
     ]
-    body = json.loads(rho_sweep("compare", "a", "b", "--json").out)
+    in_json = rho_sweep("compare", "a", "b", "--json")
+    assert in_json.code == 1
+    body = json.loads(in_json.out)
     assert (body["same"], body["different"], body["only_left"], body["only_right"]) == (1, 1, 0, 0)
+
+
+def test_compare_ends_with_0_only_if_every_cell_is_in_both_and_the_same(rho_sweep, tmp_path):
+    filled(tmp_path / "a", a_result(a_spec(seed=1)), a_result(a_spec(seed=2)))
+    filled(tmp_path / "b", a_result(a_spec(seed=1)), a_result(a_spec(seed=2)))
+    filled(tmp_path / "c", a_result(a_spec(seed=1)))
+    assert rho_sweep("compare", "a", "b").code == 0
+    assert rho_sweep("compare", "a", "c").code == 1
+    assert rho_sweep("compare", "c", "a", "--json").code == 1
 
 
 def test_stop_without_a_launch_says_so(rho_sweep, results):
