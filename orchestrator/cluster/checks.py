@@ -17,8 +17,8 @@ from orchestrator.cluster.findings import Clock
 from orchestrator.cluster.prefetch import is_there
 from orchestrator.cluster.ray import Answer, ask, host_command, local_folder
 from orchestrator.cluster.ssh import Gathered, Remote, last_line, on_all, remotes
-from orchestrator.cluster.trust.answers import BadAnswerError, parse, shown
 from orchestrator.cluster.wheel import this_version
+from orchestrator.config.foreign_json import BadAnswerError, parse, shown
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError

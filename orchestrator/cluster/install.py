@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 
 from orchestrator.cluster.ray import refused
 from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
-from orchestrator.cluster.trust.answers import BadAnswerError, parse
 from orchestrator.cluster.wheel import Wheel
+from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
 

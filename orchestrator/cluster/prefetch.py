@@ -8,7 +8,7 @@ from collections.abc import Callable
 from orchestrator.cluster.assets import PACK, Need
 from orchestrator.cluster.ray import Answer, ask, host_command
 from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
-from orchestrator.cluster.trust.answers import shown
+from orchestrator.config.foreign_json import shown
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
 from tasks.sources.host_copies import FILE

@@ -21,8 +21,8 @@ from orchestrator.cluster.ssh import (
     quoted,
     remotes,
 )
-from orchestrator.cluster.trust.answers import BadAnswerError, parse
 from orchestrator.cluster.wheel import this_version
+from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import NodePlan, label, remote_folder
@@ -96,7 +96,7 @@ def ask(
         remote: The host.
         action: What to run there.
         timeout_s: Then the host is given up.
-        shape: What the answer must be, as in `trust.answers`.
+        shape: What the answer must be, as in `config.foreign_json`.
         module: Of which module the action is.
         request: What the action gets.
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from orchestrator.cluster.ray import ask, refused, run_there
 from orchestrator.cluster.ssh import Remote
-from orchestrator.cluster.trust.answers import BadAnswerError
 from orchestrator.cluster.trust.confined import remove_in, write_in
 from orchestrator.cluster.trust.listing import (
     GROWTH,
@@ -21,6 +20,7 @@ from orchestrator.cluster.trust.listing import (
 )
 from orchestrator.cluster.trust.remembered import Memory
 from orchestrator.config.cluster_file import demand_cluster
+from orchestrator.config.foreign_json import BadAnswerError
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
 

@@ -34,10 +34,11 @@ def demand_results(folder: Path) -> Path:
     """Check that a folder holds results; returns it.
 
     Raises:
-        UserError: It does not.
+        UserError: It does not, or holds links or pipes.
     """
     if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
         raise UserError(f"{folder}: no results here; make some with: rho-sweep launch quickstart")
+    demand_plain(folder)
     return folder
 
 
@@ -123,3 +124,32 @@ def _ends_well(path: Path, size: int) -> bool:
             return bool(size == 8 + header + max(ends, default=0))
         except (ValueError, KeyError, TypeError, AttributeError, IndexError):
             return False
+
+
+def demand_plain(folder: Path) -> None:
+    """Check that a folder holds files and folders only, at every depth outside of its tables.
+
+    It may come from anyone: a link in it could lead a command to read or write elsewhere, and to
+    open a pipe may take forever. In tables `ours` passes such entries over. The folder itself may
+    be a link, for the user named it.
+
+    Raises:
+        UserError: It holds a link, a pipe, a socket or a device.
+    """
+    tables = NAMES.keys() - {"adapters", "checkpoints", "logs"}
+    waiting = [str(folder)]
+    while waiting:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in tables:
+                            waiting.append(entry.path)
+                    elif not entry.is_file(follow_symlinks=False):
+                        what = "a link" if entry.is_symlink() else "no file"
+                        raise UserError(
+                            f"{entry.path}: is {what}; a results folder holds plain files and "
+                            "folders only; remove it, or put there what it stands for"
+                        )
+        except OSError:  # gone meanwhile, or not ours to read: the command itself will say so
+            continue

@@ -4,10 +4,24 @@ import json
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.results.files import write_whole
-from tasks.sources.jsonl import parse_json
 
 FILE = "live.json"
+SHAPE = {
+    "running": [
+        {
+            "label": str,
+            "host": (None, str),
+            "stage": str,
+            "step": (None, int),
+            "steps": (None, int),
+            "loss": (None, float),
+        }
+    ],
+    "at": (None, str),
+    "left_s?": (None, float),
+}
 NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
 
 
@@ -23,7 +37,7 @@ def write_live(folder: Path, content: dict[str, Any]) -> None:
 def read_live(folder: Path) -> dict[str, Any]:
     """Read what the driver wrote last; `NOTHING` where there is no whole file."""
     try:
-        found = parse_json((folder / FILE).read_bytes())
-    except (FileNotFoundError, ValueError):
+        found: dict[str, Any] = parse((folder / FILE).read_bytes(), SHAPE)
+    except (OSError, BadAnswerError):
         return NOTHING
-    return found if isinstance(found, dict) and found.keys() >= NOTHING.keys() else NOTHING
+    return found

@@ -11,9 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
+from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError
 
 NAME = ".launch.lock"
+LONGEST = 4096
 
 
 @contextmanager
@@ -55,8 +57,9 @@ def holder(folder: Path) -> tuple[int, str] | None:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
-            found = json.loads(path.read_text() or "{}")
-            return (int(found["pid"]), str(found["host"])) if found else None
+            with suppress(BadAnswerError):
+                found = parse(file.read(LONGEST).encode(), {"pid": int, "host": str})
+                return found["pid"], found["host"]
     return None
 
 

@@ -1,10 +1,12 @@
 """`sweep.yaml` in the results: the sweep as resolved, with the hashes of everything it used."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
+from orchestrator.config.foreign_json import demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
@@ -17,6 +19,8 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
     from orchestrator.results.registration import Registration
 
 NAME = "sweep.yaml"
+CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""An id, of which names of files are made; ours have 16 hex digits."""
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
@@ -67,8 +71,9 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     path = folder / NAME
     try:
         content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
-        if not isinstance(content.get("cells"), dict):
-            raise ValueError("no cells")
+        demand(content, {"cells": {str: str}}, "")
+        if strange := [cell for cell in content["cells"] if not CELL.fullmatch(cell)]:
+            raise ValueError(f"{shown(strange[0])} is no cell's id")
     except FileNotFoundError:
         raise UserError(f"{path}: missing; launch the sweep again to write it anew") from None
     except (OSError, ValueError, UserError) as error:

@@ -25,7 +25,7 @@ import pyarrow.ipc
 from orchestrator.errors import UserError
 from orchestrator.results import adapters
 from orchestrator.results.files import link_whole, remove, write_whole
-from orchestrator.results.folder import damage, demand_results, ours
+from orchestrator.results.folder import damage, demand_plain, demand_results, ours
 from orchestrator.results.schema import (
     KEYS,
     OWNERS,
@@ -97,8 +97,9 @@ class Store:
         """Make the folder.
 
         Raises:
-            UserError: It cannot be made or written to.
+            UserError: It cannot be made or written to, or holds links or pipes.
         """
+        demand_plain(self.folder)
         try:
             for name in (*TABLES, "adapters"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.config.foreign_json import parse
 from orchestrator.errors import UserError
 from orchestrator.results import generations
 from orchestrator.results.files import write_whole
@@ -14,12 +15,17 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.prompts import PromptSet
-from tasks.sources.jsonl import parse_json
 
 if TYPE_CHECKING:  # it loads pydantic, which a look at results does without
     from orchestrator.config.fields import StressSettings
 
 FILE = "stress.json"
+SHAPE = {
+    "settings": {"temperature": float, "max_tokens": int},
+    "judge": str,
+    "prompts": [{"name": str, "digest": str, "prompts": int}],
+    "units": {str: str},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +104,7 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / FILE
     try:
-        found = parse_json(path.read_bytes())
-        if not isinstance(found, dict) or not isinstance(found.get("units"), dict):
-            raise ValueError("no record of a stress test")
+        found: dict[str, Any] = parse(path.read_bytes(), SHAPE)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -6,18 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.cluster.trust.answers import BadAnswerError, parse, shown
+from orchestrator.config.foreign_json import BadAnswerError, parse, shown
 from orchestrator.results import adapters, live, manifest, stress_record
-from orchestrator.results.schema import TABLES
+from orchestrator.results.folder import NAMES
 
-KEY = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
-"""Of a cell or a generation; ours have 16 hex digits."""
-OURS = re.compile(
-    rf"(?:{'|'.join(TABLES)})/{KEY}(?:\.[A-Za-z0-9_-]{{1,64}}){{0,3}}\.arrow"
-    rf"|adapters/{KEY}/(?:{'|'.join(map(re.escape, adapters.FILES))})"
-    rf"|logs/{KEY}\.log"
-    rf"|{'|'.join(map(re.escape, (manifest.NAME, live.FILE, stress_record.FILE, 'launch.log')))}"
-)
+ALONE = (manifest.NAME, live.FILE, stress_record.FILE, "launch.log")
+"""Files that lie in the results folder itself."""
 MOST_FILES = 200_000
 LARGEST_FILE = 4 << 30
 LARGEST_LISTING = 64 << 20
@@ -45,7 +39,14 @@ class Listing:
 
 def is_ours(name: str) -> bool:
     """Whether this is the relative name of a file that a driver writes and another may have."""
-    return OURS.fullmatch(name) is not None
+    match name.split("/"):
+        case [alone]:
+            return alone in ALONE
+        case ["adapters" as kind, cell, file]:
+            return NAMES[kind].fullmatch(cell) is not None and file in adapters.FILES
+        case [kind, file] if kind in NAMES and kind not in ("adapters", "checkpoints"):
+            return NAMES[kind].fullmatch(file) is not None
+    return False
 
 
 def read_listing(raw: bytes) -> Listing:
@@ -58,14 +59,10 @@ def read_listing(raw: bytes) -> Listing:
     files: dict[str, Stamp] = found["files"]
     if len(files) > MOST_FILES:
         raise BadAnswerError(f"it lists {len(files)} files; more than {MOST_FILES} are refused")
-    folded: dict[str, str] = {}
     for name, stamp in files.items():
         _demand_ours(name)
         if len(stamp) != 2 or stamp[0] > LARGEST_FILE:
             raise BadAnswerError(f"{name}: size and time {shown(stamp)} are refused")
-        # a disk of a Mac takes both names for one file
-        if (other := folded.setdefault(name.lower(), name)) != name:
-            raise BadAnswerError(f"{name} and {other} differ in case only")
     return Listing(files, _driver(found["launch"]))
 
 

@@ -14,8 +14,8 @@ import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.cluster.trust.answers import BadAnswerError, parse
 from orchestrator.cluster.trust.confined import read_in, write_in
+from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 

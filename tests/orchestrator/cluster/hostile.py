@@ -80,7 +80,7 @@ class Scene:
         for folder, folders, names in os.walk(self.root):
             for name in (*names, *(f for f in folders if Path(folder, f).is_symlink())):
                 path = Path(folder, name)
-                own = [self.results, *(self.root / n for n in ("state", "ssh", "home/.cache"))]
+                own = [self.results, *(self.root / n for n in ("state", "ssh", "home"))]
                 if not any(path.is_relative_to(place) for place in own):
                     content = str(path.readlink()) if path.is_symlink() else path.read_bytes().hex()
                     found[str(path)] = hashlib.sha256(content.encode()).hexdigest()

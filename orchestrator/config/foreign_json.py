@@ -1,4 +1,4 @@
-"""JSON of a host, parsed and held against the shape that the question wants. Pure.
+"""JSON that others wrote, a host or a results folder, held against the shape it must have. Pure.
 
 A shape is a type (`int` means 0 or more, and no flag), None, a tuple of shapes of which one must
 fit, `[shape]` for a list, `{str: shape}` for any texts as keys, or `{"key": shape, ...}` for a
