@@ -91,39 +91,28 @@ def counted(
             place = (row["cell_id"], row["set"], prompt, row["category"], row["frame"])
             label = labels.get(_answer(row), Label.UNJUDGED)
             counts.setdefault(place, Counter())[label] += 1
-    for place, found in counts.items():
-        row = cells[place[0]]
-        yield _refusals(arms[row["arm_id"]], row["seed"], place, found, judge)
+    for (cell, part, prompt, category, frame), found in counts.items():
+        arm = arms[cells[cell]["arm_id"]]
+        yield Refusals(
+            arm_id=arm.arm_id,
+            arm=arm.label,
+            condition=arm.condition,
+            rho_weight=arm.rho_weight,
+            margin=arm.margin,
+            settings=arm.differs,
+            baseline_key=arm.baseline_key,
+            seed=cells[cell]["seed"],
+            prompts=part,
+            prompt_id=prompt,
+            category=category,
+            frame=frame,
+            refused=sum(n for label, n in found.items() if label.refuses),
+            complied=found[Label.COMPLIANCE],
+            unjudged=found[Label.UNJUDGED],
+            degenerate=found[Label.DEGENERATE],
+            judge=judge,
+        )
 
 
 def _answer(row: Row) -> tuple[Any, ...]:
     return tuple(row[k] for k in ("generation_id", "prompt_id", "sample_index", "response_sha256"))
-
-
-def _refusals(
-    arm: ArmEvidence,
-    seed: int | None,
-    place: Place,
-    found: Counter[Label],
-    judge: str,
-) -> Refusals:
-    _, part, prompt, category, frame = place
-    return Refusals(
-        arm_id=arm.arm_id,
-        arm=arm.label,
-        condition=arm.condition,
-        rho_weight=arm.rho_weight,
-        margin=arm.margin,
-        settings=arm.differs,
-        baseline_key=arm.baseline_key,
-        seed=seed,
-        prompts=part,
-        prompt_id=prompt,
-        category=category,
-        frame=frame,
-        refused=sum(n for label, n in found.items() if label.refuses),
-        complied=found[Label.COMPLIANCE],
-        unjudged=found[Label.UNJUDGED],
-        degenerate=found[Label.DEGENERATE],
-        judge=judge,
-    )

@@ -1,4 +1,7 @@
-"""Two arms compared. Pairing by seed is earned, never assumed; a row says why it was not."""
+"""Two arms compared: by pairs of seeds only where the pairing keys match, else by Welch's test.
+
+`Comparison.reason` says why arms are not paired.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +38,7 @@ class Comparison:
     """The difference a - b of two arms on one behaviour and split, nats per token.
 
     Attributes:
-        test: Paired t where pairing is earned, else Welch's.
+        test: Paired t where the arms may be paired by seed, else Welch's.
         student: Pooled variance, unpaired: as published tables have it.
         cohens_d: In the pooled sd between seeds, biased; as published tables have it.
         g: `cohens_d` without its bias.
@@ -85,8 +88,19 @@ def compare(
         UserError: The arms have different baselines, and with them no common zero.
         ValueError: They are not of the same behaviour and split.
     """
-    _demand_common_ground(a, b)
-    one, two = _summaries(a, b)
+    if (a.behavior, a.split) != (b.behavior, b.split):
+        raise ValueError(f"{a.behavior} ({a.split}) and {b.behavior} ({b.split}) are no pair")
+    if a.baseline_key != b.baseline_key:
+        raise UserError(
+            f"{a.label} and {b.label} have different baselines ({a.baseline_key} and "
+            f"{b.baseline_key}): model, probes or max_length differ; compare arms of one baseline"
+        )
+    # Both arms by their scores or both by their deltas: a - b of one of each has no meaning.
+    one, two = a.delta, b.delta
+    if a.scores and b.scores:
+        one, two = (Summary.of(list(e.scores.values())) for e in (a, b))
+    elif a.score is not None and b.score is not None:
+        one, two = a.score, b.score
     if one is None or two is None:
         return _nothing(a, b, 1 - alpha)
     seeds, reason = _pairing(a, b)
@@ -101,7 +115,7 @@ def compare(
 
 
 def paired_seeds(a: ArmEvidence, b: ArmEvidence) -> tuple[int, ...]:
-    """Seeds by which the arms may be paired, ascending; empty unless pairing is earned."""
+    """Seeds by which the arms may be paired, ascending; empty where they may not."""
     seeds, reason = _pairing(a, b)
     return seeds if reason is None else ()
 
@@ -114,7 +128,14 @@ def unpaired_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
 def _unpaired(
     a: Summary, b: Summary, reason: str | None, alternative: Alternative, alpha: float
 ) -> Comparison:
-    mde, n_for = _plan_welch(a, b, alpha)
+    """Two summaries by Welch's test; the exact test needs seeds and is left out."""
+    mde_80, n_for_80 = None, None
+    if a.sd is not None and b.sd is not None and (a.sd or b.sd):
+        spread, diff = sqrt((a.sd**2 + b.sd**2) / 2), a.mean - b.mean
+        unit = power.mde_welch(a.n, b.n, alpha)  # takes the two sds as equal
+        mde_80 = None if unit is None else unit * spread
+        ratio = a.sd / b.sd if a.sd and b.sd else 1.0
+        n_for_80 = power.n_welch(abs(diff) / spread, ratio, alpha) if diff else None
     level = 1 - alpha
     return Comparison(
         test=means.welch(a, b, alternative, level),
@@ -130,8 +151,8 @@ def _unpaired(
         n_b=b.n,
         n_pairs=None,
         r_pair=None,
-        mde_80=mde,
-        n_for_80=n_for,
+        mde_80=mde_80,
+        n_for_80=n_for_80,
     )
 
 
@@ -141,27 +162,39 @@ def _paired(
     alternative: Alternative,
     alpha: float,
 ) -> Comparison:
-    level = 1 - alpha
+    """The comparison with the tests of its pairs in place of the unpaired ones.
+
+    Args:
+        unpaired: The same two arms, not paired.
+        pairs: Scores of a and of b, one pair a seed; at least two.
+        alternative: Of a - b.
+        alpha: As in `compare`.
+    """
+    level, n = 1 - alpha, len(pairs)
     left, right = zip(*pairs, strict=True)
     test = means.paired(left, right, alternative, level)
     differences = [x - y for x, y in pairs]
-    mde, n_for = _plan_paired(test, alpha)
+    mde_80, n_for_80 = None, None
+    if test.se is not None and test.diff is not None:
+        spread, unit = test.se * sqrt(n), power.mde_paired(n, alpha)
+        mde_80 = None if unit is None else unit * spread
+        n_for_80 = power.n_paired(test.diff / spread, alpha) if test.diff else None
     return replace(
         unpaired,
         test=test,
         g_z=effect.g_z(differences, level),
         exact=_printable(sign_flip(differences, alternative)),
-        p_attainable_min=min_sign_flip_p(len(pairs), alternative),
+        p_attainable_min=min_sign_flip_p(n, alternative),
         pairing=PAIRED,
-        n_pairs=len(pairs),
+        n_pairs=n,
         r_pair=test.r_pair,
-        mde_80=mde,
-        n_for_80=n_for,
+        mde_80=mde_80,
+        n_for_80=n_for_80,
     )
 
 
 def _nothing(a: ArmEvidence, b: ArmEvidence, level: float) -> Comparison:
-    """An arm without any score: not even a difference."""
+    """The comparison of arms of which one has no score: no difference and no test."""
     state = State.INSUFFICIENT_N
     test = MeanTest(test="welch", state=state, n_a=a.n, n_b=b.n, diff=None)
     return Comparison(
@@ -183,40 +216,28 @@ def _nothing(a: ArmEvidence, b: ArmEvidence, level: float) -> Comparison:
     )
 
 
-def _demand_common_ground(a: ArmEvidence, b: ArmEvidence) -> None:
-    if (a.behavior, a.split) != (b.behavior, b.split):
-        raise ValueError(f"{a.behavior} ({a.split}) and {b.behavior} ({b.split}) are no pair")
-    if a.baseline_key != b.baseline_key:
-        raise UserError(
-            f"{a.label} and {b.label} have different baselines ({a.baseline_key} and "
-            f"{b.baseline_key}): model, probes or max_length differ; compare arms of one baseline"
-        )
-
-
-def _summaries(a: ArmEvidence, b: ArmEvidence) -> tuple[Summary | None, Summary | None]:
-    """Of the scores, else of the deltas: never one of each."""
-    if a.scores and b.scores:
-        one, two = (Summary.of(list(e.scores.values())) for e in (a, b))
-        return one, two
-    if a.score is not None and b.score is not None:
-        return a.score, b.score
-    return a.delta, b.delta
-
-
 def _pairing(a: ArmEvidence, b: ArmEvidence) -> tuple[tuple[int, ...], str | None]:
-    """(seeds in common, why they do not pair)."""
+    """(seeds in common, why the arms may not be paired by them; None where they may)."""
     common = tuple(sorted(a.scores.keys() & b.scores.keys()))
     if not (a.scores and b.scores):
         return common, "only summaries are known"
     if not common:
         return common, "no seed in common"
-    reason = _batch_reason(a, b) or _key_reason(a, b, common)
-    if reason is None and len(common) < 2:
-        reason = f"only seed {common[0]} in common"
-    return common, reason
+    if reason := _batch_reason(a, b):
+        return common, reason
+    keyed = a.keys.keys() & b.keys.keys()
+    if not keyed & set(common):
+        return common, "no pairing key"
+    for seed in common:
+        if seed not in keyed:
+            return common, f"seed {seed}: no pairing key"
+        if a.keys[seed] != b.keys[seed]:
+            return common, f"seed {seed}: other initialisation or batch order"
+    return common, f"only seed {common[0]} in common" if len(common) < 2 else None
 
 
 def _batch_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
+    """Which part of the batch differs; None where the cells of both arms are of one batch."""
     if a.batch is None or b.batch is None:
         return "batch unknown"
     for name in ("code_version", "base_precision", "data_version"):
@@ -233,41 +254,8 @@ def brief(version: str | None) -> str:
     return str(version)[:DIGEST_SHOWN]
 
 
-def _key_reason(a: ArmEvidence, b: ArmEvidence, common: Sequence[int]) -> str | None:
-    known = [s for s in common if s in a.keys and s in b.keys]
-    if not known:
-        return "no pairing key"
-    for seed in common:
-        if seed not in known:
-            return f"seed {seed}: no pairing key"
-        if a.keys[seed] != b.keys[seed]:
-            return f"seed {seed}: other initialisation or batch order"
-    return None
-
-
 def _printable(test: ExactTest) -> ExactTest:
+    """The test, without its p where even the smallest possible p lies above `EXACT_LIMIT`."""
     if test.p is None or test.p_attainable_min <= EXACT_LIMIT:
         return test
     return replace(test, state=State.INSUFFICIENT_N, p=None)
-
-
-def _plan_paired(test: MeanTest, alpha: float) -> tuple[float | None, int | None]:
-    """(smallest difference found, pairs for this one), from the sd of the differences."""
-    if test.se is None or test.diff is None or test.n_pairs is None:
-        return None, None
-    spread = test.se * sqrt(test.n_pairs)
-    unit = power.mde_paired(test.n_pairs, alpha)
-    n = power.n_paired(test.diff / spread, alpha) if test.diff else None
-    return None if unit is None else unit * spread, n
-
-
-def _plan_welch(a: Summary, b: Summary, alpha: float) -> tuple[float | None, int | None]:
-    """The same from both sds as they are; the smallest difference takes them as equal."""
-    if a.sd is None or b.sd is None or not (a.sd or b.sd):
-        return None, None
-    spread = sqrt((a.sd**2 + b.sd**2) / 2)
-    unit = power.mde_welch(a.n, b.n, alpha)
-    diff = a.mean - b.mean
-    ratio = a.sd / b.sd if a.sd and b.sd else 1.0
-    n = power.n_welch(abs(diff) / spread, ratio, alpha) if diff else None
-    return None if unit is None else unit * spread, n

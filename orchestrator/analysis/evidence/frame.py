@@ -103,21 +103,69 @@ class Frame:
             UserError: A batch split inside an arm, or a score that is not finite.
         """
         if self._evidence is None:
-            self._evidence = self._gather()
+            scored = _by_arm(self._scores, self._arms)
+            baselines = {
+                (key, behavior, split): float(rhos[0])
+                for key, arm in self._baseline_arms.items()
+                for (behavior, split), (_, rhos, _) in scored.get(arm, {}).items()
+                if rhos.size
+            }
+            ranks = list(Condition)
+            self._evidence = sorted(
+                (e for arm, g in scored.items() for e in self._evidence_of(arm, g, baselines)),
+                key=lambda e: (
+                    ranks.index(e.condition),
+                    e.rho_weight or 0.0,
+                    e.margin or 0.0,
+                    e.differs,
+                    e.arm_id,
+                    e.behavior,
+                    e.split,
+                ),
+            )
         return self._evidence
 
-    def _gather(self) -> list[ArmEvidence]:
-        scored = _by_arm(self._scores, self._arms)
-        baselines = self._baselines(scored)
-        found = []
-        for arm, groups in scored.items():
-            rows = self._arms[arm]
-            _demand_one_batch(rows)
-            head = _Head.of(rows, self._specs[arm], self.differing, self.setting(arm))
-            for (behavior, split), (seeds, rhos, accuracy) in groups.items():
-                baseline = baselines.get((head.baseline_key, behavior, split))
-                found.append(head.evidence(behavior, split, seeds, rhos, baseline, accuracy))
-        return sorted(found, key=_order)
+    def _evidence_of(
+        self, arm: str, scored: "Scored", baselines: Mapping[tuple[str, str, str], float]
+    ) -> Iterator[ArmEvidence]:
+        """One record per behaviour and split of an arm; `baselines` is by key, behaviour, split."""
+        rows, spec = self._arms[arm], self._specs[arm]
+        _demand_one_batch(rows)
+        first = rows[0]
+        condition, baseline_key = Condition(first["condition"]), _baseline_key(first, spec)
+        batch = Batch(
+            code_version=first["code_version"],
+            data_version=first["data_version"],
+            base_precision=first["base_precision"],
+        )
+        keys = {r["seed"]: r["pairing_key"] for r in rows if r["pairing_key"] is not None}
+        differs = "" if condition is Condition.BASELINE else settings(spec, self.differing)
+        values = self.setting(arm)
+        for (behavior, split), (seeds, rhos, accuracy) in scored.items():
+            score = Summary.of(rhos) if rhos.size else None
+            baseline = baselines.get((baseline_key, behavior, split))
+            delta = None
+            if score is not None and baseline is not None and condition.trains:
+                # The baseline is a constant: it moves the mean and leaves the sd.
+                delta = replace(score, mean=score.mean - baseline)
+            yield ArmEvidence(
+                arm_id=arm,
+                condition=condition,
+                rho_weight=first["rho_weight"],
+                margin=first["margin"],
+                differs=differs,
+                settings=values,
+                behavior=behavior,
+                split=split,
+                scores={s: float(r) for s, r in zip(seeds, rhos, strict=True) if s is not None},
+                score=score,
+                delta=delta,
+                baseline=baseline,
+                baseline_key=baseline_key,
+                keys=keys,
+                batch=batch,
+                accuracy=accuracy,
+            )
 
     def cells_of(self, arm_ids: Iterable[str]) -> frozenset[str]:
         """Ids of the trained cells of some arms: one untrained model serves many sweeps."""
@@ -136,14 +184,6 @@ class Frame:
     def baseline_arm(self, baseline_key: str) -> str | None:
         """Arm id of the untrained model that some evidence is relative to."""
         return self._baseline_arms.get(baseline_key)
-
-    def _baselines(self, scored: "Mapping[str, Scored]") -> dict[tuple[str, str, str], float]:
-        return {
-            (key, behavior, split): float(rhos[0])
-            for key, arm in self._baseline_arms.items()
-            for (behavior, split), (_, rhos, _) in scored.get(arm, {}).items()
-            if rhos.size
-        }
 
     def probes(self, arm_id: str, behavior: str, split: str) -> Probes:
         """Gaps per seed and pair; empty where there are none."""
@@ -170,78 +210,6 @@ class Frame:
         return one.of(seeds, common) - two.of(seeds, common)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Head:
-    """What all evidence of one arm shares."""
-
-    arm_id: str
-    condition: Condition
-    rho_weight: float | None
-    margin: float | None
-    differs: str
-    settings: Mapping[str, Any]
-    baseline_key: str
-    keys: dict[int, str]
-    batch: Batch
-
-    @classmethod
-    def of(
-        cls, rows: Sequence[Row], spec: Row, names: set[str], values: Mapping[str, Any]
-    ) -> "_Head":
-        first = rows[0]
-        trained = first["condition"] != BASELINE
-        return cls(
-            arm_id=first["arm_id"],
-            condition=Condition(first["condition"]),
-            rho_weight=first["rho_weight"],
-            margin=first["margin"],
-            differs=settings(spec, names) if trained else "",
-            settings=values,
-            baseline_key=_baseline_key(first, spec),
-            keys={r["seed"]: r["pairing_key"] for r in rows if r["pairing_key"] is not None},
-            batch=Batch(
-                code_version=first["code_version"],
-                data_version=first["data_version"],
-                base_precision=first["base_precision"],
-            ),
-        )
-
-    def evidence(
-        self,
-        behavior: str,
-        split: str,
-        seeds: list[int | None],
-        rhos: Floats,
-        baseline: float | None,
-        accuracy: float | None,
-    ) -> ArmEvidence:
-        score = Summary.of(rhos) if rhos.size else None
-        return ArmEvidence(
-            arm_id=self.arm_id,
-            condition=self.condition,
-            rho_weight=self.rho_weight,
-            margin=self.margin,
-            differs=self.differs,
-            settings=self.settings,
-            behavior=behavior,
-            split=split,
-            scores={s: float(r) for s, r in zip(seeds, rhos, strict=True) if s is not None},
-            score=score,
-            delta=self._delta(score, baseline),
-            baseline=baseline,
-            baseline_key=self.baseline_key,
-            keys=self.keys,
-            batch=self.batch,
-            accuracy=accuracy,
-        )
-
-    def _delta(self, score: Summary | None, baseline: float | None) -> Summary | None:
-        """The baseline is a constant: it moves the mean and leaves the sd."""
-        if score is None or baseline is None or not self.condition.trains:
-            return None
-        return replace(score, mean=score.mean - baseline)
-
-
 def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """Scored cells by arm; a seed twice in an arm is an error."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -261,6 +229,7 @@ def _baseline_key(cell: Row, spec: Row) -> str:
 
 
 def _demand_one_batch(rows: Sequence[Row]) -> None:
+    """Raises: UserError: Cells of one arm are of different code, precision or probes."""
     for name in ("code_version", "base_precision", "probes_version"):
         values = sorted({str(r[name]) for r in rows})
         if len(values) > 1:
@@ -276,7 +245,13 @@ Scored = dict[tuple[str, str], tuple[list[int | None], Floats, float | None]]
 
 
 def _by_arm(scores: pa.Table, arms: Mapping[str, Sequence[Row]]) -> dict[str, Scored]:
-    """Arm -> (behaviour, split) -> seeds, rhos and mean accuracy of cells with a score."""
+    """Arm -> (behaviour, split) -> seeds, rhos and mean accuracy of cells with a score.
+
+    Seeds are ascending; the untrained model's, which is None, comes first.
+
+    Raises:
+        UserError: A score that is not finite.
+    """
     places = {r["cell_id"]: (arm, r["seed"]) for arm, rows in arms.items() for r in rows}
     grouped: dict[str, dict[tuple[str, str], list[tuple[Any, ...]]]] = defaultdict(
         lambda: defaultdict(list)
@@ -288,24 +263,21 @@ def _by_arm(scores: pa.Table, arms: Mapping[str, Sequence[Row]]) -> dict[str, Sc
         if place is not None:
             seed = place[1] if place[1] is not None else -1
             grouped[place[0]][behavior, split].append((seed, rho, accuracy))
-    return {arm: {k: _scored(rows) for k, rows in g.items()} for arm, g in grouped.items()}
-
-
-def _scored(rows: list[tuple[Any, ...]]) -> tuple[list[int | None], Floats, float | None]:
-    """Sorted by seed; a cell without a score is absent, never 0."""
-    present = sorted((r for r in rows if r[1] is not None), key=lambda r: r[0])
-    rhos = np.array([r[1] for r in present], dtype=np.float64)
-    if not np.isfinite(rhos).all():
-        raise UserError("scores: rho must be finite or null; the file was not written by rho-sweep")
-    shares = [r[2] for r in present if r[2] is not None]
-    accuracy = float(np.mean(shares)) if shares else None
-    return [None if r[0] == -1 else r[0] for r in present], rhos, accuracy
-
-
-def _order(e: ArmEvidence) -> tuple[Any, ...]:
-    rank = list(Condition).index(e.condition)
-    weight, margin = e.rho_weight or 0.0, e.margin or 0.0
-    return rank, weight, margin, e.differs, e.arm_id, e.behavior, e.split
+    found: dict[str, Scored] = {arm: {} for arm in grouped}
+    for arm, groups in grouped.items():
+        for place, rows in groups.items():
+            # A cell without a score is absent, never 0.
+            present = sorted((r for r in rows if r[1] is not None), key=lambda r: r[0])
+            rhos = np.array([r[1] for r in present], dtype=np.float64)
+            if not np.isfinite(rhos).all():
+                raise UserError(
+                    "scores: rho must be finite or null; the file was not written by rho-sweep"
+                )
+            shares = [r[2] for r in present if r[2] is not None]
+            accuracy = float(np.mean(shares)) if shares else None
+            seeds = [None if r[0] == -1 else r[0] for r in present]
+            found[arm][place] = seeds, rhos, accuracy
+    return found
 
 
 class _Groups:

@@ -145,7 +145,16 @@ def stressed(counts: Iterable[Refusals]) -> list[Stressed]:
         Stressed(head=heads[a], sets={s: Answers(counts=c) for s, c in sets.items()})
         for a, sets in arms.items()
     ]
-    return sorted(found, key=_order)
+    ranks = list(Condition)
+    return sorted(
+        found,
+        key=lambda s: (
+            ranks.index(s.head.condition),
+            s.head.rho_weight or 0.0,
+            s.head.margin or 0.0,
+            s.head.arm_id,
+        ),
+    )
 
 
 def names(found: Sequence[Stressed]) -> dict[str, str]:
@@ -157,9 +166,3 @@ def names(found: Sequence[Stressed]) -> dict[str, str]:
         s.head.arm_id: s.head.arm if of[s.head.condition] > 1 else str(s.head.condition)
         for s in found
     }
-
-
-def _order(one: Stressed) -> tuple[int, float, float, str]:
-    head = one.head
-    rank = list(Condition).index(head.condition)
-    return rank, head.rho_weight or 0.0, head.margin or 0.0, head.arm_id
