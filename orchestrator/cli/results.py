@@ -1,4 +1,4 @@
-"""Commands about a results folder: `status`, `logs`, `stop`, `report`, `export`, `compare`."""
+"""Commands about results: `status`, `logs`, `stop`, `report`, `export`, `check`, `compare`."""
 
 import json
 import time
@@ -113,6 +113,25 @@ def export(
         typer.echo(path)
     for line in loss_lines(store):
         typer.echo(line, err=True)
+
+
+def check(results: ResultsArgument, json_: JsonOption = False) -> None:
+    """Verify every file of a results folder; names what is damaged, and how to have it anew.
+
+    Example: rho-sweep check results/quickstart
+    """
+    from orchestrator.execution.terminal import FAILED
+    from orchestrator.inspection.check import check as checked
+    from orchestrator.inspection.check import lines_of
+    from orchestrator.inspection.status import passed_over_lines
+    from orchestrator.results.store import Store
+
+    found = checked(Store.existing(results))
+    typer.echo(found.to_json() if json_ else "\n".join(lines_of(found, results)))
+    for line in passed_over_lines(results):
+        typer.echo(line, err=True)
+    if found.problems:
+        raise typer.Exit(FAILED)
 
 
 def compare(

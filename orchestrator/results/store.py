@@ -44,6 +44,11 @@ from tasks.sources.foreign import is_foreign
 SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
 ADVICE = "delete it and launch again; the cell is run anew"
+_ADVICE = {
+    "attempts": "delete it; only the record of that attempt is lost",
+    "generations": "delete it and run rho-sweep stress again; the answers are generated anew",
+    "judgements": "delete it; rho-sweep judge run labels the answers anew",
+}
 MARK = ("cell_id", "status", "adapter_sha256", "files")
 """Columns of `cells` that say how a cell ended and which files belong to it."""
 INCOMPLETE = "incomplete"
@@ -296,7 +301,7 @@ class Store:
         parts = [read_file(path, table) for path in paths]
         none = pa.Table.from_batches([], versioned(table))  # `empty_table` would load pandas
         whole = pa.concat_tables(parts) if parts else none
-        _demand_unique(whole, table, self.folder)
+        demand_unique(whole, table, self.folder)
         return whole
 
     def read_cell(self, table: str, cell_id: str) -> pa.Table:
@@ -353,32 +358,38 @@ def to_rows(table: pa.Table) -> list[dict[str, Any]]:
     return [dict(zip(table.column_names, row, strict=True)) for row in rows]
 
 
+def advice(table: str) -> str:
+    """What to do about a damaged file of a table."""
+    return _ADVICE.get(table, ADVICE)
+
+
 def read_file(path: Path, table: str) -> pa.Table:
     """One file, checked against the schema.
 
     Raises:
         UserError: It is corrupted, unreadable, or of another version.
     """
+    todo = advice(table)
     try:
         with path.open("rb") as file:
             found = _whole(file.read())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
-        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {ADVICE}") from None
+        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {todo}") from None
     metadata = found.schema.metadata or {}
     version = metadata.get(b"schema_version", b"none").decode()
     if metadata.get(b"table", b"").decode() != table or version != SCHEMA_VERSION:
         raise UserError(
-            f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {ADVICE}"
+            f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); {todo}"
         )
     if (whole := fitted(found, table)) is None:
-        raise UserError(f"{path}: its columns are not those of {table}; {ADVICE}")
+        raise UserError(f"{path}: its columns are not those of {table}; {todo}")
     column = OWNERS.get(table, "cell_id")
     if set(found[column].unique().to_pylist()) - {owner_of(path)}:
-        raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {ADVICE}")
+        raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {todo}")
     if table == "cells" and found.num_rows != 1:
-        raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {ADVICE}")
+        raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {todo}")
     return whole
 
 
@@ -439,7 +450,12 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
     return found
 
 
-def _demand_unique(table: pa.Table, name: str, folder: Path) -> None:
+def demand_unique(table: pa.Table, name: str, folder: Path) -> None:
+    """Check that no key of a table occurs twice.
+
+    Raises:
+        UserError: One does; it is named.
+    """
     keys = list(KEYS[name])
     if table.num_rows < 2:
         return

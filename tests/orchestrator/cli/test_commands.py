@@ -22,7 +22,8 @@ def results(tmp_path):
 
 def test_presets_are_listed_one_to_a_line(rho_sweep):
     ran = rho_sweep("presets")
-    assert (ran.code, ran.err) == (0, "")
+    assert ran.code == 0
+    assert "seed=2: no memory\n3 of 5 cells have no result yet\n" in ran.err
     assert [line.split()[0] for line in ran.out.splitlines()] == presets()
     assert all(len(line.split()) > 3 for line in ran.out.splitlines())
 
@@ -69,7 +70,8 @@ def test_analyze_prints_tables_on_stdout_and_failures_on_stderr(rho_sweep, resul
     ran = rho_sweep("analyze", "good")
     assert ran.code == 0
     assert "rho-guided" in ran.out
-    assert "failed" not in ran.out
+    assert "no memory" not in ran.out
+    assert "without rho-guided seed=2 (failed)" in ran.out
     assert "no memory" in ran.err
     assert json.loads(rho_sweep("analyze", "good", "--json").out)["unscored"][0]["seed"] == 2
 

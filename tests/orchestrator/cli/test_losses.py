@@ -3,16 +3,21 @@
 import json
 import os
 import shutil
+import subprocess
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.launch import Options, launch
 from orchestrator.inspection.compare_results import compare
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellSpec
-from tests.builders import a_failure, parsed
+from tests.answers import a_unit, answered, judgement, keep
+from tests.builders import a_failure, a_result, launched, parsed
 
 SWEEP = """
 name: losses
@@ -24,6 +29,13 @@ data: {{sft: starter, size: 8}}
 train: {{max_length: 64, grad_accumulation: 2}}
 run: {{checkpoint_s: 600}}
 probes: {{train: [factual], evaluate: [factual]}}
+"""
+
+
+ASKED = """
+name: s
+model: m
+grid: {condition: [sft-only], seed: [1, 2]}
 """
 
 
@@ -142,3 +154,74 @@ def test_what_desktops_and_editors_leave_changes_no_command(results, rho_sweep):
     said = rho_sweep("status", results.folder).err
     assert said.startswith("passed over: ")
     assert "entries that are not ours (adapters/#x#, adapters/.DS_Store" in said
+
+
+def test_check_of_sound_results_says_so(results, rho_sweep):
+    said = rho_sweep("check", results.folder)
+    assert (said.code, said.out) == (0, f"{results.folder}: 5 cells, nothing is wrong\n")
+    assert json.loads(rho_sweep("check", results.folder, "--json").out)["problems"] == []
+    assert rho_sweep("check", "nowhere").code == 2
+
+
+def flip(path: Path) -> None:
+    """Change one byte; the size stays."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, 200)
+
+
+SEALED = (  # a row of `cells` keeps their digests
+    "steps/{}.arrow",
+    "probe_scores/{}.arrow",
+    "adapters/{}/adapters.safetensors",
+    "adapters/{}/adapter_config.json",
+)
+HARMS = [
+    *((name, harm) for name in SEALED for harm in (flip, cut, Path.unlink)),
+    *((name, cut) for name in ("cells/{}.arrow", "attempts/{}.1.arrow")),
+]
+
+
+@pytest.mark.parametrize(("name", "harm"), HARMS)
+def test_what_check_says_to_do_makes_sound_results(results, rho_sweep, undisturbed, name, harm):
+    path = results.folder / name.format(a_trained_cell(results))
+    harm(path)
+    said = rho_sweep("check", results.folder)
+    problems = json.loads(rho_sweep("check", results.folder, "--json").out)["problems"]
+    assert said.code == 1
+    assert f"{path.relative_to(results.folder)}: " in said.out
+    for problem in problems:
+        if problem["command"]:
+            subprocess.run(problem["command"], shell=True, check=True)
+    again = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+    assert again.code == 0
+    assert rho_sweep("check", results.folder).code == 0
+    assert compare(results, undisturbed).same == 5
+
+
+@pytest.mark.parametrize("name", ["sweep.yaml", "stress.json"])
+def test_check_names_a_record_that_cannot_be_read(results, rho_sweep, name):
+    (results.folder / name).write_text("[")
+    said = rho_sweep("check", results.folder)
+    assert said.code == 1
+    assert said.out.splitlines()[1].startswith(f"{name}: cannot be read")
+
+
+def test_check_names_answers_of_another_adapter_and_labels_of_other_answers(tmp_path, rho_sweep):
+    weights = save({"lora_a": np.zeros(4, np.float32)})
+    store, expansion = launched(tmp_path / "s", ASKED)
+    result = a_result(expansion.all[1], weights=weights)
+    store.commit(result, attempts=1, ray=None)
+    unit = a_unit(result)
+    keep(store, answered(unit))
+    labels = [judgement(unit, "p0", "compliance", response_sha256="0" * 64)]
+    store.write("judgements", f"{unit.generation_id}.0123456789abcdef", labels)
+    said = rho_sweep("check", "s").out
+    assert "generations" not in said
+    assert f"judgements/{unit.generation_id}.0123456789abcdef.arrow: labels answers" in said
+    keep(store, answered(replace(unit, adapter_sha256="f" * 64)))
+    assert "answers of another adapter" in rho_sweep("check", "s").out
