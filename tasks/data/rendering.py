@@ -51,8 +51,21 @@ def load_tokenizer(folder: Path) -> Any:
 
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (ValueError, KeyError, TypeError, OSError, ImportError) as error:
-        raise NodeError(f"{folder}: transformers cannot load its tokenizer ({error})") from error
+    except Exception as error:  # tokenizers raises plain Exception
+        if "trust_remote_code" in str(error):
+            raise NodeError(
+                f"{folder}: its tokenizer asks to run code of its own; refused"
+            ) from None
+        raise NodeError(
+            f"{folder}: transformers cannot load its tokenizer ({reason_of(error)}); "
+            "get its tokenizer files anew, or choose another model"
+        ) from error
+
+
+def reason_of(error: Exception) -> str:
+    """An error of a library in one line of at most 200 characters, with its kind."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def has_template(tokenizer: Any) -> bool:

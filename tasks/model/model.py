@@ -20,6 +20,7 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
 from tasks.data.limits import Limits, limits_of
+from tasks.data.rendering import reason_of
 from tasks.data.seeding import stream
 from tasks.passes.choose import choose
 from tasks.passes.flops import linear_layers
@@ -73,9 +74,13 @@ def _load(spec: ModelSpec) -> BaseModel:
     if spec.digest is not None and found.digest != spec.digest:
         raise NodeError(f"model {spec.name} is not the one of the launch: its files differ here")
     try:
-        model, tokenizer = mlx_lm_load(str(files.folder))[:2]
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise NodeError(f"{files.folder}: mlx-lm cannot load this model ({error})") from error
+        safe = {"trust_remote_code": False}
+        model, tokenizer = mlx_lm_load(str(files.folder), tokenizer_config=safe)[:2]
+    except Exception as error:  # what mlx-lm meets in a config is not foreseen
+        raise NodeError(
+            f"{files.folder}: mlx-lm cannot load this model ({reason_of(error)}); "
+            "check its config.json and weights, or choose another model"
+        ) from error
     maybe_set_recommended_wired_limit()  # does nothing but on Metal
     model.freeze()
     model.eval()

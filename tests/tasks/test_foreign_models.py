@@ -1,0 +1,110 @@
+"""A model directory of another person: nothing in it is run, and what is broken is one sentence."""
+
+import json
+import os
+import shutil
+
+import pytest
+
+from tasks.contract.cell import NodeError
+from tasks.data.rendering import load_tokenizer
+from tasks.model.model import Models, _load_weights
+from tasks.sources.model_files import locate
+
+
+def change(name: str, **values: object):
+    def apply(folder) -> None:
+        path = folder / name
+        content = json.loads(path.read_text()) if path.is_file() else {}
+        path.write_text(json.dumps(content | values))
+
+    return apply
+
+
+def write(name: str, content: bytes):
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def cut(folder) -> None:
+    path = next(folder.glob("model*.safetensors"))
+    os.truncate(path, path.stat().st_size - 100)
+
+
+BROKEN = {
+    "tokenizer of no known kind": write("tokenizer.json", b'{"model": {"type": "Nothing"}}'),
+    "tokenizer cut off": write("tokenizer.json", b'{"version": "1.0", "model": {'),
+    "tokenizer binary": write("tokenizer.json", b"\xff\x00" * 99),
+    "unknown kind of model": change("config.json", model_type="nothing"),
+    "kind of model elsewhere": change("config.json", model_type="..os"),
+    "size is a word": change("config.json", hidden_size="x"),
+    "size is a list": change("config.json", num_attention_heads=[1]),
+    "size is zero": change("config.json", num_attention_heads=0),
+    "size is null": change("config.json", vocab_size=None),
+    "kind is a number": change("config.json", model_type=7),
+    "unknown template": change("tokenizer_config.json", chat_template_type="nothing"),
+    "unknown tools": change("tokenizer_config.json", tool_parser_type="nothing"),
+    "weights cut off": cut,
+}
+
+
+@pytest.fixture
+def folder(toy, tmp_path):
+    return shutil.copytree(toy, tmp_path / "model")
+
+
+def load(folder) -> None:
+    """As a plan and then a cell do it."""
+    load_tokenizer(folder)
+    Models().get(locate(str(folder), None, download=False)[0])
+
+
+@pytest.mark.parametrize("breaks", BROKEN.values(), ids=BROKEN)
+def test_a_model_that_cannot_be_loaded_is_one_sentence_that_names_it(folder, breaks):
+    breaks(folder)
+    with pytest.raises(NodeError) as error:
+        load(folder)
+    said = str(error.value)
+    assert str(folder) in said
+    assert "\n" not in said
+    assert len(said) < len(str(folder)) + 400
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
+def test_no_code_of_a_model_directory_is_run_and_nothing_is_asked(folder, name, monkeypatch):
+    ran = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    code = {"AutoTokenizer": ["evil.Evil", "evil.Evil"], "AutoConfig": "evil.Evil"}
+    change(name, auto_map=code, tokenizer_class="Evil", custom_code="evil.py")(folder)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked"))
+    said = ""
+    try:
+        load(folder)
+    except NodeError as error:
+        said = str(error)
+    assert "trust_remote_code" not in said
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": {"dtype": "F32", "shape": [1 << 40], "data_offsets": [0, 16]}},
+        {"a": {"dtype": "F32", "shape": [4], "data_offsets": [1 << 40, (1 << 40) + 16]}},
+        {"a": {"dtype": "F32", "shape": [4], "data_offsets": [-16, 0]}},
+        {"a": {"dtype": "F32", "shape": ["x"], "data_offsets": [0, 16]}},
+        {"a": 1},
+        [],
+    ],
+)
+def test_an_adapter_whose_header_lies_is_refused_before_memory_is_taken(header):
+    text = json.dumps(header).encode()
+    with pytest.raises(NodeError, match=r"adapters\.safetensors"):
+        _load_weights(None, len(text).to_bytes(8, "little") + text + bytes(16))
+
+
+@pytest.mark.parametrize(
+    "weights", [b"", b"PK\x03\x04", b"\x80\x04\x95", (1 << 62).to_bytes(8, "little")]
+)
+def test_an_adapter_that_is_a_pickle_an_archive_or_cut_off_is_refused(weights):
+    with pytest.raises(NodeError, match=r"adapters\.safetensors cannot be read"):
+        _load_weights(None, weights)
