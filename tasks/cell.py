@@ -33,7 +33,15 @@ from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.data.rendering import rendered_digest  # noqa: E402
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, render  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
-from tasks.model.model import BaseModel, Models, attached, save_adapter, tensors_hash, trainable  # noqa: E402
+from tasks.model.model import (  # noqa: E402
+    BaseModel,
+    Models,
+    attached,
+    names_matched,
+    save_adapter,
+    tensors_hash,
+    trainable,
+)
 from tasks.passes.choose import PACKED, passes  # noqa: E402
 from tasks.passes.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
 from tasks.scoring.score import score  # noqa: E402
@@ -70,6 +78,7 @@ class _Trained:
         adapter: None if it diverged.
         init_hash: Digest of the adapter before the first step.
         n_parameters: Trainable numbers.
+        matched: As `names_matched` has it.
         diverged: Which quantity stopped being finite, and when; None if none did.
         resumed: The checkpoint it went on from.
     """
@@ -78,6 +87,7 @@ class _Trained:
     adapter: Adapter | None = None
     init_hash: str | None = None
     n_parameters: int | None = None
+    matched: tuple[dict[str, int], dict[str, int]] = ({}, {})
     diverged: str | None = None
     resumed: State | None = None
 
@@ -114,9 +124,11 @@ def run(
         demand_pairs(scored, base.limits)
     if spec.train is None or spec.seed is None or training is None:
         return _finish(spec, base, probes, scored, None, _Trained(), phases, report)
+    matched = names_matched(base.model, spec.train.lora_keys)
     with attached(base, spec.train, spec.seed) as lora:
         with phases.phase("train", report):
             trained = _train(spec, base, lora, training, report, saving)
+            trained = replace(trained, matched=matched)
         if trained.resumed is not None:
             phases.seconds["train"] += trained.resumed.elapsed_s
         return _finish(spec, base, probes, scored, training, trained, phases, report)
@@ -318,6 +330,8 @@ def _measurements(
         train_steps=len(trained.rows) if training else None,
         resumed_steps=resumed if training else None,
         trainable_parameters=trained.n_parameters,
+        lora_matched=trained.matched[0],
+        lora_unmatched=trained.matched[1],
         ce_loss=_mean([r.ce_loss for r in last]),
         hinge_loss=_mean([r.hinge_loss for r in last]),
         hinge_active=_mean([r.hinge_active for r in last]),

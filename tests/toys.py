@@ -42,6 +42,15 @@ EXTRA = {
         "moe_intermediate_size": 32,
         "shared_expert_intermediate_size": 32,
     },
+    "qwen3_moe": {
+        "num_experts_per_tok": 2,
+        "num_experts": 4,
+        "moe_intermediate_size": 32,
+        "decoder_sparse_step": 1,
+        "mlp_only_layers": [],
+        "head_dim": 8,
+        "norm_topk_prob": True,
+    },
 }
 OWN_SIZES = {
     "gpt2": {

@@ -127,9 +127,23 @@ class FileResolver:
             template_date=template_date(tokenizer) if template == "chat" else None,
         )
 
+    def adapted(self, spec: CellSpec) -> str | None:
+        """What a cell's `lora_keys` name in its model, for people; None where it is not here."""
+        files = self._files(spec)
+        if files is None or spec.train is None:
+            return None
+        found = projections_of(files.folder)
+        counts = ", ".join(f"{k} {found.linear.get(k, 0)}" for k in spec.train.lora_keys)
+        left = [f"{found.experts[k]} of {k}" for k in spec.train.lora_keys if k in found.experts]
+        note = f"; not adapted: {', '.join(left)} in a mixture's experts" if left else ""
+        return f"{counts} matrices{note}"
+
+    def _files(self, spec: CellSpec) -> ModelFiles | None:
+        return next((f for f in self.models.values() if f.digest == spec.model.digest), None)
+
     def memory(self, spec: CellSpec) -> int | None:
         """Estimated peak of a cell, bytes; None where its model or data are not here."""
-        files = next((f for f in self.models.values() if f.digest == spec.model.digest), None)
+        files = self._files(spec)
         if files is None or (spec.data and spec.data.digest not in self._mixes):
             return None
         metal = sys.platform == "darwin"
@@ -198,8 +212,13 @@ def _check_projections(found: Projections, lora_keys: tuple[str, ...]) -> None:
     unknown = [name for name in lora_keys if known and name not in known]
     if unknown:
         named = "; ".join(
-            f'"{name}" is no projection of this model'
-            f"{hint(name, known) or '; it has ' + ', '.join(known)}"
+            (
+                f'"{name}" names only the experts of a mixture, which are not adapted; '
+                f"this model has {', '.join(known)}"
+                if name in found.experts
+                else f'"{name}" is no projection of this model'
+                f"{hint(name, known) or '; it has ' + ', '.join(known)}"
+            )
             for name in unknown
         )
         raise NodeError(f"train.lora_keys: {named}")

@@ -39,6 +39,7 @@ class Plan:
         alpha: Level of the registered contrasts; of several sweeps the strictest one.
         power: The smallest effect and p that each registered contrast can find.
         stress: The stress tests of the sweeps that have one.
+        adapted: What `lora_keys` names in each model, for people.
     """
 
     named: int
@@ -53,6 +54,7 @@ class Plan:
     alpha: float
     power: tuple[Power, ...]
     stress: tuple[StressOutlook, ...] = ()
+    adapted: tuple[str, ...] = ()
 
     @property
     def smallest_p(self) -> float | None:
@@ -134,6 +136,9 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         seeds=min(map(len, seeds.values()), default=0),
         alpha=min(s.questions.alpha for s in sweeps),
         power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
+        adapted=tuple(
+            dict.fromkeys(line for _, r in found for s in cells if (line := r.adapted(s)))
+        ),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
     )
 
@@ -179,6 +184,7 @@ def describe(found: Plan) -> list[str]:
         lines.append(
             f"memory   up to {max(found.memory.values()) / 2**30:.2f} GiB a cell (estimate)"
         )
+    lines += [f"adapters {text}" for text in found.adapted]
     left = found.left_s
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
     lines.append(f"time     {guess} with {found.slots} at once")

@@ -415,6 +415,9 @@ class Measurements:
         train_steps: Optimizer steps done.
         resumed_steps: Of those, taken over from a checkpoint of an earlier attempt.
         trainable_parameters: Of the adapter.
+        lora_matched: Name of a projection -> matrices that were adapted.
+        lora_unmatched: Name of a projection -> matrices of that name in a mixture's experts, which
+            were not.
         ce_loss, hinge_loss: Mean over the last tenth of the steps, nats per token.
         hinge_active: Share of pairs with an active hinge over the last tenth of the steps.
         init_hash, sft_order_hash, contrast_order_hash: sha256 of what the seed decided.
@@ -435,6 +438,8 @@ class Measurements:
     train_steps: Annotated[int | None, Column(unit="optimizer step")] = None
     resumed_steps: Annotated[int | None, Column(unit="optimizer step")] = None
     trainable_parameters: Annotated[int | None, Column(unit="parameter")] = None
+    lora_matched: Annotated[dict[str, int], Column(unit="matrix")] = field(default_factory=dict)
+    lora_unmatched: Annotated[dict[str, int], Column(unit="matrix")] = field(default_factory=dict)
     n_pairs_degenerate: Annotated[int, Column(unit="pair")]
     n_pairs_train: Annotated[int | None, Column(unit="pair")] = None
     n_pairs_train_excluded: Annotated[dict[str, int], Column(unit="pair")] = field(

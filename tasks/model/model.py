@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ from tasks.data.limits import Limits, limits_of
 from tasks.data.rendering import reason_of
 from tasks.data.seeding import stream
 from tasks.passes.choose import choose
-from tasks.passes.flops import linear_layers
+from tasks.passes.flops import LINEAR, linear_layers
 from tasks.sources.model_files import ModelFiles, locate, precision
 
 
@@ -185,6 +185,28 @@ def _lora_parameters(model: nn.Module, train: TrainSpec) -> dict[str, Any]:
         "dropout": train.lora_dropout,
         "keys": sorted(keys),
     }
+
+
+def names_matched(model: nn.Module, names: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
+    """How many matrices of the blocks each name adapts, and how many of that name it does not.
+
+    The others are those of a mixture's experts, which mlx-lm keeps in one tensor of a layer.
+
+    Args:
+        model: As loaded, without an adapter.
+        names: As in `TrainSpec.lora_keys`.
+    """
+    matched, others = dict.fromkeys(sorted(names), 0), dict.fromkeys(sorted(names), 0)
+    for layer in model.layers:
+        for path, module in layer.named_modules():
+            name, weight = path.rsplit(".", 1)[-1], module.get("weight")
+            if name not in matched or weight is None:
+                continue
+            if isinstance(module, LINEAR):
+                matched[name] += 1
+            elif weight.ndim > 2:
+                others[name] += weight.shape[0]
+    return matched, {name: count for name, count in others.items() if count}
 
 
 def _initialise(model: nn.Module, seed: int) -> None:

@@ -74,8 +74,10 @@ def projections_of(folder: Path) -> Projections:
         if found is None or len(shape) < 2 or "norm" in found[2]:
             continue
         # a stack of experts is one tensor of three axes, or a numbered matrix for each
-        apart = len(shape) > 2 or _EXPERT.search(found[1])
-        (experts if apart else linear)[found[2]] += 1
+        if len(shape) > 2 or _EXPERT.search(found[1]):
+            experts[found[2]] += shape[0] if len(shape) > 2 else 1
+        else:
+            linear[found[2]] += 1
     return Projections(linear=dict(linear), experts=dict(experts))
 
 

@@ -157,3 +157,36 @@ def test_a_tokenizer_without_an_end_token_adds_none(tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": None}))
     assert load_tokenizer(model).eos_token_id is None
     assert run_cell(spec_of(model, "sft-only", extra="epochs: 1")).status is Status.OK
+
+
+# mixtures of experts
+
+
+def test_plan_and_cell_agree_on_what_a_name_matches_in_a_mixture(tmp_path):
+    model = make_model(tmp_path / "m", "qwen2_moe")
+    keys = "lora_keys: [up_proj, q_proj]"
+    sweep = parse(parse_yaml(f"name: t\nmodel: {model}\ntrain: {{{keys}}}\n" + GRID, "t", tmp_path))
+    resolver = FileResolver(download=False)
+    (cell,) = expand(sweep, resolver)[0].cells
+    assert resolver.adapted(cell) == (
+        "q_proj 2, up_proj 2 matrices; not adapted: 8 of up_proj in a mixture's experts"
+    )
+    measured = run_cell(cell).measurements
+    assert measured.lora_matched == {"q_proj": 2, "up_proj": 2}
+    assert measured.lora_unmatched == {"up_proj": 8}
+
+
+def test_names_of_experts_alone_are_refused_by_plan_as_by_the_cell(tmp_path):
+    model = make_model(tmp_path / "m", "qwen3_moe")
+    says = plan_says(model, extra="lora_keys: [gate_proj, up_proj]")
+    assert '"gate_proj" names only the experts of a mixture' in says
+    spec = spec_of(model, "sft-only")
+    with pytest.raises(NodeError, match=r'"gate_proj" is no projection of this model'):
+        run_cell(replace(spec, train=replace(spec.train, lora_keys=("gate_proj",))))
+
+
+GRID = """
+grid: {condition: sft-only, seed: [1]}
+data: {sft: starter, size: 8}
+probes: {train: [factual], evaluate: [factual]}
+"""
