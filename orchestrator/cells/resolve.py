@@ -7,7 +7,7 @@ from pathlib import Path
 
 from orchestrator.cells.expand import ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.memory import Texts, cell_memory
-from orchestrator.cells.model_size import Sizes
+from orchestrator.cells.model_size import Sizes, text_config
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint
 from tasks.contract.cell import CellSpec, ModelSpec, NodeError
@@ -137,6 +137,18 @@ class FileResolver:
         left = [f"{found.experts[k]} of {k}" for k in spec.train.lora_keys if k in found.experts]
         note = f"; not adapted: {', '.join(left)} in a mixture's experts" if left else ""
         return f"{counts} matrices{note}"
+
+    def beyond_trained(self, spec: CellSpec) -> str | None:
+        """That texts are longer than the model was trained for; None where none is known to be."""
+        files = self._files(spec)
+        if files is None or (spec.data and spec.data.digest not in self._mixes):
+            return None
+        limit = text_config(files).get("max_position_embeddings")
+        texts = self._texts_of(spec, files)
+        longest = max(t.longest for t in (texts.scored, texts.sft) if t)
+        if not isinstance(limit, int) or longest <= limit:
+            return None
+        return f"a text has {longest} tokens, {spec.model.name} was trained for up to {limit}"
 
     def _files(self, spec: CellSpec) -> ModelFiles | None:
         return next((f for f in self.models.values() if f.digest == spec.model.digest), None)

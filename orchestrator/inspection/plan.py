@@ -40,6 +40,7 @@ class Plan:
         power: The smallest effect and p that each registered contrast can find.
         stress: The stress tests of the sweeps that have one.
         adapted: What `lora_keys` names in each model, for people.
+        beyond_trained: Texts longer than their model was trained for, for people.
     """
 
     named: int
@@ -55,6 +56,7 @@ class Plan:
     power: tuple[Power, ...]
     stress: tuple[StressOutlook, ...] = ()
     adapted: tuple[str, ...] = ()
+    beyond_trained: tuple[str, ...] = ()
 
     @property
     def smallest_p(self) -> float | None:
@@ -139,6 +141,14 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         adapted=tuple(
             dict.fromkeys(line for _, r in found for s in cells if (line := r.adapted(s)))
         ),
+        beyond_trained=tuple(
+            dict.fromkeys(
+                line
+                for _, r in found
+                for s in (*baselines, *cells)
+                if (line := r.beyond_trained(s))
+            )
+        ),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
     )
 
@@ -185,6 +195,7 @@ def describe(found: Plan) -> list[str]:
             f"memory   up to {max(found.memory.values()) / 2**30:.2f} GiB a cell (estimate)"
         )
     lines += [f"adapters {text}" for text in found.adapted]
+    lines += [f"note     {text}" for text in found.beyond_trained]
     left = found.left_s
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
     lines.append(f"time     {guess} with {found.slots} at once")

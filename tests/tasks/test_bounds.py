@@ -78,6 +78,18 @@ def test_shorter_texts_on_learned_positions_train_and_score(tmp_path):
     assert result.measurements.train_mfu > 0
 
 
+def test_texts_beyond_the_length_of_rotary_positions_are_noted_and_run(tmp_path):
+    noted = []
+    for limit in (32, 1024):
+        model = make_model(tmp_path / str(limit), max_position_embeddings=limit)
+        sweep = parse(parse_yaml(f"name: t\nmodel: {model}\n" + GRID, "t", tmp_path))
+        resolver = FileResolver(download=False)
+        (cell,) = expand(sweep, resolver)[0].cells
+        noted.append(resolver.beyond_trained(cell))
+    assert "was trained for up to 32" in noted[0]
+    assert noted[1] is None
+
+
 # token ids beyond the embedding
 
 
