@@ -21,9 +21,10 @@ from ray.exceptions import ActorUnschedulableError, GetTimeoutError, RayError, R
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import UserError
+from orchestrator.execution.engines import ray_local
 from orchestrator.execution.engines.base import Ended, Executor, Report
 from orchestrator.execution.engines.node import Node
-from orchestrator.execution.engines.ray_settings import OBJECT_STORE_BYTES, SLOT
+from orchestrator.execution.engines.ray_settings import SLOT
 from orchestrator.execution.engines.ray_worker import Board, Worker
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
@@ -176,7 +177,11 @@ class RayEngine:
     ) -> None:
         self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
         before = signal.getsignal(signal.SIGTERM)
-        _connect(address, slots)
+        self._folder: ray_local.PrivateFolder | None = None
+        if address is None:
+            self._folder = ray_local.start(slots)
+        else:
+            _connect(address)
         # ray.init replaces this process's handler of SIGTERM, by which `rho-sweep stop` ends it
         if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGTERM, before)
@@ -319,29 +324,20 @@ class RayEngine:
             for slot in place.slots:
                 self._retire(slot)
         ray.shutdown()
+        if self._folder is not None:
+            self._folder.remove()
 
 
-def _connect(address: str | None, slots: int) -> None:
+def _connect(address: str) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"log_to_driver": False, "logging_level": "ERROR", "configure_logging": True}
     try:
-        if address is not None:
-            ray.init(address=address, **quiet)
-        else:
-            ray.init(
-                address="local",
-                num_cpus=slots,
-                num_gpus=0,
-                resources={SLOT: slots},
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                **quiet,
-            )
-    except (RayError, OSError, ConnectionError, RuntimeError, ValueError) as error:
-        where = f"at {address}" if address else "on this machine"
-        line = str(error).strip().splitlines()[0]
-        raise UserError(f"Ray cannot be started {where} ({line}); try --inline") from None
+        ray.init(address=address, **ray_local.QUIET)
+    except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
+        said = ray_local.first_line(error)
+        raise UserError(
+            f"no Ray answers at {address} ({said}); look: rho-sweep cluster status"
+        ) from None
 
 
 def _broken(spec: Spec, error: RayTaskError) -> CellFailure:

@@ -106,15 +106,27 @@ def label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:63].strip("-._")
 
 
-def environment(place: Place, ports: Ports, *, tls: bool) -> dict[str, str]:
-    """Variables for Ray's own processes and for drivers on a host."""
-    found = {
-        content.VARIABLE: str(content_folder(place)),
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
+def common_environment(token: Path) -> dict[str, str]:
+    """Variables for every Ray of ours, on a cluster or on this machine only.
+
+    Args:
+        token: File of the secret without which Ray serves nobody.
+    """
+    return {
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN_PATH": str(place.token),
+        "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # metrics are served to anybody, so none are collected
+        "RAY_enable_metrics_collection": "0",
+    }
+
+
+def environment(place: Place, ports: Ports, *, tls: bool) -> dict[str, str]:
+    """Variables for Ray's own processes and for drivers on a host."""
+    found = common_environment(place.token) | {
+        content.VARIABLE: str(content_folder(place)),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1",
         # a dead link is noticed in seconds; Ray's own values take most of a minute, or five
         "RAY_grpc_client_keepalive_time_ms": "5000",
         "RAY_grpc_client_keepalive_timeout_ms": "5000",
@@ -123,8 +135,6 @@ def environment(place: Place, ports: Ports, *, tls: bool) -> dict[str, str]:
         "RAY_health_check_failure_threshold": "5",
         # a worker keeps its model between cells
         "RAY_idle_worker_killing_time_threshold_ms": "86400000",
-        # metrics are served to anybody, so none are collected
-        "RAY_enable_metrics_collection": "0",
         "AUTOSCALER_METRIC_PORT": str(ports.autoscaler_metrics),
         "DASHBOARD_METRIC_PORT": str(ports.dashboard_metrics),
     }

@@ -1,0 +1,162 @@
+"""A Ray of this machine and of one launch: its private folder, its token, its start.
+
+The folder, mode 0700, holds token, sockets and logs. Its path is short, for a socket's path is
+limited. It is removed when the launch ends; what a killed launch left, the next one removes.
+"""
+
+import fcntl
+import os
+import secrets
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import ray
+from ray._private import ray_constants
+from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
+
+from orchestrator.errors import UserError
+from orchestrator.execution.engines.ray_settings import (
+    OBJECT_STORE_BYTES,
+    SLOT,
+    SOCKET_NAME,
+    SOCKET_PATH_LIMIT,
+    common_environment,
+)
+from orchestrator.results.files import write_whole
+from tasks.judges.endpoint import KEY_VARIABLE
+
+PREFIX = "rho-ray-"
+QUIET = {
+    "log_to_driver": False,
+    "logging_level": "ERROR",
+    "configure_logging": True,
+    "_skip_env_hook": True,
+}
+# under `uv run` Ray would upload the whole working directory; its variable is read too early for us
+ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+_TOKEN = secrets.token_hex(32)
+"""One for all Rays of this process, for Ray reads it once."""
+
+
+class PrivateFolder:
+    """A folder that only this user enters, held by a lock that ends with this process."""
+
+    def __init__(self) -> None:
+        base = _base()
+        _remove_abandoned(base)
+        try:
+            self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        except OSError as error:
+            raise UserError(
+                f"{base}: Ray needs a folder for its sockets there ({error.strerror}); make room, "
+                "or use --inline"
+            ) from None
+        self._lock = _locked(self.path)
+        self.token = self.path / "token"
+        write_whole(self.token, _TOKEN.encode(), private=True)
+
+    @property
+    def ray(self) -> Path:
+        """Ray's own; it opens this folder to everybody, so it lies in one that is closed."""
+        return self.path / "r"
+
+    @property
+    def logs(self) -> Path:
+        """Ray's logs."""
+        return self.ray / "session_latest" / "logs"
+
+    def remove(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
+
+    def release(self) -> None:
+        """Leave it to be read; the next launch deletes it."""
+        if self._lock is not None:
+            self._lock.close()
+
+
+def start(slots: int) -> PrivateFolder:
+    """Start Ray for this process, with one more try, as a busy machine may be too slow once.
+
+    Raises:
+        UserError: It does not start; the message names the logs.
+    """
+    # without clusters Ray takes the loopback address for this machine's and listens nowhere else
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    for last in (False, True):
+        folder = PrivateFolder()
+        os.environ.pop("RAY_ADDRESS", None)  # of another Ray, which may be gone
+        os.environ.update(common_environment(folder.token))
+        key = os.environ.pop(KEY_VARIABLE, None)  # judging is no work of Ray's processes
+        Config.initialize("")  # it was read when Ray was imported, before the token was named
+        try:
+            ray.init(
+                address="local",
+                num_cpus=slots,
+                num_gpus=0,
+                resources={SLOT: slots},
+                object_store_memory=OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                _temp_dir=str(folder.ray),
+                _node_ip_address="127.0.0.1",
+                **QUIET,
+            )
+        except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
+            ray.shutdown()
+            if last:
+                folder.release()
+                raise UserError(
+                    f"Ray does not start on this machine ({first_line(error)}); see {folder.logs}; "
+                    "launch again, or use --inline"
+                ) from None
+            folder.remove()
+        except BaseException:
+            ray.shutdown()
+            folder.remove()
+            raise
+        else:
+            return folder
+        finally:
+            if key is not None:
+                os.environ[KEY_VARIABLE] = key
+    raise AssertionError("the last try returns or raises")
+
+
+def first_line(error: Exception) -> str:
+    """What an exception of Ray says, in a line."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200] if lines else type(error).__name__
+
+
+def _base() -> Path:
+    """The folder for temporary files if its path is short enough for sockets, otherwise `/tmp`."""
+    wanted = Path(tempfile.gettempdir()).resolve()
+    longest = len(f"{wanted}/{PREFIX}12345678/r{SOCKET_NAME}".encode())
+    return wanted if longest <= SOCKET_PATH_LIMIT else Path("/tmp")
+
+
+def _locked(folder: Path) -> IO[bytes] | None:
+    """The open lock of a folder; None if another process holds it."""
+    file = (folder / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _remove_abandoned(base: Path) -> None:
+    """Delete this user's folders whose process has ended."""
+    for folder in base.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            facts = folder.lstat()
+            if facts.st_uid == os.getuid() and (folder / "token").is_file():
+                lock = _locked(folder)
+                if lock is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    lock.close()

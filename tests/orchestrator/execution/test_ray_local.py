@@ -1,0 +1,190 @@
+"""A Ray that a launch starts on this machine: loopback, token, private folder, nothing left."""
+
+import os
+import resource
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.errors import UserError
+from orchestrator.execution.engines import ray_local
+from orchestrator.execution.engines.ray_settings import SOCKET_NAME, SOCKET_PATH_LIMIT
+
+ASK = """\
+import sys
+from orchestrator.cluster.on_host.token_probe import ask
+token = None if sys.argv[2] == "none" else open(sys.argv[2]).read()
+print(ask("127.0.0.1", int(sys.argv[1]), "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo", token))
+"""
+LAUNCH = """\
+import os, signal, sys
+from orchestrator.execution.engines import ray_local
+from orchestrator.execution.engines.ray_engine import RayEngine
+engine = RayEngine(recycle_after=1, slots=1)
+print(engine._folder.path, [h.slots for h in engine.hosts()], flush=True)
+import ray
+def files():
+    import resource
+    return resource.getrlimit(resource.RLIMIT_NOFILE)
+print(ray.get(ray.remote(files).options(num_cpus=0).remote()), flush=True)
+if sys.stdin.readline() == "killed\\n":
+    os.kill(os.getpid(), signal.SIGKILL)
+engine.close()
+print("closed")
+"""
+
+
+KEY = "sk-planted-in-the-environment"
+
+
+class Launch:
+    """A real Ray in a process of its own; `folder` is its private one."""
+
+    def __init__(self, **options):
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        self.process = subprocess.Popen([sys.executable, "-c", LAUNCH], **pipes, **options)
+        words = self.process.stdout.readline().split()
+        self.folder = Path(words[0])
+        self.limits = self.process.stdout.readline()
+
+    def end(self, how: str = "closed") -> int:
+        self.process.communicate(f"{how}\n", timeout=120)
+        return self.process.returncode
+
+
+@pytest.fixture(scope="module")
+def launch(tmp_path_factory):
+    """In the worst surroundings: few files, a long TMPDIR, dead proxies, a dead Ray, `uv run`."""
+    long = tmp_path_factory.mktemp("a-long-folder-for-temporary-files-of-a-user-with-a-long-name")
+    proxy = "http://127.0.0.1:9"
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "ALL_PROXY", "grpc_proxy"), proxy)
+    surroundings = {"TMPDIR": str(long), "RAY_ADDRESS": "10.0.0.9:6379"}
+    surroundings |= {
+        "RHO_SWEEP_JUDGE_KEY": KEY,
+        "RAY_RUNTIME_ENV_HOOK": "no.such.hook",
+        "RAY_TMPDIR": str(long),
+    }
+    found = Launch(
+        env=os.environ | proxies | surroundings,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024)),
+    )
+    yield found
+    assert found.end() == 0
+    assert not found.folder.exists()
+
+
+def listening(launch: Launch) -> list[tuple[str, int]]:
+    process = psutil.Process(launch.process.pid)
+    return [
+        (c.laddr.ip.removeprefix("::ffff:"), c.laddr.port)
+        for p in (process, *process.children(recursive=True))
+        for c in p.net_connections("inet")
+        if c.status == psutil.CONN_LISTEN
+    ]
+
+
+@pytest.mark.slow
+def test_it_listens_on_loopback_only(launch):
+    found = listening(launch)
+    assert len(found) >= 4
+    assert {ip for ip, _ in found} == {"127.0.0.1"}
+
+
+@pytest.mark.slow
+def test_without_the_token_it_gives_no_data(launch):
+    answers = {}
+    for token in (str(launch.folder / "token"), "none", os.devnull):
+        said = []
+        for _, port in listening(launch):
+            done = subprocess.run(
+                [sys.executable, "-c", ASK, str(port), token], capture_output=True, text=True
+            )
+            said.append(done.stdout.strip())
+        answers[token] = said
+    right, *wrong = answers.values()
+    assert "data" in right
+    assert all("data" not in said for said in wrong)
+
+
+@pytest.mark.slow
+def test_its_folder_is_closed_and_no_secret_is_in_its_processes(launch):
+    assert stat.S_IMODE(launch.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((launch.folder / "token").stat().st_mode) == 0o600
+    assert len(str(launch.folder / "r") + SOCKET_NAME) <= SOCKET_PATH_LIMIT
+    secret = (launch.folder / "token").read_text()
+    for p in psutil.Process(launch.process.pid).children(recursive=True):
+        for planted in (secret, KEY):
+            assert planted not in " ".join(p.cmdline())
+            assert planted not in "".join(p.environ().values())
+
+
+@pytest.mark.slow
+def test_what_a_killed_launch_left_the_next_one_removes(launch):
+    killed = Launch()
+    assert killed.folder.exists()
+    killed.end("killed")
+    ray_local._remove_abandoned(killed.folder.parent)
+    assert not killed.folder.exists()
+    assert launch.folder.exists()
+
+
+def test_ray_that_does_not_start_is_tried_again_then_names_the_log(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    tried = []
+
+    def init(**options):
+        tried.append(options["_temp_dir"])
+        raise Exception("The current node timed out during startup.\nmore")
+
+    monkeypatch.setattr(ray_local.ray, "init", init)
+    with pytest.raises(UserError, match=r"timed out during startup.\); see (.*); launch") as found:
+        ray_local.start(1)
+    assert len(tried) == 2
+    assert tried[1] in str(found.value)
+    folder = Path(tried[1]).parent
+    assert folder.is_dir()
+    ray_local._remove_abandoned(folder.parent)
+    assert not folder.exists()
+    assert not Path(tried[0]).parent.exists()
+
+
+def test_an_interrupted_start_leaves_nothing(monkeypatch):
+    tried = []
+
+    def init(**options):
+        tried.append(Path(options["_temp_dir"]).parent)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ray_local.ray, "init", init)
+    with pytest.raises(KeyboardInterrupt):
+        ray_local.start(1)
+    assert not tried[0].exists()
+
+
+def test_no_folder_of_another_is_removed(tmp_path):
+    for name in ("rho-ray-1", "other"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "other/token").touch()
+    (tmp_path / "rho-ray-link").symlink_to(tmp_path / "other")
+    ray_local._remove_abandoned(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "rho-ray-1", "rho-ray-link"]
+    assert (tmp_path / "other/token").exists()
+
+
+def test_sockets_that_would_be_too_long_go_to_tmp(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 60)))
+    assert ray_local._base() == Path("/tmp")
+    with socket.socket(socket.AF_UNIX) as probe:
+        folder = ray_local.PrivateFolder()
+        folder.ray.mkdir()
+        path = f"{folder.ray}{SOCKET_NAME}"
+        Path(path).parent.mkdir(parents=True)
+        probe.bind(path)
+        folder.remove()
+    assert not folder.path.exists()
