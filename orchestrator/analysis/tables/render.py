@@ -15,7 +15,9 @@ from rich.text import Text
 from orchestrator.analysis.tables.view import Column, Row, Shape, View
 from orchestrator.visible import inert, visible
 
-MARKUP = re.compile(r"([\\`*_\[\]|~])")
+MARKUP = re.compile(r"([\\`*_\[\]|~#$@!]|(?<=www)\.|:(?=//))", re.IGNORECASE)
+BEGINNING = re.compile(r"^(\s*\d*)([-+=.):])")
+"""What makes a list, a rule or a heading of a line that begins with it."""
 TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
 """Characters: of words before they wrap, of any column at least, between columns, around all."""
 NAMING = {"behavior", "arm", "arm_a", "arm_b", "condition", "setting"}
@@ -97,7 +99,8 @@ def markdown(view: View) -> str:
     rows = [[_cell(c, row) for c in view.shown] for row in view.rows]
     lines = [f"### {view.key} {_escaped(view.name)}: {_escaped(view.title)}", ""]
     lines += [f"| {' | '.join(cells)} |" for cells in (heads, rules, *rows)]
-    lines += [line for note in view.notes for line in ("", _escaped(note))]
+    notes = [BEGINNING.sub(r"\1\\\2", _escaped(note)) for note in view.notes]
+    lines += [line for note in notes for line in ("", note)]
     return "\n".join(lines) + "\n"
 
 

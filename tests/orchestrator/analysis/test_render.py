@@ -165,3 +165,20 @@ def test_any_text_survives_arrow_csv_and_json(text):
     assert json.loads(json.dumps(as_json(view)))["rows"][0]["text"] == shown
     printed(view)
     markdown(view)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("# big", r"\# big"),
+        ("- item", r"\- item"),
+        ("1. one", r"1\. one"),
+        ("=====", r"\====="),
+        ("see http://x.org", r"see http\://x.org"),
+        ("see www.x.org", r"see www\.x.org"),
+        ("a@b.org", r"a\@b.org"),
+        ("![p](x)", r"\!\[p\](x)"),
+    ],
+)
+def test_a_note_makes_no_heading_list_link_or_picture_of_markdown(text, shown):
+    assert markdown(of(text)).splitlines()[-1] == shown
