@@ -9,8 +9,10 @@ import os
 import secrets
 import shutil
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
+from stat import S_ISDIR
 from typing import IO
 
 import ray
@@ -29,6 +31,7 @@ from orchestrator.results.files import write_whole
 from tasks.judges.endpoint import KEY_VARIABLE
 
 PREFIX = "rho-ray-"
+MAKING_S = 60.0
 QUIET = {
     "log_to_driver": False,
     "logging_level": "ERROR",
@@ -155,7 +158,10 @@ def _remove_abandoned(base: Path) -> None:
     for folder in base.glob(f"{PREFIX}*"):
         with suppress(OSError):
             facts = folder.lstat()
-            if facts.st_uid == os.getuid() and (folder / "token").is_file():
+            if facts.st_uid != os.getuid() or not S_ISDIR(facts.st_mode):
+                continue
+            # one without a token is being made, or was made again by a process of Ray as it ended
+            if (folder / "token").is_file() or time.time() - facts.st_mtime > MAKING_S:
                 lock = _locked(folder)
                 if lock is not None:
                     shutil.rmtree(folder, ignore_errors=True)

@@ -172,7 +172,10 @@ def test_no_folder_of_another_is_removed(tmp_path):
         (tmp_path / name).mkdir()
     (tmp_path / "other/token").touch()
     (tmp_path / "rho-ray-link").symlink_to(tmp_path / "other")
+    (tmp_path / "rho-ray-old/r").mkdir(parents=True)
+    os.utime(tmp_path / "rho-ray-old", (0, 0))
     ray_local._remove_abandoned(tmp_path)
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["token"]
     assert sorted(p.name for p in tmp_path.iterdir()) == ["other", "rho-ray-1", "rho-ray-link"]
     assert (tmp_path / "other/token").exists()
 
