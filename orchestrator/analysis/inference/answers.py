@@ -53,7 +53,7 @@ def share_difference(asked: Ask) -> Tested:
 
 
 def _seeds(asked: Ask, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, ...] | str:
-    """Seeds whose answers may be set side by side, or why there are none."""
+    """Seeds by whose answers the two arms may be compared, or why there are none."""
     one, other = a.sets[asked.study.prompts].seeds, b.sets[asked.study.prompts].seeds
     if fixed:
         return one
@@ -71,6 +71,7 @@ def _seeds(asked: Ask, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, .
 def _one_seed(
     asked: Ask, row: Inference, one: Answers, other: Answers, differences: Floats
 ) -> Tested:
+    """McNemar's test over the prompts; `differences` is (prompts,), shares refused, a - b."""
     note = "one seed: about these weights, not the method"
     if not (one.one_each and other.one_each):
         reason = "several answers to a prompt need several seeds"
@@ -99,8 +100,14 @@ def _one_seed(
 
 
 def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
-    alternative = asked.contrast.alternative
+    """Crossed seeds and prompts; `differences` is (seeds, prompts), shares refused, a minus b."""
+    alternative, alpha = asked.contrast.alternative, asked.study.alpha
     found = crossed(differences, alternative, asked.level)
+    mde_80 = None
+    if found.se is not None and found.df is not None:
+        # Smallest difference found with probability 0.8, two-sided at alpha; a rough formula.
+        quantiles = special.stdtrit(found.df, 1 - alpha / 2) + special.stdtrit(found.df, 0.8)
+        mde_80 = found.se * float(quantiles)
     row = replace(
         row,
         population=Population.BOTH,
@@ -112,17 +119,10 @@ def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
         statistic=found.t,
         p=found.p,
         **interval_fields(found.both),
-        mde_80=None
-        if found.se is None or found.df is None
-        else _mde(found.se, found.df, asked.study.alpha),
+        mde_80=mde_80,
         notes=(f"more {found.best_next} would help most",) if found.best_next else (),
     )
     return Tested(row=row, p_opposite=opposite(found.p, alternative))
-
-
-def _mde(se: float, df: float, alpha: float) -> float:
-    """Smallest difference found with probability 0.8 at this se, two-sided at alpha, roughly."""
-    return se * float(special.stdtrit(df, 1 - alpha / 2) + special.stdtrit(df, 0.8))
 
 
 def omnibus(asked: Ask) -> Tested:
@@ -157,19 +157,20 @@ def correlation(asked: Ask) -> Tested:
     splits = asked.study.selector.splits
     split = asked.contrast.split or (splits[0] if splits else "heldout")
     rhos = asked.study.selector.scores(REFUSAL, split)
-    pairs = [
-        (rhos[s.head.arm_id][seed], _share(s.sets[asked.study.prompts], seed))
-        for s in asked.chosen.answers
-        for seed in s.sets[asked.study.prompts].seeds
-        if seed in rhos.get(s.head.arm_id, {})
-        and _share(s.sets[asked.study.prompts], seed) is not None
-    ]
+    pairs: list[tuple[float, float]] = []
+    for s in asked.chosen.answers:
+        answers, known = s.sets[asked.study.prompts], rhos.get(s.head.arm_id, {})
+        for seed in answers.seeds:
+            mine = [r for (of, _), r in answers.counts.items() if of == seed]
+            judged = sum(r.judged for r in mine)
+            if seed in known and judged:
+                pairs.append((known[seed], sum(r.refused for r in mine) / judged))
     about = f"{REFUSAL} rho ({split}), {asked.study.prompts}"
     row = replace(asked.row, behavior=about, n_a=len(pairs), arms=())
     if not pairs:
         reason = "no cell has both a refusal rho and judged answers"
         return Tested(row=replace(row, status="missing", notes=(reason,)))
-    found = rank_correlation([p[0] for p in pairs], [float(p[1] or 0) for p in pairs], asked.level)
+    found = rank_correlation([p[0] for p in pairs], [p[1] for p in pairs], asked.level)
     alternative = asked.contrast.alternative
     p, p_opposite = _directed(found.p, found.rho, alternative)
     row = replace(
@@ -184,13 +185,6 @@ def correlation(asked: Ask) -> Tested:
         ),
     )
     return Tested(row=row, p_opposite=p_opposite)
-
-
-def _share(answers: Answers, seed: int) -> float | None:
-    """Refused of the judged answers of one cell; None where none was judged."""
-    mine = [r for (s, _), r in answers.counts.items() if s == seed]
-    judged = sum(r.judged for r in mine)
-    return sum(r.refused for r in mine) / judged if judged else None
 
 
 def _directed(

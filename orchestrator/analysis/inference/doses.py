@@ -61,6 +61,7 @@ def _paired_rows(ask: Ask) -> tuple[Rows | None, str | None]:
 
 
 def _dosed(ask: Ask, rows: Rows | None, reason: str | None) -> Inference:
+    """The row with its numbers of seeds and whether they are paired; what `_paired_rows` found."""
     return replace(
         ask.row,
         n_a=ask.chosen.arms[0].n,
@@ -74,7 +75,13 @@ def _dosed(ask: Ask, rows: Rows | None, reason: str | None) -> Inference:
 def trend_over_doses(ask: Ask) -> Tested:
     """Page within paired seeds, else Jonckheere between arms."""
     rows, reason = _paired_rows(ask)
-    up, down = (_ordered(ask, rows, sign) for sign in (1, -1))
+    # The tests are of a rise; a fall of the scores is a rise of the scores times -1.
+    up, down = (
+        trend.jonckheere([[sign * v for v in e.scores.values()] for e in ask.chosen.arms])
+        if rows is None
+        else trend.page([[sign * v for v in row] for row in rows])
+        for sign in (1, -1)
+    )
     alternative = ask.contrast.alternative
     found, against = (down, up) if alternative is Alternative.LESS else (up, down)
     p, p_opposite = found.p, against.p
@@ -94,19 +101,20 @@ def trend_over_doses(ask: Ask) -> Tested:
     return Tested(row=row, p_opposite=p_opposite)
 
 
-def _ordered(ask: Ask, rows: Rows | None, sign: int) -> trend.Page | trend.Jonckheere:
-    """The test of a rise, or with sign -1 of a fall."""
-    if rows is not None:
-        return trend.page([[sign * v for v in row] for row in rows])
-    return trend.jonckheere([[sign * v for v in e.scores.values()] for e in ask.chosen.arms])
-
-
 def strict_monotone(ask: Ask) -> Tested:
     """Every step rises (falls): the largest of the one-sided p of the steps."""
     rows, reason = _paired_rows(ask)
     row = _dosed(ask, rows, reason)
     sign = -1 if ask.contrast.alternative is Alternative.LESS else 1
-    steps, against = (_steps(ask, rows, s) for s in (sign, -sign))
+    steps, against = (
+        trend.steps_welch(
+            ask.chosen.doses,
+            [Summary(n=m.n, mean=s * m.mean, sd=m.sd) for m in _summaries(ask)],
+        )
+        if rows is None
+        else trend.steps_paired(ask.chosen.doses, [[s * v for v in values] for values in rows])
+        for s in (sign, -sign)
+    )
     p = trend.strict_p(steps)
     if p is None:
         return Tested(row=replace(row, status=str(State.INSUFFICIENT_N)))
@@ -120,13 +128,6 @@ def strict_monotone(ask: Ask) -> Tested:
         notes=(f"the estimate is the weakest step, {weakest.low:g} to {weakest.high:g}",),
     )
     return Tested(row=row, p_opposite=min(1.0, len(reverse) * min(reverse)))
-
-
-def _steps(ask: Ask, rows: Rows | None, sign: int) -> tuple[trend.Step, ...]:
-    if rows is not None:
-        return trend.steps_paired(ask.chosen.doses, [[sign * v for v in row] for row in rows])
-    summaries = [Summary(n=s.n, mean=sign * s.mean, sd=s.sd) for s in _summaries(ask)]
-    return trend.steps_welch(ask.chosen.doses, summaries)
 
 
 def _summaries(ask: Ask) -> list[Summary]:

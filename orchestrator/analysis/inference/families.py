@@ -51,8 +51,8 @@ def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:
     """What a row says of its claim; `stats.verdict.decide` has the rule.
 
     The opposite p is adjusted, too, by the size of the family. A claim with a margin is
-    contradicted where the interval lies beyond the margin; a claim that a response is straight
-    only by lack of fit, and nothing supports it.
+    contradicted where the whole interval lies outside the margin. A claim that a response is
+    straight is contradicted only by lack of fit, and nothing supports it.
     """
     if row.p is None or row.p_adjusted is None or row.family_size is None:
         return Verdict.NOT_TESTABLE
@@ -61,7 +61,11 @@ def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:
     if row.kind.rules.margin is not Margin.OPTIONAL:
         if row.p_adjusted <= alpha:
             return Verdict.SUPPORTED
-        return Verdict.CONTRADICTED if _beyond(row) else Verdict.INCONCLUSIVE
+        if row.sesoi is None or row.ci_low is None or row.ci_high is None:
+            return Verdict.INCONCLUSIVE
+        below = row.ci_high < -row.sesoi
+        above = row.kind.rules.margin is Margin.BOTH_SIDES and row.ci_low > row.sesoi
+        return Verdict.CONTRADICTED if below or above else Verdict.INCONCLUSIVE
     return decide(
         row.p_adjusted,
         Alternative(row.alternative),
@@ -73,11 +77,3 @@ def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:
 
 def _times(p: float | None, size: int) -> float | None:
     return None if p is None else min(1.0, p * size)
-
-
-def _beyond(row: Inference) -> bool:
-    """Whether the whole interval lies outside the margin."""
-    if row.sesoi is None or row.ci_low is None or row.ci_high is None:
-        return False
-    below = row.ci_high < -row.sesoi
-    return below or (row.kind.rules.margin is Margin.BOTH_SIDES and row.ci_low > row.sesoi)

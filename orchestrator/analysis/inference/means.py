@@ -26,7 +26,11 @@ def mean_diff(ask: Ask) -> Tested:
     found = compare(ask.a, ask.b, alternative=ask.contrast.alternative, alpha=ask.study.alpha)
     row = compared(ask.row, found)
     if ask.contrast.population is not Population.NEW_SEEDS:
-        return _crossed(ask, row, found)
+        if found.pairing != PAIRED:
+            reason = f"seeds x probes needs paired seeds: {found.reason}"
+            return Tested(row=emptied(row, "unpaired", reason))
+        matrix = ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
+        return _crossed_row(ask, row, matrix)
     if ask.contrast.sesoi is not None and found.test.state is State.OK:
         shown = equivalence.equivalence(found.test, ask.contrast.sesoi, ask.study.alpha)
         row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
@@ -73,17 +77,8 @@ def tested(row: Inference, test: MeanTest) -> Inference:
     )
 
 
-def _crossed(ask: Ask, row: Inference, found: Comparison) -> Tested:
-    """Seeds and probes both vary: per-pair differences of paired seeds."""
-    if found.pairing != PAIRED:
-        reason = f"seeds x probes needs paired seeds: {found.reason}"
-        return Tested(row=emptied(row, "unpaired", reason))
-    return _crossed_row(
-        ask, row, ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
-    )
-
-
 def _crossed_row(ask: Ask, row: Inference, matrix: Floats) -> Tested:
+    """The mean of (seeds, probes), nats per token, tested for the contrast's population."""
     alternative = ask.contrast.alternative
     if min(matrix.shape, default=0) < 2:
         reason = f"needs 2 seeds and 2 probes, has {matrix.shape[0]} and {matrix.shape[1]}"
@@ -118,13 +113,20 @@ def one_sample(ask: Ask) -> Tested:
         return Tested(row=emptied(ask.row, "missing", "no baseline score to compare with"))
     values = [deltas[s] for s in sorted(deltas)]
     alternative = ask.contrast.alternative
+    row = replace(ask.row, pairing="fixed_baseline", arm_b="baseline")
     if ask.contrast.population is not Population.NEW_SEEDS:
-        return _crossed_row(ask, _fixed(ask.row), _against_baseline(ask))
+        frame, place = ask.study.frame, (row.behavior, row.split)
+        trained = frame.probes(ask.a.arm_id, *place)
+        base = frame.probes(frame.baseline_arm(ask.a.baseline_key) or "", *place)
+        common = sorted(set(trained.probe_ids) & set(base.probe_ids))
+        # The one row of the untrained model is subtracted from the row of every seed.
+        matrix = trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
+        return _crossed_row(ask, row, matrix)
     test = means.one_sample(values, alternative, ask.level)
     flip = exact.sign_flip(values, alternative)
     size = effect.g_z(values, ask.level)
     row = replace(
-        tested(_fixed(ask.row), test),
+        tested(row, test),
         hedges_g=size.estimate,
         g_low=size.low,
         g_high=size.high,
@@ -138,18 +140,6 @@ def one_sample(ask: Ask) -> Tested:
             row, mde_80=unit * sd, n_for_80=power.n_paired(test.diff / sd, ask.study.alpha)
         )
     return Tested(row=row, p_opposite=opposite(test.p, alternative))
-
-
-def _fixed(row: Inference) -> Inference:
-    return replace(row, pairing="fixed_baseline", arm_b="baseline")
-
-
-def _against_baseline(ask: Ask) -> Floats:
-    trained = ask.study.frame.probes(ask.a.arm_id, ask.row.behavior, ask.row.split)
-    arm = ask.study.frame.baseline_arm(ask.a.baseline_key)
-    base = ask.study.frame.probes(arm or "", ask.row.behavior, ask.row.split)
-    common = sorted(set(trained.probe_ids) & set(base.probe_ids))
-    return trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
 
 
 def margin_test(ask: Ask) -> Tested:
@@ -180,9 +170,9 @@ def margin_test(ask: Ask) -> Tested:
 
 
 def _plan_margin(found: Comparison, room: float, alpha: float) -> tuple[float | None, int | None]:
-    """(smallest margin shown by this design if a = b, seeds to show what is estimated).
+    """(smallest margin that this design shows if a = b, seeds an arm or pairs to show the margin).
 
-    `room` is how far the estimate lies within the margin.
+    Each is found with probability 0.8. `room` is how far the estimate lies within the margin.
     """
     one_sided = 2 * alpha  # what the two-sided formulas take for a one-sided test at alpha
     if found.pairing == PAIRED:
