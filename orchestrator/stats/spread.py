@@ -104,8 +104,13 @@ def sd_ratio_from_summaries(
     """Of n and sd alone: what normal theory allows, and nothing else."""
     check_level(level)
     left = b.sd / a.sd if a.sd and b.sd is not None else None
+    state = state_of(a, b)
+    if state is State.OK and not (a.sd and b.sd):
+        state = State.ZERO_VARIANCE
+    elif state is State.OK and min(a.n, b.n) < MIN_N:
+        state = State.NOT_TESTABLE
     described = Spread(
-        state=_state(a, b),
+        state=state,
         n_a=a.n,
         n_b=b.n,
         sd_a=a.sd,
@@ -116,24 +121,19 @@ def sd_ratio_from_summaries(
     )
     if described.state is not State.OK or described.ratio is None:
         return described
-    ratio = _f_interval(described.ratio, a.n - 1, b.n - 1, level)
+    tail = (1 - level) / 2
+    low, high = (
+        described.ratio / special.fdtri(a.n - 1, b.n - 1, q) ** 0.5 for q in (1 - tail, tail)
+    )
     return replace(
         described,
         f=described.ratio**2,
         p_f=_f_p(described.ratio**2, a.n - 1, b.n - 1, alternative),
-        ratio_f=ratio,
+        ratio_f=Interval(low=float(low), high=float(high), level=level),
         reduction_f=Interval(
-            low=100 * (1 - 1 / ratio.low), high=100 * (1 - 1 / ratio.high), level=level
+            low=100 * (1 - 1 / float(low)), high=100 * (1 - 1 / float(high)), level=level
         ),
     )
-
-
-def _state(a: Summary, b: Summary) -> State:
-    if (state := state_of(a, b)) is not State.OK:
-        return state
-    if not (a.sd and b.sd):
-        return State.ZERO_VARIANCE
-    return State.OK if min(a.n, b.n) >= MIN_N else State.NOT_TESTABLE
 
 
 def _f_p(f: float, df_a: int, df_b: int, alternative: Alternative) -> float:
@@ -145,12 +145,6 @@ def _f_p(f: float, df_a: int, df_b: int, alternative: Alternative) -> float:
             return float(less)
         case Alternative.TWO_SIDED:
             return float(min(1.0, 2 * min(greater, less)))
-
-
-def _f_interval(ratio: float, df_a: int, df_b: int, level: float) -> Interval:
-    tail = (1 - level) / 2
-    low, high = (ratio / special.fdtri(df_a, df_b, q) ** 0.5 for q in (1 - tail, tail))
-    return Interval(low=float(low), high=float(high), level=level)
 
 
 def _brown_forsythe(a: Array, b: Array, alternative: Alternative) -> float | None:

@@ -80,9 +80,11 @@ def page(rows: MaybeRows) -> Page:
     n, statistic = len(ranks), float(ranks.sum(axis=0) @ np.arange(1, k + 1))
     if not np.ptp(ranks):
         return Page(state=State.ZERO_VARIANCE, n=n, k=k, statistic=statistic)
-    exact = k <= EXACT_DOSES
-    p = _page_exact(ranks, statistic) if exact else _page_normal(ranks)
-    method = "exact" if exact else "normal"
+    if k <= EXACT_DOSES:
+        p, method = _page_exact(ranks, statistic), "exact"
+    else:
+        found = stats.page_trend_test(ranks, ranked=True, method="asymptotic")
+        p, method = float(found.pvalue), "normal"
     return Page(state=State.OK, n=n, k=k, statistic=statistic, p=p, method=method)
 
 
@@ -102,10 +104,6 @@ def _order_counts(ranks: tuple[float, ...]) -> tuple[int, Array]:
     orders = np.array(list(permutations(ranks)))
     values = np.rint(2 * orders @ np.arange(1, len(ranks) + 1)).astype(int)
     return int(values.min()), np.bincount(values - values.min()) / len(orders)
-
-
-def _page_normal(ranks: Array) -> float:
-    return float(stats.page_trend_test(ranks, ranked=True, method="asymptotic").pvalue)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,12 +131,15 @@ def jonckheere(groups: Sequence[Values], seed: int = 0) -> Jonckheere:
     arrays = [finite(g) for g in groups]
     values, sizes = np.concatenate(arrays), [len(a) for a in arrays]
     wins = (values[:, None] < values) + 0.5 * (values[:, None] == values)
-    statistic = float(rises(wins, np.repeat(np.arange(len(sizes)), sizes)[None, :])[0])
+    place = np.repeat(np.arange(len(sizes)), sizes)
+    statistic = float(rises(wins, place[None, :])[0])
     if len(sizes) < 2 or not np.ptp(values):
         state = State.NOT_TESTABLE if len(sizes) < 2 else State.ZERO_VARIANCE
         return Jonckheere(state=state, statistic=statistic)
     if len(np.unique(values)) < len(values):
-        p = _shuffled(wins, sizes, statistic, seed)
+        labels = np.random.default_rng(seed).permuted(np.tile(place, (RESAMPLES, 1)), axis=1)
+        reached = rises(wins, labels) >= statistic
+        p = float(1 + reached.sum()) / (1 + RESAMPLES)  # the observed order is one of them
         method = f"permutation ({RESAMPLES} shuffles, seed {seed})"
         return Jonckheere(state=State.OK, statistic=statistic, p=p, method=method)
     counts = rise_counts(sizes)
@@ -174,14 +175,6 @@ def rise_counts(sizes: Sequence[int]) -> list[int]:
         for start in range(min(i, len(counts))):
             counts[start::i] = np.add.accumulate(counts[start::i])
     return [int(c) for c in counts]
-
-
-def _shuffled(wins: Array, sizes: Sequence[int], statistic: float, seed: int) -> float:
-    """Share of shuffles of the group labels with J or more, the observed order among them."""
-    place = np.repeat(np.arange(len(sizes)), sizes)
-    labels = np.random.default_rng(seed).permuted(np.tile(place, (RESAMPLES, 1)), axis=1)
-    reached = rises(wins, labels) >= statistic
-    return float(1 + reached.sum()) / (1 + RESAMPLES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
