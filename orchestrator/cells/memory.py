@@ -7,7 +7,7 @@ fitted to measured peaks on a CPU (`make bench-memory` prints both); on Metal th
 from dataclasses import dataclass
 
 from orchestrator.cells.model_size import FLOAT, Sizes, text_config
-from tasks.contract.cell import CellSpec
+from tasks.contract.cell import CellSpec, TrainSpec
 from tasks.data.lengths import Lengths
 from tasks.passes.budget import CPU, Budget, on_gpu
 from tasks.sources.model_files import ModelFiles
@@ -77,38 +77,50 @@ def cell_memory(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool 
 
 def mlx_peak(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool = False) -> int:
     """The part of `cell_memory` that MLX allocates: what `cells.memory_peak` measures, bytes."""
-    sizes = Sizes.of(files)
-    plain = _runs_plain(files)
-    passes = [_scoring(sizes, texts, plain=plain, metal=metal)]
+    sizes, config = Sizes.of(files), text_config(files)
+    # A sliding window makes every pass plain, as far as the configuration tells of one; dropout
+    # makes only the training passes plain.
+    plain = bool(config.get("sliding_window") and config.get("use_sliding_window", True))
+    peak = _scoring(sizes, texts, plain=plain, metal=metal)
+    adapter_bytes = 0
     if spec.train is not None:
         plain = plain or spec.train.lora_dropout > 0
-        passes.append(_training(spec, sizes, texts, plain=plain, metal=metal))
-    return files.weight_bytes + _adapter(spec, sizes) + int(max(passes))
+        peak = max(peak, _training(spec, spec.train, sizes, texts, plain=plain, metal=metal))
+        usual = (sizes.hidden, sizes.hidden)
+        values = sum(sum(sizes.matrices.get(key, usual)) for key in spec.train.lora_keys)
+        adapter_bytes = ADAPTER_COPIES * FLOAT * spec.train.lora_rank * sizes.layers * values
+    return files.weight_bytes + adapter_bytes + int(peak)
 
 
-def _runs_plain(files: ModelFiles) -> bool:
-    """Whether passes will not be packed, as far as the configuration tells."""
-    config = text_config(files)
-    return bool(config.get("sliding_window") and config.get("use_sliding_window", True))
+def _training(
+    spec: CellSpec, train: TrainSpec, sizes: Sizes, texts: Texts, *, plain: bool, metal: bool
+) -> float:
+    """Bytes that the largest pass of a training step keeps at its peak.
 
-
-def _adapter(spec: CellSpec, sizes: Sizes) -> int:
-    if spec.train is None:
-        return 0
-    usual = (sizes.hidden, sizes.hidden)
-    values = sum(sum(sizes.matrices.get(key, usual)) for key in spec.train.lora_keys)
-    return ADAPTER_COPIES * FLOAT * spec.train.lora_rank * sizes.layers * values
-
-
-def _training(spec: CellSpec, sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
+    A plain micro-step pads SFT texts and pairs apart, and frees the logits of one before the
+    other. A packed step puts all its texts in the rows of the budget, which a longer text widens.
+    """
+    per_step = spec.hinge.pairs_per_step if spec.hinge else 0
+    longest_sft = texts.sft.longest if texts.sft else 0
     if plain:
-        return _plain_training(spec, sizes, texts)
-    tokens, width = _packed(_budget(sizes, metal=metal), texts, _step_tokens(spec, texts))
-    kept = METAL if metal else PACKED
-    return _pass(PACKED_CHECKPOINTED if spec.grad_checkpoint else kept, sizes, tokens, width)
+        sft, pairs = train.batch_size * longest_sft, 2 * per_step * texts.scored.longest
+        widest = max(longest_sft, texts.scored.longest if pairs else 0)
+        keeps = PLAIN_CHECKPOINTED if spec.grad_checkpoint else PLAIN
+        return _pass(keeps, sizes, sft + pairs, widest, scored=max(sft, pairs))
+    micro_step = train.batch_size * texts.sft.mean if texts.sft else 0.0
+    micro_step += per_step * texts.pairs.mean if texts.pairs else 0.0
+    step = train.grad_accumulation * micro_step
+    longest = max(longest_sft, texts.pairs.longest if texts.pairs else 0)
+    budget = _budget(sizes, metal=metal)
+    width = max(min(budget.width, step), longest)
+    keeps = METAL if metal else PACKED
+    if spec.grad_checkpoint:
+        keeps = PACKED_CHECKPOINTED
+    return _pass(keeps, sizes, min(width * budget.rows, max(step, longest)), width)
 
 
 def _scoring(sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
+    """Bytes that the largest pass over scored texts keeps at its peak: those of one layer."""
     longest = texts.scored.longest
     if plain:
         tokens = max(longest, PLAIN_BATCH)
@@ -123,35 +135,11 @@ PLAIN_BATCH = 1024
 
 
 def _budget(sizes: Sizes, *, metal: bool) -> Budget:
+    """Rows and tokens of a packed pass; on a GPU they depend on the values of the projections."""
     if not metal:
         return CPU
     values = sum(map(sum, sizes.matrices.values())) * sizes.layers
     return on_gpu(values)
-
-
-def _packed(budget: Budget, texts: Texts, total: float) -> tuple[float, float]:
-    """Tokens of the largest pass, and of one of its rows."""
-    longest = max((t.longest for t in (texts.sft, texts.pairs) if t), default=0)
-    width = max(min(budget.width, total), longest)
-    return min(width * budget.rows, max(total, longest)), width
-
-
-def _step_tokens(spec: CellSpec, texts: Texts) -> float:
-    """Tokens of one optimizer step."""
-    if spec.train is None:
-        return 0.0
-    sft = spec.train.batch_size * texts.sft.mean if texts.sft else 0.0
-    pairs = spec.hinge.pairs_per_step * texts.pairs.mean if spec.hinge and texts.pairs else 0.0
-    return spec.train.grad_accumulation * (sft + pairs)
-
-
-def _plain_training(spec: CellSpec, sizes: Sizes, texts: Texts) -> float:
-    """SFT and pair texts of a micro-step, padded apart; the logits of one are gone by the other."""
-    keeps = PLAIN_CHECKPOINTED if spec.grad_checkpoint else PLAIN
-    sft = spec.train.batch_size * texts.sft.longest if spec.train and texts.sft else 0
-    pairs = 2 * spec.hinge.pairs_per_step * texts.scored.longest if spec.hinge else 0
-    width = max(texts.sft.longest if texts.sft else 0, texts.scored.longest if pairs else 0)
-    return _pass(keeps, sizes, sft + pairs, width, scored=max(sft, pairs))
 
 
 def _pass(

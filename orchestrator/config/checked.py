@@ -232,22 +232,21 @@ def _original(loc: tuple[int | str, ...], kept: dict[Route, list[int]]) -> Route
 
 
 def _findings(error: ErrorDetails, home: Route, schema: Schema) -> Iterator[Finding]:
+    """What one of pydantic's errors says, in this project's words; `home` is the wrong place."""
     if error["type"] == "findings":
         for place, message, reads in error["ctx"]["found"]:
             yield (*home, *place), message, tuple((*home, *r) for r in reads)
     elif error["type"] == "extra_forbidden":
-        yield home, _unknown(str(home[-1]), home[:-1], schema), ()
+        key, node = str(home[-1]), at(schema, home[:-1])
+        known = tuple(node["properties"])
+        text = f"{node.get('x-unknown', 'unknown key')}{hint(key, known)}"
+        for section in known if len(home) == 1 else ():  # at the top: a key without its section
+            if key in at(schema, (section,)).get("properties", {}):
+                text = f"belongs under {section}:"
+                break
+        yield home, text, ()
     else:
         yield home, _words(error, at(schema, home)), ()
-
-
-def _unknown(key: str, place: Route, schema: Schema) -> str:
-    node = at(schema, place)
-    known = tuple(node["properties"])
-    for section in known if not place else ():
-        if key in at(schema, (section,)).get("properties", {}):
-            return f"belongs under {section}:"
-    return f"{node.get('x-unknown', 'unknown key')}{hint(key, known)}"
 
 
 def _words(error: ErrorDetails, node: Schema) -> str:
@@ -258,7 +257,8 @@ def _words(error: ErrorDetails, node: Schema) -> str:
         if meaning.startswith("names "):
             return f"is missing; it {meaning}"
         return f"is missing: must {must(node)}"
-    if node.get("type") in ("integer", "number") and _is_number(value):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if node.get("type") in ("integer", "number") and number:
         if not abs(value) <= sys.float_info.max:
             return f"must be finite, got {show(value)}"
         for name, sign in SIGNS.items():
@@ -269,10 +269,6 @@ def _words(error: ErrorDetails, node: Schema) -> str:
     got = "null" if value is None and node.get("type") != "object" else show(value)
     example = node.get("examples", [None])[0]
     return f"must {must(node)}, got {got}" + (f"; e.g. {show(example)}" if example else "")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def schema_of(kind: type[Checked]) -> Schema:

@@ -108,20 +108,6 @@ class Questions:
     contrasts: tuple[Contrast, ...] = ()
 
 
-def _rules_as_schema() -> list[Any]:
-    """For every kind the keys that a contrast needs and may have, as JSON Schema."""
-    return [
-        {
-            "if": {"properties": {"kind": {"const": str(kind)}}, "required": ["kind"]},
-            "then": {
-                "required": sorted(kind.rules.needed),
-                "propertyNames": {"enum": sorted(kind.rules.allowed)},
-            },
-        }
-        for kind in Kind
-    ]
-
-
 class ContrastEntry(Checked):
     """A contrast as a file has it."""
 
@@ -156,24 +142,36 @@ class ContrastEntry(Checked):
         default=None, description="stated margin, nats per token; a proportion for `prop_diff`"
     )
 
-    model_config = ConfigDict(title="Contrast", json_schema_extra={"allOf": _rules_as_schema()})
+    model_config = ConfigDict(
+        title="Contrast",
+        json_schema_extra={
+            "allOf": [  # for every kind, the keys that a contrast needs and may have
+                {
+                    "if": {"properties": {"kind": {"const": str(kind)}}, "required": ["kind"]},
+                    "then": {
+                        "required": sorted(kind.rules.needed),
+                        "propertyNames": {"enum": sorted(kind.rules.allowed)},
+                    },
+                }
+                for kind in Kind
+            ]
+        },
+    )
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> "ContrastEntry":
-        complain(self._findings())
-        return self
-
-    def _findings(self) -> Iterator[Finding]:
         rules = self.kind.rules
+        found: list[tuple[str, str]] = []
         for key in type(self).model_fields:
             if key in rules.needed and getattr(self, key) is None:
-                text = f"is missing; {MISSING[key].format(kind=self.kind)}"
-                yield (key,), text, (("kind",),)
+                found.append((key, f"is missing; {MISSING[key].format(kind=self.kind)}"))
             elif key in self.model_fields_set and key not in rules.allowed:
-                yield (key,), f"is not used by {self.kind}", (("kind",),)
+                found.append((key, f"is not used by {self.kind}"))
         stated = "alternative" in self.model_fields_set
         if rules.directed and stated and self.alternative == Alternative.TWO_SIDED:
-            yield ("alternative",), "a direction needs greater or less", (("kind",),)
+            found.append(("alternative", "a direction needs greater or less"))
+        complain(((key,), text, (("kind",),)) for key, text in found)
+        return self
 
 
 class Analysis(Checked):
@@ -265,7 +263,11 @@ MISSING = {
 
 
 def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
-    """The record of a valid entry; arms in canonical form, where weight 0 is sft-only."""
+    """The record of a valid entry.
+
+    Arms are in canonical form, where weight 0 is sft-only. An entry without a claim gets a
+    sentence made from its kind.
+    """
     given = {"id": f"c{index + 1}", **raw}
     for key in ("a", "b"):
         if raw.get(key) is None:
@@ -276,21 +278,17 @@ def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
         if condition != arm["condition"]:
             arm = {k: v for k, v in arm.items() if k not in ("rho_weight", "margin")}
         given[key] = arm | {"condition": str(condition)}
-    return Contrast.from_dict({"claim": _claim(given), **given})
-
-
-def _claim(raw: Mapping[str, Any]) -> str:
-    """A sentence for a contrast whose author wrote none."""
-    rules = Kind(raw["kind"]).rules
-    alternative = Alternative(raw.get("alternative", Alternative.TWO_SIDED))
-    return rules.claim.format(
-        a=describe(_pairs(raw.get("a", {}))) or "all cells",
-        b=describe(_pairs(raw["b"])) if raw.get("b") else "the baseline",
-        over=raw.get("over"),
-        margin=f" by more than {raw['sesoi']:g}" if raw.get("sesoi") else "",
+    rules = Kind(given["kind"]).rules
+    alternative = Alternative(given.get("alternative", Alternative.TWO_SIDED))
+    claim = rules.claim.format(
+        a=describe(_pairs(given.get("a", {}))) or "all cells",
+        b=describe(_pairs(given["b"])) if given.get("b") else "the baseline",
+        over=given.get("over"),
+        margin=f" by more than {given['sesoi']:g}" if given.get("sesoi") else "",
         alternative=alternative,
         relation=rules.relations[alternative] if rules.relations else "",
     )
+    return Contrast.from_dict({"claim": claim, **given})
 
 
 def _pairs(arm: Any) -> tuple[tuple[str, Any], ...]:

@@ -3,7 +3,6 @@
 Parser, defaults, messages, the JSON Schema and the tables of docs/sweep-file.md come from here.
 """
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, create_model, model_validator
@@ -283,28 +282,27 @@ class GridBase(Checked):
 
     @model_validator(mode="after")
     def _every_axis_has_a_use(self) -> "GridBase":
-        complain(self._findings())
-        return self
-
-    def _findings(self) -> Iterator[Finding]:
         axes = self.axes()
         conditions = [Condition(c) for c in axes["condition"]]
+        found: list[Finding] = []
         for name in axes:
             if not any(uses(name, c) for c in conditions):
                 text = f"no condition of the grid uses it: {', '.join(conditions)}"
-                yield (name,), text, (("condition",),)
+                found.append(((name,), text, (("condition",),)))
         for name in ("rho_weight", "margin", "seed"):
             needing = [c for c in conditions if uses(name, c)]
             if needing and None in axes.get(name, (None,)):
-                yield (name,), f"{needing[0]} needs a value", (("condition",),)
+                found.append(((name,), f"{needing[0]} needs a value", (("condition",),)))
         weights = axes.get("rho_weight", ())
         if weights == (0.0,) and len(axes.get("margin", ())) > 1:
-            yield ("margin",), "rho_weight 0 leaves no use for it", (("rho_weight",),)
+            found.append((("margin",), "rho_weight 0 leaves no use for it", (("rho_weight",),)))
         bare = [c for c in conditions if c.trains and not c.has_sft]
         if bare and 0.0 in weights:
             place = ("rho_weight", weights.index(0.0))
             text = f"{bare[0]} with weight 0 would train on nothing"
-            yield place, text, (("condition",),)
+            found.append((place, text, (("condition",),)))
+        complain(found)
+        return self
 
 
 class ArmBase(Checked):

@@ -1,7 +1,6 @@
 """A cluster: its hosts, how to log in to them, and the ports Ray uses there."""
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -71,31 +70,32 @@ class Ports(Checked):
 
     @model_validator(mode="after")
     def _no_two_share_a_port(self) -> "Ports":
-        complain(self._clashes())
-        return self
-
-    def _clashes(self) -> Iterator[Finding]:
+        found: list[Finding] = []
         if self.worker_high - self.worker_low < LEAST_WORKERS - 1:
             text = "must be at least 99 above worker_low; every process needs one"
-            yield ("worker_high",), text, (("worker_low",),)
+            found.append((("worker_high",), text, (("worker_low",),)))
         seen: dict[int, str] = {}
         for name, port in self:
             if name in ("worker_low", "worker_high"):
                 continue
             if (other := seen.setdefault(port, name)) != name:
-                yield (name,), f"{port} is also {other}", ((other,),)
+                found.append(((name,), f"{port} is also {other}", ((other,),)))
             elif self.worker_low <= port <= self.worker_high:
                 text = f"{port} lies in the workers' range"
-                yield (name,), text, (("worker_low",), ("worker_high",))
+                found.append(((name,), text, (("worker_low",), ("worker_high",))))
+        complain(found)
+        return self
 
 
 def _not_zero(text: str) -> str:
+    """Refuse a memory size of 0, which has the form of a size."""
     if not float(text.rstrip("KMGTiB ")):
         complain([((), f"must be like 192 GB, got {show(text)}", ())])
     return text
 
 
 def _labels(given: Any) -> Any:
+    """Refuse labels that Ray would refuse, and those that rho-sweep sets; each with its key."""
     if not isinstance(given, dict):
         return given
     label = f"must be {PATTERNS[LABEL]}, got "
@@ -103,14 +103,12 @@ def _labels(given: Any) -> Any:
     for key, value in given.items():
         if key in OWN_LABELS:
             found.append(((key,), f"{key} is set by rho-sweep; choose another", ()))
-        elif wrong := [w for w in (key, value) if not _is_label(w)]:
-            found.append(((key,), label + show(wrong[0]), ()))
+        else:
+            texts = (key, value)
+            wrong = [w for w in texts if not (isinstance(w, str) and re.fullmatch(LABEL, w))]
+            found += [((key,), label + show(w), ()) for w in wrong[:1]]
     complain(found)
     return given
-
-
-def _is_label(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(LABEL, value) is not None
 
 
 class Host(Checked):
@@ -218,20 +216,19 @@ class Cluster(Checked):
 
     @model_validator(mode="after")
     def _hosts_are_told_apart(self) -> "Cluster":
-        complain(self._findings())
-        return self
-
-    def _findings(self) -> Iterator[Finding]:
+        found: list[Finding] = []
         names = tuple(h.name for h in self.hosts)
         if self.head not in names:
             text = f"{show(self.head)} is no host's name{hint(self.head, names)}"
-            yield ("head",), text, (("hosts",),)
+            found.append((("head",), text, (("hosts",),)))
         for what in ("name", "address"):
             seen: dict[str, int] = {}
             for i, value in enumerate(getattr(h, what) for h in self.hosts):
                 if (other := seen.setdefault(value, i)) != i:
                     text = f"{value} is also the {what} of hosts[{other}]"
-                    yield ("hosts", i, what), text, ()
+                    found.append((("hosts", i, what), text, ()))
+        complain(found)
+        return self
 
     @property
     def head_host(self) -> Host:

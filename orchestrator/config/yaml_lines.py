@@ -175,36 +175,26 @@ def assign(document: Document, setting: str) -> None:
     if not equals or not path:
         raise UserError(f"--set {setting}: expected key=value, e.g. --set probes.heldout=0")
     value = parse_yaml(f"v: {text}", f"--set {setting}", document.folder).value["v"]
-    parts = _parts(path)
+    steps = tuple(int(p) if p.isdigit() else p for p in path.split("."))
+    # Inside a grid, the rest of the path is the name of one axis, as in `grid.train.epochs`.
+    head = {"grid": 1, "grids": 2}.get(str(steps[0]), len(steps))
+    axis = ".".join(str(p) for p in steps[head:])
+    parts: Route = (*steps[:head], axis) if axis else steps
     target: Any = document.value
-    for part in parts[:-1]:
-        target = _enter(target, part, setting)
-    last = parts[-1]
-    if isinstance(target, list) and isinstance(last, int) and last < len(target):
-        target[last] = value
-    elif isinstance(target, dict):
-        target[str(last)] = value
-    else:
-        raise UserError(f"--set {setting}: the file has no such place")
+    for part in parts:
+        holder = target
+        if isinstance(holder, list) and isinstance(part, int) and part < len(holder):
+            key: str | int = part
+        elif isinstance(holder, dict):
+            key = str(part)
+            holder.setdefault(key, {})
+        else:
+            raise UserError(f"--set {setting}: the file has no such place")
+        target = holder[key]
+    holder[key] = value
     for known in [r for r in document.lines if r[: len(parts)] == parts]:
         del document.lines[known]
     document.lines[parts] = None
-
-
-def _parts(path: str) -> Route:
-    """Steps of a dotted path; inside a grid the rest is one axis, as in `grid.train.epochs`."""
-    parts = tuple(int(p) if p.isdigit() else p for p in path.split("."))
-    head = {"grid": 1, "grids": 2}.get(str(parts[0]), len(parts))
-    rest = ".".join(str(p) for p in parts[head:])
-    return (*parts[:head], rest) if rest else parts
-
-
-def _enter(target: Any, part: str | int, setting: str) -> Any:
-    if isinstance(target, list) and isinstance(part, int) and part < len(target):
-        return target[part]
-    if isinstance(target, dict):
-        return target.setdefault(str(part), {})
-    raise UserError(f"--set {setting}: the file has no such place")
 
 
 def raise_problems(document: Document, problems: list[Problem]) -> None:

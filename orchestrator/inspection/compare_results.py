@@ -1,5 +1,6 @@
 """Compares the scores and adapters of two results folders, cell by cell."""
 
+import itertools
 import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
@@ -49,13 +50,24 @@ def compare(left: Store, right: Store) -> Comparison:
         ]
         if parts:
             differing[cell] = parts
-    gaps = [_largest(a[c], b[c]) for c in both]
+    gaps = (  # between two numbers in the same row and column
+        abs(value - right[key][name])
+        for cell in both
+        for left, right in (
+            (a[cell].scores, b[cell].scores),
+            (a[cell].probe_scores, b[cell].probe_scores),
+        )
+        for key in left.keys() & right.keys()
+        for name, value in left[key].items()
+        if isinstance(value, float) and isinstance(right[key][name], float)
+    )
     return Comparison(
         same=len(both) - len(differing),
         different=len(differing),
         only_left=len(a.keys() - b.keys()),
         only_right=len(b.keys() - a.keys()),
-        max_difference=max(gaps, default=None),
+        # 0.0 stands first: a NaN is never larger, so it never becomes the result.
+        max_difference=max(itertools.chain([0.0], gaps)) if both else None,
         differing=differing,
     )
 
@@ -89,15 +101,3 @@ def _by_cell(store: Store, table: str) -> dict[str, dict[tuple[str, ...], dict[s
         key = (row["behavior"], row["split"], row.get("probe_id", ""))
         found[row["cell_id"]][key] = row
     return found
-
-
-def _largest(a: _Cell, b: _Cell) -> float:
-    """Largest difference between two numbers in the same row and column of both cells."""
-    largest = 0.0
-    for left, right in ((a.scores, b.scores), (a.probe_scores, b.probe_scores)):
-        for key in left.keys() & right.keys():
-            for name, value in left[key].items():
-                other = right[key][name]
-                if isinstance(value, float) and isinstance(other, float):
-                    largest = max(largest, abs(value - other))
-    return largest

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -38,8 +37,13 @@ def export(store: Store, kind: str, target: Path) -> list[Path]:
                 pa.csv.write_csv(_flat(table), path)
             written.append(path)
         if kind == "csv":
+            lines = ["table,column,unit"]
+            for name, schema in TABLES.items():
+                for column in schema:
+                    unit = (column.metadata or {}).get(b"unit", b"").decode()
+                    lines.append(f"{name},{column.name},{unit}")
             units = target / "units.csv"
-            units.write_text(_units())
+            units.write_text("\n".join(lines) + "\n")
             written.append(units)
     except OSError as error:
         raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
@@ -47,10 +51,16 @@ def export(store: Store, kind: str, target: Path) -> list[Path]:
 
 
 def _flat(table: pa.Table) -> pa.Table:
-    """CSV knows no lists and maps: they become JSON texts. Texts that are formulas become inert."""
+    """The table with texts where CSV has no type: lists and maps as JSON, times as ISO 8601.
+
+    Texts that a spreadsheet would run as formulas become inert.
+    """
     for i, column in enumerate(table.schema):
         if pa.types.is_nested(column.type):
-            texts = [_json(v, column.type) for v in table.column(i).to_pylist()]
+            values = table.column(i).to_pylist()
+            if pa.types.is_map(column.type):  # pyarrow gives a map as a list of pairs
+                values = [None if v is None else dict(v) for v in values]
+            texts = [None if v is None else json.dumps(v, sort_keys=True) for v in values]
             table = table.set_column(i, column.name, pa.array(texts, pa.string()))
         elif pa.types.is_timestamp(column.type):
             texts = pc.strftime(table.column(i), format="%Y-%m-%dT%H:%M:%SZ")
@@ -61,18 +71,3 @@ def _flat(table: pa.Table) -> pa.Table:
             ]
             table = table.set_column(i, column.name, pa.array(texts, pa.string()))
     return table
-
-
-def _json(value: Any, kind: pa.DataType) -> str | None:
-    if value is None:
-        return None
-    return json.dumps(dict(value) if pa.types.is_map(kind) else value, sort_keys=True)
-
-
-def _units() -> str:
-    lines = ["table,column,unit"]
-    for name, schema in TABLES.items():
-        for column in schema:
-            unit = (column.metadata or {}).get(b"unit", b"").decode()
-            lines.append(f"{name},{column.name},{unit}")
-    return "\n".join(lines) + "\n"

@@ -62,28 +62,26 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
         f"{name} {importlib.metadata.version(name)}" for name in ("mlx", "mlx-lm", "ray", "pyarrow")
     )
     yield Finding(OK, "versions", f"python {platform.python_version()}, {versions}")
-    yield _memory()
-    yield _disk(results)
-    yield from _mlx(matmul)
-    yield from _packs()
-
-
-def _memory() -> Finding:
     memory = psutil.virtual_memory()
     text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
     if memory.available < 1 << 30:
-        return Finding(PROBLEM, "memory", f"{text}; end other programs first")
-    return Finding(OK, "memory", text)
-
-
-def _disk(results: Path) -> Finding:
+        yield Finding(PROBLEM, "memory", f"{text}; end other programs first")
+    else:
+        yield Finding(OK, "memory", text)
     folder = next(p for p in (results.resolve(), *results.resolve().parents) if p.exists())
     free = shutil.disk_usage(folder).free
-    text = f"{free / 2**30:.0f} GiB free under {folder}"
     if not os.access(folder, os.W_OK):
-        return Finding(PROBLEM, "results", f"{folder} is read-only; use --results DIR")
-    level = OK if free > ENOUGH_DISK else NOTE
-    return Finding(level, "results", text)
+        yield Finding(PROBLEM, "results", f"{folder} is read-only; use --results DIR")
+    else:
+        level = OK if free > ENOUGH_DISK else NOTE
+        yield Finding(level, "results", f"{free / 2**30:.0f} GiB free under {folder}")
+    yield from _mlx(matmul)
+    for name in (p.name for p in PACKS if p.delivery is Delivery.INSTALLED):
+        try:
+            text = f"pack {name} is installed, {len(load_pack(name))} pairs"
+            yield Finding(OK, "probes", text)
+        except NodeError as error:
+            yield Finding(NOTE, "probes", f"{error} (only sweeps with pack {name} need it)")
 
 
 def _mlx(matmul: str) -> Iterator[Finding]:
@@ -108,12 +106,3 @@ def _mlx(matmul: str) -> Iterator[Finding]:
             f"{blas.LIBRARY} is not installed; MLX uses the reference BLAS, about 20 times slower. "
             f"Debian: apt-get install {blas.DEBIAN_PACKAGE}",
         )
-
-
-def _packs() -> Iterator[Finding]:
-    for name in (p.name for p in PACKS if p.delivery is Delivery.INSTALLED):
-        try:
-            text = f"pack {name} is installed, {len(load_pack(name))} pairs"
-            yield Finding(OK, "probes", text)
-        except NodeError as error:
-            yield Finding(NOTE, "probes", f"{error} (only sweeps with pack {name} need it)")

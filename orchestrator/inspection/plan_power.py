@@ -52,49 +52,38 @@ def power_of(
         specs: The cells that are planned.
         pilot: Evidence of earlier results, for the sd over seeds.
     """
-    arms = _arms(specs)
+    seeds: dict[str, set[int]] = defaultdict(set)
+    settings: dict[str, dict[str, Any]] = {}
+    for spec in specs:
+        if spec.seed is not None:
+            seeds[spec.arm_id].add(spec.seed)
+            settings.setdefault(spec.arm_id, facts(asdict(spec)))
+    arms = [(settings[arm], seeds[arm]) for arm in settings]
     behaviors = sorted({b for spec in specs for b in spec.probes.evaluate})
     return [
-        _power(contrast, behavior, _seeds(contrast, arms), pilot, questions.alpha)
+        _power(contrast, behavior, arms, pilot, questions.alpha)
         for contrast in questions.contrasts
         if contrast.kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
         for behavior in contrast.behaviors or behaviors
     ]
 
 
-def _arms(specs: Sequence[CellSpec]) -> list[tuple[dict[str, Any], set[int]]]:
-    """Settings and seeds of each arm."""
-    seeds: dict[str, set[int]] = defaultdict(set)
-    found: dict[str, dict[str, Any]] = {}
-    for spec in specs:
-        if spec.seed is not None:
-            seeds[spec.arm_id].add(spec.seed)
-            found.setdefault(spec.arm_id, facts(asdict(spec)))
-    return [(found[arm], seeds[arm]) for arm in found]
-
-
-def _seeds(
-    contrast: Contrast, arms: Sequence[tuple[Mapping[str, Any], set[int]]]
-) -> tuple[int, int]:
-    """Seeds that all arms of a contrast share, and how many arms those are."""
+def _power(
+    contrast: Contrast,
+    behavior: str,
+    arms: Sequence[tuple[Mapping[str, Any], set[int]]],
+    pilot: Sequence[ArmEvidence],
+    alpha: float,
+) -> Power:
+    """What one contrast can find on one behaviour; `arms` holds settings and seeds of each arm."""
     named = [seeds for f, seeds in arms if matches(contrast.a, f)]
     if contrast.b is not None:
         named += [seeds for f, seeds in arms if matches(contrast.b, f)]
     if contrast.over == "rho_weight":
         named += [seeds for f, seeds in arms if f["condition"] == Condition.SFT_ONLY]
-    return (len(set.intersection(*named)) if named else 0), len(named)
-
-
-def _power(
-    contrast: Contrast,
-    behavior: str,
-    seeds_and_arms: tuple[int, int],
-    pilot: Sequence[ArmEvidence],
-    alpha: float,
-) -> Power:
-    n, arms = seeds_and_arms
+    n = len(set.intersection(*named)) if named else 0
     reach = FORMULAS[contrast.kind.rules.planned](
-        Design(n=n, arms=arms, alternative=contrast.alternative, alpha=alpha)
+        Design(n=n, arms=len(named), alternative=contrast.alternative, alpha=alpha)
     )
     warning = reach.warning
     if n < 2:

@@ -99,19 +99,10 @@ def words(text: str) -> list[str]:
 
 
 def units(text: str) -> list[Unit]:
-    """The units of a normalised text, in order."""
-    found: list[Unit] = []
-    for line in _mask(text).split("\n"):
-        found.extend(Unit(kind, part) for kind, part in _parts(line))
-    if found and found[-1].kind is Kind.TITLE:  # nothing follows that it could be the title of
-        found[-1] = Unit(Kind.SENTENCE, found[-1].text)
-    return found
+    """The units of a normalised text, in order.
 
-
-def _mask(text: str) -> str:
-    """The text with CODE for each piece of code, and QUOTED for each quotation.
-
-    A refusal inside either is not the model's own. An empty block of code becomes CODE twice.
+    Code and quotations are replaced first: a refusal inside either is not the model's own. An
+    empty block of code becomes CODE twice.
     """
 
     def fenced(found: re.Match[str]) -> str:
@@ -123,7 +114,13 @@ def _mask(text: str) -> str:
     text = _QUOTE.sub(QUOTED, _INLINE_CODE.sub(QUOTED, text))
     text = re.sub(r"(?m)^ *\*([^*\n]+)\* +(?=\S)", "\\1.\n", text)  # *bows* in a role-play
     text = re.sub(r"(?m)^ *>.*$", QUOTED, text)
-    return re.sub(r"(?<=[\w,'-]) ?\n(?=[a-z])", " ", text)  # a line that goes on in the next
+    text = re.sub(r"(?<=[\w,'-]) ?\n(?=[a-z])", " ", text)  # a line that goes on in the next
+    found: list[Unit] = []
+    for line in text.split("\n"):
+        found.extend(Unit(kind, part) for kind, part in _parts(line))
+    if found and found[-1].kind is Kind.TITLE:  # nothing follows that it could be the title of
+        found[-1] = Unit(Kind.SENTENCE, found[-1].text)
+    return found
 
 
 def _parts(line: str) -> list[tuple[Kind, str]]:
