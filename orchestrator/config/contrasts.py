@@ -149,8 +149,8 @@ class ContrastEntry(Checked):
                 {
                     "if": {"properties": {"kind": {"const": str(kind)}}, "required": ["kind"]},
                     "then": {
-                        "required": sorted(kind.rules.needed),
-                        "propertyNames": {"enum": sorted(kind.rules.allowed)},
+                        "required": [*sorted(kind.rules.needed)],
+                        "propertyNames": {"enum": [*sorted(kind.rules.allowed)]},
                     },
                 }
                 for kind in Kind

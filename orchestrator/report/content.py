@@ -149,8 +149,7 @@ def from_store(
     manifest = load_manifest(store.folder)
     rows = store.cells()
     cells = _cells(manifest["cells"], rows)
-    drawn, left_out = _drawn(cells)
-    arm_labels = {e.arm_id: e.label for e in evidence}
+    steps, left_out = _curves(store, cells, {e.arm_id: e.label for e in evidence})
     return ReportContent(
         name=str(manifest.get("name", store.folder.name)),
         description=str(manifest.get("description") or ""),
@@ -161,7 +160,7 @@ def from_store(
         views=tuple(views),
         missing=tuple(missing),
         cells=cells,
-        steps=tuple(_curve(store, c, arm_labels.get(str(c.arm_id), arm_of(c))) for c in drawn),
+        steps=steps,
         steps_left_out=left_out,
         split=split,
         alpha=alpha,
@@ -171,52 +170,49 @@ def from_store(
 
 def _cells(labels: Mapping[str, str], rows: Mapping[str, Any]) -> tuple[CellLine, ...]:
     """The manifest's cells in its order, then cells of earlier launches by arm and seed."""
-    named = [
-        _settled(cell, label, rows[cell]) if cell in rows else _open(cell, label)
-        for cell, label in labels.items()
-    ]
-    others = [
-        _settled(cell, _label(row), row, named=False)
-        for cell, row in rows.items()
-        if cell not in labels
-    ]
+    named = []
+    for cell, label in labels.items():
+        if cell in rows:
+            named.append(_settled(cell, rows[cell], label))
+            continue
+        # Without a result, the settings of a cell are only known from its label.
+        first = label.split(" ", 1)[0]
+        seed = label.partition(" seed=")[2]
+        line = CellLine(
+            cell_id=cell,
+            label=label,
+            condition=first if first in list(Condition) else None,
+            seed=int(seed) if seed.isdecimal() else None,
+            status=OPEN,
+            message=None,
+            host=None,
+            chip=None,
+            wall_s=None,
+            attempts=None,
+        )
+        named.append(line)
+    others = [_settled(cell, row, None) for cell, row in rows.items() if cell not in labels]
     return (*named, *sorted(others, key=lambda c: (arm_of(c), c.seed or 0, c.cell_id)))
 
 
-def _settled(cell_id: str, label: str, row: Mapping[str, Any], *, named: bool = True) -> CellLine:
-    """A cell with a result, from its row in `cells`."""
+def _settled(cell_id: str, row: Mapping[str, Any], label: str | None) -> CellLine:
+    """A cell with a result, from its row in `cells`.
+
+    A cell that the manifest does not name has no label there (None): it gets the one that
+    `CellSpec.label` gives it.
+    """
+    named = label is not None
+    if label is None:
+        parts = [str(row["condition"])]
+        for name, column in (("w", "rho_weight"), ("m", "margin")):
+            if row[column] is not None:
+                parts.append(f"{name}={row[column]:g}")
+        if row["seed"] is not None:
+            parts.append(f"seed={row['seed']}")
+        label = " ".join(parts)
     same = ("arm_id", "condition", "seed", "status", "message", "host", "chip", "wall_s")
     values = {column: row[column] for column in (*same, "attempts")}
     return CellLine(cell_id=cell_id, label=label, named=named, **values)
-
-
-def _label(row: Mapping[str, Any]) -> str:
-    """The label that `CellSpec.label` gives this cell, from its row in `cells`."""
-    parts = [str(row["condition"])]
-    for name, column in (("w", "rho_weight"), ("m", "margin")):
-        if row[column] is not None:
-            parts.append(f"{name}={row[column]:g}")
-    if row["seed"] is not None:
-        parts.append(f"seed={row['seed']}")
-    return " ".join(parts)
-
-
-def _open(cell_id: str, label: str) -> CellLine:
-    """A cell without a result; its settings are read from its label."""
-    first = label.split(" ", 1)[0]
-    seed = label.partition(" seed=")[2]
-    return CellLine(
-        cell_id=cell_id,
-        label=label,
-        condition=first if first in list(Condition) else None,
-        seed=int(seed) if seed.isdecimal() else None,
-        status=OPEN,
-        message=None,
-        host=None,
-        chip=None,
-        wall_s=None,
-        attempts=None,
-    )
 
 
 def arm_of(cell: CellLine) -> str:
@@ -224,31 +220,27 @@ def arm_of(cell: CellLine) -> str:
     return cell.label.rpartition(" seed=")[0] or cell.label
 
 
-def _drawn(cells: Sequence[CellLine]) -> tuple[list[CellLine], int]:
-    """The trained cells whose curves are drawn, and the number of those left out."""
+def _curves(
+    store: Store, cells: Sequence[CellLine], arm_labels: Mapping[str, str]
+) -> tuple[tuple[StepCurve, ...], int]:
+    """The trainings that are drawn, and the number of those left out.
+
+    The arrays of a cell that failed before its first step are empty.
+    """
     groups: dict[str, list[CellLine]] = defaultdict(list)
     for cell in cells:
         if cell.status != OPEN and cell.condition in _TRAINED and cell.arm_id is not None:
             groups[cell.arm_id].append(cell)
-    found = [c for g in list(groups.values())[:MAX_CURVE_ARMS] for c in g[:MAX_CURVE_SEEDS]]
-    return found, sum(len(g) for g in groups.values()) - len(found)
-
-
-def _curve(store: Store, cell: CellLine, arm: str) -> StepCurve:
-    """The training of a cell; its arrays are empty where the cell failed before its first step."""
-    path = store.path("steps", cell.cell_id)
-    table = read_file(path, "steps").sort_by("step") if path.is_file() else None
-
-    def column(name: str) -> Array:
-        values = [] if table is None else table[name].to_pylist()
-        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-
-    return StepCurve(
-        arm=arm,
-        condition=str(cell.condition),
-        seed=cell.seed,
-        step=column("step"),
-        ce_loss=column("ce_loss"),
-        hinge_loss=column("hinge_loss"),
-        hinge_active=column("hinge_active"),
-    )
+    drawn = [c for g in list(groups.values())[:MAX_CURVE_ARMS] for c in g[:MAX_CURVE_SEEDS]]
+    curves = []
+    for cell in drawn:
+        path = store.path("steps", cell.cell_id)
+        table = read_file(path, "steps").sort_by("step") if path.is_file() else None
+        columns: dict[str, Array] = {}
+        for name in ("step", "ce_loss", "hinge_loss", "hinge_active"):
+            values = [] if table is None else table[name].to_pylist()
+            numbers = [np.nan if v is None else v for v in values]
+            columns[name] = np.array(numbers, dtype=np.float64)
+        arm = arm_labels.get(str(cell.arm_id), arm_of(cell))
+        curves.append(StepCurve(arm=arm, condition=str(cell.condition), seed=cell.seed, **columns))
+    return tuple(curves), sum(len(g) for g in groups.values()) - len(drawn)

@@ -36,7 +36,12 @@ def looks_of(keys: Iterable[SeriesKey]) -> dict[SeriesKey, Look]:
     """Series -> look: the colour of its condition, a marker and dash of its own; in order."""
     ranks: dict[str, int] = {}
     found: dict[SeriesKey, Look] = {}
-    for index, key in enumerate(sorted(set(keys), key=_order)):
+    order = list(Condition)
+    ordered = sorted(
+        set(keys),  # conditions in their order; a series that holds no setting comes first
+        key=lambda k: (order.index(Condition(k[0])), k[1] is not None, k[1] or 0.0, k[2]),
+    )
+    for index, key in enumerate(ordered):
         rank = ranks[key[0]] = ranks.get(key[0], -1) + 1
         found[key] = Look(
             colour=colour_of(key[0]),
@@ -44,8 +49,3 @@ def looks_of(keys: Iterable[SeriesKey]) -> dict[SeriesKey, Look]:
             dash=DASHES[rank % len(DASHES)],
         )
     return found
-
-
-def _order(key: SeriesKey) -> tuple[int, bool, float, str]:
-    condition, held, differs = key
-    return list(Condition).index(Condition(condition)), held is not None, held or 0.0, differs

@@ -24,40 +24,16 @@ FACTS_ON_TOP = ("Time in cells", "Chip", "rho-sweep")
 
 def outline(content: ReportContent) -> Report:
     """The report: claims first, then the figures, tables, cells and settings behind them."""
-    tables: list[Block] = [Table(view=shortened(v)) for v in content.views]
-    tables += [Gap(title=f"{key} {name}", reason=reason) for key, name, reason in content.missing]
-    return Report(
-        title=content.name,
-        description=content.description,
-        summary=_summary(content),
-        sections=(
-            claims_section(content),
-            _figures(content),
-            Section(title="Tables", blocks=tuple(tables) or (Note(text="There is none."),)),
-            cells_section(content),
-            setup_section(content),
-        ),
-        made=f"Made {content.now} by rho-sweep {__version__}.",
-    )
-
-
-def _summary(content: ReportContent) -> tuple[tuple[str, str], ...]:
-    """(name, text) pairs for the top of the report; what is not known is left out."""
     own = (content.split, ANSWERS)
     registered = [r for r in content.inference if is_registered(r) and r.split in own]
-    found = [
+    summary = [
         ("Cells", counts_text(content.cells)),
         ("Registered claims", tally(registered) if registered else ""),
         ("Split of the claims", content.split),
         ("Model", models_of(content.manifest)),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
     ]
-    return tuple((name, text) for name, text in found if text)
-
-
-def _figures(content: ReportContent) -> Section:
-    """Every figure; those that cannot be drawn come last, each with its reason."""
-    found = (
+    figures = (
         dose_figure(content, WEIGHT),
         dose_figure(content, MARGIN),
         contrast_figure(content),
@@ -68,7 +44,23 @@ def _figures(content: ReportContent) -> Section:
         curve_figure(content, CE_LOSS),
         refusal_figure(content),
     )
-    return Section(title="Figures", blocks=tuple(sorted(found, key=lambda f: isinstance(f, Gap))))
+    # Figures that cannot be drawn come last, each with its reason.
+    drawn_first = sorted(figures, key=lambda f: isinstance(f, Gap))
+    tables: list[Block] = [Table(view=shortened(v)) for v in content.views]
+    tables += [Gap(title=f"{key} {name}", reason=reason) for key, name, reason in content.missing]
+    return Report(
+        title=content.name,
+        description=content.description,
+        summary=tuple((name, text) for name, text in summary if text),
+        sections=(
+            claims_section(content),
+            Section(title="Figures", blocks=tuple(drawn_first)),
+            Section(title="Tables", blocks=tuple(tables) or (Note(text="There is none."),)),
+            cells_section(content),
+            setup_section(content),
+        ),
+        made=f"Made {content.now} by rho-sweep {__version__}.",
+    )
 
 
 def shortened(view: View) -> View:

@@ -78,9 +78,7 @@ def drawn(panel: Panel, prefix: str) -> Markup:
         for child in list(element):
             if child.tag.endswith(("}metadata", "}style")):
                 element.remove(child)
-    _own_ids(root, prefix)
-    for element in root.iter():
-        _page_style(element)
+    _fit_the_page(root, prefix)
     for name in ("width", "height", "version", "xmlns"):
         root.attrib.pop(name, None)
     root.set("role", "img")
@@ -127,8 +125,12 @@ def _matplotlib_svg(panel: Panel) -> str:
     return buffer.getvalue()
 
 
-def _own_ids(root: ElementTree.Element, prefix: str) -> None:
-    """Give every id that is referred to a new name with the prefix, and remove the others."""
+def _fit_the_page(root: ElementTree.Element, prefix: str) -> None:
+    """Rewrite the attributes for a page that holds other drawings and has its own style sheet.
+
+    An id that is referred to gets a new name with the prefix; others are removed. Colours become
+    CSS variables, fonts are left to the page, and coordinates have two digits.
+    """
     used = {value[1:] for e in root.iter() if (value := e.get("href", "")).startswith("#")}
     for element in root.iter():
         used.update(i for value in element.attrib.values() for i in _REFERENCE.findall(value))
@@ -140,14 +142,11 @@ def _own_ids(root: ElementTree.Element, prefix: str) -> None:
             element.set("href", f"#{names[href[1:]]}")
         for name, value in element.attrib.items():
             element.set(name, _REFERENCE.sub(lambda m: f"url(#{names[m[1]]})", value))
-
-
-def _page_style(element: ElementTree.Element) -> None:
-    """Colours as CSS variables, fonts left to the page, and coordinates with two digits."""
-    if declared := element.get("style"):
-        kept = [d for d in declared.split("; ") if not d.startswith("font-family")]
-        text = re.sub(r"font: ([\d.]+px) [^;]+", r"font-size: \1", "; ".join(kept))
-        element.set("style", re.sub(r"#0101[0-9a-f]{2}", lambda m: f"var(--{_NAMES[m[0]]})", text))
-    for name in ("d", "x", "y", "transform"):
-        if value := element.get(name):
-            element.set(name, _LONG.sub(lambda m: f"{float(m[0]):.2f}", value))
+        if declared := element.get("style"):
+            kept = [d for d in declared.split("; ") if not d.startswith("font-family")]
+            text = re.sub(r"font: ([\d.]+px) [^;]+", r"font-size: \1", "; ".join(kept))
+            text = re.sub(r"#0101[0-9a-f]{2}", lambda m: f"var(--{_NAMES[m[0]]})", text)
+            element.set("style", text)
+        for name in ("d", "x", "y", "transform"):
+            if coordinates := element.get(name):
+                element.set(name, _LONG.sub(lambda m: f"{float(m[0]):.2f}", coordinates))

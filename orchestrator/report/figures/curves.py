@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -149,10 +148,21 @@ def _ends(values: Array) -> tuple[float, float]:
 
 
 def _panel(arm: str, lines: Lines, quantity: Quantity, limits: tuple[float, float]) -> Panel:
-    first, last = (
-        f"{v:.3f}" if np.isfinite(v) else "unknown"
-        for v in _ends(_seed_mean([v for _, v in lines]))
-    )
+    """The panel of one arm; `limits` are the smallest and largest y value of the whole figure."""
+    mean = _seed_mean([values for _, values in lines])
+
+    def draw(axes: "Axes") -> None:
+        colour = ink(colour_of(lines[0][0].condition))
+        for curve, values in lines:
+            axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.55)
+        axes.plot(*binned(lines[0][0].step[: len(mean)], mean), color=colour, linewidth=2.0)
+        pad = 0.04 * ((limits[1] - limits[0]) or 1.0)
+        axes.set_ylim(limits[0] - pad, limits[1] + pad)
+        axes.set_xlabel("optimizer step")
+        axes.set_ylabel(quantity.axis)
+        axes.grid(axis="y")
+
+    first, last = (f"{v:.3f}" if np.isfinite(v) else "unknown" for v in _ends(mean))
     silent = f" Silent in {_silent(lines):.0%} of all steps." if quantity.share else ""
     steps = max(len(v) for _, v in lines)
     return Panel(
@@ -160,7 +170,7 @@ def _panel(arm: str, lines: Lines, quantity: Quantity, limits: tuple[float, floa
         description=f"{quantity.axis} over {count(steps, 'step')}, {count(len(lines), 'seed')}: "
         f"mean of the first tenth {first}, of the last tenth {last}.{silent}",
         height=190,
-        draw=partial(_draw, lines, quantity, limits),
+        draw=draw,
     )
 
 
@@ -170,20 +180,8 @@ def _silent(lines: Lines) -> float:
     return float((values[np.isfinite(values)] == 0).mean())
 
 
-def _draw(lines: Lines, quantity: Quantity, limits: tuple[float, float], axes: "Axes") -> None:
-    colour = ink(colour_of(lines[0][0].condition))
-    for curve, values in lines:
-        axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.55)
-    mean = _seed_mean([values for _, values in lines])
-    axes.plot(*binned(lines[0][0].step[: len(mean)], mean), color=colour, linewidth=2.0)
-    pad = 0.04 * ((limits[1] - limits[0]) or 1.0)
-    axes.set_ylim(limits[0] - pad, limits[1] + pad)
-    axes.set_xlabel("optimizer step")
-    axes.set_ylabel(quantity.axis)
-    axes.grid(axis="y")
-
-
 def _numbers(title: str, shown: Mapping[str, Lines], quantity: Quantity) -> View:
+    """The table below the figure; the mean of a tenth without a value is missing, not 0."""
     rows = []
     for arm, lines in shown.items():
         ends = _ends(_seed_mean([v for _, v in lines]))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -154,7 +153,27 @@ def _panel(
     dose: Dose,
     looks: Mapping[SeriesKey, Look],
 ) -> Panel:
+    """The panel of one behaviour; a dotted line for each of at most 4 untrained models."""
     zeros = sorted({a.baseline for a in arms if a.baseline is not None})
+
+    def draw(axes: "Axes") -> None:
+        doses = sorted({p.dose for points in series.values() for p in points})
+        width = (doses[-1] - doses[0]) or 1.0
+        for zero in zeros[:4]:
+            axes.axhline(zero, color=ink("edge"), linestyle=":", linewidth=1.2)
+        for rank, key in enumerate(series):
+            # Series stand side by side at each dose; otherwise their intervals would overlap.
+            shift = (rank - (len(series) - 1) / 2) * 0.03 * width
+            line, look = _line(series, key, dose), looks[key]
+            xs, ys = [p.dose + shift for p in line], [p.mean for p in line]
+            axes.plot(xs, ys, color=ink(look.colour), linestyle=look.dash, linewidth=1.0, alpha=0.7)
+            for point in series[key]:
+                _draw_point(axes, point, look, point.dose + shift, 0.012 * width)
+        axes.set_xticks(doses, [f"{d:g}" for d in doses])
+        axes.set_xlabel(dose.axis)
+        axes.set_ylabel(f"rho ({RHO_UNIT})")
+        axes.grid(axis="y")
+
     told = [
         f"{dose.label(key)}: "
         + "; ".join(f"at {p.dose:g} {numbers(p.mean, p.interval, p.n)}" for p in points)
@@ -165,33 +184,8 @@ def _panel(
         title=behavior,
         description=f"Mean rho over seeds in {RHO_UNIT} by {dose.name}. {base}{'. '.join(told)}.",
         height=HEIGHT,
-        draw=partial(_draw, series, zeros, dose, looks),
+        draw=draw,
     )
-
-
-def _draw(
-    series: Series,
-    zeros: Sequence[float],
-    dose: Dose,
-    looks: Mapping[SeriesKey, Look],
-    axes: "Axes",
-) -> None:
-    doses = sorted({p.dose for points in series.values() for p in points})
-    width = (doses[-1] - doses[0]) or 1.0
-    for zero in zeros[:4]:
-        axes.axhline(zero, color=ink("edge"), linestyle=":", linewidth=1.2)
-    for rank, key in enumerate(series):
-        # Series stand side by side at each dose; otherwise their intervals would overlap.
-        shift = (rank - (len(series) - 1) / 2) * 0.03 * width
-        line, look = _line(series, key, dose), looks[key]
-        xs, ys = [p.dose + shift for p in line], [p.mean for p in line]
-        axes.plot(xs, ys, color=ink(look.colour), linestyle=look.dash, linewidth=1.0, alpha=0.7)
-        for point in series[key]:
-            _draw_point(axes, point, look, point.dose + shift, 0.012 * width)
-    axes.set_xticks(doses, [f"{d:g}" for d in doses])
-    axes.set_xlabel(dose.axis)
-    axes.set_ylabel(f"rho ({RHO_UNIT})")
-    axes.grid(axis="y")
 
 
 def _draw_point(axes: "Axes", point: Point, look: Look, x: float, aside: float) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.inference.record import Inference
@@ -141,25 +140,25 @@ def _entries(rows: Sequence[Inference]) -> list[Entry]:
 
 def forest_panel(title: str, entries: Sequence[Entry], axis: str) -> Panel:
     """A panel with one row an entry, and a dotted line at 0."""
+
+    def draw(axes: "Axes") -> None:
+        axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
+        for place, entry in enumerate(entries):
+            colour = ink(entry.look.colour)
+            if entry.interval is not None:
+                ends = [entry.interval.low, entry.interval.high]
+                axes.plot(ends, [place, place], color=colour, linewidth=1.6)
+            axes.plot([entry.estimate], [place], entry.look.marker, color=colour, markersize=6)
+        label_rows(axes, [e.label for e in entries], axis)
+        axes.locator_params(axis="x", nbins=5)
+
     told = [f"{e.label}: {numbers(e.estimate, e.interval, e.n)}" for e in entries]
     return Panel(
         title=title,
         description=f"{axis}. {'; '.join(told)}.",
         height=height_of(entries),
-        draw=partial(_draw, entries, axis),
+        draw=draw,
     )
-
-
-def _draw(entries: Sequence[Entry], axis: str, axes: "Axes") -> None:
-    axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
-    for place, entry in enumerate(entries):
-        colour = ink(entry.look.colour)
-        if entry.interval is not None:
-            ends = [entry.interval.low, entry.interval.high]
-            axes.plot(ends, [place, place], color=colour, linewidth=1.6)
-        axes.plot([entry.estimate], [place], entry.look.marker, color=colour, markersize=6)
-    label_rows(axes, [e.label for e in entries], axis)
-    axes.locator_params(axis="x", nbins=5)
 
 
 def _numbers(title: str, heading: str, groups: Sequence[tuple[str, Sequence[Entry]]]) -> View:

@@ -1,6 +1,6 @@
 """The figure of refusals, from table T7; there is one after `rho-sweep stress`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -106,7 +106,23 @@ def refusal_figure(content: ReportContent) -> Figure | Gap:
             )
             for q, rates in groups
         ),
-        numbers=_numbers({q.title: rates for q, rates in groups}),
+        numbers=View(
+            key="",
+            name="refusal_figure",
+            title=TITLE,
+            columns=(
+                Column(label="Prompts", fields=("prompts",)),
+                Column(label="Arm", fields=("arm",)),
+                Column(label="Refused", fields=("share",), shape=Shape.PERCENT, digits=0),
+                Column(label="From", fields=("low",), shape=Shape.PERCENT, digits=0),
+                Column(label="To", fields=("high",), shape=Shape.PERCENT, digits=0),
+            ),
+            rows=tuple(
+                {"prompts": q.title, "arm": r.label, "share": r.share, "low": r.low, "high": r.high}
+                for q, rates in groups
+                for r in rates
+            ),
+        ),
     )
 
 
@@ -133,6 +149,7 @@ def _rates(view: View, question: Question) -> list[Rate]:
 
 
 def _draw(rates: Sequence[Rate], axes: "Axes") -> None:
+    """Draw one row an arm: the share, and a bar to each bound that the table has."""
     for place, rate in enumerate(rates):
         colour = ink(colour_of(rate.condition))
         low = rate.share if rate.low is None else rate.low
@@ -141,24 +158,3 @@ def _draw(rates: Sequence[Rate], axes: "Axes") -> None:
         axes.plot([rate.share], [place], "o", color=colour, markersize=6)
     axes.set_xlim(-3, 103)  # markers at 0 % and 100 % stay whole
     label_rows(axes, [f"{r.label}{r.of}" for r in rates], "refused (% of prompts)")
-
-
-def _numbers(groups: Mapping[str, Sequence[Rate]]) -> View:
-    rows = [
-        {"prompts": title, "arm": r.label, "share": r.share, "low": r.low, "high": r.high}
-        for title, rates in groups.items()
-        for r in rates
-    ]
-    return View(
-        key="",
-        name="refusal_figure",
-        title=TITLE,
-        columns=(
-            Column(label="Prompts", fields=("prompts",)),
-            Column(label="Arm", fields=("arm",)),
-            Column(label="Refused", fields=("share",), shape=Shape.PERCENT, digits=0),
-            Column(label="From", fields=("low",), shape=Shape.PERCENT, digits=0),
-            Column(label="To", fields=("high",), shape=Shape.PERCENT, digits=0),
-        ),
-        rows=tuple(rows),
-    )

@@ -1,7 +1,6 @@
 """The figure of the variance across seeds."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -56,50 +55,46 @@ def spread_figure(content: ReportContent) -> Figure | Gap:
         "itself uncertain: of 3 normal values, the true one may be half of it, or six times it."
         f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
         panels=tuple(_panel(b, lines) for b, lines in shown.items()),
-        numbers=_numbers(title, shown),
+        numbers=View(
+            key="",
+            name="spread_figure",
+            title=title,
+            columns=(
+                Column(label="Behaviour", fields=("behavior",)),
+                Column(label="Arm", fields=("arm",)),
+                Column(label="Sd over seeds", fields=("sd",), shape=Shape.PLAIN, unit=RHO_UNIT),
+                Column(label="n", fields=("n",), shape=Shape.INTEGER),
+            ),
+            rows=tuple(
+                {"behavior": b, "arm": a.label, "sd": sd, "n": a.n}
+                for b, lines in shown.items()
+                for a, _, sd, _ in lines
+            ),
+        ),
     )
 
 
 def _panel(behavior: str, lines: Sequence[Line]) -> Panel:
+    """One row an arm: its seeds around the mean at 0, a bar of one sd to both sides, the sd."""
+
+    def draw(axes: "Axes") -> None:
+        axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
+        # x in units of the axes (1 is the right border), y in rows: a column of numbers at the side
+        right = axes.get_yaxis_transform()
+        for place, (arm, score, sd, look) in enumerate(lines):
+            off = [rho - score.mean for rho in arm.scores.values()]
+            colour = ink(look.colour)
+            axes.plot([-sd, sd], [place, place], color=colour, linewidth=5, alpha=0.25)
+            axes.plot(off, [place] * len(off), look.marker, color=colour, markersize=5, alpha=0.8)
+            axes.text(1.02, place, f"{sd:.3f}", transform=right, va="center")
+        axes.text(1.02, -0.75, "sd", transform=right, va="center", color=ink("muted"))
+        label_rows(axes, [arm.label for arm, *_ in lines], AXIS)
+        axes.locator_params(axis="x", nbins=5)
+
     told = "; ".join(f"{a.label} {sd:.3f}, n {a.n}" for a, _, sd, _ in lines)
     return Panel(
         title=behavior,
         description=f"Sd over seeds in {RHO_UNIT}. {told}.",
         height=height_of(lines),
-        draw=partial(_draw, lines),
-    )
-
-
-def _draw(lines: Sequence[Line], axes: "Axes") -> None:
-    axes.axvline(0.0, color=ink("edge"), linestyle=":", linewidth=1.2)
-    # x in units of the axes (1 is the right border), y in rows: a column of numbers beside them
-    right = axes.get_yaxis_transform()
-    for place, (arm, score, sd, look) in enumerate(lines):
-        off = [rho - score.mean for rho in arm.scores.values()]
-        colour = ink(look.colour)
-        axes.plot([-sd, sd], [place, place], color=colour, linewidth=5, alpha=0.25)
-        axes.plot(off, [place] * len(off), look.marker, color=colour, markersize=5, alpha=0.8)
-        axes.text(1.02, place, f"{sd:.3f}", transform=right, va="center")
-    axes.text(1.02, -0.75, "sd", transform=right, va="center", color=ink("muted"))
-    label_rows(axes, [arm.label for arm, *_ in lines], AXIS)
-    axes.locator_params(axis="x", nbins=5)
-
-
-def _numbers(title: str, groups: Mapping[str, Sequence[Line]]) -> View:
-    rows = [
-        {"behavior": b, "arm": a.label, "sd": sd, "n": a.n}
-        for b, lines in groups.items()
-        for a, _, sd, _ in lines
-    ]
-    return View(
-        key="",
-        name="spread_figure",
-        title=title,
-        columns=(
-            Column(label="Behaviour", fields=("behavior",)),
-            Column(label="Arm", fields=("arm",)),
-            Column(label="Sd over seeds", fields=("sd",), shape=Shape.PLAIN, unit=RHO_UNIT),
-            Column(label="n", fields=("n",), shape=Shape.INTEGER),
-        ),
-        rows=tuple(rows),
+        draw=draw,
     )

@@ -38,7 +38,24 @@ def cells_section(content: ReportContent) -> Section:
     blocks.append(Table(view=_map(content, seeds), badges=badges, keyed=False))
     unscored = [c for c in content.cells if c.status not in (SCORED, OPEN)]
     if unscored:
-        blocks.append(Table(view=_unscored(unscored), badges=frozenset({"status"}), keyed=False))
+        columns = (
+            Column(label="Cell", fields=("label",)),
+            Column(label="Id", fields=("cell_id",)),
+            Column(label="Status", fields=("status",)),
+            Column(label="Host", fields=("host",)),
+            Column(label="Attempts", fields=("attempts",), shape=Shape.INTEGER),
+            Column(label="Message", fields=("message",)),
+        )
+        fields = [name for column in columns for name in column.fields]
+        view = View(
+            key="",
+            name="unscored",
+            title="Cells without scores",
+            columns=columns,
+            rows=tuple({n: getattr(c, n) for n in fields} for c in unscored[:MAX_LISTED]),
+            notes=listed(MAX_LISTED, len(unscored), "cells"),
+        )
+        blocks.append(Table(view=view, badges=frozenset({"status"}), keyed=False))
     blocks.append(Table(view=_hosts(content.cells), keyed=False))
     return Section(title="Cells", blocks=tuple(blocks))
 
@@ -71,27 +88,6 @@ def _map(content: ReportContent, seeds: Sequence[int | None]) -> View:
         ),
         rows=tuple(rows.values())[:MAX_ARMS],
         notes=notes,
-    )
-
-
-def _unscored(cells: Sequence[CellLine]) -> View:
-    """Failed and diverged cells, each with its message."""
-    columns = (
-        Column(label="Cell", fields=("label",)),
-        Column(label="Id", fields=("cell_id",)),
-        Column(label="Status", fields=("status",)),
-        Column(label="Host", fields=("host",)),
-        Column(label="Attempts", fields=("attempts",), shape=Shape.INTEGER),
-        Column(label="Message", fields=("message",)),
-    )
-    fields = [name for column in columns for name in column.fields]
-    return View(
-        key="",
-        name="unscored",
-        title="Cells without scores",
-        columns=columns,
-        rows=tuple({n: getattr(c, n) for n in fields} for c in cells[:MAX_LISTED]),
-        notes=listed(MAX_LISTED, len(cells), "cells"),
     )
 
 

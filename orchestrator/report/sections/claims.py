@@ -62,17 +62,37 @@ def is_registered(row: Inference) -> bool:
 def _part(
     title: str, rows: Sequence[Inference], alpha: float, remark: str = "", limit: int | None = None
 ) -> Section:
+    """One claim a contrast, at most `limit` of them; `remark` begins the note above them."""
     if not rows:
         return Section(title=title, blocks=(Note(text="There is none."),))
     groups: dict[tuple[object, ...], list[Inference]] = {}
     for row in rows:
-        groups.setdefault(_group(row), []).append(row)
+        same_claim = (
+            row.contrast_id,
+            row.claim,
+            row.kind,
+            row.arm_a,
+            row.arm_b,
+            row.family,
+            row.registered,
+            row.alternative,
+            row.population,
+            row.split,
+        )
+        groups.setdefault(same_claim, []).append(row)
     shown = list(groups.values())[:limit]
     cut = listed(len(shown), len(groups), "contrasts")
     told = f"{count(len(groups), 'contrast')}, {count(len(rows), 'row')}: {tally(rows)}."
     blocks: list[Block] = [
         Note(text=f"{remark} {told}".strip()),
-        *(_claim(rows, alpha) for rows in shown),
+        *(
+            Claim(
+                sentence=group[0].claim or group[0].contrast_id,
+                asked=_asked(group),
+                table=_table(group[:MAX_ROWS], listed(MAX_ROWS, len(group), "rows"), alpha),
+            )
+            for group in shown
+        ),
     ]
     return Section(title=title, blocks=(*blocks, *(Note(text=text) for text in cut)))
 
@@ -83,43 +103,17 @@ def tally(rows: Iterable[Inference]) -> str:
     return ", ".join(f"{counts[word]} {word}" for word in VERDICTS)
 
 
-def _group(row: Inference) -> tuple[object, ...]:
-    """Rows of one contrast that can share a heading."""
-    return (
-        row.contrast_id,
-        row.claim,
-        row.kind,
-        row.arm_a,
-        row.arm_b,
-        row.family,
-        row.registered,
-        row.alternative,
-        row.population,
-        row.split,
-    )
-
-
-def _claim(rows: Sequence[Inference], alpha: float) -> Claim:
-    return Claim(
-        sentence=rows[0].claim or rows[0].contrast_id,
-        asked=_asked(rows[0], [r.adjust for r in rows], [r.family_size for r in rows]),
-        table=_table(rows[:MAX_ROWS], listed(MAX_ROWS, len(rows), "rows"), alpha),
-    )
-
-
-def _where(split: str) -> str:
-    return "on generated answers" if split == ANSWERS else f"on the {split} split"
-
-
-def _asked(row: Inference, adjusts: Sequence[str | None], sizes: Sequence[int | None]) -> str:
-    """What was compared, in the words of the row."""
+def _asked(rows: Sequence[Inference]) -> str:
+    """What the rows of one claim compare; the adjustments of p are those of all its rows."""
+    row = rows[0]
+    where = "on generated answers" if row.split == ANSWERS else f"on the {row.split} split"
     arms = f"{row.arm_a} against {row.arm_b}" if row.arm_b else row.arm_a
     parts = [
         f"Contrast {row.contrast_id}: {arms}",
         f"{row.kind}, alternative {row.alternative}",
-        f"{_where(row.split)}, about {str(row.population).replace('_', ' ')}",
+        f"{where}, about {str(row.population).replace('_', ' ')}",
     ]
-    known = {(a, n) for a, n in zip(adjusts, sizes, strict=True) if a is not None}
+    known = {(r.adjust, r.family_size) for r in rows if r.adjust is not None}
     parts += [
         f"p adjusted by {a}" + (f" over {n} tests" if n else "") for a, n in sorted_pairs(known)
     ]
@@ -134,9 +128,33 @@ def sorted_pairs(pairs: Iterable[tuple[str, int | None]]) -> list[tuple[str, int
 
 
 def _table(rows: Sequence[Inference], notes: tuple[str, ...], alpha: float) -> View:
+    """The answers of one claim, a row a behaviour; `notes` stand below the remarks on its rows.
+
+    What an inconclusive row would have taken is shown where there is such a row.
+    """
     unit = rows[0].kind.rules.unit
     levels = {r.ci_level for r in rows if r.ci_level is not None}
     level = f"{level_text(levels.pop())} interval" if len(levels) == 1 else "Interval"
+    cells: list[dict[str, object]] = []
+    for row in rows:
+        both = row.ci_low is not None and row.ci_high is not None  # one bound is no interval
+        inconclusive = row.verdict == "inconclusive"
+        found: dict[str, object] = {
+            "behavior": row.behavior,
+            "verdict": row.verdict,
+            "estimate": row.estimate,
+            "low": row.ci_low if both else None,
+            "high": row.ci_high if both else None,
+            "p": row.p_adjusted,
+            "n": sample(row),
+            "mde": row.mde_80 if inconclusive else None,
+            "needed": row.n_for_80 if inconclusive else None,
+        }
+        cells.append(found)
+    power = (
+        Column(label="Found with power 0.8", fields=("mde",), shape=Shape.PLAIN, unit=unit),
+        Column(label="Seeds for this estimate", fields=("needed",), shape=Shape.INTEGER),
+    )
     return View(
         key="",
         name="claim",
@@ -148,55 +166,27 @@ def _table(rows: Sequence[Inference], notes: tuple[str, ...], alpha: float) -> V
             Column(label=level, fields=("low", "high"), shape=Shape.INTERVAL, unit=unit),
             Column(label="p adjusted", fields=("p",), shape=Shape.P),
             Column(label="n", fields=("n",)),
-            *(c for c in _power(unit) if any(r.verdict == "inconclusive" for r in rows)),
+            *(power if any(r.verdict == "inconclusive" for r in rows) else ()),
         ),
-        rows=tuple(map(_row, rows)),
+        rows=tuple(cells),
         notes=(*_notes(rows, alpha), *notes),
     )
 
 
-def _power(unit: str) -> tuple[Column, Column]:
-    """What an inconclusive row would have taken."""
-    detectable = "Found with power 0.8"
-    return (
-        Column(label=detectable, fields=("mde",), shape=Shape.PLAIN, unit=unit),
-        Column(label="Seeds for this estimate", fields=("needed",), shape=Shape.INTEGER),
-    )
-
-
-def _row(row: Inference) -> dict[str, object]:
-    both = row.ci_low is not None and row.ci_high is not None
-    return {
-        "behavior": row.behavior,
-        "verdict": row.verdict,
-        "estimate": row.estimate,
-        "low": row.ci_low if both else None,
-        "high": row.ci_high if both else None,
-        "p": row.p_adjusted,
-        "n": sample(row),
-        "mde": row.mde_80 if row.verdict == "inconclusive" else None,
-        "needed": row.n_for_80 if row.verdict == "inconclusive" else None,
-    }
-
-
 def _notes(rows: Sequence[Inference], alpha: float) -> list[str]:
-    """Each remark once, with the rows that it is about where it is not about all."""
+    """What a reader should know beside the numbers; a remark that is not on all rows names them."""
     about: dict[str, list[str]] = {}
     for row in rows:
-        for remark in _remarks(row, alpha):
+        remarks = []
+        if row.status != "ok":
+            remarks.append(f"Status {row.status}.")
+        if row.pairing == "none" and row.pairing_reason:
+            remarks.append(f"Not paired: {row.pairing_reason}.")
+        if (least := row.p_attainable_min) is not None and least > alpha:
+            remarks.append(f"With these seeds an exact test cannot go below p = {least:.3g}.")
+        for remark in (*remarks, *row.notes):
             about.setdefault(remark, []).append(row.behavior)
     return [
         remark if len(names) == len(rows) else f"{', '.join(dict.fromkeys(names))}: {remark}"
         for remark, names in about.items()
     ]
-
-
-def _remarks(row: Inference, alpha: float) -> Iterable[str]:
-    """What a reader of this row should know beside its numbers."""
-    if row.status != "ok":
-        yield f"Status {row.status}."
-    if row.pairing == "none" and row.pairing_reason:
-        yield f"Not paired: {row.pairing_reason}."
-    if row.p_attainable_min is not None and row.p_attainable_min > alpha:
-        yield f"With these seeds an exact test cannot go below p = {row.p_attainable_min:.3g}."
-    yield from row.notes

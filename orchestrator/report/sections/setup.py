@@ -25,7 +25,12 @@ def setup_section(content: ReportContent) -> Section:
     facts = [*((k, str(v)) for k, v in versions if v is not None), *content.facts]
     blocks: list[Block] = [Facts(pairs=tuple(facts))] if facts else []
     settings = {f"run.{k}": v for k, v in _mapping(manifest.get("run")).items()}
-    tables = [_grids(_sequence(manifest.get("grids"))), _contents(resolved)]
+    points = [
+        {"grid": str(number), "axis": str(axis), "values": plain(values)}
+        for number, grid in enumerate(_sequence(manifest.get("grids")), start=1)
+        for axis, values in _mapping(grid).items()
+    ]
+    tables = [_view("Grid", ("grid", "axis", "values"), points), _contents(resolved)]
     if any(view.name == CONFIG for view in content.views):
         blocks.append(Note(text=f"Every setting is in the table {CONFIG}."))
     else:
@@ -40,15 +45,6 @@ def models_of(manifest: Mapping[str, Any]) -> str:
     """Names of the models in a manifest; empty where it names none."""
     models = _sequence(_mapping(manifest.get("resolved")).get("models"))
     return ", ".join(plain(_mapping(m).get("name")) for m in models)
-
-
-def _grids(grids: Sequence[Any]) -> View:
-    rows = [
-        {"grid": str(number), "axis": str(axis), "values": plain(values)}
-        for number, grid in enumerate(grids, start=1)
-        for axis, values in _mapping(grid).items()
-    ]
-    return _view("Grid", ("grid", "axis", "values"), rows)
 
 
 def _pairs(title: str, values: Mapping[Any, Any]) -> View:
