@@ -18,7 +18,7 @@ from orchestrator.analysis.tables.columns import (
     short,
     words,
 )
-from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.analysis.tables.view import Column, Missing, View
 from tasks.contract.cell import Condition
 
 KEY, NAME = "T6", "dose_response"
@@ -53,17 +53,12 @@ def doses_of(arms: Arms) -> list[Doses]:
     found = []
     for group in groups.values():
         head = group[min(group)]
-        zero = _without_hinge(arms, head)
-        if zero is not None and 0.0 not in group:
-            group[0.0] = zero
+        zero = [h for h in arms.trained if h.condition is Condition.SFT_ONLY and agree(h, head)]
+        if head.condition.has_sft and len(zero) == 1 and 0.0 not in group:
+            group[0.0] = zero[0]
         if len(group) >= FEWEST_DOSES:
             found.append(Doses(head=head, arms=dict(sorted(group.items()))))
     return found
-
-
-def _without_hinge(arms: Arms, head: ArmEvidence) -> ArmEvidence | None:
-    zero = [h for h in arms.trained if h.condition is Condition.SFT_ONLY and agree(h, head)]
-    return zero[0] if len(zero) == 1 and head.condition.has_sft else None
 
 
 def paired_rows(arms: Sequence[ArmEvidence]) -> list[list[float]] | None:
@@ -75,12 +70,26 @@ def paired_rows(arms: Sequence[ArmEvidence]) -> list[list[float]] | None:
 
 
 def dose_response(arms: Arms) -> View | Missing:
-    """Delta rho by weight."""
+    """T6: mean and sd of delta rho, one row a weight of the hinge."""
     groups = doses_of(arms)
     if not groups:
         return Missing(key=KEY, name=NAME, reason=f"fewer than {FEWEST_DOSES} weights")
-    behaviors = [b for b in arms.behaviors if any(_known(arms, g, b) for g in groups)]
-    rows = [_row(arms, g, w, behaviors) for g in groups for w in g.arms]
+    # A behaviour with a delta at one weight only shows no response: it gets no columns.
+    behaviors = [
+        b
+        for b in arms.behaviors
+        if any(sum(e.delta is not None for e in g.on(arms, b).values()) > 1 for g in groups)
+    ]
+    rows = []
+    for group in groups:
+        for weight, arm in group.arms.items():
+            known = {b: arms.get(arm, b) for b in behaviors}
+            row = {**group_fields(group), "rho_weight": weight, "n": fewest(known.values())}
+            for behavior, one in known.items():
+                delta = one.delta if one else None
+                row[f"{behavior}_mean"] = delta.mean if delta else None
+                row[f"{behavior}_sd"] = delta.sd if delta else None
+            rows.append(row)
     return View(
         key=KEY,
         name=NAME,
@@ -117,19 +126,3 @@ def group_fields(group: Doses) -> dict[str, Any]:
         "margin": group.head.margin,
         "settings": group.head.differs or None,
     }
-
-
-def _known(arms: Arms, group: Doses, behavior: str) -> bool:
-    """Whether a behaviour has deltas at more than one weight: else there is no response."""
-    found = group.on(arms, behavior).values()
-    return sum(e.delta is not None for e in found) > 1
-
-
-def _row(arms: Arms, group: Doses, weight: float, behaviors: Sequence[str]) -> Row:
-    known = {b: arms.get(group.arms[weight], b) for b in behaviors}
-    row: dict[str, Any] = {**group_fields(group), "rho_weight": weight, "n": fewest(known.values())}
-    for behavior, one in known.items():
-        delta = one.delta if one else None
-        row[f"{behavior}_mean"] = delta.mean if delta else None
-        row[f"{behavior}_sd"] = delta.sd if delta else None
-    return row

@@ -1,10 +1,9 @@
 """T5: every comparison of two arms, as the notes print it and as it should be read."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.evidence.comparison import Comparison
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.columns import (
@@ -47,23 +46,26 @@ def effects(
         rows += _unasked(arms, {(i.arms, i.behavior, i.split) for i in asked})
     if not rows:
         return Missing(key=KEY, name=NAME, reason="no two arms to compare")
-    splits = {r["split"] for r in rows}
+    splits, what = sorted({r["split"] for r in rows}), "Comparisons of two arms"
+    title = f"{what}, {splits[0] if len(splits) == 1 else 'several splits'}, n varies"
+    if splits == [arms.split]:
+        title = arms.title(what, [n for r in rows for n in (r["n_a"], r["n_b"])])
+    reasons = sorted({r["pairing_reason"] for r in rows if r["pairing_reason"]})
+    notes = [f"Not paired: {'; '.join(reasons)}."] if reasons else []
+    limited = sum((r["p_attainable_min"] or 0) > arms.alpha for r in rows)
+    if limited:
+        notes.append(
+            f"{limited} of {len(rows)} designs have too few seeds for an exact p of "
+            f"{arms.alpha:g} or less."
+        )
     return View(
         key=KEY,
         name=NAME,
-        title=_title(arms, rows, splits),
+        title=title,
         columns=_columns(rows, arms.ci, one_split=len(splits) == 1),
         rows=tuple(rows),
-        notes=_notes(rows, arms.alpha),
+        notes=tuple(notes),
     )
-
-
-def _title(arms: Arms, rows: Sequence[Row], splits: set[str]) -> str:
-    ns = [n for r in rows for n in (r["n_a"], r["n_b"])]
-    shown = splits.pop() if len(splits) == 1 else None
-    if shown == arms.split:
-        return arms.title("Comparisons of two arms", ns)
-    return f"Comparisons of two arms, {shown or 'several splits'}, n varies"
 
 
 def _asked(arms: Arms, row: Inference) -> Row:
@@ -101,7 +103,14 @@ def _asked(arms: Arms, row: Inference) -> Row:
 
 
 def _unasked(arms: Arms, asked: set[tuple[tuple[str, ...], str, str]]) -> list[dict[str, Any]]:
-    found = list(_beside_sft(arms, asked))
+    """Every arm beside its sft-only arm where that was not asked; p adjusted among these."""
+    found = [
+        (arm, reference, arms.compare(arm, reference))
+        for behavior in arms.behaviors
+        for arm in arms.on(behavior)
+        if (reference := arms.reference(arm)) is not None and reference.arm_id != arm.arm_id
+        if ((arm.arm_id, reference.arm_id), behavior, arms.split) not in asked
+    ]
     adjusted = benjamini_hochberg([c.test.p for _, _, c in found])
     size = sum(p is not None for p in adjusted)
     return [
@@ -127,18 +136,6 @@ def _unasked(arms: Arms, asked: set[tuple[tuple[str, ...], str, str]]) -> list[d
         }
         for (a, b, c), p in zip(found, adjusted, strict=True)
     ]
-
-
-def _beside_sft(
-    arms: Arms, asked: set[tuple[tuple[str, ...], str, str]]
-) -> Iterator[tuple[ArmEvidence, ArmEvidence, Comparison]]:
-    for behavior in arms.behaviors:
-        for arm in arms.on(behavior):
-            reference = arms.reference(arm)
-            if reference is None or reference.arm_id == arm.arm_id:
-                continue
-            if ((arm.arm_id, reference.arm_id), behavior, arms.split) not in asked:
-                yield arm, reference, arms.compare(arm, reference)
 
 
 def _named(
@@ -203,17 +200,3 @@ def _columns(rows: Sequence[Row], ci: str, *, one_split: bool) -> tuple[Column, 
             *sides,
         ),
     )
-
-
-def _notes(rows: Sequence[Row], alpha: float) -> tuple[str, ...]:
-    notes = []
-    reasons = sorted({r["pairing_reason"] for r in rows if r["pairing_reason"]})
-    if reasons:
-        notes.append(f"Not paired: {'; '.join(reasons)}.")
-    limited = sum((r["p_attainable_min"] or 0) > alpha for r in rows)
-    if limited:
-        notes.append(
-            f"{limited} of {len(rows)} designs have too few seeds for an exact p of "
-            f"{alpha:g} or less."
-        )
-    return tuple(notes)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.evidence.comparison import Comparison
 from orchestrator.analysis.tables.arms import Arms, fewest
 from orchestrator.analysis.tables.columns import (
     NAT,
@@ -20,7 +19,7 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
-from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.analysis.tables.view import Column, Missing, View
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.records import State
 
@@ -34,98 +33,76 @@ def margin(arms: Arms) -> View | Missing:
 
     Each arm is compared with that of the notes' margin, else of the largest one.
     """
-    groups = _groups(arms)
+    found: dict[tuple[Any, ...], list[ArmEvidence]] = defaultdict(list)
+    for arm in arms.trained:
+        if arm.margin is not None:
+            found[arm.condition, arm.rho_weight, arm.differs, arm.baseline_key].append(arm)
+    groups = [g for g in found.values() if len({e.margin for e in g}) > 1]
     if not groups:
         return Missing(key=KEY, name=NAME, reason="one margin only")
-    behaviors = _in_order(arms.behaviors)
+    first = [b for b in NOTES_ORDER if b in arms.behaviors]
+    behaviors = (*first, *(b for b in arms.behaviors if b not in first))
+    rows = _rows(arms, groups, behaviors)
     focus = behaviors[0]
-    lines = [
-        (arm, _reference(group))
-        for group in groups
-        for arm in sorted(group, key=lambda e: e.margin or 0.0)
+    notes = [
+        f"{focus} at margin {row['margin']:g}: Δρ is below 0 and {RHO} itself is not: no inversion."
+        for row in rows
+        if (row[focus] or 0) < 0 <= (row[f"{focus}_abs"] or -1)
     ]
-    found = [_compared(arms, arm, reference, focus) for arm, reference in lines]
-    p_holm = holm([c.test.p if c else None for c in found])
-    rows = [
-        _row(arms, arm, reference, behaviors, c, p)
-        for (arm, reference), c, p in zip(lines, found, p_holm, strict=True)
-    ]
+    if any(row["status"] == State.NOT_TESTABLE for row in rows):
+        notes.append("not_testable: the sd over seeds is not known.")
     at = sorted({r["reference_margin"] for r in rows})
     return View(
         key=KEY,
         name=NAME,
         title=arms.title("Margin of the hinge", [r["n"] for r in rows]),
-        columns=_columns(arms.ci, behaviors, focus, at, several=len(groups) > 1),
+        columns=_columns(arms.ci, behaviors, at, several=len(groups) > 1),
         rows=tuple(rows),
-        notes=_notes(rows, focus),
+        notes=tuple(notes),
     )
 
 
-def _groups(arms: Arms) -> list[list[ArmEvidence]]:
-    """Arms that differ in their margin only, at least two of them."""
-    found: dict[tuple[Any, ...], list[ArmEvidence]] = defaultdict(list)
-    for arm in arms.trained:
-        if arm.margin is not None:
-            found[arm.condition, arm.rho_weight, arm.differs, arm.baseline_key].append(arm)
-    return [g for g in found.values() if len({e.margin for e in g}) > 1]
-
-
-def _in_order(behaviors: Sequence[str]) -> tuple[str, ...]:
-    first = [b for b in NOTES_ORDER if b in behaviors]
-    return (*first, *(b for b in behaviors if b not in first))
-
-
-def _reference(group: Sequence[ArmEvidence]) -> ArmEvidence:
-    by_margin = {e.margin or 0.0: e for e in group}
-    return by_margin.get(NOTES_MARGIN, by_margin[max(by_margin)])
-
-
-def _compared(
-    arms: Arms, arm: ArmEvidence, reference: ArmEvidence, behavior: str
-) -> Comparison | None:
-    one, two = arms.get(arm, behavior), arms.get(reference, behavior)
-    if one is None or two is None or one.arm_id == two.arm_id:
-        return None
-    return arms.compare(one, two)
-
-
-def _row(
-    arms: Arms,
-    arm: ArmEvidence,
-    reference: ArmEvidence,
-    behaviors: Sequence[str],
-    found: Comparison | None,
-    p_holm: float | None,
-) -> Row:
-    known = {b: arms.get(arm, b) for b in behaviors}
-    row: dict[str, Any] = {
-        **arms.identity(arm),
-        "n": fewest(known.values()),
-        "reference_margin": reference.margin,
-        "status": str(found.test.state) if found else str(State.OK),
-        "diff_text": "ref" if arm.arm_id == reference.arm_id else None,
-    }
-    for behavior, one in known.items():
-        delta = one.delta if one else None
-        row[behavior] = delta.mean if delta else None
-        row[f"{behavior}_sd"] = delta.sd if delta else None
-        row[f"{behavior}_n"] = one.n if one else None
-    focus = known[behaviors[0]]
-    sft = arms.reference(focus) if focus else None
-    interval_ = found.test.interval if found else None
-    return row | {
-        f"{behaviors[0]}_abs": focus.score.mean if focus and focus.score else None,
-        "diff_vs_ref": found.test.diff if found else None,
-        "ci_low": interval_.low if interval_ else None,
-        "ci_high": interval_.high if interval_ else None,
-        "diff_vs_sft_only": arms.compare(focus, sft).test.diff if focus and sft else None,
-        "p_holm": p_holm,
-    }
+def _rows(
+    arms: Arms, groups: Sequence[Sequence[ArmEvidence]], behaviors: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Each arm beside the reference of its group; tests are of the first behaviour."""
+    focus, rows, ps = behaviors[0], [], []
+    for group in groups:
+        by_margin = {e.margin or 0.0: e for e in group}
+        reference = by_margin.get(NOTES_MARGIN, by_margin[max(by_margin)])
+        other = arms.get(reference, focus)
+        for arm in sorted(group, key=lambda e: e.margin or 0.0):
+            known = {b: arms.get(arm, b) for b in behaviors}
+            one, same = known[focus], arm.arm_id == reference.arm_id
+            test = arms.compare(one, other).test if one and other and not same else None
+            sft = arms.reference(one) if one else None
+            row: dict[str, Any] = {
+                **arms.identity(arm),
+                "n": fewest(known.values()),
+                "reference_margin": reference.margin,
+                "status": str(test.state if test else State.OK),
+                "diff_text": "ref" if same else None,
+                f"{focus}_abs": one.score.mean if one and one.score else None,
+                "diff_vs_ref": test.diff if test else None,
+                "ci_low": test.interval.low if test and test.interval else None,
+                "ci_high": test.interval.high if test and test.interval else None,
+                "diff_vs_sft_only": arms.compare(one, sft).test.diff if one and sft else None,
+            }
+            for behavior, evidence in known.items():
+                delta = evidence.delta if evidence else None
+                row[behavior] = delta.mean if delta else None
+                row[f"{behavior}_sd"] = delta.sd if delta else None
+                row[f"{behavior}_n"] = evidence.n if evidence else None
+            rows.append(row)
+            ps.append(test.p if test else None)
+    return [row | {"p_holm": p} for row, p in zip(rows, holm(ps), strict=True)]
 
 
 def _columns(
-    ci: str, behaviors: Sequence[str], focus: str, at: Sequence[float], *, several: bool
+    ci: str, behaviors: Sequence[str], at: Sequence[float], *, several: bool
 ) -> tuple[Column, ...]:
+    """Numbers of all behaviours, tests of the first; `at`: margins that arms are compared with."""
+    focus = behaviors[0]
     ref = f"margin {at[0]:g}" if len(at) == 1 else "reference"
     group = (words("Condition", "condition"), short("Weight", "rho_weight"))
     settings = (words("Settings", "settings"),)
@@ -145,14 +122,3 @@ def _columns(
         *data(*(count(f"{b} n", f"{b}_n") for b in behaviors)),
         *data(short("reference margin", "reference_margin", NAT)),
     )
-
-
-def _notes(rows: Sequence[Row], focus: str) -> tuple[str, ...]:
-    notes = [
-        f"{focus} at margin {row['margin']:g}: Δρ is below 0 and {RHO} itself is not: no inversion."
-        for row in rows
-        if (row[focus] or 0) < 0 <= (row[f"{focus}_abs"] or -1)
-    ]
-    if any(row["status"] == State.NOT_TESTABLE for row in rows):
-        notes.append("not_testable: the sd over seeds is not known.")
-    return tuple(notes)

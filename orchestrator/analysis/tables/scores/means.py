@@ -1,10 +1,10 @@
 """T4: mean rho of every arm on every behaviour, the untrained model first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.tables.arms import CONDITION, SETTINGS, Arms
+from orchestrator.analysis.tables.arms import CONDITION, SETTINGS, Arms, fewest
 from orchestrator.analysis.tables.columns import (
     NAT,
     RHO,
@@ -16,7 +16,7 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
-from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.stats.means import t_interval, variance_of_mean
 from orchestrator.stats.records import (
     Interval,
@@ -33,14 +33,66 @@ def ablation_means(arms: Arms, both: Both | None = None) -> View | Missing:
     if not arms.heads:
         return Missing(key=KEY, name=NAME, reason="no scored cell")
     rows = [_row(arms, head, both or {}) for head in arms.heads]
+    notes = []
+    if any(r["n_text"] == "fixed" for r in rows):
+        notes.append("The untrained model is one model: it has no variance over seeds.")
+    varies = [r["arm"] for r in rows if len({r[f"{b}_n"] for b in arms.behaviors} - {None}) > 1]
+    if varies:
+        notes.append(f"n is that of the behaviour with the fewest seeds: {', '.join(varies)}.")
+    names = {b: b.capitalize() for b in arms.behaviors}
+    spread = [
+        column
+        for b, name in names.items()
+        for column in (
+            *data(count(f"{b} n", f"{b}_n"), plain(f"{b} sd", f"{b}_sd", NAT)),
+            interval(f"{name} {arms.ci}", f"{b}_ci_low", f"{b}_ci_high", NAT),
+            *data(interval(f"{b} both", f"{b}_ci_low_both", f"{b}_ci_high_both", NAT)),
+        )
+    ]
     return View(
         key=KEY,
         name=NAME,
         title=arms.title(f"Mean {RHO}", [r["n"] for r in rows]),
-        columns=_columns(arms.behaviors, arms.ci),
+        columns=(
+            *of_notes(CONDITION, *(signed(f"{name} {RHO}", b, NAT) for b, name in names.items())),
+            count("n", "n", instead="n_text"),
+            *spread,
+            *data(words("split", "split")),
+            *data(*(signed(f"{b} Δρ", f"{b}_delta", NAT) for b in names)),
+            *data(*(signed(f"{b} baseline", f"{b}_baseline", NAT) for b in names)),
+            *SETTINGS,
+        ),
         rows=tuple(rows),
-        notes=_notes(rows, arms.behaviors),
+        notes=tuple(notes),
     )
+
+
+def _row(arms: Arms, head: ArmEvidence, both: Both) -> dict[str, Any]:
+    """One arm on every behaviour; the untrained model has scores only, no seeds."""
+    known = {b: arms.get(head, b) for b in arms.behaviors}
+    trained = head.condition.trains
+    row: dict[str, Any] = {
+        **arms.identity(head),
+        "n": fewest(known.values()) if trained else None,
+        "n_text": None if trained else "fixed",
+        "split": arms.split,
+    }
+    for behavior, one in known.items():
+        score, delta = (one.score, one.delta) if one else (None, None)
+        seeds = interval_of(score, arms.level) if trained else None
+        probes = both.get((head.arm_id, behavior))
+        row |= {
+            behavior: score.mean if score else None,
+            f"{behavior}_n": one.n if one and trained else None,
+            f"{behavior}_sd": score.sd if score and trained else None,
+            f"{behavior}_ci_low": seeds.low if seeds else None,
+            f"{behavior}_ci_high": seeds.high if seeds else None,
+            f"{behavior}_ci_low_both": probes.low if probes else None,
+            f"{behavior}_ci_high_both": probes.high if probes else None,
+            f"{behavior}_delta": delta.mean if delta and trained else None,
+            f"{behavior}_baseline": one.baseline if one and trained else None,
+        }
+    return row
 
 
 def interval_of(sample: Summary | None, level: float) -> Interval | None:
@@ -48,73 +100,3 @@ def interval_of(sample: Summary | None, level: float) -> Interval | None:
     if sample is None or not sample.sd:
         return None
     return t_interval(sample.mean, variance_of_mean(sample) ** 0.5, sample.n - 1, level)
-
-
-def _row(arms: Arms, head: ArmEvidence, both: Both) -> Row:
-    known = {b: arms.get(head, b) for b in arms.behaviors}
-    trained = head.condition.trains
-    counts = [e.n for e in known.values() if e is not None]
-    row: dict[str, Any] = {
-        **arms.identity(head),
-        "n": min(counts, default=None) if trained else None,
-        "n_text": None if trained else "fixed",
-        "split": arms.split,
-    }
-    for behavior, one in known.items():
-        row |= _numbers(
-            behavior, one, both.get((head.arm_id, behavior)), trained=trained, level=arms.level
-        )
-    return row
-
-
-def _numbers(
-    behavior: str, one: ArmEvidence | None, both: Interval | None, *, trained: bool, level: float
-) -> dict[str, Any]:
-    score = one.score if one else None
-    seeds = interval_of(score, level) if trained else None
-    delta = one.delta if one and trained else None
-    return {
-        behavior: score.mean if score else None,
-        f"{behavior}_n": one.n if one and trained else None,
-        f"{behavior}_sd": score.sd if score and trained else None,
-        f"{behavior}_ci_low": seeds.low if seeds else None,
-        f"{behavior}_ci_high": seeds.high if seeds else None,
-        f"{behavior}_ci_low_both": both.low if both else None,
-        f"{behavior}_ci_high_both": both.high if both else None,
-        f"{behavior}_delta": delta.mean if delta else None,
-        f"{behavior}_baseline": one.baseline if one and trained else None,
-    }
-
-
-def _columns(behaviors: Sequence[str], ci: str) -> tuple[Column, ...]:
-    columns = [
-        *of_notes(CONDITION, *(signed(f"{b.capitalize()} {RHO}", b, NAT) for b in behaviors)),
-        count("n", "n", instead="n_text"),
-    ]
-    for b in behaviors:
-        columns += [
-            *data(count(f"{b} n", f"{b}_n"), plain(f"{b} sd", f"{b}_sd", NAT)),
-            interval(f"{b.capitalize()} {ci}", f"{b}_ci_low", f"{b}_ci_high", NAT),
-            *data(interval(f"{b} both", f"{b}_ci_low_both", f"{b}_ci_high_both", NAT)),
-        ]
-    return (
-        *columns,
-        *data(words("split", "split")),
-        *data(*(signed(f"{b} Δρ", f"{b}_delta", NAT) for b in behaviors)),
-        *data(*(signed(f"{b} baseline", f"{b}_baseline", NAT) for b in behaviors)),
-        *SETTINGS,
-    )
-
-
-def _notes(rows: Sequence[Row], behaviors: Sequence[str]) -> tuple[str, ...]:
-    notes = []
-    if any(r["n_text"] == "fixed" for r in rows):
-        notes.append("The untrained model is one model: it has no variance over seeds.")
-    varies = [
-        r["arm"]
-        for r in rows
-        if len({r[f"{b}_n"] for b in behaviors if r[f"{b}_n"] is not None}) > 1
-    ]
-    if varies:
-        notes.append(f"n is that of the behaviour with the fewest seeds: {', '.join(varies)}.")
-    return tuple(notes)

@@ -1,6 +1,6 @@
 """T1: what training does to refusal, each arm beside SFT alone."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -24,7 +24,7 @@ from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.records import (
     Alternative,
 )
-from orchestrator.stats.verdict import Verdict, decide
+from orchestrator.stats.verdict import decide
 
 KEY, NAME = "T1", "refusal_buffer"
 REFUSAL = "refusal"
@@ -47,20 +47,24 @@ def refusal_buffer(arms: Arms, sesoi: float | None = None) -> View | Missing:
         arms.compare(e, r) if r is not None and r.arm_id != e.arm_id else None
         for e, r in zip(found, references, strict=True)
     ]
-    margins = [equivalence(c.test, sesoi, arms.alpha) if c and sesoi else None for c in compared]
-    p_holm = holm([c.test.p if c else None for c in compared])
-    kept = holm([m.p_noninferior if m else None for m in margins])
-    rows = [
-        _row(arms, *line, sesoi=sesoi)
-        for line in zip(found, references, compared, margins, p_holm, kept, strict=True)
-    ]
+    notes = ["No margin was stated, so that nothing is said about keeping refusal."]
+    if sesoi is not None:
+        notes = [
+            f'The verdict is on "not below sft-only by more than {sesoi:g} nat/token", '
+            "Holm-adjusted over the arms shown."
+        ]
+    if None in references:
+        notes.append("Where nothing is compared, not exactly one sft-only arm has the settings.")
+    reasons = sorted({c.reason for c in compared if c and c.reason})
+    if reasons:
+        notes.append(f"Not paired: {'; '.join(reasons)}.")
     return View(
         key=KEY,
         name=NAME,
         title=arms.title("Refusal beside SFT alone", [e.n for e in found]),
         columns=(*_columns(sesoi, arms.ci), *SETTINGS),
-        rows=tuple(rows),
-        notes=_notes(references, compared, sesoi),
+        rows=tuple(_rows(arms, found, references, compared, sesoi)),
+        notes=tuple(notes),
     )
 
 
@@ -85,37 +89,44 @@ def _columns(sesoi: float | None, ci: str) -> tuple[Column, ...]:
     )
 
 
-def _row(
+def _rows(
     arms: Arms,
-    arm: ArmEvidence,
-    reference: ArmEvidence | None,
-    found: Comparison | None,
-    margin: Equivalence | None,
-    p_holm: float | None,
-    kept: float | None,
-    *,
+    found: Sequence[ArmEvidence],
+    references: Sequence[ArmEvidence | None],
+    compared: Sequence[Comparison | None],
     sesoi: float | None,
-) -> Row:
-    delta = arm.delta
-    row: dict[str, Any] = {
-        **arms.identity(arm),
-        "delta_mean": delta.mean if delta else None,
-        "delta_sd": delta.sd if delta else None,
-        "n": arm.n,
-        "sesoi": sesoi,
-        "diff_text": "ref" if reference is not None and found is None else None,
-    }
-    if found is None:
-        return row
-    return row | {
-        **numbers(found),
-        "diff_ref": found.test.diff,
-        "p_holm": p_holm,
-        "p_noninferior": margin.p_noninferior if margin else None,
-        "p_tost": margin.p_tost if margin else None,
-        "verdict": str(_verdict(p_holm, kept, sesoi, arms.alpha)),
-        "reading": _reading(found, margin, p_holm, arms.alpha),
-    }
+) -> Iterator[Row]:
+    """One row an arm; p of differences and p of non-inferiority are two families of Holm's."""
+    margins = [equivalence(c.test, sesoi, arms.alpha) if c and sesoi else None for c in compared]
+    differ = holm([c.test.p if c else None for c in compared])
+    keep = holm([m.p_noninferior if m else None for m in margins])
+    for arm, reference, one, margin, p_differ, p_keep in zip(
+        found, references, compared, margins, differ, keep, strict=True
+    ):
+        row: dict[str, Any] = {
+            **arms.identity(arm),
+            "delta_mean": arm.delta.mean if arm.delta else None,
+            "delta_sd": arm.delta.sd if arm.delta else None,
+            "n": arm.n,
+            "sesoi": sesoi,
+            "diff_text": "ref" if reference is not None and one is None else None,
+        }
+        if one is not None:
+            if sesoi is None:
+                verdict = decide(p_differ, Alternative.TWO_SIDED, arms.alpha)
+            else:  # of "not below sft-only by more than the margin"
+                opposite = None if p_keep is None else 1 - p_keep
+                verdict = decide(p_keep, Alternative.GREATER, arms.alpha, p_opposite=opposite)
+            row |= {
+                **numbers(one),
+                "diff_ref": one.test.diff,
+                "p_holm": p_differ,
+                "p_noninferior": margin.p_noninferior if margin else None,
+                "p_tost": margin.p_tost if margin else None,
+                "verdict": str(verdict),
+                "reading": _reading(one, margin, p_differ, arms.alpha),
+            }
+        yield row
 
 
 def numbers(found: Comparison) -> dict[str, Any]:
@@ -137,19 +148,10 @@ def numbers(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _verdict(
-    p_holm: float | None, kept: float | None, sesoi: float | None, alpha: float
-) -> Verdict:
-    """With a margin: of "not below sft-only by more than it"; without: of "they differ"."""
-    if sesoi is None:
-        return decide(p_holm, Alternative.TWO_SIDED, alpha)
-    opposite = None if kept is None else 1 - kept
-    return decide(kept, Alternative.GREATER, alpha, p_opposite=opposite)
-
-
 def _reading(
     found: Comparison, margin: Equivalence | None, p_holm: float | None, alpha: float
 ) -> str:
+    """The tests of a row in words; p of keeping refusal is not adjusted here."""
     parts = []
     if found.test.diff is not None and p_holm is not None:
         way = "higher than" if found.test.diff > 0 else "lower than"
@@ -159,24 +161,3 @@ def _reading(
         same = "equivalent" if margin.p_tost <= alpha else "equivalence not shown"
         parts.append(f"{kept}, {same} (δ={margin.delta:g})")
     return "; ".join(parts) or f"not tested: {found.test.state}"
-
-
-def _notes(
-    references: Sequence[ArmEvidence | None],
-    compared: Sequence[Comparison | None],
-    sesoi: float | None,
-) -> tuple[str, ...]:
-    notes = []
-    if sesoi is None:
-        notes.append("No margin was stated, so that nothing is said about keeping refusal.")
-    else:
-        notes.append(
-            f'The verdict is on "not below sft-only by more than {sesoi:g} nat/token", '
-            "Holm-adjusted over the arms shown."
-        )
-    if None in references:
-        notes.append("Where nothing is compared, not exactly one sft-only arm has the settings.")
-    reasons = sorted({c.reason for c in compared if c and c.reason})
-    if reasons:
-        notes.append(f"Not paired: {'; '.join(reasons)}.")
-    return tuple(notes)

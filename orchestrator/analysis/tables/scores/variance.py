@@ -1,6 +1,6 @@
 """T3: do arms vary less over seeds than SFT alone? A reduction is of the sd or of the variance."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -62,7 +62,7 @@ def variance(arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True) -
         arms: Evidence of one split.
         show: Which arms get rows. All are searched, and p is adjusted for all.
     """
-    lines = [line for b in arms.behaviors for arm in arms.on(b) if (line := _line(arms, arm))]
+    lines = list(_lines(arms))
     if not lines:
         return Missing(key=KEY, name=NAME, reason="no arm beside sft-only has two seeds")
     adjusted = holm([line.chosen[0] for line in lines])
@@ -77,34 +77,34 @@ def variance(arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True) -
     ]
     ns = [n for r in rows for n in (r["n_a"], r["n_b"])]
     labels = {r["arm"] for r in rows}
+    tested = sum(p is not None for p in adjusted)
+    note = f"p adjusted: Holm over all arms and behaviours searched ({tested})."
+    if not tested:
+        note = f"Nothing is tested: that takes {MIN_N} seeds in both arms, and a spread."
     return View(
         key=KEY,
         name=NAME,
         title=arms.title("Sd over seeds beside SFT alone", ns),
         columns=_columns(labels.pop() if len(labels) == 1 else None, arms.ci),
         rows=tuple(rows),
-        notes=_notes(sum(p is not None for p in adjusted)),
+        notes=(note,),
     )
 
 
-def _notes(tested: int) -> tuple[str, ...]:
-    if not tested:
-        return (f"Nothing is tested: that takes {MIN_N} seeds in both arms, and a spread.",)
-    return (f"p adjusted: Holm over all arms and behaviours searched ({tested}).",)
-
-
-def _line(arms: Arms, arm: ArmEvidence) -> _Line | None:
-    reference = arms.reference(arm)
-    if reference is None or reference.arm_id == arm.arm_id:
-        return None
-    if not (reference.delta and arm.delta) or min(reference.n, arm.n) < 2:
-        return None
-    if reference.deltas and arm.deltas:
-        raw = [list(e.deltas.values()) for e in (reference, arm)]
-        spread = sd_ratio(raw[0], raw[1], level=arms.level)
-    else:
-        spread = sd_ratio_from_summaries(reference.delta, arm.delta, level=arms.level)
-    return _Line(arm=arm, reference=reference, spread=spread)
+def _lines(arms: Arms) -> Iterator[_Line]:
+    """Arms with two seeds whose sft-only arm has two; from summaries where seeds are not known."""
+    for arm in (arm for behavior in arms.behaviors for arm in arms.on(behavior)):
+        reference = arms.reference(arm)
+        if reference is None or reference.arm_id == arm.arm_id:
+            continue
+        if not (reference.delta and arm.delta) or min(reference.n, arm.n) < 2:
+            continue
+        if reference.deltas and arm.deltas:
+            raw = [list(e.deltas.values()) for e in (reference, arm)]
+            spread = sd_ratio(raw[0], raw[1], level=arms.level)
+        else:
+            spread = sd_ratio_from_summaries(reference.delta, arm.delta, level=arms.level)
+        yield _Line(arm=arm, reference=reference, spread=spread)
 
 
 def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
@@ -113,6 +113,13 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
     low_b, high_b = line.arm.delta_range or (None, None)
     raw = bool(line.reference.deltas and line.arm.deltas)
     few = min(found.n_a, found.n_b) < MIN_BROWN_FORSYTHE
+    text = None if found.ratio is None else f"{found.ratio:.2f}"
+    if text and found.ratio_f:
+        text += f" [{found.ratio_f.low:.2f}, {found.ratio_f.high:.2f}]"
+    why = None  # there is no jackknife
+    if jackknife is None:
+        state = "none" if found.state is State.OK else str(found.state)
+        why = state if raw else "needs raw"
     return {
         **arms.identity(line.arm),
         "behavior": line.arm.behavior,
@@ -130,7 +137,7 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
         "sd_ratio": found.ratio,
         "ratio_low": found.ratio_f.low if found.ratio_f else None,
         "ratio_high": found.ratio_f.high if found.ratio_f else None,
-        "ratio_text": _ratio_text(found),
+        "ratio_text": text,
         "p_f_normal_theory": found.p_f,
         "p_brown_forsythe": found.p_brown_forsythe,
         "forsythe_text": f"n < {MIN_BROWN_FORSYTHE}" if few else None if raw else "needs raw",
@@ -139,22 +146,10 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
         "status": str(decide(p, Alternative.TWO_SIDED, arms.alpha)),
         "jackknife_low": jackknife.interval.low if jackknife else None,
         "jackknife_high": jackknife.interval.high if jackknife else None,
-        "jackknife_text": None if jackknife else _no_jackknife(found, raw=raw),
+        "jackknife_text": why,
         "p_jackknife": found.p_jackknife,
         "p_from": line.chosen[1],
     }
-
-
-def _no_jackknife(found: Spread, *, raw: bool) -> str:
-    return str(found.state if found.state is not State.OK else "none") if raw else "needs raw"
-
-
-def _ratio_text(found: Spread) -> str | None:
-    if found.ratio is None:
-        return None
-    if found.ratio_f is None:
-        return f"{found.ratio:.2f}"
-    return f"{found.ratio:.2f} [{found.ratio_f.low:.2f}, {found.ratio_f.high:.2f}]"
 
 
 def _columns(only: str | None, ci: str) -> tuple[Column, ...]:
