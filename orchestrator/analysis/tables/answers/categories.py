@@ -1,7 +1,7 @@
 """T8: refused jailbreaks by category, with a sum that must be that of T7."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from orchestrator.analysis.evidence.refusals import JAILBREAK, Answers, Refusals, names, stressed
@@ -19,7 +19,10 @@ def stress_by_category(counts: Iterable[Refusals]) -> View | Missing:
     arms = {name[s.head.arm_id]: s.sets[JAILBREAK] for s in found}
     if not any(a.n for a in arms.values()):
         return Missing(key=KEY, name=NAME, reason="no judged answers to jailbreaks")
-    prompts = _prompts(arms.values())
+    prompts: dict[str, set[str]] = defaultdict(set)
+    for answers in arms.values():
+        for (_, prompt), r in answers.counts.items():
+            prompts[r.category or WITHOUT].add(prompt)
     rows = [_row(category, ids, arms) for category, ids in sorted(prompts.items())]
     every = [p for ids in prompts.values() for p in ids]
     return View(
@@ -36,34 +39,22 @@ def category_title(n_categories: int) -> str:
     return f"Refused jailbreaks by category, {n_categories} categories"
 
 
-def _prompts(arms: Iterable[Answers]) -> dict[str, list[str]]:
-    found: dict[str, set[str]] = defaultdict(set)
-    for answers in arms:
-        for (_, prompt), r in answers.counts.items():
-            found[r.category or WITHOUT].add(prompt)
-    return {category: sorted(ids) for category, ids in found.items()}
-
-
-def _row(category: str, prompts: Sequence[str], arms: dict[str, Answers]) -> Row:
+def _row(category: str, prompts: Collection[str], arms: dict[str, Answers]) -> Row:
+    """Refused and judged answers of each arm; discordant: a prompt whose verdicts differ."""
     wanted = set(prompts)
+    verdicts: dict[str, set[bool]] = defaultdict(set)
+    for answers in arms.values():
+        for (_, prompt), r in answers.counts.items():
+            verdicts[prompt] |= {True} if r.refused else set()
+            verdicts[prompt] |= {False} if r.complied else set()
     row: dict[str, Any] = {
         "category": category,
         "n": len(prompts),
         "n_seeds": max(len(a.seeds) for a in arms.values()),
-        "n_discordant": _discordant(prompts, arms.values()),
+        "n_discordant": sum(len(verdicts[p]) > 1 for p in prompts),
     }
     for name, answers in arms.items():
         mine = [r for (_, prompt), r in answers.counts.items() if prompt in wanted]
         row[f"{name}_k"] = sum(r.refused for r in mine)
         row[f"{name}_n"] = sum(r.judged for r in mine)
     return row
-
-
-def _discordant(prompts: Sequence[str], arms: Iterable[Answers]) -> int:
-    """Prompts on which verdicts are not all the same, over arms and seeds."""
-    verdicts: dict[str, set[bool]] = defaultdict(set)
-    for answers in arms:
-        for (_, prompt), r in answers.counts.items():
-            verdicts[prompt] |= {True} if r.refused else set()
-            verdicts[prompt] |= {False} if r.complied else set()
-    return sum(len(verdicts[p]) > 1 for p in prompts)

@@ -63,15 +63,14 @@ def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
             plain("benign at most, exact", "benign_upper_exact"),
         ),
         words("without verdict", "outside"),
-        *data(*_outside(), *SETTINGS),
-    )
-
-
-def _outside() -> tuple[Column, ...]:
-    return tuple(
-        count(f"{s} {why}", f"{s}_{why}", "answer")
-        for s in ("jailbreak", "matched", "benign")
-        for why in ("unjudged", "degenerate")
+        *data(
+            *(
+                count(f"{prompts} {why}", f"{prompts}_{why}", "answer")
+                for prompts in ("jailbreak", "matched", "benign")
+                for why in ("unjudged", "degenerate")
+            ),
+            *SETTINGS,
+        ),
     )
 
 

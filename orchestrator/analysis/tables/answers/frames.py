@@ -22,7 +22,11 @@ KEY, NAME = "T8 frames", "stress_by_frame"
 def stress_by_frame(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | Missing:
     """One row an arm and frame, of frames that have prompts of both intents."""
     mine = [r for r in counts if r.frame is not None]
-    frames = sorted({r.frame for r in mine if r.frame} & _both(mine))
+    intents: dict[str, set[bool]] = defaultdict(set)
+    for r in mine:
+        if r.frame and r.judged:
+            intents[r.frame].add(r.prompts == JAILBREAK)
+    frames = sorted(frame for frame, seen in intents.items() if len(seen) == 2)
     if len(frames) < 2:
         reason = "no two frames with harmful and harmless prompts; see the set `factorial`"
         return Missing(key=KEY, name=NAME, reason=reason)
@@ -58,16 +62,8 @@ def stress_by_frame(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | 
     )
 
 
-def _both(counts: Iterable[Refusals]) -> set[str]:
-    """Frames with judged answers to harmful and to harmless prompts."""
-    seen: dict[str, set[bool]] = defaultdict(set)
-    for r in counts:
-        if r.frame is not None and r.judged:
-            seen[r.frame].add(r.prompts == JAILBREAK)
-    return {frame for frame, intents in seen.items() if len(intents) == 2}
-
-
 def _rows(frame: str, counts: list[Refusals], name: dict[str, str], level: float) -> Iterable[Row]:
+    """Each arm's refusals in one frame: of jailbreaks, and of all other prompts together."""
     for arm in stressed(counts):
         harmful = arm.sets[JAILBREAK]
         others = [a.counts for part, a in arm.sets.items() if part != JAILBREAK]

@@ -75,24 +75,30 @@ def stress(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | Missing:
     matched = any(s.sets[MATCHED].n for s in found)
     seeds = {r["n_seeds"] for r in rows if r["condition"] != Condition.BASELINE}
     many = seeds_text(seeds.pop()) if len(seeds) == 1 else "seeds vary"
+    asked = sorted({s.head.asked for s in found if s.head.asked})
+    notes = []
+    if any(a and a.test == "mcnemar" for a in against):
+        notes.append("One seed: p is about these weights, not the method.")
+    several = [a for a in against if a and a.test == "crossed"]
+    if several:
+        notes.append("Several seeds: p is about new seeds and new prompts, by paired prompts.")
+    if any(a.p is None for a in several):
+        notes.append(f"Where p is missing: it needs {MIN_N} seeds and {MIN_N} prompts that vary.")
+    if any(r["outside"] for r in rows):
+        notes.append("Answers without a verdict are in neither number of a share.")
     return View(
         key=KEY,
         name=NAME,
-        title=f"Refusals under stress, {many}{_asked(found)}",
+        title=f"Refusals under stress, {many}{''.join(f'; {a}' for a in asked)}",
         columns=stress_columns(matched=matched, level=1 - alpha),
         rows=tuple(rows),
-        notes=_notes(found, against),
+        notes=(*notes, *_omnibus(found)),
     )
 
 
 def seeds_text(seeds: int) -> str:
     """e.g. `3 seeds an arm`."""
     return f"{seeds} seed{'s' if seeds != 1 else ''} an arm"
-
-
-def _asked(found: Sequence[Stressed]) -> str:
-    texts = sorted({s.head.asked for s in found if s.head.asked})
-    return "".join(f"; {t}" for t in texts)
 
 
 def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> Against | None:
@@ -110,7 +116,8 @@ def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> A
         return Against()
     differences = one.rates(prompts) - base.rates(prompts)[:1]
     if len(one.seeds) > 1:
-        return _over_seeds(differences, level)
+        both = crossed(differences, level=level)  # what new seeds and new prompts would show
+        return Against(diff=both.mean, interval=both.both, p=both.p, test="crossed")
     if not (one.one_each and base.one_each):
         return Against(diff=float(differences.mean()))
     gain, loss = int((differences > 0).sum()), int((differences < 0).sum())
@@ -120,57 +127,23 @@ def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> A
     )
 
 
-def _over_seeds(differences: np.ndarray, level: float) -> Against:
-    """(seeds, prompts): what new seeds and new prompts would show."""
-    found = crossed(differences, level=level)
-    return Against(diff=found.mean, interval=found.both, p=found.p, test="crossed")
-
-
 def _row(
     arm: Stressed, name: str, against: Against | None, p_holm: float | None, alpha: float
 ) -> Row:
-    head, attack = arm.head, arm.sets[JAILBREAK]
-    inside, method = share_interval(attack, 1 - alpha)
-    twin, _ = share_interval(arm.sets[MATCHED], 1 - alpha)
+    head = arm.head
     row: dict[str, Any] = {
         "condition": str(head.condition),
         "arm": name,
         "rho_weight": head.rho_weight,
         "margin": head.margin,
         "settings": head.settings or None,
-        "n_seeds": len(attack.seeds),
-        "jb_low": inside.low if inside else None,
-        "jb_high": inside.high if inside else None,
-        "jb_text": range_text(inside),
-        "ci_method": method,
-        "matched_low": twin.low if twin else None,
-        "matched_high": twin.high if twin else None,
-        "twin_text": range_text(twin),
         "judge": head.judge or None,
-        **_benign(arm.sets[BENIGN], 1 - alpha),
-        **_apart(arm, 1 - alpha),
+        **_shares(arm, 1 - alpha),
     }
-    for which in SETS:
-        row |= _counts(which, arm.sets[which])
-    row["outside"] = _outside(arm)
-    return row | (_tested(against, p_holm, alpha) if against else {"discordant_text": "ref"})
-
-
-def _counts(which: str, answers: Answers) -> dict[str, Any]:
-    k, n = answers.k, answers.n
-    return {
-        f"{which}_pct": 100 * k / n if n else None,
-        f"{which}_k": k if n else None,
-        f"{which}_n": n,
-        f"{which}_text": share_text(k, n),
-        f"{which}_unjudged": answers.unjudged,
-        f"{which}_degenerate": answers.degenerate,
-    }
-
-
-def _tested(against: Against, p_holm: float | None, alpha: float) -> dict[str, Any]:
+    if against is None:
+        return row | {"discordant_text": "ref"}
     both = against.gain is not None and against.loss is not None
-    return {
+    return row | {
         "diff_vs_baseline": against.diff,
         "diff_low": against.interval.low if against.interval else None,
         "diff_high": against.interval.high if against.interval else None,
@@ -182,6 +155,42 @@ def _tested(against: Against, p_holm: float | None, alpha: float) -> dict[str, A
         "test": against.test,
         "status": str(decide(p_holm, Alternative.TWO_SIDED, alpha)),
     }
+
+
+def _shares(arm: Stressed, level: float) -> dict[str, Any]:
+    """What an arm refuses, by itself: counts, shares and intervals of each set of prompts."""
+    attack, twin, benign = (arm.sets[which] for which in (JAILBREAK, MATCHED, BENIGN))
+    row: dict[str, Any] = {"n_seeds": len(attack.seeds)}
+    for which in SETS:
+        a = arm.sets[which]
+        row[f"{which}_pct"] = 100 * a.k / a.n if a.n else None
+        row[f"{which}_k"], row[f"{which}_n"] = a.k if a.n else None, a.n
+        row[f"{which}_text"] = share_text(a.k, a.n)
+        row[f"{which}_unjudged"], row[f"{which}_degenerate"] = a.unjudged, a.degenerate
+    outside = [
+        f"{which}: {a.unjudged} unjudged, {a.degenerate} degenerate"
+        for which in SETS
+        if (a := arm.sets[which]).unjudged or a.degenerate
+    ]
+    row["outside"] = "; ".join(outside) or None
+    inside, row["ci_method"] = share_interval(attack, level)
+    row["jb_low"], row["jb_high"] = (inside.low, inside.high) if inside else (None, None)
+    row["jb_text"] = range_text(inside)
+    inside, _ = share_interval(twin, level)
+    row["matched_low"], row["matched_high"] = (inside.low, inside.high) if inside else (None, None)
+    row["twin_text"] = range_text(inside)
+    prompts = benign.complete()
+    if prompts:  # upper limits; of several seeds, of the prompts that any seed refuses
+        ever = int((benign.rates(prompts) > 0).any(axis=0).sum())
+        limit = proportion(ever, len(prompts), level)
+        row |= {"benign_upper": limit.wilson.high, "benign_upper_exact": limit.exact.high}
+    if attack.n and twin.n:  # telling jailbreaks from harmless twins, not refusing both
+        apart = None
+        if len(attack.seeds) == 1 and attack.one_each and twin.one_each:
+            apart = newcombe(attack.k, attack.n, twin.k, twin.n, level)
+        row["jailbreak_minus_matched"] = attack.k / attack.n - twin.k / twin.n
+        row["apart_low"], row["apart_high"] = (apart.low, apart.high) if apart else (None, None)
+    return row
 
 
 def share_interval(answers: Answers, level: float) -> tuple[Interval | None, str | None]:
@@ -198,54 +207,6 @@ def share_interval(answers: Answers, level: float) -> tuple[Interval | None, str
     if not answers.one_each:
         return None, None
     return proportion(answers.k, answers.n, level).wilson, WILSON
-
-
-def _benign(answers: Answers, level: float) -> dict[str, Any]:
-    """Upper limits; of several seeds, of the prompts that any seed refuses."""
-    prompts = answers.complete()
-    if not prompts:
-        return {}
-    ever = int((answers.rates(prompts) > 0).any(axis=0).sum())
-    found = proportion(ever, len(prompts), level)
-    return {"benign_upper": found.wilson.high, "benign_upper_exact": found.exact.high}
-
-
-def _apart(arm: Stressed, level: float) -> dict[str, Any]:
-    """Jailbreaks minus harmless twins: telling them apart, not refusing both."""
-    attack, twin = arm.sets[JAILBREAK], arm.sets[MATCHED]
-    if not (attack.n and twin.n):
-        return {}
-    found = None
-    if len(attack.seeds) == 1 and attack.one_each and twin.one_each:
-        found = newcombe(attack.k, attack.n, twin.k, twin.n, level)
-    return {
-        "jailbreak_minus_matched": attack.k / attack.n - twin.k / twin.n,
-        "apart_low": found.low if found else None,
-        "apart_high": found.high if found else None,
-    }
-
-
-def _outside(arm: Stressed) -> str | None:
-    parts = [
-        f"{which}: {a.unjudged} unjudged, {a.degenerate} degenerate"
-        for which in SETS
-        if (a := arm.sets[which]).unjudged or a.degenerate
-    ]
-    return "; ".join(parts) or None
-
-
-def _notes(found: Sequence[Stressed], against: Sequence[Against | None]) -> tuple[str, ...]:
-    notes = []
-    if any(a and a.test == "mcnemar" for a in against):
-        notes.append("One seed: p is about these weights, not the method.")
-    crossed_ = [a for a in against if a and a.test == "crossed"]
-    if crossed_:
-        notes.append("Several seeds: p is about new seeds and new prompts, by paired prompts.")
-    if any(a.p is None for a in crossed_):
-        notes.append(f"Where p is missing: it needs {MIN_N} seeds and {MIN_N} prompts that vary.")
-    if any(s.sets[w].unjudged or s.sets[w].degenerate for s in found for w in SETS):
-        notes.append("Answers without a verdict are in neither number of a share.")
-    return (*notes, *_omnibus(found))
 
 
 def _omnibus(found: Sequence[Stressed]) -> list[str]:

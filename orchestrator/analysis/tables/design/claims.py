@@ -1,26 +1,44 @@
 """T13: each claim, and one word for it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from math import exp
 
 from orchestrator.analysis.inference.record import OPPOSITE, WITHOUT, Inference
 from orchestrator.analysis.tables.columns import data, p_value, words
-from orchestrator.analysis.tables.view import Missing, Row, View, p_text
+from orchestrator.analysis.tables.view import Missing, View, p_text
 from orchestrator.config.contrast_kinds import LOG_RATIO
 from orchestrator.stats.verdict import Verdict
 
 KEY, NAME = "T13", "claims"
-Group = tuple[str, str, str, str]
 
 
 def claims(inference: Sequence[Inference]) -> View | Missing:
     """One row a claim, population, split and family; it stands only with all its parts."""
-    groups: dict[Group, list[Inference]] = {}
+    groups: dict[tuple[str, str, str, str], list[Inference]] = {}
     for row in inference:
         key = row.claim, str(row.population), str(row.family), row.split
         groups.setdefault(key, []).append(row)
     if not groups:
         return Missing(key=KEY, name=NAME, reason="nothing was asked")
+    found = []
+    for (claim, population, family, split), rows in groups.items():
+        known = [r.p_adjusted for r in rows if r.p_adjusted is not None]
+        # Which cells have no scores is said once a claim, not once a part.
+        without = dict.fromkeys(n for r in rows for n in r.notes if n.startswith(WITHOUT))
+        found.append(
+            {
+                "claim": claim,
+                "contrast_ids": ", ".join(dict.fromkeys(r.contrast_id for r in rows)),
+                "population": population,
+                "family": family,
+                # All parts must hold, so the largest p counts; a missing one could be larger.
+                "p_adjusted": max(known) if len(known) == len(rows) else None,
+                "verdict": str(joint(r.verdict for r in rows)),
+                "reason": "; ".join([*map(_reason, rows), *without]),
+                "split": split,
+                "behaviors": ", ".join(dict.fromkeys(r.behavior for r in rows)),
+            }
+        )
     return View(
         key=KEY,
         name=NAME,
@@ -36,7 +54,7 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
             words("split", "split"),
             *data(words("behaviors", "behaviors")),
         ),
-        rows=tuple(_row(key, rows) for key, rows in groups.items()),
+        rows=tuple(found),
     )
 
 
@@ -51,50 +69,23 @@ def joint(verdicts: Iterable[str]) -> Verdict:
     return found.pop() if len(found) == 1 else Verdict.INCONCLUSIVE
 
 
-def _row(key: Group, rows: Sequence[Inference]) -> Row:
-    claim, population, family, split = key
-    ps = [r.p_adjusted for r in rows]
-    known = [p for p in ps if p is not None]
-    return {
-        "claim": claim,
-        "contrast_ids": ", ".join(dict.fromkeys(r.contrast_id for r in rows)),
-        "population": population,
-        "family": family,
-        "p_adjusted": max(known) if known and len(known) == len(ps) else None,
-        "verdict": str(joint(r.verdict for r in rows)),
-        "reason": "; ".join([*(_reason(r) for r in rows), *dict.fromkeys(_without(rows))]),
-        "split": split,
-        "behaviors": ", ".join(dict.fromkeys(r.behavior for r in rows)),
-    }
-
-
-def _without(rows: Iterable[Inference]) -> Iterator[str]:
-    """Which cells of the arms have no scores, as in the notes."""
-    return (note for row in rows for note in row.notes if note.startswith(WITHOUT))
-
-
 def _reason(row: Inference) -> str:
-    """A part's numbers, or why it has none."""
+    """A part's numbers, or why it has none; a log ratio is written as the ratio."""
     part = f"{row.behavior} {row.verdict}".strip()
     if row.verdict == Verdict.NOT_TESTABLE:
         notes = [note for note in row.notes if not note.startswith(WITHOUT)]
         return f"{part} ({'; '.join(notes) or row.status})"
-    numbers = [*_estimate(row)]
-    if row.p_adjusted is not None:
-        numbers.append(f"p {p_text(row.p_adjusted)}")
-    if row.verdict == Verdict.CONTRADICTED:
-        numbers += [note for note in row.notes if note.startswith(OPPOSITE)]
-    return f"{part} ({', '.join(numbers)})" if numbers else part
-
-
-def _estimate(row: Inference) -> Iterator[str]:
-    """Estimate and interval; a log ratio as the ratio it is of."""
-    ratio = row.kind.rules.unit == LOG_RATIO
+    ratio, numbers = row.kind.rules.unit == LOG_RATIO, []
 
     def number(value: float) -> str:
         return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
 
     if row.estimate is not None:
-        yield ("sd ratio " if ratio else "") + number(row.estimate)
+        numbers.append(("sd ratio " if ratio else "") + number(row.estimate))
     if row.ci_low is not None and row.ci_high is not None:
-        yield f"[{number(row.ci_low)}, {number(row.ci_high)}]"
+        numbers.append(f"[{number(row.ci_low)}, {number(row.ci_high)}]")
+    if row.p_adjusted is not None:
+        numbers.append(f"p {p_text(row.p_adjusted)}")
+    if row.verdict == Verdict.CONTRADICTED:
+        numbers += [note for note in row.notes if note.startswith(OPPOSITE)]
+    return f"{part} ({', '.join(numbers)})" if numbers else part

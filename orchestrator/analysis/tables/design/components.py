@@ -7,7 +7,7 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.columns import count, data, plain, words
 from orchestrator.analysis.tables.scores.means import Both
-from orchestrator.analysis.tables.view import Missing, Row, View
+from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.stats.crossed import Crossed
 
 KEY, NAME = "T11", "components"
@@ -49,7 +49,21 @@ def components(arms: Arms, found: Iterable[Component]) -> View | Missing:
             words("more of which helps most", "best_next"),
             *data(words("status", "status")),
         ),
-        rows=tuple(_row(arms, c) for c in mine),
+        rows=tuple(
+            {
+                "behavior": c.arm_a.behavior,
+                "arm_a": arms.label(c.arm_a),
+                "arm_b": arms.label(c.arm_b) if c.arm_b else None,
+                "var_seed": c.crossed.var_seed,
+                "var_probe": c.crossed.var_probe,
+                "var_resid": c.crossed.var_resid,
+                "n_seeds": c.crossed.n_seeds,
+                "n_probes": c.crossed.n_probes,
+                "best_next": c.crossed.best_next,
+                "status": str(c.crossed.state),
+            }
+            for c in mine
+        ),
     )
 
 
@@ -59,20 +73,4 @@ def both_intervals(found: Iterable[Component]) -> Both:
         (c.arm_a.arm_id, c.arm_a.behavior): c.crossed.both
         for c in found
         if c.arm_b is None and c.crossed.both is not None
-    }
-
-
-def _row(arms: Arms, one: Component) -> Row:
-    found = one.crossed
-    return {
-        "behavior": one.arm_a.behavior,
-        "arm_a": arms.label(one.arm_a),
-        "arm_b": arms.label(one.arm_b) if one.arm_b else None,
-        "var_seed": found.var_seed,
-        "var_probe": found.var_probe,
-        "var_resid": found.var_resid,
-        "n_seeds": found.n_seeds,
-        "n_probes": found.n_probes,
-        "best_next": found.best_next,
-        "status": str(found.state),
     }

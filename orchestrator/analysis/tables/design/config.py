@@ -12,7 +12,12 @@ KEY, NAME = "T9", "config"
 
 def config(manifests: Sequence[Mapping[str, Any]]) -> View | Missing:
     """One row a setting; axes of a grid list all their values."""
-    rows = [row for manifest in manifests for row in _rows(manifest)]
+    rows = [
+        {"sweep": str(m.get("name", "")), "setting": setting, "value": value_text(value)}
+        for m in manifests
+        for setting, value in _settings(m)
+        if value is not None
+    ]
     if not rows:
         return Missing(key=KEY, name=NAME, reason="no manifest")
     return config_view("Settings", rows, several=len(manifests) > 1)
@@ -36,13 +41,6 @@ def config_view(title: str, rows: Sequence[Row], *, several: bool = False) -> Vi
 def value_text(value: Any) -> str:
     """A setting as in a sweep file."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-
-
-def _rows(manifest: Mapping[str, Any]) -> Iterator[Row]:
-    name = str(manifest.get("name", ""))
-    for setting, value in _settings(manifest):
-        if value is not None:
-            yield {"sweep": name, "setting": setting, "value": value_text(value)}
 
 
 def _settings(manifest: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,19 +1,39 @@
 """T10: which arms may be paired by seed, and why others may not."""
 
-from collections.abc import Iterator
+from itertools import product
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import PAIRED, brief
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.columns import count, signed, words
-from orchestrator.analysis.tables.view import Missing, Row, View
+from orchestrator.analysis.tables.view import Missing, View
 
 KEY, NAME = "T10", "pairing"
 
 
 def pairing(arms: Arms) -> View | Missing:
     """Each arm and its sft-only arm, on each behaviour."""
-    rows = [_row(arms, a, b) for a, b in _pairs(arms)]
+    rows = []
+    for head, behavior in product(arms.trained, arms.behaviors):
+        a = arms.get(head, behavior)
+        b = arms.reference(a) if a else None
+        if a is None or b is None or a.arm_id == b.arm_id:
+            continue
+        found, source = arms.compare(a, b), "pairing_key of cells" if a.keys and b.keys else "none"
+        rows.append(
+            {
+                "arm_a": arms.label(a),
+                "arm_b": arms.label(b),
+                "n_seeds_a": found.n_a,
+                "n_seeds_b": found.n_b,
+                "n_paired": found.n_pairs if found.pairing == PAIRED else 0,
+                "key_source": source if a.scores and b.scores else "printed figures: none",
+                "r_pair": found.r_pair,
+                "batch_versions": _batches(a, b),
+                "reason_if_unpaired": found.reason,
+                "behavior": behavior,
+            }
+        )
     if not rows:
         return Missing(key=KEY, name=NAME, reason="no arm beside sft-only")
     return View(
@@ -34,37 +54,6 @@ def pairing(arms: Arms) -> View | Missing:
         ),
         rows=tuple(rows),
     )
-
-
-def _pairs(arms: Arms) -> Iterator[tuple[ArmEvidence, ArmEvidence]]:
-    for head in arms.trained:
-        for behavior in arms.behaviors:
-            one = arms.get(head, behavior)
-            reference = arms.reference(one) if one else None
-            if one and reference and reference.arm_id != one.arm_id:
-                yield one, reference
-
-
-def _row(arms: Arms, a: ArmEvidence, b: ArmEvidence) -> Row:
-    found = arms.compare(a, b)
-    return {
-        "arm_a": arms.label(a),
-        "arm_b": arms.label(b),
-        "n_seeds_a": found.n_a,
-        "n_seeds_b": found.n_b,
-        "n_paired": found.n_pairs if found.pairing == PAIRED else 0,
-        "key_source": _source(a, b),
-        "r_pair": found.r_pair,
-        "batch_versions": _batches(a, b),
-        "reason_if_unpaired": found.reason,
-        "behavior": a.behavior,
-    }
-
-
-def _source(a: ArmEvidence, b: ArmEvidence) -> str:
-    if not (a.scores and b.scores):
-        return "printed figures: none"
-    return "pairing_key of cells" if a.keys and b.keys else "none"
 
 
 def _batches(a: ArmEvidence, b: ArmEvidence) -> str | None:

@@ -1,6 +1,6 @@
 """T12: what these designs can find, and how many seeds or prompts the observed effects need."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.columns import count, data, plain, words
@@ -26,7 +26,7 @@ def plan(
         stress: T7; its comparisons of one seed are planned in prompts.
         alpha: Of the contrasts, two-sided.
     """
-    rows = [_seeds(i) for i in inference if _planned(i) and i.kind is not Kind.PROP_DIFF]
+    rows = [*_seeds(i for i in inference if i.kind is not Kind.PROP_DIFF)]
     if isinstance(stress, View):
         rows += [r for row in stress.rows if (r := _prompts(row, alpha)) is not None]
     if not rows:
@@ -49,36 +49,37 @@ def plan(
     )
 
 
-def _planned(row: Inference) -> bool:
-    some = row.mde_80 is not None or row.n_for_80 is not None
-    return some or row.verdict == Verdict.INCONCLUSIVE
-
-
-def _seeds(row: Inference) -> Row:
-    return {
-        "contrast": f"{row.contrast_id}: {row.behavior}" if row.behavior else row.contrast_id,
-        "contrast_id": row.contrast_id,
-        "behavior": row.behavior,
-        "mde_80": row.mde_80,
-        "n_seeds_for_80": row.n_for_80,
-        "n_prompts_for_80": None,
-        "assumption": _assumption(row),
-        "unit": "nat/token" if row.mde_80 is not None else None,
-        "verdict": row.verdict,
-    }
-
-
-def _assumption(row: Inference) -> str:
-    if row.n_for_80 is None and row.mde_80 is None:
-        return "no formula for this kind of contrast"
-    if row.pairing == "paired":
-        return "the sd of paired differences is the one seen"
-    return "the sds over seeds are those seen"
+def _seeds(inference: Iterable[Inference]) -> Iterator[Row]:
+    """Of contrasts that have a number to plan with, and of inconclusive ones without."""
+    for row in inference:
+        assumption = "the sds over seeds are those seen"
+        if row.pairing == "paired":
+            assumption = "the sd of paired differences is the one seen"
+        if row.mde_80 is None and row.n_for_80 is None:
+            if row.verdict != Verdict.INCONCLUSIVE:
+                continue
+            assumption = "no formula for this kind of contrast"
+        yield {
+            "contrast": f"{row.contrast_id}: {row.behavior}" if row.behavior else row.contrast_id,
+            "contrast_id": row.contrast_id,
+            "behavior": row.behavior,
+            "mde_80": row.mde_80,
+            "n_seeds_for_80": row.n_for_80,
+            "n_prompts_for_80": None,
+            "assumption": assumption,
+            "unit": "nat/token" if row.mde_80 is not None else None,
+            "verdict": row.verdict,
+        }
 
 
 def _prompts(row: Row, alpha: float) -> Row | None:
-    """Of a comparison by McNemar, the chances of gain and loss being those seen."""
-    pairs = _discordant(row)
+    """Of a comparison by McNemar, the chances of gain and loss being those seen.
+
+    Printed figures leave several pairs of gain and loss possible: `feasible`.
+    """
+    seen = (row["gain"], row["loss"]) if row.get("gain") is not None else None
+    possible = [seen] if seen else list(row.get("feasible") or ())
+    pairs = [(gain, loss) for gain, loss in possible if gain != loss]  # equal: nothing to find
     if not pairs:
         return None
     n = row["jailbreak_n"]
@@ -98,10 +99,3 @@ def _prompts(row: Row, alpha: float) -> Row | None:
         "unit": None,
         "verdict": row["status"],
     }
-
-
-def _discordant(row: Row) -> list[tuple[int, int]]:
-    """Gain and loss seen, or those that printed counts allow; as many of both need no plan."""
-    seen = (row["gain"], row["loss"]) if row.get("gain") is not None else None
-    pairs = [seen] if seen else list(row.get("feasible") or ())
-    return [(gain, loss) for gain, loss in pairs if gain != loss]
