@@ -22,7 +22,7 @@ from orchestrator.analysis.inference.record import WITHOUT, Inference
 from orchestrator.analysis.load import load_frame, load_manifests, registration_of, scopes_of
 from orchestrator.analysis.published.against import against
 from orchestrator.analysis.published.tables import published_tables
-from orchestrator.analysis.tables.arms import default_split
+from orchestrator.analysis.tables.arms import arm_order, default_split
 from orchestrator.analysis.tables.render import as_json
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.analysis.views import views_of
@@ -30,7 +30,6 @@ from orchestrator.config.contrasts import Questions
 from orchestrator.errors import UserError, hint
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import Store
-from tasks.contract.cell import Condition
 
 UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
 
@@ -128,7 +127,8 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
 
     Raises:
         UserError: A table is corrupted or holds a key twice, an arm mixes batches, arms with
-            different baselines are compared, or a registered question was edited.
+            different baselines are compared, a registered question was edited, or a question is
+            about a behaviour that these results do not have.
     """
     wanted = asked or Asked()
     manifests = load_manifests(stores)
@@ -136,21 +136,18 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     if wanted.questions is not None:
         registration = registration.with_questions(wanted.questions, None)
     frame = load_frame(stores)
-    _demand_scored(wanted.questions, {e.behavior for e in frame.evidence()})
-    refusals = load_refusals(stores, frame.cells, frame.evidence())
-    launched = [m for m in manifests if m["cells"]]
-    return analyze_frame(frame, registration, wanted, launched, refusals, scopes_of(manifests))
-
-
-def _demand_scored(asked: Questions | None, scored: set[str]) -> None:
-    """Raise where somebody asks of a behaviour that these results do not have."""
-    for contrast in asked.contrasts if asked else ():
+    evidence = frame.evidence()
+    scored = sorted({e.behavior for e in evidence})
+    for contrast in wanted.questions.contrasts if wanted.questions else ():
         for behavior in contrast.behaviors or ():
             if behavior not in scored:
-                near = hint(behavior, tuple(sorted(scored)))
+                near = hint(behavior, tuple(scored))
                 raise UserError(
                     f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'
                 )
+    refusals = load_refusals(stores, frame.cells, evidence)
+    launched = [m for m in manifests if m["cells"]]
+    return analyze_frame(frame, registration, wanted, launched, refusals, scopes_of(manifests))
 
 
 def analyze_frame(
@@ -181,7 +178,7 @@ def analyze_frame(
     if wanted.published:
         views = against(views, published_tables(registration.alpha))
     return Analysis(
-        arms=tuple(sorted(map(_arm, evidence), key=_order)),
+        arms=tuple(map(_arm, sorted(evidence, key=lambda e: (e.behavior, e.split, *arm_order(e))))),
         evidence=tuple(evidence),
         registration=registration,
         inference=inference,
@@ -253,50 +250,40 @@ def _arm(e: ArmEvidence) -> ArmScore:
     )
 
 
-def _order(arm: ArmScore) -> tuple[Any, ...]:
-    rank = list(Condition).index(Condition(arm.condition))
-    return (
-        arm.behavior,
-        arm.split,
-        rank,
-        arm.rho_weight or 0.0,
-        arm.margin or 0.0,
-        arm.differs,
-        arm.arm_id,
-    )
-
-
 def tables(analysis: Analysis) -> list[Table]:
     """One table per behaviour and split."""
     groups: dict[tuple[str, str], list[ArmScore]] = defaultdict(list)
     for arm in analysis.arms:
         groups[arm.behavior, arm.split].append(arm)
-    return [_table(behavior, split, arms) for (behavior, split), arms in groups.items()]
-
-
-def _table(behavior: str, split: str, arms: list[ArmScore]) -> Table:
-    note = "pairs that training could see" if split == "train" else "pairs no training text touched"
-    table = Table(title=f"{behavior}, {split} split ({note}), nat/token", title_justify="left")
-    table.add_column("condition", no_wrap=True)
-    for name in ("weight", "margin", "seeds", "rho mean", "sd", "delta", "delta sd", "accuracy"):
-        table.add_column(name, justify="right", no_wrap=True)
-    differs = any(a.differs for a in arms)
-    if differs:
-        table.add_column("settings")
-    for a in arms:
-        row = [
-            a.condition,
-            _short(a.rho_weight),
-            _short(a.margin),
-            str(a.n),
-            _signed(a.mean),
-            _plain(a.sd),
-            _signed(a.delta_mean),
-            _plain(a.delta_sd),
-            "" if a.accuracy is None else f"{a.accuracy:.1%}",
-        ]
-        table.add_row(*row, *([a.differs] if differs else []))
-    return table
+    found = []
+    for (behavior, split), arms in groups.items():
+        note = "pairs that training could see"
+        if split != "train":
+            note = "pairs no training text touched"
+        title = f"{behavior}, {split} split ({note}), nat/token"
+        table = Table(title=title, title_justify="left")
+        table.add_column("condition", no_wrap=True)
+        numbers = ("weight", "margin", "seeds", "rho mean", "sd", "delta", "delta sd", "accuracy")
+        for name in numbers:
+            table.add_column(name, justify="right", no_wrap=True)
+        differs = any(a.differs for a in arms)
+        if differs:
+            table.add_column("settings")
+        for a in arms:
+            row = [
+                a.condition,
+                _short(a.rho_weight),
+                _short(a.margin),
+                str(a.n),
+                _signed(a.mean),
+                _plain(a.sd),
+                _signed(a.delta_mean),
+                _plain(a.delta_sd),
+                "" if a.accuracy is None else f"{a.accuracy:.1%}",
+            ]
+            table.add_row(*row, *([a.differs] if differs else []))
+        found.append(table)
+    return found
 
 
 def _short(value: float | None) -> str:

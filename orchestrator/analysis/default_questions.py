@@ -16,35 +16,29 @@ def default_questions(selector: Selector) -> tuple[Contrast, ...]:
             arms |= {e.arm_id: e for e in selector.trained(behavior, split)}
     if len(arms) > MOST_ARMS:
         return ()
-    reference = any(e.condition is Condition.SFT_ONLY for e in arms.values())
-    named = {_named(e) for e in arms.values()}
-    if not reference:
-        return tuple(_contrast(fields, None) for fields in sorted(named, key=str))
-    return tuple(
-        _contrast(fields, (("condition", str(Condition.SFT_ONLY)),))
-        for fields in sorted(named, key=str)
-        if ("condition", str(Condition.SFT_ONLY)) not in fields
-    )
-
-
-def _named(arm: ArmEvidence) -> tuple[tuple[str, object], ...]:
-    fields: dict[str, object] = {"condition": str(arm.condition)}
-    if arm.rho_weight is not None:
-        fields["rho_weight"] = arm.rho_weight
-    if arm.margin is not None:
-        fields["margin"] = arm.margin
-    return tuple(sorted(fields.items()))
-
-
-def _contrast(
-    fields: tuple[tuple[str, object], ...], reference: tuple[tuple[str, object], ...] | None
-) -> Contrast:
-    name = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for _, v in fields)
+    named: set[tuple[tuple[str, object], ...]] = set()
+    for arm in arms.values():
+        values = (
+            ("condition", str(arm.condition)),
+            ("margin", arm.margin),
+            ("rho_weight", arm.rho_weight),
+        )
+        named.add(tuple((k, v) for k, v in values if v is not None))
+    sft_only = ("condition", str(Condition.SFT_ONLY))
+    reference = (sft_only,) if any(sft_only in fields for fields in named) else None
     other = "sft-only" if reference else "the baseline"
-    return Contrast(
-        id=f"{name} vs {other}",
-        claim=f"{name} differs from {other}",
-        kind=Kind.MEAN_DIFF if reference else Kind.ONE_SAMPLE,
-        a=fields,
-        b=reference,
-    )
+    found = []
+    for fields in sorted(named, key=str):
+        if reference and sft_only in fields:
+            continue
+        name = " ".join(f"{v:g}" if isinstance(v, float) else str(v) for _, v in fields)
+        found.append(
+            Contrast(
+                id=f"{name} vs {other}",
+                claim=f"{name} differs from {other}",
+                kind=Kind.MEAN_DIFF if reference else Kind.ONE_SAMPLE,
+                a=fields,
+                b=reference,
+            )
+        )
+    return tuple(found)

@@ -65,24 +65,23 @@ TEXTS = (
     "verdict",
     "status",
 )
-
-
-def _kind(name: str) -> pa.DataType:
-    if name in LISTS:
-        return pa.list_(pa.string())
-    if name in WHOLE:
-        return pa.int64()
-    if name == "registered":
-        return pa.bool_()
-    return pa.string() if name in TEXTS else pa.float64()
-
-
-def _field(name: str) -> pa.Field:
-    metadata = {"unit": UNITS[name]} if name in UNITS else None
-    return pa.field(name, _kind(name), metadata=metadata)
-
-
-INFERENCE = pa.schema([_field(f.name) for f in fields(Inference)])
+KINDS = {
+    **dict.fromkeys(LISTS, pa.list_(pa.string())),
+    **dict.fromkeys(WHOLE, pa.int64()),
+    **dict.fromkeys(TEXTS, pa.string()),
+    "registered": pa.bool_(),
+}
+"""Types of the columns of `inference.arrow`; any other column is a float."""
+INFERENCE = pa.schema(
+    [
+        pa.field(
+            f.name,
+            KINDS.get(f.name, pa.float64()),
+            metadata={"unit": UNITS[f.name]} if f.name in UNITS else None,
+        )
+        for f in fields(Inference)
+    ]
+)
 CONTRASTS = pa.schema(
     [
         pa.field("contrast_id", pa.string(), nullable=False),
@@ -115,9 +114,14 @@ def write_analysis(
         UserError: The folder cannot be written to, or holds files that are no analysis.
     """
     _demand_ours(target)
+    contrasts = []
+    for row in registration.plain()["contrasts"]:
+        arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b") if k in row}
+        contrasts.append({**row, **arms, "contrast_id": row["id"], "alpha": registration.alpha})
+    tested = [asdict(i) for i in inference]
     files = {
-        "contrasts.arrow": _bytes(_table("contrasts", _contrasts(registration), CONTRASTS)),
-        "inference.arrow": _bytes(_table("inference", _inference(inference), INFERENCE)),
+        "contrasts.arrow": _bytes(_table("contrasts", contrasts, CONTRASTS)),
+        "inference.arrow": _bytes(_table("inference", tested, INFERENCE)),
     }
     for view in views:
         files[f"{view.name}.arrow"] = _bytes(arrow(view))
@@ -139,22 +143,6 @@ def _demand_ours(target: Path) -> None:
     others = [p for p in there if p.suffix not in (".arrow", ".csv")]
     if others or (there and not (target / "inference.arrow").is_file()):
         raise UserError(f"{target}: holds files that are no analysis; choose another with -o DIR")
-
-
-def _inference(rows: Sequence[Inference]) -> list[dict[str, Any]]:
-    return [{k: _listed(v) for k, v in asdict(row).items()} for row in rows]
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _contrasts(registration: Registration) -> list[dict[str, Any]]:
-    rows = []
-    for row in registration.plain()["contrasts"]:
-        arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b") if k in row}
-        rows.append({**row, **arms, "contrast_id": row["id"], "alpha": registration.alpha})
-    return rows
 
 
 def _table(name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -36,7 +36,8 @@ class Arms:
 
     def __init__(self, evidence: Iterable[ArmEvidence], split: str, alpha: float = ALPHA) -> None:
         self.split, self.alpha = split, alpha
-        mine = sorted((e for e in evidence if e.split == split), key=_order)
+        mine = [e for e in evidence if e.split == split]
+        mine.sort(key=lambda e: (*arm_order(e), e.behavior))
         self._by_key = {(e.arm_id, e.behavior): e for e in mine}
         self.heads = tuple({e.arm_id: e for e in mine}.values())
         self.behaviors = in_order({e.behavior for e in mine})
@@ -120,6 +121,12 @@ def agree(a: ArmEvidence, b: ArmEvidence) -> bool:
     return a.baseline_key == b.baseline_key and same_settings(a, b)
 
 
+def arm_order(arm: ArmEvidence) -> tuple[int, float, float, str, str]:
+    """Sort key: condition as in `Condition`, weight, margin, settings, id; None as 0."""
+    rank = list(Condition).index(arm.condition)
+    return rank, arm.rho_weight or 0.0, arm.margin or 0.0, arm.differs, arm.arm_id
+
+
 def in_order(behaviors: Iterable[str]) -> tuple[str, ...]:
     """The notes' behaviours in their order, then the others by name."""
     known = set(behaviors)
@@ -140,9 +147,3 @@ def fewest(evidence: Iterable[ArmEvidence | None]) -> int | None:
 def sample(arm: ArmEvidence | None) -> Summary | None:
     """Its deltas in short."""
     return None if arm is None else arm.delta
-
-
-def _order(arm: ArmEvidence) -> tuple[Any, ...]:
-    rank = list(Condition).index(arm.condition)
-    weight, margin = arm.rho_weight or 0.0, arm.margin or 0.0
-    return rank, weight, margin, arm.differs, arm.arm_id, arm.behavior

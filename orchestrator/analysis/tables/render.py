@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult  # noqa: TID251 -
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.analysis.tables.view import Column, Row, Shape, View
+from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.visible import inert, visible
 
 MARKUP = re.compile(r"([\\`*_\[\]|~#$@!]|(?<=www)\.|:(?=//))", re.IGNORECASE)
@@ -37,28 +37,26 @@ class Folded:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Tables one below the other, then the notes."""
-        heads = [_wrapped(c, self.view) for c in self.view.shown]
+        columns = self.view.shown
+        heads = [_wrapped(c, self.view) for c in columns]
         widths = [max(map(len, head)) for head in heads]
+        naming = [0, *(i for i, c in enumerate(columns) if i and c.fields[0] in NAMING)]
         yield Text(visible(f"{self.view.key}  {self.view.title}"), style="bold")
-        for chosen in _folds(widths, _naming(self.view), options.max_width):
-            yield _table(self.view, heads, chosen)
+        for chosen in _folds(widths, naming, options.max_width):
+            table = Table(box=SIMPLE_HEAD, pad_edge=False)
+            for i in chosen:
+                numeric = columns[i].numeric
+                table.add_column(
+                    Text("\n".join(line.rstrip() for line in heads[i])),
+                    justify="right" if numeric else "left",
+                    no_wrap=numeric,
+                    max_width=None if numeric else TEXT_WIDTH,
+                )
+            for row in self.view.rows:
+                table.add_row(*(Text(visible(columns[i].text(row))) for i in chosen))
+            yield table
         for note in self.view.notes:
             yield Text(visible(note))
-
-
-def _table(view: View, heads: list[list[str]], chosen: list[int]) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for i in chosen:
-        numeric = view.shown[i].numeric
-        table.add_column(
-            Text("\n".join(line.rstrip() for line in heads[i])),
-            justify="right" if numeric else "left",
-            no_wrap=numeric,
-            max_width=None if numeric else TEXT_WIDTH,
-        )
-    for row in view.rows:
-        table.add_row(*(Text(visible(view.shown[i].text(row))) for i in chosen))
-    return table
 
 
 def _wrapped(column: Column, view: View) -> list[str]:
@@ -69,12 +67,6 @@ def _wrapped(column: Column, view: View) -> list[str]:
     width = max([need, MIN_WIDTH, *map(len, heading.split())])
     first, *rest = wrap(heading, width) or [""]
     return [first.ljust(need), *rest]
-
-
-def _naming(view: View) -> list[int]:
-    """Columns that name a row: the first, and those of behaviour, arm and the like."""
-    named = [i for i, c in enumerate(view.shown) if i and c.fields[0] in NAMING]
-    return [0, *named]
 
 
 def _folds(widths: list[int], naming: list[int], width: int) -> list[list[int]]:
@@ -96,7 +88,14 @@ def markdown(view: View) -> str:
     """A heading, a pipe table and its notes."""
     heads = [_escaped(c.heading) for c in view.shown]
     rules = ["---:" if c.numeric else "---" for c in view.shown]
-    rows = [[_cell(c, row) for c in view.shown] for row in view.rows]
+    # Words may be data and hostile; numbers, and what stands in their place, are ours.
+    rows = [
+        [
+            visible(c.text(row)).replace("|", "\\|") if c.numeric else _escaped(c.text(row))
+            for c in view.shown
+        ]
+        for row in view.rows
+    ]
     lines = [f"### {view.key} {_escaped(view.name)}: {_escaped(view.title)}", ""]
     lines += [f"| {' | '.join(cells)} |" for cells in (heads, rules, *rows)]
     notes = [BEGINNING.sub(r"\1\\\2", _escaped(note)) for note in view.notes]
@@ -123,7 +122,10 @@ def arrow(view: View) -> pa.Table:
     """
     columns = _by_field(view)
     schema = pa.schema(
-        [_arrow_field(name, column) for name, column in columns.items()],
+        [
+            pa.field(name, _type(c), metadata={"unit": _unit(c), "label": c.label})
+            for name, c in columns.items()
+        ],
         metadata={"key": view.key, "name": view.name, "title": view.title},
     )
     data = {name: [row.get(name) for row in view.rows] for name in columns}
@@ -146,12 +148,6 @@ def as_json(view: View) -> dict[str, Any]:
     }
 
 
-def _cell(column: Column, row: Row) -> str:
-    """Words may be data and hostile; numbers, and what stands in their place, are ours."""
-    text = column.text(row)
-    return visible(text).replace("|", "\\|") if column.numeric else _escaped(text)
-
-
 def _escaped(text: str) -> str:
     """Text that Markdown shows as it is, HTML and line breaks included."""
     plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -165,11 +161,6 @@ def _by_field(view: View) -> dict[str, Column]:
         for name in column.fields:
             found.setdefault(name, column)
     return found
-
-
-def _arrow_field(name: str, column: Column) -> pa.Field:
-    metadata = {"unit": _unit(column), "label": column.label}
-    return pa.field(name, _type(column), metadata=metadata)
 
 
 def _type(column: Column) -> pa.DataType:
