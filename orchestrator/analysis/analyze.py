@@ -1,4 +1,4 @@
-"""What some results support: means over seeds, contrasts with verdicts, tables."""
+"""Analyses results: means over seeds, contrasts with verdicts, tables."""
 
 import json
 from collections import defaultdict
@@ -105,7 +105,7 @@ class Analysis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What the user wants beyond what was registered.
+    """What the user asks for beyond the registered contrasts.
 
     Attributes:
         questions: Asked after the data, so exploratory; None for none.
@@ -158,7 +158,10 @@ def analyze_frame(
     refusals: Sequence[Refusals] = (),
     scopes: Mapping[str, Sequence[frozenset[str]]] | None = None,
 ) -> Analysis:
-    """As `analyze`, of tables at hand; without `scopes` all cells are of the sweep that asked."""
+    """As `analyze`, of tables that were read already.
+
+    Without `scopes` all cells count as cells of the sweep that registered the contrast.
+    """
     wanted, evidence = asked or Asked(), frame.evidence()
     selector = Selector(frame, evidence)
     if not registration.contrasts:
@@ -196,6 +199,11 @@ def _inference(
     answers: Sequence[Stressed],
     scopes: Mapping[str, Sequence[frozenset[str]]] | None,
 ) -> tuple[Inference, ...]:
+    """Test every contrast; p is adjusted within families.
+
+    A contrast counts as registered for arms whose cells all belong to one sweep that asked it.
+    """
+
     def registered(one: Registered, arms: Sequence[str]) -> bool:
         if one.at is None or scopes is None:
             return one.at is not None

@@ -1,4 +1,4 @@
-"""What is asked when nobody registered anything: exploratory, and said so."""
+"""The contrasts that are tested if none was registered; their family is exploratory."""
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.inference.arms import Selector
@@ -9,7 +9,10 @@ from tasks.contract.cell import Condition
 
 
 def default_questions(selector: Selector) -> tuple[Contrast, ...]:
-    """Each trained arm against sft-only; without that, against the baseline."""
+    """Each trained arm against sft-only; if there is no sft-only arm, against the baseline.
+
+    Arms are those of the first split. Above `MOST_ARMS` arms nothing is asked.
+    """
     arms: dict[str, ArmEvidence] = {}
     for split in selector.splits[:1]:
         for behavior in selector.behaviors(split):

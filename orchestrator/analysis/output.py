@@ -134,7 +134,7 @@ def write_analysis(
 
 
 def _demand_ours(target: Path) -> None:
-    """Make the folder; one with other files in it is not ours to tidy."""
+    """Make the folder; raise if it holds files of others, for an analysis deletes old tables."""
     try:
         target.mkdir(parents=True, exist_ok=True)
         there = [p for p in target.iterdir() if not is_foreign(p.name)]

@@ -34,7 +34,7 @@ ALL_ARMS = (
     ("T10", "pairing"),
     ("T11", "components"),
 )
-"""Tables that set all arms beside each other."""
+"""(key, name) of the tables that have rows for all arms."""
 
 
 def views_of(
@@ -84,7 +84,7 @@ def _asked_only(
     inference: Sequence[Inference],
     manifests: Sequence[Mapping[str, Any]],
 ) -> tuple[View | Missing, ...]:
-    """Of a large campaign only what was asked: nobody reads all arms beside each other."""
+    """Tables if there are more than `MOST_ARMS` arms: those in `ALL_ARMS` are missing."""
     reason = f"{len(arms.heads)} arms; tables of all arms stop at {MOST_ARMS}"
     found = (
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[:4]),
@@ -100,7 +100,7 @@ def _asked_only(
 
 
 def stated_margin(inference: Sequence[Inference]) -> float | None:
-    """The margin that a contrast on refusal stated; none, and nothing is said about keeping it."""
+    """The smallest margin (nats per token) of a contrast on refusal; None where none states one."""
     asked = [i for i in inference if i.kind.rules.margin is not Margin.OPTIONAL]
     margins = [i.sesoi for i in asked if i.behavior == REFUSAL]
     return min((m for m in margins if m is not None), default=None)
@@ -109,7 +109,7 @@ def stated_margin(inference: Sequence[Inference]) -> float | None:
 def components_of(frame: Frame, arms: Arms) -> Iterator[Component]:
     """Seeds crossed with probe pairs: of each trained arm, and of its difference to sft-only.
 
-    Where a table would have fewer than two seeds or pairs there is nothing to divide.
+    An arm with fewer than two seeds or two pairs is left out: it has no variance to divide.
     """
     for behavior in arms.behaviors:
         for one in arms.on(behavior):

@@ -1,4 +1,4 @@
-"""The arms of one split: in order, by name, and which of them may be compared."""
+"""The arms of one split: their order, their names, and which of them may be compared."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -28,8 +28,8 @@ class Arms:
     """Evidence of one split.
 
     Attributes:
-        split: Which.
-        alpha: Of tests.
+        split: The split of the evidence, e.g. `heldout`.
+        alpha: Level of the tests.
         heads: One record an arm, of any behaviour, by condition, weight, margin and settings.
         behaviors: All that were evaluated, those of the notes first.
     """
@@ -45,7 +45,7 @@ class Arms:
 
     @property
     def level(self) -> float:
-        """Of intervals."""
+        """Level of the intervals, 1 - alpha."""
         return 1 - self.alpha
 
     @property
@@ -76,7 +76,7 @@ class Arms:
         return self.get(found[0], arm.behavior) if len(found) == 1 else None
 
     def compare(self, a: ArmEvidence, b: ArmEvidence) -> Comparison:
-        """Two-sided, each pair of arms once."""
+        """Two-sided test of a - b; computed once for each pair of arms and behaviour."""
         key = a.arm_id, b.arm_id, a.behavior
         if key not in self._compared:
             self._compared[key] = compare(a, b, alpha=self.alpha)
@@ -98,7 +98,7 @@ class Arms:
         }
 
     def title(self, what: str, ns: Iterable[int | None]) -> str:
-        """What is shown, on which pairs, with how many seeds."""
+        """Title of a table: what it shows, on which probe pairs, with how many seeds."""
         return f"{what}, {SPLITS.get(self.split, self.split)}, {seeds_text(ns)}"
 
 
@@ -111,7 +111,7 @@ SETTINGS: tuple[Column, ...] = data(
 
 
 def default_split(evidence: Sequence[ArmEvidence]) -> str:
-    """Held-out pairs where there are any."""
+    """`heldout` if it was evaluated, or if nothing was; else the first split by name."""
     found = {e.split for e in evidence}
     return HELDOUT if HELDOUT in found or not found else min(found)
 
@@ -140,10 +140,10 @@ def seeds_text(ns: Iterable[int | None]) -> str:
 
 
 def fewest(evidence: Iterable[ArmEvidence | None]) -> int | None:
-    """Seeds that all of a row's behaviours have at least."""
+    """The smallest number of seeds of the arms that are not None; None without any."""
     return min((e.n for e in evidence if e is not None), default=None)
 
 
 def sample(arm: ArmEvidence | None) -> Summary | None:
-    """Its deltas in short."""
+    """Summary of an arm's deltas over seeds; None without an arm or deltas."""
     return None if arm is None else arm.delta

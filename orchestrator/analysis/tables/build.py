@@ -30,7 +30,7 @@ from orchestrator.stats.records import ALPHA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """What tables are made of.
+    """Everything that the tables T1 to T13 are computed from.
 
     Attributes:
         evidence: Of all arms, behaviours and splits.

@@ -1,4 +1,4 @@
-"""What must hold of all tables before any is shown; a table that breaks it is not shown at all."""
+"""Checks of all tables before any is shown. If one check fails, no table is shown."""
 
 import math
 import re
@@ -12,6 +12,7 @@ from orchestrator.errors import UserError
 from orchestrator.stats.verdict import Verdict
 
 TOLERANCE = 1e-9
+"""Nats per token; a larger difference of two ways to compute a delta is no rounding error."""
 COUNTS = ("n", "n_a", "n_b")
 WORDS = {str(v) for v in Verdict}
 VERDICTS = ("verdict", "monotone", "linear")
@@ -26,7 +27,7 @@ def check(
     evidence: Sequence[ArmEvidence] = (),
     inference: Sequence[Inference] = (),
 ) -> None:
-    """Look at everything, then complain about everything.
+    """Check all tables, then report all problems at once.
 
     Raises:
         InvariantError: At least one table is wrong; one line each, with table and row.
@@ -115,7 +116,7 @@ def _fits(column: Column, value: object) -> bool:
 
 
 def _counts(view: View) -> Iterator[str]:
-    """A heading with a number of seeds speaks of every row."""
+    """Where the heading says `n = 5`, every row has 5 seeds."""
     found = re.search(r"\bn = (\d+)", view.title)
     if not found:
         return
@@ -128,14 +129,14 @@ def _counts(view: View) -> Iterator[str]:
 
 
 def _reductions(view: View) -> Iterator[str]:
-    """A reduction is of something: the sd, or the variance, which falls further."""
+    """A text about a reduction says of what: the sd or the variance, whose numbers differ."""
     for text in (view.title, *(c.label for c in view.columns), *view.notes):
         if "reduc" in text.lower() and not re.search(r"\bsd\b|variance", text.lower()):
             yield f"{_place(view, text)}: a reduction of neither sd nor variance"
 
 
 def _words(view: View) -> Iterator[str]:
-    """A verdict is one of four words."""
+    """Verdict fields hold values of `Verdict` only."""
     for number, row in enumerate(view.rows, 1):
         for field in VERDICTS:
             word = row.get(field)

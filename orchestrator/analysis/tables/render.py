@@ -1,4 +1,7 @@
-"""A view for a terminal, Markdown, a spreadsheet, Arrow and JSON. Data may be hostile."""
+"""Writes a view for a terminal, as Markdown, CSV, Arrow and JSON.
+
+Texts in a view may come from model names and files of others, so they are made harmless here.
+"""
 
 import csv as csv_module
 import io
@@ -25,18 +28,21 @@ NAMING = {"behavior", "arm", "arm_a", "arm_b", "condition", "setting"}
 
 
 def terminal(view: View) -> "Folded":
-    """For rich, at any width; notes come last."""
+    """A view that rich can print at any width, notes last."""
     return Folded(view)
 
 
 class Folded:
-    """A table folded to the console's width, what names a row repeated: no digit is lost."""
+    """A view split into several tables where the console is narrow.
+
+    Each table repeats the columns that name a row. No cell is cut off.
+    """
 
     def __init__(self, view: View) -> None:
         self.view = view
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Tables one below the other, then the notes."""
+        """Yield title, tables and notes, one below the other."""
         columns = self.view.shown
         heads = [_wrapped(c, self.view) for c in columns]
         widths = [max(map(len, head)) for head in heads]
@@ -70,7 +76,10 @@ def _wrapped(column: Column, view: View) -> list[str]:
 
 
 def _folds(widths: list[int], naming: list[int], width: int) -> list[list[int]]:
-    """Columns of each table; at least one beside those that name, even where that is too wide."""
+    """Column numbers of each table: those of `naming`, and as many others as fit into `width`.
+
+    Each table has at least one other column, even if it is wider than the console then.
+    """
     start = EDGES + sum(widths[i] for i in naming) + GAP * (len(naming) - 1)
     folds, used = [list(naming)], start
     for i, need in enumerate(widths):

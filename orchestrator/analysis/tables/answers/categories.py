@@ -1,4 +1,4 @@
-"""T8: refused jailbreaks by category, with a sum that must be that of T7."""
+"""T8: refused jailbreaks by category; `invariants` checks that their sum equals T7."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable

@@ -1,4 +1,4 @@
-"""T8 by frame: is a harmful request refused less, a harmless one more, where it is dressed up?"""
+"""T8 by frame (the wording around a request): refusals of harmful and of harmless requests."""
 
 from collections import defaultdict
 from collections.abc import Iterable

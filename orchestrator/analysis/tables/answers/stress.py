@@ -45,7 +45,7 @@ WILSON, CROSSED = "wilson", "seeds x prompts"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Against:
-    """Jailbreak refusals of an arm beside the baseline's; None is "cannot be told".
+    """Jailbreak refusals of an arm compared with the baseline's; None: not known.
 
     Attributes:
         diff, interval, p, test: Difference of shares, arm minus baseline.
@@ -102,7 +102,10 @@ def seeds_text(seeds: int) -> str:
 
 
 def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> Against | None:
-    """None for the baseline itself, and without a baseline."""
+    """Compare an arm's jailbreak refusals with those of its baseline, on prompts both answered.
+
+    None for the baseline itself, and where there is not exactly one baseline.
+    """
     bases = [
         s
         for s in found

@@ -1,4 +1,4 @@
-"""T13: each claim, and one word for it."""
+"""T13: each claim with one verdict."""
 
 from collections.abc import Iterable, Sequence
 from math import exp
@@ -13,7 +13,7 @@ KEY, NAME = "T13", "claims"
 
 
 def claims(inference: Sequence[Inference]) -> View | Missing:
-    """One row a claim, population, split and family; it stands only with all its parts."""
+    """One row a claim, population, split and family; supported only if all its contrasts are."""
     groups: dict[tuple[str, str, str, str], list[Inference]] = {}
     for row in inference:
         key = row.claim, str(row.population), str(row.family), row.split
@@ -59,9 +59,9 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
 
 
 def joint(verdicts: Iterable[str]) -> Verdict:
-    """Of a claim with several parts.
+    """Verdict of a claim from the verdicts of its parts.
 
-    Contradicted by one part, supported by all; where no part can be tested, not testable.
+    Contradicted if one part is; else the verdict that all parts share, or inconclusive.
     """
     found = {Verdict(v) for v in verdicts}
     if Verdict.CONTRADICTED in found:

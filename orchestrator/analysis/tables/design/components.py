@@ -1,4 +1,4 @@
-"""T11: how much of the noise is of seeds, how much of probe pairs, and what to add next."""
+"""T11: variance between seeds, variance between probe pairs, and which of them to add next."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ def components(arms: Arms, found: Iterable[Component]) -> View | Missing:
 
 
 def both_intervals(found: Iterable[Component]) -> Both:
-    """Of single arms: (arm id, behaviour) -> interval of the mean, new seeds and new pairs."""
+    """(arm id, behaviour) -> interval of an arm's mean rho for new seeds and new probe pairs."""
     return {
         (c.arm_a.arm_id, c.arm_a.behavior): c.crossed.both
         for c in found

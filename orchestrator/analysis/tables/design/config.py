@@ -24,7 +24,7 @@ def config(manifests: Sequence[Mapping[str, Any]]) -> View | Missing:
 
 
 def config_view(title: str, rows: Sequence[Row], *, several: bool = False) -> View:
-    """Of rows with sweep, setting and value."""
+    """T9 from rows with sweep, setting and value; the sweep is shown if `several`."""
     sweep = (words("Sweep", "sweep"),)
     return View(
         key=KEY,
@@ -39,7 +39,7 @@ def config_view(title: str, rows: Sequence[Row], *, several: bool = False) -> Vi
 
 
 def value_text(value: Any) -> str:
-    """A setting as in a sweep file."""
+    """Text as it is; any other value as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
