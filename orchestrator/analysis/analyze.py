@@ -202,6 +202,7 @@ def _inference(
     """Test every contrast; p is adjusted within families.
 
     A contrast counts as registered for arms whose cells all belong to one sweep that asked it.
+    Cells of its arms that have no scores are named in its notes.
     """
 
     def registered(one: Registered, arms: Sequence[str]) -> bool:
@@ -224,18 +225,16 @@ def _inference(
             registered=partial(registered, r),
         )
     ]
-    return tuple(_naming_losses(row, frame) for row in settle(tested, registration.alpha))
-
-
-def _naming_losses(row: Inference, frame: Frame) -> Inference:
-    """The same with a note of the cells of its arms that have no scores."""
-    lost = [cell for cell in frame.unscored if cell["arm_id"] in row.arms]
-    if not lost:
-        return row
-    named = ", ".join(
-        f"{cell['condition']} seed={cell['seed']} ({cell['status']})" for cell in lost
-    )
-    return replace(row, notes=(*row.notes, f"{WITHOUT}{named}"))
+    found = []
+    for row in settle(tested, registration.alpha):
+        lost = [
+            f"{cell['condition']} seed={cell['seed']} ({cell['status']})"
+            for cell in frame.unscored
+            if cell["arm_id"] in row.arms
+        ]
+        notes = (*row.notes, f"{WITHOUT}{', '.join(lost)}") if lost else row.notes
+        found.append(replace(row, notes=notes))
+    return tuple(found)
 
 
 def _arm(e: ArmEvidence) -> ArmScore:

@@ -1,4 +1,4 @@
-"""Columns by what they hold, so that a table's list of columns reads like its heading."""
+"""Makes columns: one function for each kind of value."""
 
 from dataclasses import replace
 
@@ -41,12 +41,12 @@ def short(label: str, field: str, unit: str = "") -> Column:
 
 
 def p_value(label: str, field: str, *, instead: str = "") -> Column:
-    """A p."""
+    """P-values."""
     return Column(label=label, fields=(field,), shape=Shape.P, instead=instead)
 
 
 def percent(label: str, field: str, *, instead: str = "") -> Column:
-    """Hundredths; the heading has no unit, for each cell has it."""
+    """Percentages; each cell has the % sign, so that the heading has no unit."""
     return Column(label=label, fields=(field,), shape=Shape.PERCENT, digits=0, instead=instead)
 
 
@@ -71,5 +71,5 @@ def of_notes(*columns: Column) -> tuple[Column, ...]:
 
 
 def data(*columns: Column) -> tuple[Column, ...]:
-    """Columns for files and programs only."""
+    """Columns of files and JSON that are not shown on screen."""
     return tuple(replace(c, data_only=True) for c in columns)

@@ -1,4 +1,4 @@
-"""Columns of T7 and T8, whether counts are one's own or printed."""
+"""Columns of T7 and T8, for counts of these results and for printed ones."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ SUM = "sum"
 
 
 def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
-    """Of T7; those of matched prompts are shown where such prompts were asked."""
+    """Columns of T7; those of matched prompts are shown only if `matched`."""
     ci = f"{level_text(level)} CI"
     twins = (
         percent("Refusal of matched benign", "matched_pct", instead="matched_text"),
@@ -75,7 +75,7 @@ def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
 
 
 def category_columns(names: Sequence[str]) -> tuple[Column, ...]:
-    """Of T8: one column of counts an arm."""
+    """Columns of T8: one with refused answers for each arm."""
     return (
         *of_notes(
             words("Category", "category"),

@@ -1,4 +1,4 @@
-"""T6: how behaviours move with the weight of the hinge, and whether they do so step by step."""
+"""T6: delta rho by weight of the hinge; the groups of arms that differ in this weight only."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -44,7 +44,7 @@ class Doses:
 
 
 def doses_of(arms: Arms) -> list[Doses]:
-    """Every group of at least three weights."""
+    """Every group of at least `FEWEST_DOSES` weights."""
     groups: dict[tuple[Any, ...], dict[float, ArmEvidence]] = defaultdict(dict)
     for arm in arms.trained:
         if arm.condition.has_hinge and arm.rho_weight is not None:

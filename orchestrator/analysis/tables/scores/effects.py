@@ -1,4 +1,4 @@
-"""T5: every comparison of two arms, as the notes print it and as it should be read."""
+"""T5: comparisons of two arms: columns that the published notes have, then further tests."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,7 +38,8 @@ def effects(
     Args:
         arms: Evidence of one split; names the arms of `inference` rows as well.
         inference: Rows of any kind and split; comparisons of two arms are taken.
-        more: Whether arms are shown beside sft-only where nobody asked; exploratory, apart.
+        more: Whether arms that nobody asked about are compared with sft-only as well; these
+            comparisons are exploratory, with a p adjusted among themselves.
     """
     asked = [i for i in inference if i.kind is Kind.MEAN_DIFF and len(i.arms) == 2]
     rows = [_asked(arms, i) for i in asked]

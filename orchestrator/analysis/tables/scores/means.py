@@ -96,7 +96,7 @@ def _row(arms: Arms, head: ArmEvidence, both: Both) -> dict[str, Any]:
 
 
 def interval_of(sample: Summary | None, level: float) -> Interval | None:
-    """Of a mean over seeds, by Student's t; None without an sd, or where it is 0."""
+    """Student's t interval of a mean over seeds; None if the sd is not known or 0."""
     if sample is None or not sample.sd:
         return None
     return t_interval(sample.mean, variance_of_mean(sample) ** 0.5, sample.n - 1, level)

@@ -1,4 +1,4 @@
-"""T1: what training does to refusal, each arm beside SFT alone."""
+"""T1: delta rho of refusal for each arm, compared with its sft-only arm."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

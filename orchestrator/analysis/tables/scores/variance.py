@@ -1,4 +1,4 @@
-"""T3: do arms vary less over seeds than SFT alone? A reduction is of the sd or of the variance."""
+"""T3: whether arms vary less over seeds than their sft-only arm; columns for sd and variance."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ F_TEST, JACKKNIFE, BROWN_FORSYTHE = "f_normal_theory", "jackknife", "brown_forsy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
-    """An arm beside its sft-only arm."""
+    """An arm, its sft-only arm, and the ratio of their sds over seeds."""
 
     arm: ArmEvidence
     reference: ArmEvidence
@@ -116,7 +116,7 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
     text = None if found.ratio is None else f"{found.ratio:.2f}"
     if text and found.ratio_f:
         text += f" [{found.ratio_f.low:.2f}, {found.ratio_f.high:.2f}]"
-    why = None  # there is no jackknife
+    why = None  # why there is no jackknife interval
     if jackknife is None:
         state = "none" if found.state is State.OK else str(found.state)
         why = state if raw else "needs raw"
@@ -153,7 +153,7 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
 
 
 def _columns(only: str | None, ci: str) -> tuple[Column, ...]:
-    """Of one arm under its name, or of several that each row names."""
+    """If all rows are of the arm `only`, headings name it; else each row has a column for it."""
     name = only or "arm"
     return (
         *of_notes(
