@@ -63,7 +63,7 @@ def effects(
         key=KEY,
         name=NAME,
         title=title,
-        columns=_columns(rows, arms.ci, one_split=len(splits) == 1),
+        columns=_columns(rows, arms.ci),
         rows=tuple(rows),
         notes=tuple(notes),
     )
@@ -158,10 +158,9 @@ def _named(
     return found
 
 
-def _columns(rows: Sequence[Row], ci: str, *, one_split: bool) -> tuple[Column, ...]:
+def _columns(rows: Sequence[Row], ci: str) -> tuple[Column, ...]:
     explored = any(r["p_bh"] is not None for r in rows)
     bh = p_value("p BH (exploratory)", "p_bh")
-    split = words("split", "split")
     sides = [
         column
         for side in "ab"
@@ -193,7 +192,7 @@ def _columns(rows: Sequence[Row], ci: str, *, one_split: bool) -> tuple[Column, 
         *data(words("population", "population")),
         words("verdict", "verdict"),
         *((bh,) if explored else data(bh)),
-        *(data(split) if one_split else (split,)),
+        words("split", "split"),
         *data(
             words("family kind", "family"),
             words("alternative", "alternative"),
