@@ -58,6 +58,7 @@ def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference,
         dose_tests: Table of tests along the weight; one row a behaviour.
         stress: Table of refusals under stress; one row an arm.
     """
+    paradox = "contrastive-only and the baseline refuse jailbreaks unlike"
     about_stress = [row for row in stress.rows if row["condition"] == Condition.CONTRASTIVE_ONLY]
     found = [
         mean_diff(
@@ -88,12 +89,7 @@ def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference,
         ),
         *(
             replace(
-                _blank(
-                    Kind.PROP_DIFF,
-                    "refusal-paradox",
-                    "contrastive-only and the baseline refuse jailbreaks unlike",
-                    "",
-                ),
+                _blank(Kind.PROP_DIFF, "refusal-paradox", paradox, ""),
                 population=Population.NEW_PROBES,
                 estimate=row["diff_vs_baseline"],
                 p=row["p_max"],
