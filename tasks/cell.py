@@ -4,8 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tasks.model.blas import prefer_openblas
+from tasks.model.open_files import import_mlx_lm
 
 prefer_openblas()  # before anything imports MLX
+import_mlx_lm()
 
 import mlx.core as mx  # noqa: E402 - see above
 

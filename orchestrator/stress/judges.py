@@ -27,8 +27,10 @@ def judge_of(text: str) -> Judge:
         return RulesJudge()
     if kind == MODEL and rest:
         from tasks.model.blas import prefer_openblas
+        from tasks.model.open_files import import_mlx_lm
 
         prefer_openblas()
+        import_mlx_lm()
         from tasks.judges.model import ModelJudge  # MLX loads here, and only here
 
         return ModelJudge(*_model(rest))

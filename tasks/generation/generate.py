@@ -1,8 +1,10 @@
 """One unit of generation from its spec to its result: load, attach, encode, decode."""
 
 from tasks.model.blas import prefer_openblas
+from tasks.model.open_files import import_mlx_lm
 
 prefer_openblas()  # before anything imports MLX
+import_mlx_lm()
 
 import mlx.core as mx  # noqa: E402 - see above
 

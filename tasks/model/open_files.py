@@ -1,0 +1,23 @@
+"""Import mlx-lm without letting it change how many files this process may have open."""
+
+import resource
+
+
+def import_mlx_lm() -> None:
+    """Import mlx-lm; call before any other import of it.
+
+    `mlx_lm.utils` sets the limit to (2048, 4096) as it is imported. That raises ValueError where
+    the hard limit is lower, and elsewhere lowers the hard limit for good.
+    """
+    real = resource.setrlimit
+    resource.setrlimit = lambda *_: None
+    try:
+        pass
+    finally:
+        resource.setrlimit = real
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096  # a large model has many shards; a process keeps what it has if that is more
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
