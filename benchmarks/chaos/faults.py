@@ -21,7 +21,6 @@ from tests.lab.machines import HOSTS, LAPTOP
 DISK_BYTES = 48 << 20
 """Of the small file system; a sweep of this size needs 3 MB."""
 HOUR_S = 3600
-FAKETIME = "*/faketime/libfaketime.so.1"
 
 
 def nothing(scene: Scene) -> None:
@@ -101,7 +100,7 @@ def mount(scene: Scene, *words: str) -> None:
 
 def fill_disk(scene: Scene) -> str:
     """Fill the file system to the last byte, and free it after a while."""
-    filler, seconds = scene.folder / "disk/filler", scene.rng.uniform(1, 10)
+    filler, seconds = scene.folder / "disk/filler", scene.rng.uniform(3, 20)
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
@@ -118,7 +117,7 @@ def obey_permissions(scene: Scene) -> None:
 
 def forbid_writing(scene: Scene) -> str:
     """Take all write permissions from the results, and give them back after a while."""
-    seconds = scene.rng.uniform(1, 10)
+    seconds = scene.rng.uniform(3, 20)
     places = [scene.results, *scene.results.rglob("*")]
     modes = {}
     for path in places:
@@ -146,35 +145,26 @@ def mount_read_only(scene: Scene) -> str:
     return f"a launch meanwhile: {scene.now.said}"
 
 
-def why_no_faketime() -> str | None:
-    """The clock is set back by a library that comes in front of libc."""
-    return None if faketime() else "needs libfaketime (apt-get install libfaketime)"
-
-
-def faketime() -> Path | None:
-    """The library."""
-    return next(iter(sorted(Path("/usr/lib").glob(FAKETIME))), None)
+def needs_compiler() -> str | None:
+    """The clock is another one by a small library that comes in front of libc."""
+    ready = sys.platform == "linux" and shutil.which("cc")
+    return None if ready else "needs Linux and a C compiler"
 
 
 def fake_clock(scene: Scene) -> None:
-    """All processes of the launches read the time of day from a file; other clocks are real."""
-    clock = scene.folder / "clock"
-    clock.write_text("+0")
-    scene.environment |= {
-        "LD_PRELOAD": str(faketime()),
-        "FAKETIME_TIMESTAMP_FILE": str(clock),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-        "NO_FAKE_STAT": "1",
-    }
+    """The launches' Python code reads the time of day with what a file says added."""
+    clock, library = scene.folder / "clock", scene.folder / "clock.so"
+    clock.write_text("0")
+    source = Path(__file__).with_name("clock.c")
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    scene.environment |= {"LD_PRELOAD": str(library), "CHAOS_CLOCK": str(clock)}
 
 
 def set_clock(seconds: int) -> Callable[[Scene], str]:
     """Set the launches' clock; it stays so."""
 
     def act(scene: Scene) -> str:
-        (scene.folder / "clock").write_text(f"{seconds:+d}")
+        (scene.folder / "clock").write_text(str(seconds))
         return f"{seconds:+d} s"
 
     return act
@@ -269,7 +259,7 @@ FAULTS: dict[str, Fault] = {
     "read-only-disk": Fault(act=mount_read_only, needs_ray=False, from_done=0, why_not=needs_root),
     **{
         f"clock-{word}": Fault(
-            act=set_clock(seconds), needs_ray=False, prepare=fake_clock, why_not=why_no_faketime
+            act=set_clock(seconds), needs_ray=False, prepare=fake_clock, why_not=needs_compiler
         )
         for word, seconds in (("back", -HOUR_S), ("forward", HOUR_S))
     },
