@@ -13,7 +13,7 @@ import psutil
 LOOK_EVERY_S = 0.2
 TRACE = re.compile(r"Traceback \(most recent call last\)|Fatal Python error|\*\*\* SIG[A-Z]+")
 PROGRESS = re.compile(
-    r"^(ok |tables: |\d+ cells|.*: \d+ of \d+ cells scored|started: |running already)"
+    r"^(ok |tables: |\d+ cells|.*: \d+ of \d+ cells scored|started: |running already|starting Ray)"
 )
 
 
