@@ -251,9 +251,10 @@ def to_the_end(scene: Scene, twin: Path) -> list[str]:
 
 
 def complaint(results: Path, twin: Path) -> str:
-    """What `rho-sweep compare` refuses to read; empty if it reads everything."""
+    """What `rho-sweep compare` or `export` refuses to read; empty if they read everything."""
     try:
         compare(Store(twin), Store(results))
+        Store(results).read("attempts")
     except UserError as error:
         return f"error: {error}"
     return ""
