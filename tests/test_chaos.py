@@ -15,7 +15,7 @@ from benchmarks.chaos.launches import Launch
 from benchmarks.chaos.rounds import Scene, follow_advice
 from benchmarks.chaos.sites import Here
 from benchmarks.chaos.verdict import finished, judge
-from orchestrator.results.adapters import WEIGHTS
+from orchestrator.results.adapters import FILES
 from orchestrator.results.store import ADVICE, Store
 from tests import ROOT
 from tests.builders import a_result, a_spec
@@ -63,8 +63,9 @@ def test_a_missing_file_is_a_lost_cell(twin, here, table):
     assert judge(here, twin, [], [CELL]).lost == {CELL}
 
 
-def test_other_bytes_of_an_adapter_are_a_lost_cell(twin, here):
-    (here / "adapters" / CELL / WEIGHTS).write_bytes(b"v")
+@pytest.mark.parametrize("name", FILES)
+def test_other_bytes_of_an_adapter_are_a_lost_cell(twin, here, name):
+    (here / "adapters" / CELL / name).write_bytes(b"v")
     assert judge(here, twin, [], [CELL]).lost == {CELL}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.inspection.compare_results import compare
-from orchestrator.results.adapters import WEIGHTS
+from orchestrator.results.adapters import FILES
 from orchestrator.results.store import SETTLED, Store, read_file
 
 Finished = dict[str, tuple[int, datetime]]
@@ -88,7 +88,7 @@ def judge(
 def _other_adapters(results: Path, twin: Path) -> set[str]:
     """Cells whose adapter's bytes on the disk are not the twin's."""
     found = set()
-    for path in twin.glob(f"adapters/*/{WEIGHTS}"):
+    for path in (p for name in FILES for p in twin.glob(f"adapters/*/{name}")):
         here = results / path.relative_to(twin)
         if not here.is_file() or here.read_bytes() != path.read_bytes():
             found.add(path.parent.name)
