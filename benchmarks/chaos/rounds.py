@@ -17,6 +17,7 @@ from benchmarks.chaos.sites import Site, role
 from benchmarks.chaos.verdict import Finished, finished, judge
 from orchestrator.errors import UserError
 from orchestrator.inspection.compare_results import compare
+from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 
 LIMIT_S = 300.0
@@ -254,7 +255,8 @@ def complaint(results: Path, twin: Path) -> str:
     """What `rho-sweep compare` or `export` refuses to read; empty if they read everything."""
     try:
         compare(Store(twin), Store(results))
-        Store(results).read("attempts")
+        for table in TABLES:
+            Store(results).read(table)
     except UserError as error:
         return f"error: {error}"
     return ""
