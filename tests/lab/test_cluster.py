@@ -209,7 +209,7 @@ def listening(machine: Machine) -> dict[int, set[str]]:
 
 def test_hosts_listen_on_documented_ports_only(lab, up):
     ports = Ports()
-    single = {getattr(ports, name) for name in Ports.__slots__ if "worker" not in name}
+    single = {getattr(ports, name) for name in Ports.model_fields if "worker" not in name}
     workers = range(ports.worker_low, ports.worker_high + 1)
     with driver(lab):
         for host in lab.hosts:
