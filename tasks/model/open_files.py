@@ -1,5 +1,6 @@
 """Import mlx-lm without letting it change how many files this process may have open."""
 
+import importlib
 import resource
 
 
@@ -12,7 +13,7 @@ def import_mlx_lm() -> None:
     real = resource.setrlimit
     resource.setrlimit = lambda *_: None
     try:
-        pass
+        importlib.import_module("mlx_lm.utils")
     finally:
         resource.setrlimit = real
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

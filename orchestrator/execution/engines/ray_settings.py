@@ -4,10 +4,12 @@ import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.config.hosts import Ports
 from tasks.sources import host_copies as content
+
+if TYPE_CHECKING:  # it loads pydantic; what only looks at a host does without
+    from orchestrator.config.hosts import Ports
 
 SLOT = "mlx"
 OBJECT_STORE_BYTES = 256 << 20
@@ -88,12 +90,14 @@ class NodePlan:
     slots: int
     memory_bytes: int
     labels: dict[str, str]
-    ports: Ports
+    ports: "Ports"
     tls: bool
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "NodePlan":
         """The inverse of `as_json`."""
+        from orchestrator.config.hosts import Ports
+
         return cls(**raw | {"ports": Ports(**raw["ports"])})
 
     def as_json(self) -> dict[str, Any]:
@@ -122,7 +126,7 @@ def common_environment(token: Path) -> dict[str, str]:
     }
 
 
-def environment(place: Place, ports: Ports, *, tls: bool) -> dict[str, str]:
+def environment(place: Place, ports: "Ports", *, tls: bool) -> dict[str, str]:
     """Variables for Ray's own processes and for drivers on a host."""
     found = common_environment(place.token) | {
         content.VARIABLE: str(content_folder(place)),
