@@ -81,7 +81,7 @@ class Expansion:
 
     @property
     def all(self) -> tuple[CellSpec, ...]:
-        """Everything to run, baselines first."""
+        """Every cell, baselines first: the order of the manifest. The schedule has its own."""
         return self.baselines + self.cells
 
 

@@ -1,4 +1,4 @@
-"""`rho-sweep launch`."""
+"""`rho-sweep launch`: its options. docs/launch.md tells what happens up to the first cell."""
 
 from pathlib import Path
 from typing import Annotated

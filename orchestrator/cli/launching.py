@@ -1,4 +1,7 @@
-"""The three ways to launch a sweep: in this process, detached from it, or on a cluster."""
+"""The three places of a launch's driver: this process, a detached one, or the head of a cluster.
+
+Where cells run is another choice: `here` has them run by Ray's workers, or inline in this process.
+"""
 
 import subprocess
 import sys
@@ -20,7 +23,7 @@ from orchestrator.results.store import Store
 
 
 def here(loaded: Sweep, folder: Path, options: Options) -> None:
-    """Run the sweep, then its stress test, and print how both ended.
+    """Drive the sweep from this process, then its stress test, and print how both ended.
 
     Raises:
         typer.Exit: With 1 if cells or units failed, with 130 if it was interrupted.

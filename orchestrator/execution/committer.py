@@ -94,7 +94,9 @@ class Committer:
         self._pending.append(_Pending(write, attempt, now, kept))
 
     def landed(self, *, last: bool = False) -> Iterator[Kept]:
-        """Cells written since the last call, in the order of `put`; their attempts are ended, too.
+        """Cells written since the last call, in the order of `put`.
+
+        The row in `attempts` gets its end here, after the cell is on the disk.
 
         Args:
             last: Whether to wait for all that are pending.

@@ -1,4 +1,7 @@
-"""Run a sweep: resolve its cells, link those done in other sweeps, run the rest."""
+"""Run a sweep: resolve its cells, link those done in other sweeps, give the rest to `run.Run`.
+
+`docs/launch.md` tells the whole way, with processes and files.
+"""
 
 import os
 import platform
@@ -79,8 +82,11 @@ class Options:
 def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
     """Read a sweep file or preset, as `sweep_file.load`.
 
+    Models, packs, data and prompts are looked at only if the file itself has problems, so that one
+    message has all; for a file without problems `resolve` does it.
+
     Raises:
-        SweepError: Everything that is wrong with it, models, packs, data and prompts included.
+        SweepError: Everything that is wrong with the file.
     """
     return sweep_file.load(sweep, settings, _more_problems)
 
@@ -93,6 +99,12 @@ def _more_problems(sweep: Sweep) -> list[Problem]:
 
 def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
     """The cells of a sweep, checked against models, packs and data.
+
+    Reads, digests and tokenises all of them in this process, without MLX; writes no results.
+
+    Args:
+        sweep: The sweep.
+        download: Whether what is missing here is fetched from the hub.
 
     Raises:
         SweepError: All that is wrong or missing, in one message.
@@ -109,7 +121,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
     """Run every cell of a sweep that has no result yet.
 
     Raises:
-        UserError: Something the user can fix; nothing half-written is left.
+        UserError: Something the user can fix; every file is whole, finished cells are kept.
         KeyboardInterrupt: Stopped by the user; finished cells are kept.
     """
     expansion, resolver = resolve(sweep, download=True)
@@ -175,9 +187,15 @@ def engine_of(
     checkpoints: Checkpoints,
     display: Display,
 ) -> Engine:
-    """The engine for units with these memory peaks: unit key -> bytes.
+    """Start an engine. Without `inline` or an address this starts Ray, which takes seconds.
 
-    `display` says that Ray is started here, for that takes several seconds.
+    Args:
+        run: Settings of the sweep.
+        options: Of the launch.
+        memory: Unit key -> estimated peak, bytes. The slots of a Ray started here are no more than
+            fit into the free memory at the largest peak, and no more than there are units.
+        checkpoints: Where the inline engine puts them; Ray's come to `Run` as reports.
+        display: Is told that Ray is being started.
 
     Raises:
         UserError: Ray cannot be started or reached.

@@ -1,4 +1,8 @@
-"""One launch: reports of the engine become events for the schedule, its commands become actions."""
+"""The loop of a launch, for cells and for generations.
+
+Reports of the engine become events for the schedule, its commands become actions. `launch` in
+`orchestrator.execution.launch` and `stress` in `orchestrator.stress.run` prepare the `Work`.
+"""
 
 import time
 from collections.abc import Callable
@@ -25,6 +29,7 @@ from tasks.model.machine import describe, family
 
 POLL_S = 0.25
 Key = tuple[str, int]
+"""(key of the unit, number of the attempt). In `Work` a key is `Spec.key`, without the attempt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,7 @@ class Work:
     """What a run is to do.
 
     Attributes:
-        specs: Key -> spec.
+        specs: `Spec.key` -> spec.
         jobs: The same units as the schedule sees them.
         rules: Limits of the schedule.
         ended: Reason of the `ended` notification when all is done.
@@ -51,7 +56,10 @@ class Work:
 
 
 class Run:
-    """One launch, from its first unit to its last. "Cell" in names is any unit, generations too."""
+    """The units of one launch, from first to last. "Cell" in names is any unit, generations too.
+
+    Making one ends the attempts that an earlier driver left running, in the journal on the disk.
+    """
 
     def __init__(self, store: Store, engine: Engine, display: Display, work: Work) -> None:
         self._store, self._engine, self._display, self._work = store, engine, display, work
@@ -73,7 +81,7 @@ class Run:
         self._families: dict[str, str] = {}
 
     def to_the_end(self) -> None:
-        """Run until every cell is settled."""
+        """Run until every cell has ended or was given up, and is on the disk."""
         try:
             self._loop()
         except KeyboardInterrupt:
@@ -207,6 +215,7 @@ class Run:
         self._settled(command.cell, Status.FAILED, message)
 
     def _settled(self, cell: str, status: Status, message: str | None) -> None:
+        """Show and count a cell whose row is on the disk; its checkpoint is not needed any more."""
         self._checkpoints.drop(cell)
         self._display.settled(self._label(cell), status, message)
         self._counts[status] += 1

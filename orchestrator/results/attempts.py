@@ -1,4 +1,7 @@
-"""Rows of the `attempts` table: one per attempt, written at its start and at its end."""
+"""Rows of the `attempts` table: one per attempt, put in the queue at its start and at its end.
+
+The row of the end replaces that of the start.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +16,9 @@ class Attempt:
     """One attempt under way.
 
     Attributes:
-        cell, number, host: Key of what, which and where.
+        cell: Key of the unit.
+        number: From 1, over all launches.
+        host: Name of the host that runs it.
         started_at: When.
         beat: Its latest progress.
     """

@@ -294,7 +294,7 @@ def result_row(result: CellResult) -> dict[str, Any]:
 
 
 def failure_row(failure: CellFailure) -> dict[str, Any]:
-    """The `cells` row of a cell that raised an error; nothing is measured, so nothing is 0."""
+    """The `cells` row of a cell that failed or was given up; what was not measured is null."""
     if not isinstance(failure.spec, CellSpec):
         raise TypeError(f"{failure.spec.label} is no cell")
     return (

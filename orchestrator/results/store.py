@@ -42,6 +42,7 @@ from tasks.contract.cell import CellFailure, CellResult, Status
 from tasks.sources.foreign import is_foreign
 
 SETTLED = (Status.OK, Status.DIVERGED)
+"""A cell that ended so is not run again; a failed one is."""
 CHILDREN = ("steps", "scores", "probe_scores")
 ADVICE = "delete it and launch again; the cell is run anew"
 _ADVICE = {
@@ -99,7 +100,7 @@ class Store:
         return found
 
     def create(self) -> None:
-        """Make the folder.
+        """Make the folder, and in it one for each table and one for adapters, empty.
 
         Raises:
             UserError: It cannot be made or written to, or holds links or pipes.
@@ -167,7 +168,7 @@ class Store:
         self._write_cell(failure_row(failure), attempts, ray, finished_at)
 
     def _clear(self, cell_id: str) -> None:
-        """Remove what an earlier attempt left, its `cells` row first."""
+        """Remove what an earlier attempt left, its `cells` row first; also answers to prompts."""
         for table in ("cells", *CHILDREN):
             remove(self.path(table, cell_id))
         for answers in self.files_of("generations", cell_id):
@@ -187,7 +188,7 @@ class Store:
         return [p for p in self._files(table) if p.name.startswith(f"{owner}.")]
 
     def write_attempt(self, row: dict[str, Any]) -> None:
-        """Keep one attempt, soon; a second call for it replaces the first.
+        """Queue the row of an attempt for a thread that writes it; a later row replaces it.
 
         Raises:
             UserError: An earlier row could not be written.

@@ -487,14 +487,15 @@ class CellResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellFailure:
-    """A cell, or a unit of another kind, that raised an error.
+    """A cell, or a unit of another kind, that raised an error; or that the driver gave up.
 
     Attributes:
         spec: What was asked for.
-        stage: Phase in which it failed: `load`, `prepare`, `train`, `score` or `generate`.
+        stage: Phase in which it failed: `load`, `prepare`, `train`, `score` or `generate`. From
+            the driver: `process` (no result from its process), `placement` (no host can run it).
         message: One line for people.
-        trace: The traceback.
-        machine: Where it failed.
+        trace: The traceback; empty for a unit that was given up.
+        machine: Where it failed; the driver's own for the stages `process` and `placement`.
     """
 
     spec: Spec
@@ -506,11 +507,12 @@ class CellFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A sign of life from a running cell.
+    """How far a running unit is, as it tells it; `Beat` adds which unit and process.
 
     Attributes:
         stage: Current phase.
-        step, steps: Optimizer step reached, and how many there are; 0 outside training.
+        step, steps: Optimizer step reached, or answers complete, and how many there are; 0 in the
+            other phases.
         loss: Of that step, nats per token; None outside training.
         resumed: Steps taken over from a checkpoint.
         note: Something worth a line in the log.

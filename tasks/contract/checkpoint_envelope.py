@@ -1,5 +1,6 @@
-"""Bytes that say whose they are and carry a checksum: nothing torn or foreign is trusted.
+"""Checkpoint file: header (cell, recipe, code, MLX, backend, chip family), SHA-256, content.
 
+A damaged file, or one from elsewhere, is refused. `Saving` is what a cell gets to make checkpoints.
 Standard library only: the driver reads the outside of a checkpoint without loading MLX.
 """
 

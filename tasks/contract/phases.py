@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tasks.contract.cell import Progress
 
 Report = Callable[[Progress], None]
+"""Called by a unit to tell its progress. The driver's `engines.base.Report` is something else."""
 
 
 @dataclass(slots=True)

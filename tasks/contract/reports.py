@@ -10,7 +10,7 @@ Outcome = CellResult | GenerationResult | CellFailure
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """A sign of life on its way to the driver.
+    """Progress with the unit and the process that it is from; the engine adds the attempt (`Sign`).
 
     Attributes:
         cell_id: Which cell, or the key of which other unit.

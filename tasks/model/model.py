@@ -236,7 +236,10 @@ def tensors_hash(tensors: dict[str, mx.array]) -> str:
 
 
 def save_adapter(base: BaseModel, lora: dict[str, Any]) -> Adapter:
-    """The attached adapter in mlx-lm's format, the same bytes for the same values."""
+    """The attached adapter as a record in mlx-lm's format, the same bytes for the same values.
+
+    Nothing stays on this disk: the driver writes the record to the results.
+    """
     with TemporaryDirectory() as folder:
         path = Path(folder) / "adapters.safetensors"
         mx.save_safetensors(str(path), trainable(base.model))

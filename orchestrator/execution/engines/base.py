@@ -29,7 +29,7 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt ended with an outcome."""
+    """An attempt ended with an outcome, which is in memory only until the committer wrote it."""
 
     cell_id: str
     attempt: int
@@ -46,6 +46,8 @@ class Saved:
 
 
 Report = Sign | Saved | Ended | Lost | HostUp | HostLost
+"""What `Engine.poll` returns. `Lost`, `HostUp` and `HostLost` are events of the schedule already;
+`Run` turns the others into some. Not `tasks.contract.phases.Report`, which is a cell's callback."""
 
 
 class Executor(Protocol):

@@ -1,4 +1,9 @@
-"""The only module that runs code of the node: a unit in this process, its errors as failures."""
+"""Runs one unit, a cell or a generation, in this process; its errors become `CellFailure`.
+
+"Node" is the package `tasks` here, not a node of Ray. Through Ray this runs in a worker process. It
+is the only module that starts such units; the parts of `tasks` that need no MLX (files, tokens,
+records) are used everywhere in the driver.
+"""
 
 import os
 import traceback

@@ -1,4 +1,7 @@
-"""How Ray is started on a host: folders, environment, command line. Pure."""
+"""How Ray is started on a host of a cluster: folders, environment, command line. Pure.
+
+`ray_local` starts that of a local launch, with the constants and `common_environment` of this file.
+"""
 
 import json
 import re

@@ -22,7 +22,7 @@ class HostLost:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Event: an attempt ended with something to store.
+    """Event: an attempt ended with something to store, which may not be on the disk yet.
 
     Attributes:
         cell, attempt: Which.
@@ -181,7 +181,8 @@ class Schedule:
         running: (cell, attempt) -> where it runs, and since when.
         made: Cell -> attempts made, earlier launches included.
         losses: Cell -> hosts on which it was lost in this launch, in order.
-        settled: Cells that ended or were given up.
+        settled: Cells that ended, failed ones too, or were given up. In `results.store` it means
+            scored or diverged.
         fleet: The hosts.
         speeds: Learned from cells that ended.
     """
