@@ -109,7 +109,7 @@ class _Check:
             try:
                 read(self.folder)
             except UserError as error:
-                self.wrong(name, self._reason(error), again)
+                self.wrong(name, self._reason(error, again), again)
 
     def readable(self, table: str) -> Iterator[tuple[str, list[Row]]]:
         """(path, rows) of the files of a table whose schema, owner and keys are right."""
@@ -120,7 +120,7 @@ class _Check:
                 demand_unique(rows, table, self.folder)
                 yield name, rows.to_pylist()
             except UserError as error:
-                self.wrong(name, self._reason(error), advice(table))
+                self.wrong(name, self._reason(error, advice(table)), advice(table))
 
     def cell(self, row: Row, store: Store) -> None:
         """The files that a row of `cells` promises, and its own spec."""
@@ -183,9 +183,12 @@ class _Check:
         except OSError:
             return None
 
-    def _reason(self, error: UserError) -> str:
+    def _reason(self, error: UserError, then: str) -> str:
         """A message without the path before it and the advice after it."""
-        reason = str(error).splitlines()[0].rpartition("; ")[0] or str(error).splitlines()[0]
+        line = str(error).splitlines()[0]
+        reason = line.removesuffix(f"; {then}")
+        if reason == line:  # other advice
+            reason = line.rpartition("; ")[0] or line
         return reason.removeprefix(str(self.folder)).partition(": ")[2] or reason
 
 

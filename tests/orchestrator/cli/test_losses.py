@@ -192,6 +192,7 @@ def test_what_check_says_to_do_makes_sound_results(results, rho_sweep, undisturb
     harm(path)
     said = rho_sweep("check", results.folder)
     problems = json.loads(rho_sweep("check", results.folder, "--json").out)["problems"]
+    assert not any("launch again" in p["problem"] for p in problems)  # that is said in `then`
     assert said.code == 1
     assert f"{path.relative_to(results.folder)}: " in said.out
     for problem in problems:
