@@ -491,8 +491,8 @@ class CellFailure:
 
     Attributes:
         spec: What was asked for.
-        stage: Phase in which it failed: `load`, `prepare`, `train`, `score` or `generate`. From
-            the driver: `process` (no result from its process), `placement` (no host can run it).
+        stage: Phase in which it failed: `load`, `prepare`, `train`, `score` or `generate`. The
+            driver says `process` (no result from its process) or `placement` (no host can run it).
         message: One line for people.
         trace: The traceback; empty for a unit that was given up.
         machine: Where it failed; the driver's own for the stages `process` and `placement`.
