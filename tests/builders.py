@@ -206,16 +206,16 @@ class NamesOnly:
         )
 
 
-def expanded(text: str) -> Expansion:
-    """The cells of a sweep text, names taken for content."""
-    expansion, problems = expand(parsed(text), NamesOnly())
+def expanded(text: str, resolver: Any = None) -> Expansion:
+    """The cells of a sweep text, names taken for content unless there is a resolver."""
+    expansion, problems = expand(parsed(text), resolver or NamesOnly())
     assert not problems
     return expansion
 
 
-def launched(folder: Path, text: str) -> tuple[Store, Expansion]:
+def launched(folder: Path, text: str, resolver: Any = None) -> tuple[Store, Expansion]:
     """A results folder as a launch leaves it before its first cell ends."""
-    expansion = expanded(text)
+    expansion = expanded(text, resolver)
     store = Store(folder)
     store.create()
     sweep = parsed(text)

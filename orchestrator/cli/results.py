@@ -120,7 +120,6 @@ def check(results: ResultsArgument, json_: JsonOption = False) -> None:
 
     Example: rho-sweep check results/quickstart
     """
-    from orchestrator.execution.terminal import FAILED
     from orchestrator.inspection.check import check as checked
     from orchestrator.inspection.check import lines_of
     from orchestrator.inspection.status import passed_over_lines
