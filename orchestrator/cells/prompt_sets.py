@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
+from orchestrator.cells import tokenised
 from orchestrator.config.stress_block import SECTION
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import Problem
@@ -12,7 +13,7 @@ from tasks.contract.generation import Decoding
 from tasks.contract.prompts import PromptSet
 from tasks.data.limits import demand_prompts, limits_of
 from tasks.data.prompts import load_prompts
-from tasks.data.rendering import load_tokenizer, prompt_ids, prompt_rule, rendered_digest
+from tasks.data.rendering import rendered_digest
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import ModelFiles, shapes_of
 
@@ -74,13 +75,13 @@ def rendered_prompts(files: ModelFiles | None, prompts: PromptSet, decoding: Dec
     Raises:
         NodeError: The model's template refuses a prompt, or one is too long for the model.
     """
-    tokenizer = load_tokenizer(files.folder) if files else None
-    if files is None or tokenizer is None:
+    texts = [p.text for p in prompts.prompts]
+    rows = tokenised.prompts(files, texts, decoding.thinking) if files else None
+    if files is None or rows is None:
         return Rendered()
-    rows = [prompt_ids(tokenizer, p.text, decoding.thinking) for p in prompts.prompts]
     asked = ((p.id, p.text, ids) for p, ids in zip(prompts.prompts, rows, strict=True))
     demand_prompts(asked, limits_of(shapes_of(files.folder)), decoding.max_tokens)
-    return Rendered(rendered=rendered_digest(rows), prompt_rule=prompt_rule(tokenizer))
+    return Rendered(rendered=rendered_digest(rows), prompt_rule=tokenised.prompt_rule(files))
 
 
 def unfit_prompts(sweep: Sweep, models: Iterable[ModelFiles]) -> Iterator[Problem]:

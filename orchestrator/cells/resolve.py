@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
+from orchestrator.cells import tokenised
 from orchestrator.cells.expand import ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes, text_config
@@ -15,9 +16,9 @@ from tasks.data import lengths
 from tasks.data.limits import demand_pairs, demand_records, limits_of
 from tasks.data.probe_packs import Pair
 from tasks.data.probes import Probes, prepare_mix, prepare_probes
-from tasks.data.rendering import load_tokenizer, rendered_digest, template_date
+from tasks.data.rendering import rendered_digest
 from tasks.data.sft import Mix, sft_source
-from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, render
+from tasks.data.tokens import EncodedPairs, Tokens
 from tasks.sources.declared import HubFiles
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import ModelFiles, Projections, locate, projections_of, shapes_of
@@ -39,8 +40,8 @@ class FileResolver:
         self._data: dict[tuple[object, ...], ResolvedData] = {}
         self._probes = lru_cache(maxsize=None)(prepare_probes)
         self._mixes: dict[str, Mix] = {}
-        self._rows: dict[tuple[Path, str, str | None], list[Tokens]] = {}
-        self._encoded = lru_cache(maxsize=None)(_encode)
+        self._rows: dict[tuple[Path, str, str | None], list[Tokens] | None] = {}
+        self._pairs: dict[tuple[Path, tuple[Pair, ...], int], EncodedPairs | None] = {}
         self._texts: dict[tuple[object, ...], Texts] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
@@ -86,7 +87,7 @@ class FileResolver:
         if files is not None:
             trained = point["probes.train"] if condition_of(point).has_hinge else ()
             for pairs in (found.evaluated, found.pool_of(trained)):
-                if encoded := self._encoded(files.folder, pairs, point["train.max_length"]):
+                if encoded := self._encoded(files, pairs, point["train.max_length"]):
                     demand_pairs(encoded, limits_of(shapes_of(files.folder)))
         return ResolvedProbes(found.digest, found.pool_digest)
 
@@ -115,16 +116,15 @@ class FileResolver:
         if files is None or mix is None or not condition_of(point).has_sft:
             return found
         template = template_of(point) if found.templated else None
-        tokenizer = load_tokenizer(files.folder)
-        if tokenizer is None:
+        rows = self._rendered(files, mix, template)
+        if rows is None:
             return found
-        rows = self._rendered(files.folder, mix, template)
         limits = limits_of(shapes_of(files.folder))
         demand_records(mix.records, rows, limits, point["train.max_length"])
         return replace(
             found,
             rendered=rendered_digest(rows),
-            template_date=template_date(tokenizer) if template == "chat" else None,
+            template_date=tokenised.template_date(files) if template == "chat" else None,
         )
 
     def adapted(self, spec: CellSpec) -> str | None:
@@ -172,23 +172,30 @@ class FileResolver:
     def _measure(self, spec: CellSpec, files: ModelFiles, trained: tuple[str, ...]) -> Texts:
         named = spec.probes
         probes = self._probes(named.pack, named.train, named.evaluate, named.heldout)
-        folder, limit = files.folder, spec.max_length
+        limit = spec.max_length
         pool = probes.pool_of(trained)
         rows = None
-        if spec.data and load_tokenizer(folder) is not None:
-            rows = self._rendered(folder, self._mixes[spec.data.digest], spec.data.template)
+        if spec.data:
+            rows = self._rendered(files, self._mixes[spec.data.digest], spec.data.template)
         return Texts(
-            scored=lengths.of_texts(self._encoded(folder, probes.evaluated, limit), limit),
+            scored=lengths.of_texts(self._encoded(files, probes.evaluated, limit), limit),
             sft=lengths.of_rows(rows, limit) if spec.data else None,
-            pairs=lengths.of_pairs(self._encoded(folder, pool, limit), limit) if pool else None,
+            pairs=lengths.of_pairs(self._encoded(files, pool, limit), limit) if pool else None,
         )
 
-    def _rendered(self, folder: Path, mix: Mix, template: str | None) -> list[Tokens]:
-        """Token ids of a mix, as its cells will have them."""
-        key = (folder, mix.digest, template)
+    def _rendered(self, files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] | None:
+        key = (files.folder, mix.digest, template)
         if key not in self._rows:
-            self._rows[key] = render(load_tokenizer(folder), mix.records, template)
+            self._rows[key] = tokenised.records(files, mix, template)
         return self._rows[key]
+
+    def _encoded(
+        self, files: ModelFiles, pairs: tuple[Pair, ...], max_length: int
+    ) -> EncodedPairs | None:
+        key = (files.folder, pairs, max_length)
+        if key not in self._pairs:
+            self._pairs[key] = tokenised.pairs(files, pairs, max_length)
+        return self._pairs[key]
 
     def _mix(self, point: Point, probes: Probes) -> ResolvedData:
         delivery = sft_source(point["data.sft"]).delivery
@@ -211,12 +218,6 @@ class FileResolver:
             return ResolvedData(name, point["data.size"] or 0, revision, templated=False)
         self._mixes[mix.digest] = mix
         return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)
-
-
-def _encode(folder: Path, pairs: tuple[Pair, ...], max_length: int) -> EncodedPairs | None:
-    """Pairs as token ids, as cells will have them; None for a model without a tokenizer."""
-    tokenizer = load_tokenizer(folder)
-    return None if tokenizer is None else encode_pairs(tokenizer, pairs, max_length)
 
 
 def _check_projections(found: Projections, lora_keys: tuple[str, ...]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.cells import tokenised
 from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.model_size import FLOAT, Sizes
 from tasks.contract.cell import Status
@@ -44,7 +45,8 @@ def generation_work(unit: GenerationSpec, files: ModelFiles) -> float:
 
 
 def _lengths(unit: GenerationSpec, files: ModelFiles) -> Lengths:
-    return of_prompts(files.folder, tuple(p.text for p in unit.prompts.prompts))
+    texts = [p.text for p in unit.prompts.prompts]
+    return of_prompts(tokenised.prompts(files, texts, unit.decoding.thinking) or texts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

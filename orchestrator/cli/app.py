@@ -24,7 +24,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     help="Run grids of rho-guided fine-tuning cells and say what the results support.\n\n"
     "Start with: rho-sweep launch quickstart",
 )

@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.options import ResultsArgument
 from orchestrator.errors import UserError
 from orchestrator.stress.judges import FORMS
 
 
 def command(
-    results: Annotated[Path, typer.Argument(help="A results folder, e.g. results/quickstart.")],
+    results: ResultsArgument,
     prompts: Annotated[
         list[str], typer.Option("--prompts", metavar="SET", help="A built-in set or a file.")
     ] = [],  # noqa: B006 - typer reads the default and never changes it

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import JsonOption, SetOption
+from orchestrator.cli.options import JsonOption, SetOption, complete_preset
 from orchestrator.errors import UserError
 
 
@@ -21,7 +21,9 @@ def presets() -> None:
 
 
 def init(
-    preset: Annotated[str, typer.Argument(help="See: rho-sweep presets")],
+    preset: Annotated[
+        str, typer.Argument(help="See: rho-sweep presets", autocompletion=complete_preset)
+    ],
     output: Annotated[Path, typer.Option("-o", "--output")] = Path("sweep.yaml"),
     force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
 ) -> None:
@@ -59,7 +61,12 @@ def schema(
 
 
 def plan(
-    sweep: Annotated[list[str], typer.Argument(help="Files or presets; several are one union.")],
+    sweep: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files or presets; several are one union.", autocompletion=complete_preset
+        ),
+    ],
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
     results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
     pilot: Annotated[

@@ -6,11 +6,9 @@ for them, and every text counts as long as it may be.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from statistics import fmean
+from typing import Any
 
-from tasks.data.rendering import load_tokenizer, prompt_ids
 from tasks.data.tokens import EncodedPairs, Tokens
 
 
@@ -48,13 +46,9 @@ def of_texts(pairs: EncodedPairs | None, max_length: int) -> Lengths:
     return _lengths(len(ids) for k in pairs.kept for ids in (k.positive, k.negative))
 
 
-@cache
-def of_prompts(folder: Path, texts: tuple[str, ...]) -> Lengths:
-    """Prompts as a unit asks them; letters where the model's tokenizer is not here."""
-    tokenizer = load_tokenizer(folder)
-    if tokenizer is None:
-        return _lengths(len(text) for text in texts)
-    return _lengths(len(prompt_ids(tokenizer, text)) for text in texts)
+def of_prompts(rows: Sequence[Sequence[Any]]) -> Lengths:
+    """Prompts as a unit asks them; their letters where the model's tokenizer is not here."""
+    return _lengths(map(len, rows))
 
 
 def _lengths(values: Iterable[int]) -> Lengths:

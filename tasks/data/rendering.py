@@ -37,15 +37,18 @@ _DIRECTIVES = {
 both."""
 
 
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model brings a tokenizer."""
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
 @cache
 def load_tokenizer(folder: Path) -> Any:
-    """A model's tokenizer as mlx-lm loads it; None where the folder has none.
+    """A model's tokenizer as mlx-lm loads it.
 
     Raises:
         NodeError: transformers cannot load it.
     """
-    if not any((folder / name).is_file() for name in TOKENIZER_FILES):
-        return None
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch
     from transformers import AutoTokenizer  # takes seconds
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -18,11 +17,22 @@ from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import parse_json, read_text
+from tasks.sources.remembered import remembered
 
 INDEX = "model.safetensors.index.json"
 SHIPPED = {"tiny": starter.TINY}
 """Models that are part of the program."""
-PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.jinja", "tokenizer.model", "*.tiktoken")
+LARGE = 64 << 20
+"""Bytes from which a file's digest is remembered: reading it takes longer than asking."""
+PATTERNS = (
+    "*.json",
+    "*.safetensors",
+    "*.txt",
+    "*.jinja",
+    "tokenizer.model",
+    "*.tiktoken",
+    "tiktoken.model",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,31 +224,12 @@ def file_digest(path: Path) -> str:
     if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
         return blob
     stat = path.stat()
-    return _digest_cached(path.resolve(), stat.st_size, stat.st_mtime_ns)
-
-
-def _digest_cached(path: Path, size: int, mtime_ns: int) -> str:
-    """Digest, remembered beside the user's other caches for as long as the file is unchanged."""
-    if size < 64 << 20:
+    if stat.st_size < LARGE:
         return _digest_read(path)
-    key = hashlib.sha256(f"{path}\0{size}\0{mtime_ns}".encode()).hexdigest()
-    note = cache_folder() / "digests" / key
-    if note.is_file():
-        return note.read_text()
-    digest = _digest_read(path)
-    note.parent.mkdir(parents=True, exist_ok=True)
-    aside = note.with_suffix(f".{os.getpid()}")
-    aside.write_text(digest)
-    aside.replace(note)
-    return digest
+    given = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    return str(remembered("digests", given, lambda: _digest_read(path)))
 
 
 def _digest_read(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where this project keeps what it can make again."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "rho-sweep"

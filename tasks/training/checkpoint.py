@@ -4,14 +4,11 @@ Every random stream is derived from seed and step, so that the state is small: t
 optimizer's moments, the rows so far, and what `Outlook` has learned.
 """
 
-import hashlib
 import io
 import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -19,11 +16,11 @@ import mlx.optimizers as optim
 from mlx import nn
 from mlx.utils import tree_flatten, tree_map_with_path
 
-import tasks
 from tasks.contract.cell import RECIPE_VERSION, CellSpec, StepRow
 from tasks.contract.checkpoint_envelope import Envelope, Origin, Saving, UnusableError, seal, unseal
 from tasks.model.machine import describe, family
 from tasks.passes.step import Outlook
+from tasks.sources.remembered import code_digest
 
 ADAPTER, OPTIMIZER = "adapter/", "optimizer/"
 
@@ -90,22 +87,11 @@ def origin(spec: CellSpec) -> Origin:
     return Origin(
         cell_id=spec.cell_id,
         recipe=RECIPE_VERSION,
-        code=_code(),
+        code=code_digest(),
         mlx=machine.mlx,
         backend=machine.backend,
         family=family(machine.chip),
     )
-
-
-@cache
-def _code() -> str:
-    """Digest of every Python file under `tasks`: other code may compute other bits."""
-    digest = hashlib.sha256()
-    root = Path(tasks.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        name = path.relative_to(root).as_posix()
-        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def dump(state: State, made: Origin) -> bytes:

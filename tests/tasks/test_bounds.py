@@ -38,8 +38,10 @@ def plan_says(model, *, extra="", sft="starter", condition="sft-only"):
 def cell_says(monkeypatch, model, **changes):
     """What the cell says of a spec that no plan has looked at."""
     with monkeypatch.context() as blind:
-        for name in ("demand_pairs", "demand_records", "render", "load_tokenizer"):
+        for name in ("demand_pairs", "demand_records"):
             blind.setattr(f"orchestrator.cells.resolve.{name}", lambda *_: None)
+        for name in ("records", "pairs"):
+            blind.setattr(f"orchestrator.cells.tokenised.{name}", lambda *_: None)
         spec = spec_of(model, "sft-only", **changes)
     with pytest.raises(NodeError) as refused:
         run_cell(spec)

@@ -43,16 +43,9 @@ grid:
   seed: [1, 2]
 """
 GROUPS = ("cluster", "judge")
-READS_TEXTS = {
-    "numpy",
-    "pyarrow",
-    "pydantic",
-    "tokenizers",
-    "transformers",
-    "jinja2",
-    "huggingface_hub",
-}
-"""What counting tokens needs: the model's own tokenizer and chat template."""
+PLANS = {"numpy", "pyarrow", "pydantic", "scipy"}
+COUNTS = {"tokenizers", "transformers", "jinja2", "huggingface_hub"}
+"""What counting tokens needs once: the model's own tokenizer and chat template."""
 
 
 def loaded_by(*args: object, **environment: str) -> set[str]:
@@ -128,12 +121,23 @@ def test_status_and_logs_load_arrow_and_no_more_than_arrow_loads(folder, args):
     assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy", "pydantic"}
 
 
-def test_a_plan_loads_no_ray_no_mlx_and_draws_nothing(tmp_path):
-    found = loaded_by("plan", "quickstart", "--results", tmp_path)
-    assert found.isdisjoint(HEAVY - READS_TEXTS - {"scipy"})
+@pytest.fixture
+def cache(tmp_path, monkeypatch) -> None:
+    """A cache folder in which nothing is remembered yet."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
+def test_a_plan_loads_no_ray_no_mlx_and_draws_nothing(cache, tmp_path):
+    assert loaded_by("plan", "quickstart", "--results", tmp_path) <= PLANS | COUNTS
+
+
+def test_a_second_plan_counts_no_token_again(cache, tmp_path):
+    first, second = (loaded_by("plan", "quickstart", "--results", tmp_path) for _ in range(2))
+    assert first & COUNTS
+    assert second <= PLANS
+
+
+def test_a_launch_says_what_it_will_do_before_it_loads_ray(cache, tmp_path):
     code = (
         "import sys; from orchestrator.execution.display import PlainDisplay;"
         "from orchestrator.cli import main; sys.argv[1:] = ['launch', 'quickstart', '--results',"
@@ -147,5 +151,57 @@ def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
     )
     loaded = set(ran.stdout.split())
     assert "loaded" in loaded, ran.stderr
-    assert loaded.isdisjoint(HEAVY - READS_TEXTS)
+    assert HEAVY & loaded <= PLANS | COUNTS
     assert "interrupted" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("rho-sweep plan quick", {"quickstart"}),
+        ("rho-sweep launch abl", {"ablation"}),
+        ("rho-sweep init dose", {"dose-response"}),
+        ("rho-sweep status ", {"results/a", "results/b"}),
+        ("rho-sweep report results/b", {"results/b"}),
+        ("rho-sweep stress ./results/", {"results/a", "results/b"}),
+        ("rho-sweep status nowhere/", set()),
+    ],
+)
+def test_presets_and_results_are_completed(tmp_path, typed, offered):
+    for name in ("a", "b"):
+        (tmp_path / "results" / name).mkdir(parents=True)
+        (tmp_path / "results" / name / "sweep.yaml").touch()
+    (tmp_path / "results" / "no-results").mkdir()
+    asked = {
+        "_RHO_SWEEP_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+        "PYTHONPATH": str(ROOT),
+    }
+    ran = subprocess.run(
+        [sys.executable, "-m", "orchestrator"],
+        cwd=tmp_path,
+        env=os.environ | asked,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert {line.removeprefix("./") for line in ran.stdout.split()} == offered
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_installed_for_a_shell(tmp_path, shell):
+    home = {"HOME": str(tmp_path), "SHELL": f"/bin/{shell}", "PYTHONPATH": str(ROOT)}
+    code = (
+        "import shellingham, sys; from orchestrator.cli import main;"
+        f"shellingham.detect_shell = lambda *_: ({shell!r}, '/bin/{shell}');"
+        "sys.argv = ['rho-sweep', '--install-completion']; main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert f"{shell} completion installed in {tmp_path}" in ran.stdout, ran.stderr

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 from tasks.contract.cell import ModelSpec
 from tasks.data.lengths import of_pairs, of_rows, of_texts
 from tasks.data.probe_packs import load_pack
-from tasks.data.rendering import load_tokenizer, prompt_ids
+from tasks.data.rendering import has_tokenizer, load_tokenizer, prompt_ids
 from tasks.data.sft import load_source
 from tasks.data.tokens import encode_pairs, encode_records, render
 from tasks.model.model import Models
@@ -70,7 +70,7 @@ def test_what_is_baked_into_a_tokenizer_file_changes_no_length(base, tmp_path, b
 
 
 def test_a_model_without_a_tokenizer_means_the_longest(tmp_path):
-    assert load_tokenizer(tmp_path) is None
+    assert not has_tokenizer(tmp_path)
     assert of_texts(None, 64).longest == 64
     assert of_pairs(None, 64).longest == 128
     assert of_rows(None, 64).longest == 64

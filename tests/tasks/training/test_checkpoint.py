@@ -164,11 +164,11 @@ def test_one_flipped_bit_or_one_lost_byte_is_seen(spec, undisturbed, data):
 DIGESTS = """
 import json, sys
 from pathlib import Path
-from tasks.training import checkpoint
+from tasks.sources.remembered import code_digest
 
 def digest():
-    checkpoint._code.cache_clear()
-    return checkpoint._code()
+    code_digest.cache_clear()
+    return code_digest()
 
 found = {"untouched": digest()}
 for path in sorted(Path(sys.argv[1]).rglob("*.py")):

@@ -1,0 +1,80 @@
+"""What a model's tokenizer makes of texts, as the cells will have them. Never loads MLX.
+
+Loading a tokenizer takes more than a second, most of it transformers. So what it made is remembered
+on this machine, for as long as the model's files, the libraries and the node's code are the same.
+A cell tokenises for itself, and ends if its texts become others than were planned.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from types import SimpleNamespace
+from typing import Any
+
+from tasks.data import rendering, tokens
+from tasks.data.probe_packs import Pair
+from tasks.data.rendering import has_tokenizer, load_tokenizer
+from tasks.data.sft import Mix
+from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs
+from tasks.sources.model_files import ModelFiles
+from tasks.sources.remembered import code_digest, remembered
+
+LIBRARIES = ("transformers", "tokenizers", "jinja2")
+
+
+def pairs(files: ModelFiles, given: Sequence[Pair], max_length: int) -> EncodedPairs | None:
+    """Pairs as token ids; None for a model without a tokenizer.
+
+    Raises:
+        NodeError: The tokenizer cannot be loaded.
+    """
+    if not has_tokenizer(files.folder):
+        return None
+    texts = sorted({text for pair in given for text in (pair.positive, pair.negative)})
+    rows = _remembered(files, texts, lambda t: [t.encode(text) for text in texts])
+    known = dict(zip(texts, rows, strict=True))
+    return encode_pairs(SimpleNamespace(encode=known.__getitem__), given, max_length)
+
+
+def records(files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] | None:
+    """SFT texts as token ids, whole, as `tokens.render`; None for a model without a tokenizer.
+
+    Raises:
+        NodeError: The tokenizer cannot be loaded, or its template refuses a text.
+    """
+    if not has_tokenizer(files.folder):
+        return None
+    given = [mix.digest, template]
+    rows = _remembered(files, given, lambda t: tokens.render(t, mix.records, template))
+    return [tuple(row) for row in rows]
+
+
+def prompts(files: ModelFiles, texts: Sequence[str], thinking: str) -> list[Tokens] | None:
+    """Prompts as token ids, as `rendering.prompt_ids`; None for a model without a tokenizer.
+
+    Raises:
+        NodeError: The tokenizer cannot be loaded, or its template refuses a prompt.
+    """
+    if not has_tokenizer(files.folder):
+        return None
+    asked = [list(texts), thinking]
+    rows = _remembered(
+        files, asked, lambda t: [rendering.prompt_ids(t, text, thinking) for text in texts]
+    )
+    return [tuple(row) for row in rows]
+
+
+def template_date(files: ModelFiles) -> str | None:
+    """As `rendering.template_date`."""
+    date: str | None = _remembered(files, "template_date", rendering.template_date)
+    return date
+
+
+def prompt_rule(files: ModelFiles) -> str | None:
+    """As `rendering.prompt_rule`."""
+    rule: str | None = _remembered(files, "prompt_rule", rendering.prompt_rule)
+    return rule
+
+
+def _remembered(files: ModelFiles, given: object, make: Callable[[Any], Any]) -> Any:
+    made_by = [files.digest, code_digest(), *map(version, LIBRARIES)]
+    return remembered("tokens", [*made_by, given], lambda: make(load_tokenizer(files.folder)))

@@ -1,0 +1,68 @@
+"""What was worked out once on this machine: notes in the user's cache folder. Never loads MLX.
+
+A note can always be made again: one that is missing or damaged is, and a folder that cannot be
+written is no error.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import tasks
+from tasks.contract.cell import digest_of
+
+UNUSED_S = 30 * 24 * 3600
+"""A note that nothing asked for in so long is deleted when another of its kind is written."""
+
+
+def cache_folder() -> Path:
+    """Where this project keeps what it can make again."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "rho-sweep"
+
+
+@cache
+def code_digest() -> str:
+    """sha256 over every Python file under `tasks`: other code may compute something else."""
+    digest = hashlib.sha256()
+    root = Path(tasks.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        digest.update(name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def remembered(kind: str, given: object, make: Callable[[], Any]) -> Any:
+    """What `make` returns, from the note of an earlier call where there is one.
+
+    Args:
+        kind: Of the note: a folder of its own.
+        given: All that the value depends on, as JSON values.
+        make: Makes the value, which JSON can hold; what it raises is not remembered.
+    """
+    note = cache_folder() / kind / digest_of(given)
+    with suppress(OSError, ValueError):
+        found = json.loads(note.read_bytes())
+        os.utime(note)
+        return found
+    value = make()
+    with suppress(OSError):
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        aside = note.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps(value))
+        aside.replace(note)
+        _forget_unused(note.parent)
+    return value
+
+
+def _forget_unused(folder: Path) -> None:
+    oldest = time.time() - UNUSED_S
+    for note in folder.iterdir():
+        if note.stat().st_mtime < oldest:
+            note.unlink(missing_ok=True)
