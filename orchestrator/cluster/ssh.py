@@ -251,7 +251,7 @@ class Remote:
             parts += ["-i", str(self.cluster.key), "-o", "IdentitiesOnly=yes"]
         if self.cluster.user is not None:
             parts += ["-l", self.cluster.user]
-        parts += [*more, self.host.address]
+        parts += [*more, "--", self.host.address]
         return parts if command is None else [*parts, command]
 
     def _stream(self, script: str, *, stdin: object, stdout: object) -> None:

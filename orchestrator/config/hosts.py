@@ -29,14 +29,15 @@ from orchestrator.errors import hint, show
 ADDRESS = r"^[A-Za-z0-9][A-Za-z0-9.:%_-]*$"
 LABEL = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
 MEMORY = r"^(\d+(?:\.\d+)?) ?([MGT])i?B$"
-ABSOLUTE = r"^/"
-FOLDER = r"^(~|)/[^\x00\n]*$"
+ABSOLUTE = r"^/[^\x00-\x1f\x7f-\x9f]*$"
+FOLDER = r"^(~|)/[ -&(-\[\]-~]*$"  # Ray starts in no folder whose name has the others
+REPLACED_BY_SSH = re.compile(r"%|\$\{|[\x00-\x1f\x7f-\x9f]")
 PATTERNS |= {
     ADDRESS: "an IP address or a host name",
     LABEL: "letters, digits, dots and dashes",
     MEMORY: "like 192 GB",
-    ABSOLUTE: "an absolute path on the hosts",
-    FOLDER: "an absolute path or start with ~/",
+    ABSOLUTE: "an absolute path on the hosts, without control characters",
+    FOLDER: "an absolute path or start with ~/, of printable ASCII without ' and \\",
 }
 MEMORY_UNIT = {"M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 OWN_LABELS = ("host", "chip")
@@ -154,10 +155,17 @@ def _key(given: Any, info: ValidationInfo) -> Any:
     if not isinstance(given, str) or not given.strip():
         return given
     folder: Path = info.context or Path()
-    path = folder / Path(given).expanduser()
-    if not path.is_file():
+    try:
+        path = folder / Path(given).expanduser()
+        there = path.is_file()
+    except (OSError, RuntimeError):  # a name that is too long, `~` of a user who is none
+        there = False
+    if not there:
         text = "no such file; leave it out to use what ssh would use"
         complain([((), f"{given}: {text}", ())])
+    if REPLACED_BY_SSH.search(str(path)):
+        text = "ssh would replace %, ${ or a control character of this path; rename it"
+        complain([((), f"{path}: {text}", ())])
     return path
 
 
