@@ -530,6 +530,12 @@ class NodeError(Exception):
     """A problem the user can fix; its text names the thing, the value and the next step."""
 
 
+def reason_of(error: BaseException) -> str:
+    """An error of a library in one line of at most 200 characters, with its kind."""
+    text = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
 def digest_of(value: Any) -> str:
     """sha256 of a JSON-ready value, independent of key order."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tasks.contract.cell import NodeError, digest_of
+from tasks.contract.cell import NodeError, digest_of, reason_of
 from tasks.contract.generation import OFF, STRIP
 from tasks.data.thoughts import marks_of, opens
 
@@ -63,12 +63,6 @@ def load_tokenizer(folder: Path) -> Any:
             f"{folder}: transformers cannot load its tokenizer ({reason_of(error)}); "
             "get its tokenizer files anew, or choose another model"
         ) from error
-
-
-def reason_of(error: Exception) -> str:
-    """An error of a library in one line of at most 200 characters, with its kind."""
-    text = " ".join(str(error).split())[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def has_template(tokenizer: Any) -> bool:

@@ -18,9 +18,8 @@ from mlx_lm.tuner.utils import linear_to_lora_layers, remove_lora_layers
 from mlx_lm.utils import load as mlx_lm_load
 from mlx_lm.utils import maybe_set_recommended_wired_limit
 
-from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of
+from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of, reason_of
 from tasks.data.limits import Limits, limits_of
-from tasks.data.rendering import reason_of
 from tasks.data.seeding import stream
 from tasks.passes.choose import choose
 from tasks.passes.flops import LINEAR, linear_layers

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tasks.contract.cell import NodeError
+from tasks.contract.cell import NodeError, reason_of
 from tasks.sources import host_copies as content
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -40,6 +40,7 @@ def snapshot(
         return copied
     from huggingface_hub import errors, snapshot_download
 
+    where = f"{kind} {repo}@{revision}" if revision else f"{kind} {repo}"
     try:
         return Path(
             snapshot_download(
@@ -50,23 +51,10 @@ def snapshot(
                 local_files_only=not download,
             )
         )
-    except errors.LocalEntryNotFoundError:
-        where = f"{repo}@{revision}" if revision else repo
-        if not download:
-            raise NotHereError(f"{kind} {where} is not on this machine yet") from None
-        raise NodeError(
-            f"{kind} {where} is not on this machine and the hub cannot be reached; "
-            f"try: hf download {repo} --repo-type {kind}"
-        ) from None
-    except errors.RepositoryNotFoundError:
-        raise NodeError(
-            f"{kind} {repo}: the hub has no such repository, or it needs `hf auth login`"
-        ) from None
-    except errors.HFValidationError as error:
-        raise NodeError(f"{kind} {repo}: no hub id ({error})") from None
-    except (errors.HfHubHTTPError, OSError) as error:
-        line = str(error).splitlines()[0]
-        raise NodeError(f"{kind} {repo}: cannot be fetched ({line})") from None
+    except Exception as error:  # a proxy's page or a cut line reaches us as the library meets it
+        if isinstance(error, errors.LocalEntryNotFoundError) and not download:
+            raise NotHereError(f"{where} is not on this machine yet") from None
+        raise NodeError(f"{where} {_refusal(error, kind, repo, revision)}") from error
 
 
 def commit_of(repo: str, revision: str | None) -> str:
@@ -77,13 +65,46 @@ def commit_of(repo: str, revision: str | None) -> str:
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
-    from huggingface_hub import HfApi, errors
+    from huggingface_hub import HfApi
 
     try:
         return str(HfApi().model_info(repo, revision=revision).sha)
-    except (errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
-        line = str(error).splitlines()[0]
+    except Exception as error:  # as above
+        said = _refusal(error, content.MODEL, repo, revision)
         raise NodeError(
-            f"model {repo}: the hub does not say which commit that is ({line}); "
-            "give the commit as model_revision"
-        ) from None
+            f"model {repo} {said}; or give its commit as model_revision, then the hub is not asked"
+        ) from error
+
+
+def _refusal(error: Exception, kind: str, repo: str, revision: str | None) -> str:
+    """Why nothing came from the hub, and what to do."""
+    from huggingface_hub import constants, errors
+
+    cause: BaseException = error
+    if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
+        cause = error.__cause__  # what the library met before it looked into its cache
+    page = f"{constants.ENDPOINT}/{'datasets/' if kind == content.DATASET else ''}{repo}"
+    match cause:
+        case errors.GatedRepoError():
+            return f"is gated; accept its conditions at {page}, then: hf auth login"
+        case errors.RevisionNotFoundError():
+            return f"has no revision {revision} on the hub; see {page}/commits"
+        case errors.RepositoryNotFoundError():
+            return f"is not on the hub, or it needs `hf auth login`; see {page}"
+        case errors.HFValidationError():
+            return f"is no hub id ({cause})"
+        case errors.OfflineModeIsEnabled():
+            return (
+                "is not on this machine and the hub may not be asked: HF_HUB_OFFLINE=1 is set; "
+                f"unset it and try: hf download {repo} --repo-type {kind}"
+            )
+        case errors.HfHubHTTPError() if cause.response.status_code in (401, 403):
+            return f"is refused by the hub ({reason_of(cause)}); see {page}, or: hf auth login"
+        case OSError() if cause.errno is not None and not isinstance(cause, ConnectionError):
+            place = constants.HF_HUB_CACHE
+            return f"cannot be kept in {place} ({cause.strerror}); make room there, or set HF_HOME to another folder"
+        case _:
+            return (
+                f"is not on this machine and the hub did not give it ({reason_of(cause)}); "
+                f"try: hf download {repo} --repo-type {kind}"
+            )

@@ -109,9 +109,15 @@ def locate(
     copied = content.with_digest(digest) or content.named(content.MODEL, name, revision)
     folder = copied or _folder(name, revision, download=download)
     on_hub = HUB_ID.fullmatch(name) is not None and not Path(name).is_dir()
-    if on_hub and not download and not _is_complete(folder):
-        raise NotHereError(f"model {name} is on this machine in part only")
-    files = read_folder(folder)
+    try:
+        if on_hub and not download and not _is_complete(folder):
+            raise NotHereError(f"model {name} is on this machine in part only")
+        files = read_folder(folder)
+    except NodeError as error:
+        if not on_hub or copied or isinstance(error, NotHereError):
+            raise
+        # the cache's links lead to blobs: without them the same bytes would be linked again
+        raise NodeError(f"{error}; if its download is damaged: rm -r {folder.parents[1]}") from error
     commit = folder.name if on_hub else None
     return ModelSpec(name=name, revision=commit, digest=files.digest), files
 
