@@ -101,8 +101,10 @@ def _refusal(error: Exception, kind: str, repo: str, revision: str | None) -> st
         case errors.HfHubHTTPError() if cause.response.status_code in (401, 403):
             return f"is refused by the hub ({reason_of(cause)}); see {page}, or: hf auth login"
         case OSError() if cause.errno is not None and not isinstance(cause, ConnectionError):
-            place = constants.HF_HUB_CACHE
-            return f"cannot be kept in {place} ({cause.strerror}); make room there, or set HF_HOME to another folder"
+            return (
+                f"cannot be kept in {constants.HF_HUB_CACHE} ({cause.strerror}); "
+                "make room there, or set HF_HOME to another folder"
+            )
         case _:
             return (
                 f"is not on this machine and the hub did not give it ({reason_of(cause)}); "

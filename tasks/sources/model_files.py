@@ -117,7 +117,9 @@ def locate(
         if not on_hub or copied or isinstance(error, NotHereError):
             raise
         # the cache's links lead to blobs: without them the same bytes would be linked again
-        raise NodeError(f"{error}; if its download is damaged: rm -r {folder.parents[1]}") from error
+        raise NodeError(
+            f"{error}; if its download is damaged: rm -r {folder.parents[1]}"
+        ) from error
     commit = folder.name if on_hub else None
     return ModelSpec(name=name, revision=commit, digest=files.digest), files
 

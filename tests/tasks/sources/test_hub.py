@@ -63,7 +63,9 @@ def test_a_model_with_a_commit_that_is_here_asks_no_hub(hub, fault):
     assert locate("o/m", COMMIT, download=False)[0] == first
 
 
-def test_what_a_download_that_was_cut_off_left_is_no_model_and_the_next_one_is_whole(hub, monkeypatch):
+def test_what_a_download_that_was_cut_off_left_is_no_model_and_the_next_one_is_whole(
+    hub, monkeypatch
+):
     monkeypatch.setattr("time.sleep", lambda _: None)
     hub.fault = "cut"
     with pytest.raises(NodeError) as error:
@@ -111,5 +113,7 @@ def test_a_damaged_file_in_the_cache_is_named_with_the_next_step(hub, name):
 def test_offline_says_which_variable_forbids_it(hub, monkeypatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     for revision in (None, COMMIT):
-        with pytest.raises(NodeError, match="HF_HUB_OFFLINE=1 is set; unset it and try: hf download"):
+        with pytest.raises(
+            NodeError, match="HF_HUB_OFFLINE=1 is set; unset it and try: hf download"
+        ):
             locate("o/m", revision, download=True)
