@@ -1,9 +1,19 @@
 """Problems the user can fix. The command line prints them without a traceback, exit code 2."""
 
 import difflib
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+NEXT_STEPS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room there, then run this again"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM), "change its permissions, or choose another place"),
+    errno.EROFS: "the file system is read-only; choose another place",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), then run this again",
+}
+"""What to do about a file that the system refuses to write, by the kind of its error."""
 
 
 class UserError(Exception):
@@ -36,6 +46,26 @@ class SweepError(UserError):
         self.problems = tuple(problems)
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in problems)]))
+
+
+def unwritable(place: object, error: OSError, done: str = "written") -> UserError:
+    """The error of a file, folder or stream that cannot be written or made, and the next step."""
+    todo = NEXT_STEPS.get(error.errno or 0)
+    reason = error.strerror or str(error)
+    return UserError(f"{place}: cannot be {done} ({reason}){f'; {todo}' if todo else ''}")
+
+
+@contextmanager
+def writing(place: object, done: str = "written") -> Iterator[None]:
+    """Name what is being written: an error of a write or a flush does not tell its file.
+
+    Raises:
+        UserError: The block raised an error of the system.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(place, error, done) from None
 
 
 def hint(word: str, known: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
 FORMULA = (*"=+-@\uff1d\uff0b\uff0d\uff20", "\t", "\r")
 """What a spreadsheet takes for the start of a formula, or strips to get at one."""
+STREAMS = {"<stdout>": "standard output", "<stderr>": "standard error"}
 _PLAIN = re.compile(r"[ -~\n\t]*")
 
 
@@ -45,23 +46,46 @@ def inert(text: str) -> str:
     return f"'{text}" if text.lstrip("\n ").startswith(FORMULA) else text
 
 
-class Door:
-    """A stream to a terminal: what is written is made visible first."""
+class Named:
+    """A stream whose errors name it; the system's do not say which stream could not be written."""
 
     def __init__(self, beneath: TextIO) -> None:
         self.beneath = beneath
 
     def write(self, text: str) -> int:
-        """Write text with its hidden characters shown."""
-        return self.beneath.write(visible_lines(text))
+        """Write text as it is."""
+        with self._naming():
+            return self.beneath.write(text)
 
     def writelines(self, lines: Any) -> None:
         """Write each of the lines."""
         for line in lines:
             self.write(line)
 
+    def flush(self) -> None:
+        """Write what waits in memory."""
+        with self._naming():
+            self.beneath.flush()
+
+    @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            name = getattr(self.beneath, "name", "")
+            error.filename = STREAMS.get(name, name)
+            raise
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.beneath, name)
+
+
+class Door(Named):
+    """A stream to a terminal: what is written is made visible first."""
+
+    def write(self, text: str) -> int:
+        """Write text with its hidden characters shown."""
+        return super().write(visible_lines(text))
 
 
 @contextlib.contextmanager
@@ -76,6 +100,6 @@ def door() -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
-def beneath(stream: TextIO) -> TextIO:
+def beneath(stream: TextIO) -> Any:
     """The stream behind the door, for a writer that makes its own escapes, as rich does."""
-    return stream.beneath if isinstance(stream, Door) else stream
+    return Named(stream.beneath) if isinstance(stream, Door) else stream

@@ -13,13 +13,14 @@ import pyarrow.ipc
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.render import arrow, csv
 from orchestrator.analysis.tables.view import View
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
 from orchestrator.results.files import write_whole
 from orchestrator.results.registration import Registration
 from orchestrator.results.schema import SCHEMA_VERSION
 from tasks.sources.foreign import is_foreign
 
 FOLDER = "analysis"
+MARK = "inference.arrow"
 UNITS = {
     "n_a": "seed",
     "n_b": "seed",
@@ -119,9 +120,9 @@ def write_analysis(
         arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b") if k in row}
         contrasts.append({**row, **arms, "contrast_id": row["id"], "alpha": registration.alpha})
     tested = [asdict(i) for i in inference]
-    files = {
+    files = {  # the mark of an analysis first: one that a full disk ended can be made again there
+        MARK: _bytes(_table("inference", tested, INFERENCE)),
         "contrasts.arrow": _bytes(_table("contrasts", contrasts, CONTRASTS)),
-        "inference.arrow": _bytes(_table("inference", tested, INFERENCE)),
     }
     for view in views:
         files[f"{view.name}.arrow"] = _bytes(arrow(view))
@@ -135,13 +136,11 @@ def write_analysis(
 
 def _demand_ours(target: Path) -> None:
     """Make the folder; raise if it holds files of others, for an analysis deletes old tables."""
-    try:
+    with writing(target):
         target.mkdir(parents=True, exist_ok=True)
         there = [p for p in target.iterdir() if not is_foreign(p.name)]
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
     others = [p for p in there if p.suffix not in (".arrow", ".csv")]
-    if others or (there and not (target / "inference.arrow").is_file()):
+    if others or (there and not (target / MARK).is_file()):
         raise UserError(f"{target}: holds files that are no analysis; choose another with -o DIR")
 
 

@@ -5,6 +5,7 @@ Modules that declare commands import nothing heavy; a command imports what it ne
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +15,7 @@ from typer.exceptions import TyperException
 from orchestrator import __version__
 from orchestrator.cli import analyze, cluster, judge, launch, results, stress, sweeps
 from orchestrator.cli.options import Group
-from orchestrator.errors import UserError
+from orchestrator.errors import NEXT_STEPS, UserError
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
 from orchestrator.visible import door
 from tasks.contract.cell import NodeError
@@ -93,12 +94,12 @@ def _run() -> int:
     except (UserError, NodeError) as error:
         if _debug:
             raise
-        typer.echo(f"error: {error}", err=True)
+        _tell(error)
         return FIXABLE
     except TyperException as error:
         context = getattr(error, "ctx", None)
         see = f" See: {context.command_path} --help" if context else ""
-        typer.echo(f"error: {error.format_message()}{see}", err=True)
+        _tell(f"{error.format_message()}{see}")
         return FIXABLE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
@@ -108,7 +109,15 @@ def _run() -> int:
     except OSError as error:  # a file system has more ways to say no than we foresee
         if _debug:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"error: {where}{error.strerror or error}", err=True)
+        reason = error.strerror or str(error)
+        places = [str(place) for place in (error.filename, error.filename2) if place]
+        todo = NEXT_STEPS.get(error.errno or 0)
+        _tell("".join(f"{place}: " for place in places) + reason + (f"; {todo}" if todo else ""))
         return FIXABLE
     return code if isinstance(code, int) else 0
+
+
+def _tell(problem: object) -> None:
+    """Print what is wrong, if there is room for it: stderr may be a file on a full disk."""
+    with suppress(OSError):
+        typer.echo(f"error: {problem}", err=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Generic, TypeVar
 
 from orchestrator.config.cluster_file import Cluster, Host
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, unwritable
 
 T = TypeVar("T")
 SSH_FAILED = 255
@@ -200,7 +200,7 @@ class Remote:
                 self._stream(f"exec cat {quoted(remote)}", stdin=subprocess.DEVNULL, stdout=target)
             aside.replace(local)
         except OSError as error:
-            raise UserError(f"{local}: cannot be written ({error.strerror})") from None
+            raise unwritable(local, error) from None
         finally:
             aside.unlink(missing_ok=True)
 

@@ -6,10 +6,11 @@ Reports of the engine become events for the schedule, its commands become action
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
 from orchestrator.execution.committer import Committer, keep
 from orchestrator.execution.display import Display
 from orchestrator.execution.duplicates import Fingerprint
@@ -94,7 +95,8 @@ class Run:
         else:
             self._finish(self._work.ended)
         finally:
-            (self._store.folder / live.FILE).unlink(missing_ok=True)
+            with suppress(OSError):  # an old one is read only while a launch runs
+                (self._store.folder / live.FILE).unlink()
             self._land(last=True)
             self._store.flush()
 
@@ -116,6 +118,7 @@ class Run:
             for report in self._engine.poll(POLL_S):
                 self._take(report)
             self._land()
+            self._store.flush(wait=False)  # a full disk shows now, not when a long cell has ended
             self._feed(plan.Tick())
             self._show()
             self._complain()
@@ -254,10 +257,11 @@ class Run:
         step = f" step {progress.step}/{progress.steps}" if progress.steps else ""
         note = f" {progress.note}" if progress.note else ""
         line = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {beat.host} pid {beat.pid} {progress.stage}"
-        folder = self._store.folder / "logs"
-        folder.mkdir(exist_ok=True)
-        with (folder / f"{beat.cell_id}.log").open("a") as file:
-            file.write(f"{line}{step}{loss}{note}\n")
+        path = self._store.folder / "logs" / f"{beat.cell_id}.log"
+        with writing(path):
+            path.parent.mkdir(exist_ok=True)
+            with path.open("a") as file:
+                file.write(f"{line}{step}{loss}{note}\n")
 
     def _show(self) -> None:
         """Update the display, and `live.json` for `status` each second or when a stage changes."""

@@ -1,5 +1,6 @@
 """Every table of a results folder as one Parquet or CSV file."""
 
+import io
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet
 
-from orchestrator.errors import UserError
+from orchestrator.errors import writing
+from orchestrator.results.files import write_whole
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 from orchestrator.visible import inert, visible_lines
@@ -25,28 +27,25 @@ def export(store: Store, kind: str, target: Path) -> list[Path]:
     Raises:
         UserError: A table is corrupted, or the folder cannot be written to.
     """
-    written = []
-    try:
+    with writing(target):
         target.mkdir(parents=True, exist_ok=True)
-        for name in TABLES:
-            path = target / f"{name}.{kind}"
-            table = store.read(name)
-            if kind == "parquet":
-                pa.parquet.write_table(table, path)
-            else:
-                pa.csv.write_csv(_flat(table), path)
-            written.append(path)
-        if kind == "csv":
-            lines = ["table,column,unit"]
-            for name, schema in TABLES.items():
-                for column in schema:
-                    unit = (column.metadata or {}).get(b"unit", b"").decode()
-                    lines.append(f"{name},{column.name},{unit}")
-            units = target / "units.csv"
-            units.write_text("\n".join(lines) + "\n")
-            written.append(units)
-    except OSError as error:
-        raise UserError(f"{target}: cannot be written ({error.strerror or error})") from None
+    written = []
+    for name in TABLES:
+        buffer = io.BytesIO()
+        if kind == "parquet":
+            pa.parquet.write_table(store.read(name), buffer)
+        else:
+            pa.csv.write_csv(_flat(store.read(name)), buffer)
+        written.append(target / f"{name}.{kind}")
+        write_whole(written[-1], buffer.getvalue())
+    if kind == "csv":
+        lines = ["table,column,unit"]
+        for name, schema in TABLES.items():
+            for column in schema:
+                unit = (column.metadata or {}).get(b"unit", b"").decode()
+                lines.append(f"{name},{column.name},{unit}")
+        written.append(target / "units.csv")
+        write_whole(written[-1], ("\n".join(lines) + "\n").encode())
     return written
 
 

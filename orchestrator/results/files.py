@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, unwritable
 
 
 def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
@@ -30,7 +30,7 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
     except OSError as error:
         with suppress(OSError):
             aside.unlink()
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+        raise unwritable(path, error) from None
 
 
 def _opened(path: Path, *, private: bool) -> BinaryIO:

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import IO
 
 from orchestrator.config.foreign_json import BadAnswerError, parse
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
 
 NAME = ".launch.lock"
 LONGEST = 4096
@@ -23,22 +23,24 @@ def held(folder: Path) -> Iterator[None]:
     """Hold the folder for this process; the system frees it however the process ends.
 
     Raises:
-        UserError: Another launch holds it.
+        UserError: Another launch holds it, or it cannot be written.
     """
-    with (folder / NAME).open("a+") as file:
+    with writing(folder / NAME):
+        file = (folder / NAME).open("ab", buffering=0)  # closing a full buffer would fail again
+    with file:
         if not _taken(file):
             raise UserError(
                 f"{folder}: another launch is running{_by(folder)}; "
                 f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}"
             )
-        file.truncate(0)
-        json.dump({"pid": os.getpid(), "host": platform.node()}, file)
-        file.flush()
+        with writing(folder / NAME):
+            file.truncate(0)
+            file.write(json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
         yield
         file.truncate(0)
 
 
-def _taken(file: TextIO) -> bool:
+def _taken(file: IO[bytes]) -> bool:
     """Whether the lock could be had; one who only looks (`holder`) has it for an instant."""
     for _ in range(5):
         with suppress(OSError):

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.ipc
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
 from orchestrator.results import adapters
 from orchestrator.results.files import link_whole, remove, write_whole
 from orchestrator.results.folder import damage, demand_plain, demand_results, ours
@@ -106,11 +106,9 @@ class Store:
             UserError: It cannot be made or written to, or holds links or pipes.
         """
         demand_plain(self.folder)
-        try:
+        with writing(self.folder, "made"):
             for name in (*TABLES, "adapters"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self.folder}: cannot be made ({error.strerror})") from None
         if not os.access(self.folder / "cells", os.W_OK):
             raise UserError(f"{self.folder}: is read-only; choose another with --results DIR")
 
@@ -194,6 +192,7 @@ class Store:
             UserError: An earlier row could not be written.
         """
         key = f"{row['cell_id']}.{row['attempt']}"
+        self.flush(wait=False)
         if len(self._journal) >= _BEHIND:
             for oldest in list(self._journal)[: _BEHIND // 2]:
                 self._journal.pop(oldest).result()
@@ -206,15 +205,14 @@ class Store:
             before.result()
         self.write("attempts", key, [row])
 
-    def flush(self) -> None:
-        """Wait until the journal is on the disk.
+    def flush(self, *, wait: bool = True) -> None:
+        """Wait until the journal is on the disk, or only look at what has been written of it.
 
         Raises:
-            UserError: It cannot be written.
+            UserError: A row could not be written.
         """
-        journal, self._journal = self._journal, {}
-        for write in journal.values():
-            write.result()
+        for key in [k for k, write in self._journal.items() if wait or write.done()]:
+            self._journal.pop(key).result()
 
     def write(self, table: str, key: str, rows: list[dict[str, Any]]) -> bytes:
         """Put rows in the place of one file, whose name begins with their owner.

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
 from orchestrator.results.files import sync_folder, write_whole
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
@@ -56,7 +56,7 @@ def receive(request: Request) -> Request:
     with _held(request):
         path = _part(request) / request["path"]
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
+        with writing(path), path.open("ab") as file:
             if file.tell() != request["offset"]:
                 raise UserError(f"{path} changed meanwhile; prefetch again")
             shutil.copyfileobj(sys.stdin.buffer, file, CHUNK)

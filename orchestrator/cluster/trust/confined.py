@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, unwritable
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -102,4 +102,4 @@ def _refused(folder: Path, name: str, error: OSError) -> UserError:
         place /= part
         if place.is_symlink():
             return UserError(f"{place}: is a link, and nothing is written or deleted through it")
-    return UserError(f"{folder / name}: cannot be written ({error.strerror})")
+    return unwritable(folder / name, error)

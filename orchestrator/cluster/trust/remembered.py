@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.cluster.trust.confined import read_in, write_in
 from orchestrator.config.foreign_json import BadAnswerError, parse
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
 from orchestrator.results.files import write_whole
 
 if TYPE_CHECKING:  # it loads pyarrow, and `stop` asks here first
@@ -93,11 +93,9 @@ class Memory:
             "head": self._head,
             "files": self.files,
         }
-        try:
+        with writing(self._path):
             for part in (state_folder(), self._path.parent):
                 part.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(f"{self._path}: cannot be written ({error.strerror})") from None
         write_whole(self._path, json.dumps(content).encode(), private=True)
 
 
