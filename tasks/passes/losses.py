@@ -19,6 +19,7 @@ from mlx import nn
 from numpy.typing import NDArray
 
 from tasks.data.tokens import Tokens
+from tasks.passes.vocabulary_loss import cross_entropy
 
 
 def hinge(gaps: Any, margin: float) -> Any:
@@ -60,9 +61,8 @@ def pad(rows: list[Tokens]) -> Batch:
 
 def token_cross_entropy(model: nn.Module, batch: Batch) -> mx.array:
     """(B, T - 1) float32 cross-entropy of every token but the first, nats; 0 at padding."""
-    logits = model(batch.tokens[:, :-1]).astype(mx.float32)
-    losses: mx.array = nn.losses.cross_entropy(logits, batch.tokens[:, 1:]) * batch.mask
-    return losses
+    losses, _ = cross_entropy(model(batch.tokens[:, :-1]), batch.tokens[:, 1:])
+    return losses * batch.mask
 
 
 def sft_loss(model: nn.Module, batch: Batch) -> mx.array:
