@@ -21,6 +21,10 @@ from tasks.passes import cpu_ops
 Call = Callable[..., Any]
 
 
+DISTURBANCE = 4e-6
+"""Some 30 times what float32 rounds: it stands for the roundings of all layers together."""
+
+
 class UnfitError(Exception):
     """The model cannot run packed; the text says why."""
 
@@ -120,6 +124,23 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def in_float32(model: nn.Module, *, disturbed: bool = False) -> Iterator[None]:
+    """Give a model activations of float32 for the time of the block, whatever its weights are.
+
+    Its embeddings return float32; what follows keeps the wider of two types.
+
+    Args:
+        model: As mlx-lm loads it, with or without an adapter.
+        disturbed: Change each value of an embedding by up to `DISTURBANCE` of itself.
+    """
+    kinds = (nn.Embedding, nn.QuantizedEmbedding)
+    with _puts() as put:
+        for module in [m for m in model.modules() if isinstance(m, kinds)]:
+            put(module, lambda old: _wide_call(old, disturbed=disturbed))
+        yield
+
+
+@contextmanager
 def _puts() -> Iterator[Callable[[nn.Module, Callable[[type], Call]], None]]:
     """Yield a function that gives a module another call; afterwards every module has its own."""
     changed: list[tuple[nn.Module, type]] = []
@@ -144,6 +165,17 @@ def find_body(model: nn.Module) -> nn.Module:
         if module is not model and isinstance(layers, list) and layers and layers[-1] is last:
             return module
     raise UnfitError("no module of its own holds the layers")
+
+
+def _wide_call(old: type, *, disturbed: bool) -> Call:
+    def call(self: Any, ids: mx.array) -> Any:
+        wide = old.__call__(self, ids).astype(mx.float32)
+        if not disturbed:
+            return wide
+        drawn = np.random.default_rng(0).uniform(-DISTURBANCE, DISTURBANCE, wide.shape)
+        return wide * (1 + mx.array(drawn.astype(np.float32)))
+
+    return call
 
 
 def _rope_call(old: type, slots: Slots) -> Call:
