@@ -232,7 +232,8 @@ def model_folder(
     names = [f"model.layers.{i}.self_attn.{p}.weight" for i in (0, 1) for p in projections]
     names += ["model.embed_tokens.weight", "model.layers.0.input_layernorm.weight"]
     save_file({n: np.zeros((2, 2), np.float32) for n in names}, folder / "model.safetensors")
-    sizes = {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3}
+    sizes = {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3, "intermediate_size": 2}
+    sizes |= {"num_attention_heads": 1, "num_key_value_heads": 1, "rms_norm_eps": 1e-6}
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **sizes}))
     return folder
 

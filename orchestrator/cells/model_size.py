@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from orchestrator.errors import show
 from tasks.contract.cell import NodeError
 from tasks.sources.model_files import ModelFiles, precision
 
 FLOAT = 4
+LARGEST = 1 << 31
+"""No size of a model reaches it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,13 +69,26 @@ def _size(files: ModelFiles, *names: str, default: int | None = None) -> int:
     """A number of the configuration, by the first name it has; text models may be nested."""
     config = text_config(files)
     found: Any = next((config[n] for n in names if config.get(n) is not None), default)
-    if isinstance(found, list):  # a size per layer
-        found = max(found, default=None)
-    if not isinstance(found, int):
-        raise NodeError(f"{files.folder / 'config.json'}: no {names[0]} in it; is it a text model?")
-    return found
+    where = files.folder / "config.json"
+    if found is None:
+        raise NodeError(f"{where}: no {names[0]} in it; is it a text model?")
+    layers: list[int] = (
+        found if isinstance(found, list) and found else [found]
+    )  # or a size per layer
+    if not all(type(size) is int and 0 < size < LARGEST for size in layers):
+        raise NodeError(
+            f"{where}: {names[0]} must be a whole number above 0, got {show(found)}; "
+            "get the file anew, or choose another model"
+        )
+    return max(layers)
 
 
 def text_config(files: ModelFiles) -> dict[str, Any]:
     """The configuration, with what a nested text model says on top."""
-    return files.config | (files.config.get("text_config") or {})
+    nested = files.config.get("text_config") or {}
+    if not isinstance(nested, dict):
+        raise NodeError(
+            f"{files.folder / 'config.json'}: text_config must be keys and values, "
+            f"got {show(nested)}; get the file anew, or choose another model"
+        )
+    return files.config | nested

@@ -17,6 +17,7 @@ from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import parse_json, read_text
+from tasks.sources.mlx_lm_kinds import demand_loadable
 from tasks.sources.remembered import remembered
 
 INDEX = "model.safetensors.index.json"
@@ -133,6 +134,7 @@ def read_folder(folder: Path) -> ModelFiles:
     config = _object(folder / "config.json")
     if "model_file" in config:
         raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
+    demand_loadable(folder / "config.json", config)
     weights = _weights(folder)
     if not weights:
         raise NodeError(f"{folder}: no model*.safetensors (other weight formats are not loaded)")

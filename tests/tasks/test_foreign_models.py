@@ -9,7 +9,9 @@ import pytest
 from tasks.contract.cell import NodeError
 from tasks.data.rendering import load_tokenizer
 from tasks.model.model import Models, _load_weights
+from tasks.sources.mlx_lm_kinds import BITS
 from tasks.sources.model_files import locate
+from tests.toys import make_model
 
 
 def change(name: str, **values: object):
@@ -47,6 +49,36 @@ BROKEN = {
 }
 
 
+def without(key: str):
+    def apply(folder) -> None:
+        path = folder / "config.json"
+        content = json.loads(path.read_text())
+        del content[key]
+        path.write_text(json.dumps(content))
+
+    return apply
+
+
+UNKNOWN = {
+    "kind": change("config.json", model_type="nothing"),
+    "kind in another folder": change("config.json", model_type="..os"),
+    "kind is a part of mlx-lm": change("config.json", model_type="cache"),
+    "kind is a number": change("config.json", model_type=7),
+    "kind is null": change("config.json", model_type=None),
+    "no kind": without("model_type"),
+    "no size": without("num_attention_heads"),
+    "another kind's config": change("config.json", model_type="qwen3_moe"),
+    "bits": change("config.json", quantization={"bits": 7, "group_size": 32}),
+    "group": change("config.json", quantization={"bits": 4, "group_size": 33}),
+    "mode": change("config.json", quantization={"bits": 4, "group_size": 32, "mode": "best"}),
+    "quantization without sizes": change("config.json", quantization={"mode": "affine"}),
+    "quantization is a list": change("config.json", quantization=[4]),
+    "method": change("config.json", quantization_config={"quant_method": "bitsandbytes"}),
+}
+"""What is known of a model before it is loaded."""
+BROKEN |= UNKNOWN
+
+
 @pytest.fixture
 def folder(toy, tmp_path):
     return shutil.copytree(toy, tmp_path / "model")
@@ -67,6 +99,33 @@ def test_a_model_that_cannot_be_loaded_is_one_sentence_that_names_it(folder, bre
     assert str(folder) in said
     assert "\n" not in said
     assert len(said) < len(str(folder)) + 400
+
+
+@pytest.mark.parametrize("breaks", UNKNOWN.values(), ids=UNKNOWN)
+def test_what_mlx_lm_does_not_know_is_said_by_a_plan_and_not_first_by_a_cell(folder, breaks):
+    breaks(folder)
+    with pytest.raises(NodeError) as error:
+        locate(str(folder), None, download=False)
+    assert str(error.value).startswith(f"{folder}/config.json: ")
+    assert "choose another" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "arch", ["qwen2", "llama", "gemma", "phi3", "qwen2_moe", "gpt2", "mistral"]
+)
+def test_a_config_that_mlx_lm_loads_is_known(tmp_path, arch):
+    if arch == "mistral":  # mlx-lm loads it with another module
+        folder = make_model(tmp_path, "llama")
+        change("config.json", model_type=arch)(folder)
+    else:
+        folder = make_model(tmp_path, arch)
+    Models().get(locate(str(folder), None, download=False)[0])
+
+
+@pytest.mark.parametrize("bits", BITS)
+def test_every_number_of_bits_that_mlx_knows_is_known(tmp_path, bits):
+    folder = make_model(tmp_path, bits=bits)
+    Models().get(locate(str(folder), None, download=False)[0])
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])

@@ -151,13 +151,30 @@ def test_memory_grows_with_what_is_in_a_micro_step(tmp_path, text):
     ],
 )
 def test_sizes_are_found_under_the_names_that_models_use(tmp_path, text, model, sizes):
-    (model / "config.json").write_text(json.dumps({"model_type": "x"} | sizes))
+    (model / "config.json").write_text(json.dumps({"model_type": "gptj"} | sizes))
     assert min(planned(text, tmp_path).memory.values()) > 0
 
 
 def test_a_model_whose_size_is_unknown_is_a_clear_error(tmp_path, text, model):
-    (model / "config.json").write_text('{"model_type": "x"}')
+    (model / "config.json").write_text('{"model_type": "gptj"}')
     with pytest.raises(SweepError, match=r"config.json: no hidden_size in it"):
+        planned(text, tmp_path)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "2", [], [0], ["2", 2], {"a": 1}, 10**400])
+@pytest.mark.parametrize("name", ["hidden_size", "num_attention_heads", "vocab_size"])
+def test_a_size_that_is_none_is_named_with_its_value(tmp_path, text, model, name, value):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {name: value}))
+    with pytest.raises(SweepError, match=rf"config.json: {name} must be a whole number above 0"):
+        planned(text, tmp_path)
+
+
+@pytest.mark.parametrize("value", [[1], 7, "x"])
+def test_a_nested_text_model_that_is_no_record_is_named(tmp_path, text, model, value):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"text_config": value}))
+    with pytest.raises(SweepError, match=r"config.json: text_config must be keys and values"):
         planned(text, tmp_path)
 
 
