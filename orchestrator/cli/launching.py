@@ -3,6 +3,7 @@
 Where cells run is another choice: `here` has them run by Ray's workers, or inline in this process.
 """
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,12 @@ def detached(loaded: Sweep, folder: Path) -> None:
     command.remove("--detach")
     with (folder / "launch.log").open("ab") as log:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=os.environ,  # with secrets: it is this command, which may judge and ask the hub
+            start_new_session=True,
         )
     typer.echo(f"process {process.pid}; follow it: rho-sweep status {folder} --watch", err=True)
 

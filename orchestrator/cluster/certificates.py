@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.errors import UserError
+from tasks.model import children
 
 DAYS = "825"  # the longest that macOS accepts
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -52,6 +53,7 @@ def _openssl(folder: Path, *arguments: str) -> None:
             cwd=folder,
             capture_output=True,
             text=True,
+            env=children.environment(),
             check=False,
         )
     except FileNotFoundError:

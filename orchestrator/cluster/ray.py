@@ -306,7 +306,8 @@ def _known_secrets(head: Remote) -> Secrets:
 
 def _remember(cluster: Cluster, shared: Secrets) -> None:
     folder = local_folder(cluster)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # `cluster doctor` may have made it, open to others
     write_whole(token_path(cluster), shared.token.encode(), private=True)
     if shared.certificates:
         kept = json.dumps(shared.certificates).encode()

@@ -19,6 +19,7 @@ from typing import BinaryIO, Generic, TypeVar
 
 from orchestrator.config.cluster_file import Cluster, Host
 from orchestrator.errors import UserError, unwritable
+from tasks.model import children
 
 T = TypeVar("T")
 SSH_FAILED = 255
@@ -166,6 +167,7 @@ class Remote:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=children.environment(),
         )
         if process.stdin is None:
             raise AssertionError("asked for a pipe")
@@ -231,6 +233,7 @@ class Remote:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
+            env=children.environment(),
         )
         try:
             self._wait_for(process, port)
@@ -261,6 +264,7 @@ class Remote:
                 stdin=stdin,
                 stdout=stdout,
                 stderr=subprocess.PIPE,
+                env=children.environment(),
                 timeout=COPY_S,
                 check=False,
             )
@@ -354,8 +358,12 @@ def _talk(command: list[str], body: bytes, timeout_s: float, limit: int) -> Fini
         _TooMuchError: It writes more than `limit` bytes.
     """
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    own = children.environment()
     deadline = time.monotonic() + timeout_s
-    with subprocess.Popen(command, **pipes) as process, selectors.DefaultSelector() as ready:  # type: ignore[call-overload]  # three pipes
+    with (
+        subprocess.Popen(command, env=own, **pipes) as process,  # type: ignore[call-overload]
+        selectors.DefaultSelector() as ready,
+    ):
         written = 0
         read = {process.stdout: bytearray(), process.stderr: bytearray()}
         most = {process.stdout: limit, process.stderr: LARGEST_COMPLAINT}

@@ -11,6 +11,8 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from tasks.model import children
+
 TIMEOUT_S = 30.0
 VARIABLE = "RHO_SWEEP_EVENT"
 
@@ -67,7 +69,7 @@ class Notifier:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
-                env=os.environ | {VARIABLE: event},
+                env=children.environment({VARIABLE: event}),
                 start_new_session=True,
             )
             try:

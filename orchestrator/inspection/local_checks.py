@@ -14,7 +14,7 @@ import psutil
 
 from tasks.contract.cell import NodeError
 from tasks.data.probe_packs import PACKS, load_pack
-from tasks.model import blas
+from tasks.model import blas, children
 from tasks.model.machine import describe
 from tasks.sources.declared import Delivery
 
@@ -87,7 +87,11 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
 def _mlx(matmul: str) -> Iterator[Finding]:
     """Run the script in a process of its own: the driver never loads MLX."""
     done = subprocess.run(
-        [sys.executable, "-c", matmul], capture_output=True, text=True, check=False
+        [sys.executable, "-c", matmul],
+        capture_output=True,
+        text=True,
+        env=children.environment(),
+        check=False,
     )
     if done.returncode != 0:
         line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]

@@ -14,7 +14,7 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
     Args:
         path: The file; its folder is made.
         content: All of it.
-        private: Let nobody else read it, at no time: mode 0600.
+        private: Let nobody else read it, at no time: mode 0600; a folder that is made gets 0700.
 
     Raises:
         UserError: The place cannot be written to.
@@ -40,7 +40,7 @@ def _opened(path: Path, *, private: bool) -> BinaryIO:
     except FileExistsError:
         path.unlink()
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700 if private else 0o777, parents=True, exist_ok=True)
     return _made(path, private=private)
 
 

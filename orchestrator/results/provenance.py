@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import orchestrator
+from tasks.model import children
 
 
 @cache
@@ -15,7 +16,9 @@ def git_revision() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=children.environment(), check=False
+        )
     except FileNotFoundError:
         return None
     return done.stdout.strip() or None

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tasks.contract.cell import Machine
+from tasks.model import children
 
 
 def describe() -> Machine:
@@ -26,7 +27,9 @@ def chip() -> str:
     """Name of the processor, e.g. `Apple M2 Ultra`."""
     if sys.platform == "darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        own = children.environment()
+        done = subprocess.run(command, capture_output=True, text=True, env=own, check=True)
+        return done.stdout.strip()
     info = Path("/proc/cpuinfo")
     if info.is_file():
         for line in info.read_text().splitlines():

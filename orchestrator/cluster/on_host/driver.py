@@ -120,6 +120,7 @@ def _drive(request: Answer, plan: NodePlan, words: list[str]) -> Answer:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            # with secrets: it is the launch, which may judge and ask the hub
             env=os.environ | environment(place, plan.ports, tls=plan.tls),
             start_new_session=True,
         )

@@ -24,6 +24,7 @@ from orchestrator.cluster.wheel import this_version
 from orchestrator.config.hosts import Ports
 from orchestrator.execution.engines.ray_settings import Place
 from orchestrator.results.files import write_whole
+from tasks.model import children
 from tasks.model.machine import chip
 
 PACKAGES = ("ray", "mlx", "mlx-lm")
@@ -43,7 +44,8 @@ def examine(request: Answer) -> Answer:
     existing = next(p for p in (place.folder, *place.folder.parents) if p.exists())
     power = None
     if sys.platform == "darwin":
-        done = subprocess.run(["pmset", "-g"], capture_output=True, text=True, check=False)
+        command, own = ["pmset", "-g"], children.environment()
+        done = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
         power = done.stdout
     return {
         "time": now,

@@ -33,6 +33,7 @@ from orchestrator.execution.engines.ray_settings import (
     start_arguments,
 )
 from orchestrator.results.files import write_whole
+from tasks.model import children
 from tasks.model.machine import chip
 
 FILES_WANTED = 65536
@@ -92,6 +93,7 @@ def start(request: dict[str, Any]) -> Answer:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            env=children.environment(),
             start_new_session=True,
         )
     return {"seconds": round(time.monotonic() - started, 2)}
@@ -168,7 +170,7 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=os.environ | environment(place, plan.ports, tls=plan.tls),
+                env=children.environment(environment(place, plan.ports, tls=plan.tls)),
                 start_new_session=True,
                 timeout=START_S,
                 check=False,

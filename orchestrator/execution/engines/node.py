@@ -15,6 +15,7 @@ from tasks.contract.checkpoint_envelope import NO_SAVING, Saving
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.phases import Phases
 from tasks.contract.reports import Beat, Outcome
+from tasks.model import children
 from tasks.model.machine import describe
 
 if TYPE_CHECKING:
@@ -44,10 +45,11 @@ class Node:
             from tasks.model.model import Models
 
             self._models = self._models or Models()
-            if isinstance(spec, CellSpec):
-                return cell.run(spec, self._models, report, phases, saving)
-            if isinstance(spec, GenerationSpec):
-                return generate.run(spec, self._models, report, phases)
+            with children.withheld():  # MLX starts a compiler
+                if isinstance(spec, CellSpec):
+                    return cell.run(spec, self._models, report, phases, saving)
+                if isinstance(spec, GenerationSpec):
+                    return generate.run(spec, self._models, report, phases)
             raise TypeError(f"no kind of work: {type(spec).__name__}")
         except Exception as error:  # noqa: BLE001 - the one place where a cell's failure becomes a row
             lines = str(error).strip().splitlines()

@@ -28,7 +28,7 @@ from orchestrator.execution.engines.ray_settings import (
     common_environment,
 )
 from orchestrator.results.files import write_whole
-from tasks.judges.endpoint import KEY_VARIABLE
+from tasks.model import children
 
 PREFIX = "rho-ray-"
 MAKING_S = 60.0
@@ -100,21 +100,22 @@ def start(slots: int) -> PrivateFolder:
     for last in (False, True):
         folder = PrivateFolder()
         os.environ.pop("RAY_ADDRESS", None)  # of another Ray, which may be gone
+        os.environ.pop("RAY_AUTH_TOKEN", None)  # it would count instead of ours
         os.environ.update(common_environment(folder.token))
-        key = os.environ.pop(KEY_VARIABLE, None)  # judging is no work of Ray's processes
         Config.initialize("")  # it was read when Ray was imported, before the token was named
         try:
-            ray.init(
-                address="local",
-                num_cpus=slots,
-                num_gpus=0,
-                resources={SLOT: slots},
-                object_store_memory=OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                _temp_dir=str(folder.ray),
-                _node_ip_address="127.0.0.1",
-                **QUIET,
-            )
+            with children.withheld():
+                ray.init(
+                    address="local",
+                    num_cpus=slots,
+                    num_gpus=0,
+                    resources={SLOT: slots},
+                    object_store_memory=OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    _temp_dir=str(folder.ray),
+                    _node_ip_address="127.0.0.1",
+                    **QUIET,
+                )
         except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
             ray.shutdown()
             if last:
@@ -130,9 +131,6 @@ def start(slots: int) -> PrivateFolder:
             raise
         else:
             return folder
-        finally:
-            if key is not None:
-                os.environ[KEY_VARIABLE] = key
     raise AssertionError("the last try returns or raises")
 
 

@@ -1,0 +1,44 @@
+"""The environment of child processes: what this process has, without the user's secrets.
+
+A key of a judge, a token of a hub or a password is for this process. ssh, openssl, git, commands
+on events, Ray and the compiler that MLX asks for work without it.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+SECRET = re.compile(
+    r"(?!RAY_TLS_|.*_(PATH|FILE|DIR)$)"  # where a secret lies is none
+    r"(.*(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|SSHPASS|CREDENTIAL|APIKEY)S?(_|$)"
+    r"|(.*_)?(KEYS?|JWT|PAT|PASS)(_|$)|.*_PWD$)",
+    re.IGNORECASE,
+)
+"""Names of variables that may hold a secret."""
+
+
+def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables for a child process.
+
+    Args:
+        more: What this program sets for it; kept whatever the names.
+    """
+    # no `items()`: another thread may take secrets away meanwhile
+    return {k: os.environ[k] for k in os.environ if not SECRET.match(k)} | dict(more or {})
+
+
+@contextmanager
+def withheld() -> Iterator[None]:
+    """Take secrets out of this process's environment, for a library that starts processes itself.
+
+    A variable that is set within the block keeps its new value.
+    """
+    kept = {k: v for k, v in os.environ.items() if SECRET.match(k)}
+    for name in kept:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        for name, value in kept.items():
+            os.environ.setdefault(name, value)
