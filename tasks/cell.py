@@ -25,7 +25,6 @@ from tasks.contract.cell import (  # noqa: E402
     ScoreRow,
     Status,
     StepRow,
-    TrainSpec,
     digest_of,
 )
 from tasks.contract.checkpoint_envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
@@ -44,7 +43,8 @@ from tasks.model.model import (  # noqa: E402
     tensors_hash,
     trainable,
 )
-from tasks.passes.choose import PACKED, passes  # noqa: E402
+from tasks.model.path import path_of_training, sentence  # noqa: E402
+from tasks.passes.choose import passes  # noqa: E402
 from tasks.passes.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
 from tasks.scoring.score import score  # noqa: E402
 from tasks.training.checkpoint import Keeper, State, load, origin  # noqa: E402
@@ -119,6 +119,8 @@ def run(
     mx.reset_peak_memory()
     with phases.phase("load", report):
         base = models.get(spec.model)
+        path = path_of_training(base.path, spec.train)
+        report(Progress(stage="load", note=sentence(spec.model.name, path)))
     with phases.phase("prepare", report):
         probes = _probes(spec)
         training = _prepare(spec, probes, base) if spec.train is not None else None
@@ -213,12 +215,6 @@ def _directed(
     )
 
 
-def _path(base: BaseModel, train_spec: TrainSpec | None) -> str:
-    if train_spec is not None and train_spec.lora_dropout > 0 and base.path == PACKED:
-        return "plain: dropout is drawn for each text"
-    return base.path
-
-
 def _train(
     spec: CellSpec,
     base: BaseModel,
@@ -229,7 +225,7 @@ def _train(
 ) -> _Trained:
     if spec.train is None or spec.seed is None:
         raise AssertionError("a trained cell has settings and a seed")
-    path = _path(base, spec.train)
+    path = path_of_training(base.path, spec.train)
     initial = trainable(base.model)
     made = origin(spec)
     start = _take_up(saving, made, report)
@@ -323,7 +319,7 @@ def _measurements(
     resumed = len(trained.resumed.rows) if trained.resumed else 0
     return Measurements(
         base_precision=base.precision,
-        path=_path(base, spec.train),
+        path=path_of_training(base.path, spec.train),
         n_pairs_degenerate=probes.n_degenerate,
         n_pairs_train=len(training.pool.kept) if training and training.hinge else None,
         n_pairs_train_excluded=training.pool.reasons if training else {},

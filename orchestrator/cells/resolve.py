@@ -11,7 +11,7 @@ from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes, text_config
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint
-from tasks.contract.cell import CellSpec, ModelSpec, NodeError
+from tasks.contract.cell import PACKED, CellSpec, ModelSpec, NodeError
 from tasks.data import lengths
 from tasks.data.limits import demand_pairs, demand_records, limits_of
 from tasks.data.probe_packs import Pair
@@ -19,6 +19,7 @@ from tasks.data.probes import Probes, prepare_mix, prepare_probes
 from tasks.data.rendering import rendered_digest
 from tasks.data.sft import Mix, sft_source
 from tasks.data.tokens import EncodedPairs, Tokens
+from tasks.model.path import known_path, path_of_training, sentence
 from tasks.sources.declared import HubFiles
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import ModelFiles, Projections, locate, projections_of, shapes_of
@@ -137,6 +138,15 @@ class FileResolver:
         left = [f"{found.experts[k]} of {k}" for k in spec.train.lora_keys if k in found.experts]
         note = f"; not adapted: {', '.join(left)} in a mixture's experts" if left else ""
         return f"{counts} matrices{note}"
+
+    def path(self, spec: CellSpec) -> str | None:
+        """How the passes of a cell go here, for people; None where its model is not here."""
+        files = self._files(spec)
+        if files is None:
+            return None
+        known = known_path(files)
+        path = path_of_training(known or PACKED, spec.train)
+        return sentence(spec.model.name, None if known is None and path == PACKED else path)
 
     def beyond_trained(self, spec: CellSpec) -> str | None:
         """That texts are longer than the model was trained for; None where none is known to be."""

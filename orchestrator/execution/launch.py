@@ -142,6 +142,9 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         display.begin(total=len(wanted), done=len(done), linked=len(elsewhere))
         for cell, problems in lacking.items():
             display.note(f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew")
+        told = dict.fromkeys(line for s in todo if (line := resolver.path(s)))
+        for line in told:
+            display.note(line)
         if todo:
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
             weights: dict[str | None, int] = {
@@ -154,6 +157,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                     for s in todo
                 ),
                 rules=rules_of(sweep.run),
+                told=frozenset(told),
                 notify=sweep.run.notify,
                 notify_failures=sweep.run.notify_failures,
             )

@@ -43,6 +43,7 @@ class Work:
         rules: Limits of the schedule.
         ended: Reason of the `ended` notification when all is done.
         equip: Called when a unit starts: returns its spec with the files that it takes along.
+        told: Notes of units that the display has shown already.
         notify: The user's command; None for none.
         notify_failures: The command is told when a larger share of the units has failed.
     """
@@ -52,6 +53,7 @@ class Work:
     rules: Rules = field(default_factory=Rules)
     ended: str = "every cell is settled"
     equip: Callable[[Spec], Spec] = lambda spec: spec
+    told: frozenset[str] = frozenset()
     notify: str | None = None
     notify_failures: float = 0.1
 
@@ -70,6 +72,7 @@ class Run:
         self._counts = dict.fromkeys(Status, 0)
         self._notifier = Notifier(work.notify)
         self._told = False
+        self._notes = set(work.told)
         self._shown_at = self._live_at = 0.0
         self._stages: list[tuple[Key, str]] = []
         self._ray: str | None = None
@@ -156,6 +159,11 @@ class Run:
                 if beat is not None and (cell, attempt) in self._running:
                     self._running[cell, attempt].beat = beat
                     self._log(beat)
+                    note = beat.progress.note
+                    # while it loads, a unit tells what holds for every unit of its model
+                    if note and beat.progress.stage == "load" and note not in self._notes:
+                        self._notes.add(note)
+                        self._display.note(note)
             case Saved(cell, attempt, sealed):
                 self._save(cell, attempt, sealed)
             case Ended(cell, attempt, outcome):

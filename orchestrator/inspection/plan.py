@@ -40,6 +40,7 @@ class Plan:
         power: The smallest effect and p that each registered contrast can find.
         stress: The stress tests of the sweeps that have one.
         adapted: What `lora_keys` names in each model, for people.
+        paths: How the passes of cells go on this machine, and why if plain, for people.
         beyond_trained: Texts longer than their model was trained for, for people.
     """
 
@@ -56,6 +57,7 @@ class Plan:
     power: tuple[Power, ...]
     stress: tuple[StressOutlook, ...] = ()
     adapted: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     beyond_trained: tuple[str, ...] = ()
 
     @property
@@ -80,6 +82,7 @@ class Plan:
             "done": len(self.done),
             "missing": list(self.missing),
             "estimated_left_s": self.left_s,
+            "paths": list(self.paths),
             "memory_peak_bytes": max(self.memory.values(), default=None),
             "slots": self.slots,
             "seeds_of_smallest_arm": self.seeds,
@@ -141,6 +144,11 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         adapted=tuple(
             dict.fromkeys(line for _, r in found for s in cells if (line := r.adapted(s)))
         ),
+        paths=tuple(
+            dict.fromkeys(
+                line for _, r in found for s in (*baselines, *cells) if (line := r.path(s))
+            )
+        ),
         beyond_trained=tuple(
             dict.fromkeys(
                 line
@@ -195,6 +203,7 @@ def describe(found: Plan) -> list[str]:
             f"memory   up to {max(found.memory.values()) / 2**30:.2f} GiB a cell (estimate)"
         )
     lines += [f"adapters {text}" for text in found.adapted]
+    lines += [f"note     {text}" for text in found.paths]
     lines += [f"note     {text}" for text in found.beyond_trained]
     left = found.left_s
     guess = "not known before a first cell of this model has run" if left is None else _about(left)

@@ -44,6 +44,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         INCOMPLETE: counts[INCOMPLETE],
         "open": len(labels) - counts["ok"] - counts["diverged"],
         "stress": _stress(store),
+        "paths": dict(Counter(str(r["path"]) for r in rows.values() if r["path"])),
         "running": running["running"],
         "at": running["at"],
         "left_s": running.get("left_s"),
@@ -100,6 +101,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
         for cell in found["unscored"]
     ]
+    lines += [f"  passes    of {count} cells: {path}" for path, count in found["paths"].items()]
     lines += _stress_lines(found["stress"], running=launch is not None)
     if found["open"] and not launch:
         lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")

@@ -17,6 +17,7 @@ _VERSIONS = {
     "Chip": "chip",
     "Backend": "backend",
     "Precision of the base model": "base_precision",
+    "Passes": "path",
 }
 _COUNTS = {
     "Probe pairs dropped because both texts are the same": "n_pairs_degenerate",

@@ -21,6 +21,7 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of, reason_of
 from tasks.data.limits import Limits, limits_of
 from tasks.data.seeding import stream
+from tasks.model.path import path_here
 from tasks.passes.choose import choose
 from tasks.passes.flops import LINEAR, linear_layers
 from tasks.sources.model_files import ModelFiles, locate, precision
@@ -97,7 +98,7 @@ def _load(spec: ModelSpec) -> BaseModel:
         precision=stored if stored.startswith("q") else floating,
         vocabulary=vocabulary,
         limits=limits,
-        path=choose(model, vocabulary),
+        path=path_here(files, lambda: choose(model, vocabulary), mx.default_device().type.name),
     )
 
 

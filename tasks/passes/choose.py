@@ -9,6 +9,7 @@ import numpy as np
 from mlx import nn
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
+from tasks.contract.cell import PACKED
 from tasks.data.seeding import stream
 from tasks.data.tokens import Tokens
 from tasks.passes.budget import Budget
@@ -18,7 +19,6 @@ from tasks.passes.losses import pad, token_cross_entropy
 from tasks.passes.packed import Packed, packed
 from tasks.passes.trie import Floats, Term, grow
 
-PACKED = "packed"
 TIMES = 4.0
 """Packed losses may be so many times as far from the exact ones as rounding takes plain ones. Two
 ways to round differ by less than three times; a wrong mask, position or row by hundreds."""

@@ -38,19 +38,26 @@ def code_digest() -> str:
     return digest.hexdigest()
 
 
-def remembered(kind: str, given: object, make: Callable[[], Any]) -> Any:
+def remembered(
+    kind: str,
+    given: object,
+    make: Callable[[], Any],
+    fits: Callable[[Any], bool] = lambda _: True,
+) -> Any:
     """What `make` returns, from the note of an earlier call where there is one.
 
     Args:
         kind: Of the note: a folder of its own.
         given: All that the value depends on, as JSON values.
         make: Makes the value, which JSON can hold; what it raises is not remembered.
+        fits: Whether a note holds such a value; one that does not is damaged.
     """
     note = cache_folder() / kind / digest_of(given)
     with suppress(OSError, ValueError):
         found = json.loads(note.read_bytes())
-        os.utime(note)
-        return found
+        if fits(found):
+            os.utime(note)
+            return found
     value = make()
     with suppress(OSError):
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

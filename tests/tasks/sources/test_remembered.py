@@ -45,6 +45,13 @@ def test_a_damaged_note_is_made_anew(garbage):
     assert asked("given", [1]) == ([1], 0)
 
 
+def test_a_note_of_another_kind_of_value_is_damaged():
+    remembered("kind", "given", lambda: 5)
+    for _ in range(2):
+        found = remembered("kind", "given", lambda: "text", lambda value: isinstance(value, str))
+        assert found == "text"
+
+
 def test_what_was_not_made_is_not_remembered():
     with pytest.raises(ZeroDivisionError):
         remembered("kind", "given", lambda: 1 // 0)
