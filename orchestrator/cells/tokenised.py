@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks.data import rendering, tokens
 from tasks.data.probe_packs import Pair
-from tasks.data.rendering import has_tokenizer, load_tokenizer
+from tasks.data.rendering import has_tokenizer, load_tokenizer, text_ids
 from tasks.data.sft import Mix
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs
 from tasks.sources.model_files import ModelFiles
@@ -30,7 +30,7 @@ def pairs(files: ModelFiles, given: Sequence[Pair], max_length: int) -> EncodedP
     if not has_tokenizer(files.folder):
         return None
     texts = sorted({text for pair in given for text in (pair.positive, pair.negative)})
-    rows = _remembered(files, texts, lambda t: [t.encode(text) for text in texts])
+    rows = _remembered(files, texts, lambda t: [text_ids(t, text) for text in texts])
     known = dict(zip(texts, rows, strict=True))
     return encode_pairs(SimpleNamespace(encode=known.__getitem__), given, max_length)
 

@@ -6,7 +6,10 @@ what is trained on. A template sees no clock, no time zone, no locale and no ran
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+import signal
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -19,6 +22,10 @@ from tasks.data.thoughts import marks_of, opens
 NOW = datetime(2026, 1, 1, 12, 0, 0)
 """The time that every template is told; a constant, so that a cell is the same on every day."""
 TEMPLATE_DATE = f"{NOW:%Y-%m-%d}"
+LONGEST_S = 5
+"""CPU time of a template for one conversation; real ones take less than a hundredth of a second."""
+MOST_CHARACTERS = 1 << 24
+"""Of a conversation that a template writes."""
 CLOCK = "strftime_now"
 """The function by which transformers lets a template read the clock."""
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
@@ -66,8 +73,19 @@ def load_tokenizer(folder: Path) -> Any:
 
 
 def has_template(tokenizer: Any) -> bool:
-    """Whether the model brings a chat template."""
-    return bool(getattr(tokenizer, "chat_template", None))
+    """Whether the model brings a chat template.
+
+    Raises:
+        NodeError: What it brings is no text, nor texts by their names.
+    """
+    found = getattr(tokenizer, "chat_template", None)
+    sources = list(found.values()) if isinstance(found, Mapping) else [found]
+    if found and not all(isinstance(source, str) for source in sources):
+        raise NodeError(
+            f"the model's chat template is no text but {str(found)[:60]!r}; "
+            "check its tokenizer_config.json, or choose another model"
+        )
+    return bool(found)
 
 
 def template_date(tokenizer: Any) -> str | None:
@@ -77,6 +95,21 @@ def template_date(tokenizer: Any) -> str | None:
     found = tokenizer.chat_template
     sources = found.values() if isinstance(found, Mapping) else [found]
     return TEMPLATE_DATE if any(CLOCK in source for source in sources) else None
+
+
+def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+    """Token ids of a bare text, with the special tokens that the tokenizer adds by itself.
+
+    Raises:
+        NodeError: The tokenizer fails on it.
+    """
+    try:
+        return tuple(tokenizer.encode(text))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise NodeError(
+            f"the model's tokenizer fails on a text ({reason_of(error)}); "
+            "check its tokenizer files, or choose another model"
+        ) from error
 
 
 def chat_ids(
@@ -97,12 +130,13 @@ def chat_ids(
         think: False asks a model that can think not to.
 
     Raises:
-        NodeError: The template refuses the conversation, or draws random text.
+        NodeError: The template refuses the conversation or fails on it, draws random text, takes
+            more than `LONGEST_S`, or writes more than `MOST_CHARACTERS`.
     """
     from jinja2 import TemplateError
 
     try:
-        _stop_clock(tokenizer, tools)
+        _tame(tokenizer, tools)
         ids = tokenizer.apply_chat_template(
             [dict(m) for m in messages],
             tools=tools,
@@ -111,8 +145,16 @@ def chat_ids(
             tokenize=True,
             return_dict=False,
         )
+    except NodeError:
+        raise
     except TemplateError as error:
-        raise NodeError(f"the model's chat template refuses this conversation: {error}") from error
+        said = " ".join(str(error).split())[:200]
+        raise NodeError(f"the model's chat template refuses this conversation: {said}") from error
+    except Exception as error:  # a template can meet any error of Python
+        raise NodeError(
+            f"the model's chat template fails on this conversation ({reason_of(error)}); "
+            "check its chat_template, or choose another model"
+        ) from error
     return tuple(ids)
 
 
@@ -139,7 +181,7 @@ def prompt_ids(tokenizer: Any, text: str, thinking: str = STRIP) -> tuple[int, .
             closed = tokenizer.encode(f"\n\n{marks[1]}\n\n", add_special_tokens=False)
             ids = (*ids, *closed)
     else:
-        ids = tuple(tokenizer.encode(text))
+        ids = text_ids(tokenizer, text)
         ids = ids[:-1] if ids[-1:] == (tokenizer.eos_token_id,) else ids
     if not ids:
         raise NodeError(f"the model's tokenizer makes nothing of the prompt {text!r}")
@@ -151,7 +193,7 @@ def prompt_rule(tokenizer: Any) -> str | None:
     rules = [f"date {date}"] if (date := template_date(tokenizer)) else []
     if marks := marks_of(tokenizer):
         rules.append(f"thoughts in {marks[0]}")
-    if not has_template(tokenizer) and tokenizer.eos_token_id in tokenizer.encode("a")[1:]:
+    if not has_template(tokenizer) and tokenizer.eos_token_id in text_ids(tokenizer, "a")[1:]:
         rules.append("no end token")
     return ", ".join(rules) or None
 
@@ -178,17 +220,57 @@ def fixed_time(pattern: str) -> str:
     return re.sub(r"%([-_0^#EO]?)(.)", written, pattern)
 
 
-def _stop_clock(tokenizer: Any, tools: Any) -> None:
-    """Replace what a template could read from outside in the environment that renders it.
+def _tame(tokenizer: Any, tools: Any) -> None:
+    """Replace what a template could read from outside, and bound what it takes and writes.
 
-    transformers compiles each template once and hands no functions through to it, so that its
-    environment is the one place where the clock can be replaced.
+    transformers compiles each template once and hands no functions through to it, so that the
+    compiled template is the one place where the clock can be replaced.
     """
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
     template = _compile_jinja_template(tokenizer.get_chat_template(None, tools))
     template.environment.globals.update({CLOCK: fixed_time, "lipsum": _refuse_chance})
     template.environment.filters["random"] = _refuse_chance
+
+    def render(**values: Any) -> str:
+        parts, left = [], MOST_CHARACTERS
+        with _deadline():
+            for part in template.generate(**values):
+                left -= len(part)
+                if left < 0:
+                    raise NodeError(
+                        f"the model's chat template writes more than {MOST_CHARACTERS:,} "
+                        "characters; choose another model, or a shorter text"
+                    )
+                parts.append(part)
+        return "".join(parts)
+
+    template.render = render
+
+
+@contextmanager
+def _deadline() -> Iterator[None]:
+    """End the block with an error after `LONGEST_S` of this process's CPU time.
+
+    Only a main thread can have one; that is where plans, launches and cells tokenise.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(*_: object) -> NoReturn:
+        raise NodeError(
+            f"the model's chat template takes more than {LONGEST_S} s for one text; "
+            "choose another model, or a shorter text"
+        )
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST_S, 1)  # again, should something catch the first
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 def _refuse_chance(*_: Any, **__: Any) -> NoReturn:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.contract.cell import NodeError
 from tasks.data.probe_packs import Pair
-from tasks.data.rendering import chat_ids, has_template
+from tasks.data.rendering import chat_ids, has_template, text_ids
 from tasks.data.sft import Record, plain_text
 
 Tokens = tuple[int, ...]
@@ -55,8 +55,8 @@ def encode_pairs(tokenizer: Any, pairs: Iterable[Pair], max_length: int) -> Enco
     kept: list[EncodedPair] = []
     excluded: list[tuple[Pair, str]] = []
     for pair in pairs:
-        positive = tuple(tokenizer.encode(pair.positive))
-        negative = tuple(tokenizer.encode(pair.negative))
+        positive = text_ids(tokenizer, pair.positive)
+        negative = text_ids(tokenizer, pair.negative)
         if reason := _unfit(positive, negative, max_length):
             excluded.append((pair, reason))
         else:
@@ -104,7 +104,7 @@ def render(tokenizer: Any, records: Iterable[Record], template: str | None) -> l
 def _encode(tokenizer: Any, record: Record, template: str | None) -> Tokens:
     content = record.content
     if "text" in content or template == "plain":
-        ids = tuple(tokenizer.encode(content.get("text") or plain_text(content)))
+        ids = text_ids(tokenizer, content.get("text") or plain_text(content))
         begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
         if begin is not None and ids[:2] == (begin, begin):
             raise NodeError(

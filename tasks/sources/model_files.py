@@ -20,7 +20,7 @@ from tasks.sources.jsonl import parse_json, read_text
 from tasks.sources.mlx_lm_kinds import demand_loadable
 from tasks.sources.remembered import remembered
 
-INDEX = "model.safetensors.index.json"
+INDEX, GENERATION = "model.safetensors.index.json", "generation_config.json"
 SHIPPED = {"tiny": starter.TINY}
 """Models that are part of the program."""
 LARGE = 64 << 20
@@ -135,6 +135,8 @@ def read_folder(folder: Path) -> ModelFiles:
     if "model_file" in config:
         raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
     demand_loadable(folder / "config.json", config)
+    if (folder / GENERATION).is_file():
+        _object(folder / GENERATION)  # mlx-lm asks it for the tokens that end an answer
     weights = _weights(folder)
     if not weights:
         raise NodeError(f"{folder}: no model*.safetensors (other weight formats are not loaded)")
