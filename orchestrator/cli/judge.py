@@ -33,7 +33,7 @@ def run(
     Example: rho-sweep judge run results/stress --judge rules
     """
     from orchestrator.execution.terminal import interruptible
-    from orchestrator.results import lock
+    from orchestrator.results.attempts import alone
     from orchestrator.results.store import Store
     from orchestrator.stress.judges import judge_of
     from orchestrator.stress.judging import judge_answers
@@ -41,7 +41,7 @@ def run(
     store = Store.existing(results)
     named = judge_of(judge)
     interruptible()
-    with lock.held(results):
+    with alone(store):
         typer.echo(judge_answers(store, named).line)
 
 

@@ -22,19 +22,19 @@ from orchestrator.config import sweep_file
 from orchestrator.config.fields import RunSettings
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.config.yaml_lines import raise_problems
-from orchestrator.errors import Problem, UserError
+from orchestrator.errors import Problem
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.execution.scheduling.schedule import Rules
 from orchestrator.execution.scheduling.speed import cell_work
-from orchestrator.results import lock
+from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
-from orchestrator.results.manifest import demand_ours, load_manifest, write_manifest
-from orchestrator.results.registration import Registration, begin
+from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
+from orchestrator.results.registration import begin
 from orchestrator.results.store import Store, done_elsewhere
-from tasks.contract.cell import CellSpec, Status
+from tasks.contract.cell import Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
     demand_ours(folder)
     store = Store(folder)
     store.create()
-    with lock.held(folder):
+    with alone(store):
         wanted = {spec.cell_id: spec for spec in expansion.all}
         elsewhere = done_elsewhere(folder, wanted.keys() - store.done())
         for cell, other in elsewhere.items():
@@ -137,9 +137,14 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         lacking = store.lacking(wanted.keys() - done)
         checkpoints = Checkpoints(folder / FOLDER)
         checkpoints.drop_all(done)
-        write_manifest(folder, sweep, expansion, _registration(folder, sweep, wanted, done))
+        seen = any(wanted[cell].condition.trains for cell in done)
+        earlier, loss = kept_manifest(folder, results=seen)
+        questions = begin(earlier, sweep.questions, results=seen, now=datetime.now(UTC))
+        write_manifest(folder, sweep, expansion, questions)
         todo = [spec for cell, spec in wanted.items() if cell not in done]
         display.begin(total=len(wanted), done=len(done), linked=len(elsewhere))
+        if loss:
+            display.note(loss)
         for cell, problems in lacking.items():
             display.note(f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew")
         told = dict.fromkeys(line for s in todo if (line := resolver.path(s)))
@@ -165,18 +170,6 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                 Run(store, engine, display, work).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
-
-
-def _registration(
-    folder: Path, sweep: Sweep, wanted: dict[str, CellSpec], done: set[str]
-) -> Registration:
-    """Registers the sweep's questions, but not those asked after a trained cell has ended."""
-    try:
-        earlier = load_manifest(folder)
-    except UserError:  # missing or damaged: it is written anew, and so are its questions
-        earlier = None
-    seen = any(wanted[cell].condition.trains for cell in done)
-    return begin(earlier, sweep.questions, results=seen, now=datetime.now(UTC))
 
 
 def rules_of(run: RunSettings) -> Rules:

@@ -6,21 +6,37 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
 from orchestrator.errors import UserError
-from orchestrator.results import adapters
-from orchestrator.results.folder import ours, passed_over
+from orchestrator.results.files import is_changed
+from orchestrator.results.folder import ADAPTER, WEIGHTS, ours, passed_over
 from orchestrator.results.generations import response_digest
-from orchestrator.results.manifest import load_manifest
-from orchestrator.results.schema import TABLES
-from orchestrator.results.store import ADVICE, CHILDREN, Store, advice, demand_unique, read_file
-from orchestrator.results.stress_record import read_plan
+from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.schema import KEYS, TABLES, spec_row
+from orchestrator.results.store import (
+    ADVICE,
+    CHANGED,
+    CHILDREN,
+    MARK,
+    Store,
+    advice,
+    read_file,
+    repeated_key,
+    said_twice,
+)
+from orchestrator.results.stress_record import FILE, read_plan
 from tasks.contract.cell import CellSpec
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 Row = dict[str, Any]
+SHA256 = "response_sha256"
+SHOWN = 3
+"""Problems of one kind, and names in one line, that people are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +64,16 @@ class Checked:
         cells: Rows of `cells` that can be read.
         problems: All that is wrong.
         passed_over: Entries that this program did not make; no problem.
+        unlisted: Cells with a row that `sweep.yaml` does not list: of an earlier sweep file, or put
+            there by others; no problem.
+        open: Cells that it lists and that have no row; no problem.
     """
 
     cells: int
     problems: tuple[Problem, ...]
     passed_over: tuple[str, ...]
+    unlisted: tuple[str, ...]
+    open: tuple[str, ...]
 
     def to_json(self) -> str:
         """Stable JSON; see docs/json.md."""
@@ -66,17 +87,22 @@ def check(store: Store) -> Checked:
         UserError: A folder cannot be read.
     """
     work = _Check(store.folder)
-    work.records()
-    for table in TABLES:
-        work.tables[table] = dict(work.readable(table))
-    cells = {rows[0]["cell_id"]: rows[0] for rows in work.tables["cells"].values()}
-    for row in cells.values():
-        work.cell(row, store)
+    labels = work.records()
+    cells: dict[str, Row] = {}
+    for _, rows in work.readable("cells"):
+        (row,) = rows.to_pylist()
+        cells[row["cell_id"]] = {name: row[name] for name in MARK}
+        work.cell(row, store, labels)
+    for table in TABLES.keys() - {"cells", "generations", "judgements"}:
+        for _ in work.readable(table):  # reading is the check; ten thousand cells are not kept
+            pass
     work.answers(cells)
     return Checked(
         cells=len(cells),
         problems=tuple(work.found.values()),
         passed_over=tuple(passed_over(store.folder)),
+        unlisted=tuple(sorted(cells.keys() - labels.keys())) if labels else (),
+        open=tuple(sorted(labels.keys() - cells.keys())),
     )
 
 
@@ -85,13 +111,11 @@ class _Check:
 
     Attributes:
         found: Path -> the first problem of that file.
-        tables: Table -> path -> rows, of every file that can be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.found: dict[str, Problem] = {}
-        self.tables: dict[str, dict[str, list[Row]]] = {}
 
     def wrong(self, name: str, problem: str, then: str) -> None:
         """Keep a problem of a file, if it is the first of that file."""
@@ -100,47 +124,68 @@ class _Check:
         found = Problem(path=name, problem=problem, command=command, then=then)
         self.found.setdefault(name, found)
 
-    def records(self) -> None:
-        """The manifest and the plan of the last stress test."""
+    def records(self) -> dict[str, str]:
+        """The manifest and the plan of the last stress test; returns the labels of all cells."""
+        labels: dict[str, str] = {}
         for name, read, again in (
-            ("sweep.yaml", load_manifest, "launch the sweep again"),
-            ("stress.json", read_plan, "run rho-sweep stress again"),
+            (NAME, load_manifest, "launch the sweep again"),
+            (FILE, read_plan, "run rho-sweep stress again"),
         ):
             try:
-                read(self.folder)
+                found = read(self.folder)
+                if name == NAME and found:
+                    labels = found["cells"]
+                    if is_changed((self.folder / name).read_bytes()):
+                        self.wrong(name, CHANGED, again)
             except UserError as error:
                 self.wrong(name, self._reason(error, again), again)
+        return labels
 
-    def readable(self, table: str) -> Iterator[tuple[str, list[Row]]]:
+    def readable(self, table: str) -> Iterator[tuple[str, "pa.Table"]]:
         """(path, rows) of the files of a table whose schema, owner and keys are right."""
         for file in ours(self.folder, table):
             name = f"{table}/{file}"
             try:
                 rows = read_file(self.folder / name, table)
-                demand_unique(rows, table, self.folder)
-                yield name, rows.to_pylist()
             except UserError as error:
                 self.wrong(name, self._reason(error, advice(table)), advice(table))
+                continue
+            if twice := repeated_key(rows, table):
+                self.wrong(name, said_twice(twice), advice(table))
+            else:
+                yield name, rows
 
-    def cell(self, row: Row, store: Store) -> None:
-        """The files that a row of `cells` promises, and its own spec."""
+    def cell(self, row: Row, store: Store, labels: Mapping[str, str]) -> None:
+        """The files that a row of `cells` promises, its own spec, and its label in the manifest."""
         cell = row["cell_id"]
         for lack in store.lacks(row):
             name, _, problem = lack.partition(" ")
             self.wrong(name, problem, ADVICE)
         names = {f"{table}/{cell}.arrow" for table in CHILDREN}
-        names |= {f"adapters/{cell}/{name}" for name in adapters.FILES}
+        names |= {f"adapters/{cell}/{name}" for name in ADAPTER}
         for file in row["files"] or ():
             if file["name"] in names and self._digest(file["name"]) not in (None, file["sha256"]):
-                self.wrong(file["name"], "has other bytes than when it was written", ADVICE)
+                self.wrong(file["name"], CHANGED, ADVICE)
         if row["adapter_sha256"] is not None:
-            self._adapter(f"adapters/{cell}/{adapters.WEIGHTS}", row["adapter_sha256"])
+            self._adapter(f"adapters/{cell}/{WEIGHTS}", row["adapter_sha256"])
         try:
-            named = CellSpec.from_dict(json.loads(row["spec"])).cell_id
+            spec = CellSpec.from_dict(json.loads(row["spec"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            named = f"unreadable ({error})"
-        if named != cell:
-            problem = f"its spec is of another cell or another version of rho-sweep: {named}"
+            problem = f"its spec is unreadable ({error})"
+        else:
+            columns = spec_row(spec)
+            others = [
+                name
+                for name in columns.keys() - {"spec", "code_version", "git_revision"}
+                if row[name] not in (None, columns[name])
+            ]
+            problem = f"its {', '.join(sorted(others))} are not those of its spec" if others else ""
+            if spec.cell_id != cell:
+                problem = f"its spec is of another cell or version of rho-sweep: {spec.cell_id}"
+            elif labels.get(cell, spec.label) != spec.label:
+                other = f"calls {cell} {labels[cell]!r}, and its row says {spec.label!r}"
+                self.wrong(NAME, other, "launch the sweep again")
+        if problem:
             self.wrong(f"cells/{cell}.arrow", problem, ADVICE)
 
     def _adapter(self, name: str, sha256: str) -> None:
@@ -156,22 +201,29 @@ class _Check:
 
     def answers(self, cells: Mapping[str, Row]) -> None:
         """Answers belong to the adapter of their cell, labels to an answer that is here."""
-        given: dict[tuple[str, str, int], str | None] = {}
-        for name, rows in self.tables["generations"].items():
-            for row in rows:
-                key = (row["generation_id"], row["prompt_id"], row["sample_index"])
-                given[key] = row["response_sha256"]
-                cell = cells.get(row["cell_id"])
-                if cell and row["adapter_sha256"] != cell["adapter_sha256"]:
-                    self.wrong(name, "answers of another adapter", advice("generations"))
-                text = row["response"]
-                if text is not None and response_digest(text) != row["response_sha256"]:
-                    self.wrong(name, "an answer is another than its digest", advice("generations"))
-        for name, rows in self.tables["judgements"].items():
-            for row in rows:
-                key = (row["generation_id"], row["prompt_id"], row["sample_index"])
-                if given.get(key, "") != row["response_sha256"]:
-                    self.wrong(name, "labels answers that are not here", advice("judgements"))
+        given: dict[tuple[Any, ...], str | None] = {}
+        for name, row in self._once("generations"):
+            given[row["generation_id"], row["prompt_id"], row["sample_index"]] = row[SHA256]
+            cell = cells.get(row["cell_id"])
+            if cell and row["adapter_sha256"] != cell["adapter_sha256"]:
+                self.wrong(name, "answers of another adapter", advice("generations"))
+            text = row["response"]
+            if text is not None and response_digest(text) != row[SHA256]:
+                self.wrong(name, "an answer is another than its digest", advice("generations"))
+        for name, row in self._once("judgements"):
+            key = (row["generation_id"], row["prompt_id"], row["sample_index"])
+            if given.get(key, "") != row[SHA256]:
+                self.wrong(name, "labels answers that are not here", advice("judgements"))
+
+    def _once(self, table: str) -> Iterator[tuple[str, Row]]:
+        """(path, row) of a table; a file with a key that an earlier one has is wrong."""
+        seen: dict[tuple[Any, ...], str] = {}
+        for name, rows in self.readable(table):
+            for row in rows.to_pylist():
+                key = tuple(row[column] for column in KEYS[table])
+                if (other := seen.setdefault(key, name)) != name:
+                    self.wrong(name, f"holds a key that {other} has, too", advice(table))
+                yield name, row
 
     def _digest(self, name: str) -> str | None:
         """sha256 of a file; None where `lacks` has named what keeps it from being read."""
@@ -193,12 +245,30 @@ class _Check:
 
 
 def lines_of(found: Checked, folder: Path) -> list[str]:
-    """A check for people: each problem with its command, then what makes the data anew."""
+    """A check for people: each problem with its command, then what makes the data anew.
+
+    Of many problems of one kind the first are shown.
+    """
     if not found.problems:
-        return [f"{folder}: {found.cells} cells, nothing is wrong"]
-    count = len(found.problems)
-    lines = [f"{folder}: {count} problem{'s' if count > 1 else ''}, {found.cells} readable cells"]
+        lines = [f"{folder}: {found.cells} cells, nothing is wrong"]
+    else:
+        count = len(found.problems)
+        many = "s" if count > 1 else ""
+        lines = [f"{folder}: {count} problem{many}, {found.cells} readable cells"]
+    kinds: dict[tuple[str, str], list[Problem]] = {}
     for one in found.problems:
-        lines.append(f"{one.path}: {one.problem}; {one.then}")
-        lines += [f"  {one.command}"] if one.command else []
+        kinds.setdefault((one.path.partition("/")[0], one.then), []).append(one)
+    for (place, _), problems in kinds.items():
+        for one in problems[:SHOWN]:
+            lines.append(f"{one.path}: {one.problem}; {one.then}")
+            lines += [f"  {one.command}"] if one.command else []
+        if (more := len(problems) - SHOWN) > 0:
+            lines.append(f"{place}: {more} more; all: rho-sweep check {folder} --json")
+    for cells, what in (
+        (found.unlisted, "have a result and are not in sweep.yaml: of an earlier sweep file"),
+        (found.open, "have no result yet: launch the sweep again"),
+    ):
+        if cells:
+            names = ", ".join(cells[:SHOWN]) + (", ..." if len(cells) > SHOWN else "")
+            lines.append(f"{len(cells)} cells {what} ({names})")
     return lines

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from orchestrator.results.files import write_whole
+from orchestrator.results.folder import ADAPTER, CONFIG, WEIGHTS
 from tasks.contract.cell import Adapter
 from tasks.sources.jsonl import parse_json
 
-CONFIG, WEIGHTS = FILES = ("adapter_config.json", "adapters.safetensors")
+FILES = ADAPTER
 
 
 def write_adapter(folder: Path, adapter: Adapter) -> dict[Path, bytes]:

@@ -3,10 +3,13 @@
 The row of the end replaces that of the start.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.results import lock
 from orchestrator.results.store import Store
 from tasks.contract.reports import Beat
 
@@ -62,6 +65,20 @@ class Attempt:
             "steps": progress.steps if progress else 0,
             "loss": progress.loss if progress else None,
         }
+
+
+@contextmanager
+def alone(store: Store) -> Iterator[None]:
+    """Hold a results folder; the attempts that a dead driver left running are ended first.
+
+    Raises:
+        UserError: Another launch holds it, or a file of the journal is damaged.
+    """
+    with lock.held(store.folder) as died:
+        if died:
+            close_attempts(store)
+            store.flush()
+        yield
 
 
 def close_attempts(store: Store) -> dict[str, int]:

@@ -1,11 +1,39 @@
-"""Files that are whole or absent: written aside, fsynced, renamed."""
+"""Files that are whole or absent: written aside, fsynced, renamed; and their seals."""
 
+import hashlib
 import os
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.errors import UserError, unwritable
+
+_MARK = b"sealed:sha256:"
+UNSEALED = b" ".join((_MARK + b"0" * 64,) * 2)
+"""Stands in a file that is about to be sealed; twice the same, so that no changed bit hides it."""
+
+
+def sealed(content: bytes) -> bytes:
+    """A file with its own SHA-256 in the place of `UNSEALED`; the digest is over that text."""
+    before, _, after = content.rpartition(UNSEALED)
+    return before + _seal(content) + after
+
+
+def is_changed(content: bytes) -> bool:
+    """Whether any byte of a sealed file is another than when it was written.
+
+    A file without a seal, of an older version, is never found changed.
+    """
+    at = content.rfind(_MARK)
+    if at < 0:
+        return False
+    seal = b" ".join((content[at : at + len(_MARK) + 64],) * 2)
+    before, _, after = content.rpartition(seal)
+    return _seal(before + UNSEALED + after) != seal
+
+
+def _seal(content: bytes) -> bytes:
+    return b" ".join((_MARK + hashlib.sha256(content).hexdigest().encode(),) * 2)
 
 
 def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:

@@ -2,7 +2,8 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
@@ -14,7 +15,7 @@ _OF_CELL = re.compile(rf"{_ID}\.arrow")
 _OF_UNIT = re.compile(rf"{_ID}\.{_ID}\.arrow")
 NAMES = {
     "cells": _OF_CELL,
-    "attempts": re.compile(rf"{_ID}\.\d+\.arrow"),
+    "attempts": re.compile(rf"{_ID}\.(0|[1-9]\d*)\.arrow"),
     "steps": _OF_CELL,
     "scores": _OF_CELL,
     "probe_scores": _OF_CELL,
@@ -25,6 +26,18 @@ NAMES = {
     "logs": re.compile(rf"{_ID}\.log"),
 }
 """Folder in the results -> the names that we give in it; `adapters` holds folders, others files."""
+ALONE = MANIFEST, LIVE, STRESS, LAUNCH_LOG = (
+    "sweep.yaml",
+    "live.json",
+    "stress.json",
+    "launch.log",
+)
+"""Files in the results folder itself that a driver writes and another machine may have."""
+DAMAGED, LOCK, NOTE = "sweep.damaged.yaml", ".launch.lock", ".cluster.json"
+_MADE = {*NAMES, *ALONE, DAMAGED, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
+"""What commands make in the results folder itself, if they are given no other place."""
+ADAPTER = CONFIG, WEIGHTS = ("adapter_config.json", "adapters.safetensors")
+"""Files of an adapter, as mlx-lm wants them."""
 _ASIDE = re.compile(r"\.(.+)\.\d+")
 """A file on its way to its name, see `files.write_whole`."""
 _MAGIC = b"ARROW1"
@@ -57,35 +70,55 @@ def ours(results: Path, kind: str) -> list[str]:
 def _entries(folder: Path, kind: str) -> Iterator[tuple[str, bool]]:
     """(name, whether it is ours) of the entries of a folder; none where it does not exist."""
     pattern, of_folders = NAMES[kind], kind == "adapters"
+    # scandir tells the kind of an entry without a call for each: there may be ten thousand
+    with _scanned(folder) as entries:
+        for entry in entries:
+            here = entry.is_dir if of_folders else entry.is_file
+            yield entry.name, bool(pattern.fullmatch(entry.name)) and here(follow_symlinks=False)
+
+
+@contextmanager
+def _scanned(folder: Path) -> Iterator[Iterator["os.DirEntry[str]"]]:
     try:
-        # scandir tells the kind of an entry without a call for each: there may be ten thousand
         with os.scandir(folder) as entries:
-            for entry in entries:
-                here = entry.is_dir if of_folders else entry.is_file
-                yield (
-                    entry.name,
-                    bool(pattern.fullmatch(entry.name)) and here(follow_symlinks=False),
-                )
+            yield entries
     except FileNotFoundError:
-        return
+        yield iter(())
     except OSError as error:
         raise UserError(f"{folder}: cannot be read ({error.strerror})") from None
 
 
 def passed_over(results: Path) -> list[str]:
-    """Entries of the folders that hold data which this program did not make, e.g. `cells/._x`.
+    """Entries of a results folder that this program did not make, e.g. `cells/._x`.
 
-    A file that a killed writer left aside is its own, and is not named.
+    Those of the folder itself stand last. A file that a killed writer left aside is its own, and
+    is not named; nor is what lies in folders that hold no data of cells, e.g. `analysis`.
 
     Raises:
         UserError: A folder cannot be read.
     """
-    return sorted(
-        f"{kind}/{name}"
-        for kind, pattern in NAMES.items()
-        for name, known in _entries(results / kind, kind)
-        if not known and not ((aside := _ASIDE.fullmatch(name)) and pattern.fullmatch(aside[1]))
-    )
+    found = []
+    for kind, pattern in NAMES.items():
+        for name, known in _entries(results / kind, kind):
+            if known and kind == "adapters":
+                found += _others(results / kind / name, f"{kind}/{name}/", ADAPTER)
+            elif not known and not (
+                (aside := _ASIDE.fullmatch(name)) and pattern.fullmatch(aside[1])
+            ):
+                found.append(f"{kind}/{name}")
+    return sorted(found) + sorted(_others(results, "", _MADE))
+
+
+def _others(folder: Path, prefix: str, known: Collection[str]) -> list[str]:
+    """Names of the entries of a folder beside those that are known."""
+    with _scanned(folder) as entries:
+        names = [entry.name for entry in entries]
+    aside = (_ASIDE.fullmatch(name) for name in names)
+    return [
+        prefix + name
+        for name, match in zip(names, aside, strict=True)
+        if name not in known and not (match and match[1] in known)
+    ]
 
 
 def damage(path: Path, size: int | None) -> str | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.results.files import write_whole
+from orchestrator.results.folder import LIVE
 
-FILE = "live.json"
+FILE = LIVE
 SHAPE = {
     "running": [
         {

@@ -13,14 +13,18 @@ from typing import IO
 
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
+from orchestrator.results.folder import LOCK
 
-NAME = ".launch.lock"
+NAME = LOCK
 LONGEST = 4096
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> Iterator[bool]:
     """Hold the folder for this process; the system frees it however the process ends.
+
+    Yields:
+        Whether the process before did not come to its end: it died, or an error stopped it.
 
     Raises:
         UserError: Another launch holds it, or it cannot be written.
@@ -33,10 +37,11 @@ def held(folder: Path) -> Iterator[None]:
                 f"{folder}: another launch is running{_by(folder)}; "
                 f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}"
             )
+        died = file.tell() > 0
         with writing(folder / NAME):
             file.truncate(0)
             file.write(json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
-        yield
+        yield died
         file.truncate(0)
 
 

@@ -9,7 +9,8 @@ from orchestrator import __version__
 from orchestrator.config.foreign_json import demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
-from orchestrator.results.files import write_whole
+from orchestrator.results.files import UNSEALED, is_changed, sealed, write_whole
+from orchestrator.results.folder import DAMAGED, MANIFEST
 from orchestrator.results.provenance import git_revision
 
 if TYPE_CHECKING:  # they load pydantic, which a look at results does without
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
     from orchestrator.config.sweep_file import Sweep
     from orchestrator.results.registration import Registration
 
-NAME = "sweep.yaml"
+NAME = MANIFEST
 CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """An id, of which names of files are made; ours have 16 hex digits."""
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
@@ -45,7 +46,8 @@ def write_manifest(
         KEY: registration.plain(),
         "cells": {spec.cell_id: spec.label for spec in expansion.all},
     }
-    write_whole(folder / NAME, (HEAD + dump_yaml(content)).encode())
+    seal = f"# {UNSEALED.decode()}\n"
+    write_whole(folder / NAME, sealed((HEAD + seal + dump_yaml(content)).encode()))
 
 
 def demand_ours(folder: Path) -> None:
@@ -55,11 +57,47 @@ def demand_ours(folder: Path) -> None:
         UserError: There is a `sweep.yaml` that no launch wrote.
     """
     path = folder / NAME
-    if path.is_file() and not path.read_bytes().startswith(HEAD.encode()):
+    start = path.read_bytes()[: 2 * len(HEAD)] if path.is_file() else HEAD.encode()
+    if not start.startswith(HEAD.encode()) and b"\n# sealed:" not in start:
         raise UserError(
             f"{path}: was not written by a launch and would be overwritten; "
             "move it away or choose another folder with --results DIR"
         )
+
+
+def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None, str | None]:
+    """What an earlier launch wrote; of a damaged file, which is moved aside, the questions.
+
+    Args:
+        folder: The results.
+        results: Whether a trained cell has a result, before which a question has to be registered.
+
+    Returns:
+        The manifest, or the part of it that could be read, or None; and what is to be told to the
+        user: what was lost, or was changed by others.
+    """
+    from orchestrator.results.registration import KEY, Registration
+
+    path = folder / NAME
+    lost = "what it had registered is lost, and the contrasts of this launch count as exploratory"
+    try:
+        content = load_manifest(folder)
+    except UserError as error:
+        if not path.is_file():
+            return None, f"{path} was missing: {lost}" if results else None
+        reason = str(error).removeprefix(f"{path}: ").rpartition("; ")[0]
+        text = path.read_bytes().decode(errors="replace")
+        path.replace(folder / DAMAGED)
+        told = f"{path} was damaged, and is kept as {DAMAGED} ({reason})"
+        try:
+            part = re.search(rf"^{KEY}:\n(?:[ -].*\n)*", text, re.MULTILINE)
+            kept: dict[str, Any] = parse_yaml(part[0] if part else "", str(path), folder).value
+            Registration.of(kept)
+        except (UserError, ValueError, KeyError, TypeError, AttributeError):
+            return None, f"{told}: {lost}" if results else told
+        return kept, f"{told}; what it had registered is kept"
+    changed = f"{path} was changed after it was written; what it says was registered is kept"
+    return content, changed if is_changed(path.read_bytes()) else None
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

@@ -24,7 +24,7 @@ import pyarrow.ipc
 
 from orchestrator.errors import UserError, writing
 from orchestrator.results import adapters
-from orchestrator.results.files import link_whole, remove, write_whole
+from orchestrator.results.files import UNSEALED, is_changed, link_whole, remove, sealed, write_whole
 from orchestrator.results.folder import damage, demand_plain, demand_results, ours
 from orchestrator.results.schema import (
     KEYS,
@@ -44,6 +44,7 @@ from tasks.sources.foreign import is_foreign
 SETTLED = (Status.OK, Status.DIVERGED)
 """A cell that ended so is not run again; a failed one is."""
 CHILDREN = ("steps", "scores", "probe_scores")
+CHANGED = "has other bytes than when it was written"
 ADVICE = "delete it and launch again; the cell is run anew"
 _ADVICE = {
     "attempts": "delete it; only the record of that attempt is lost",
@@ -222,9 +223,9 @@ class Store:
         """
         buffer = io.BytesIO()
         arrow = to_arrow(table, rows)
-        with pa.ipc.new_file(buffer, arrow.schema) as writer:
+        with pa.ipc.new_file(buffer, arrow.schema, metadata={"seal": UNSEALED}) as writer:
             writer.write_table(arrow)
-        content = buffer.getvalue()
+        content = sealed(buffer.getvalue())
         write_whole(self.path(table, key), content)
         return content
 
@@ -300,7 +301,11 @@ class Store:
         parts = [read_file(path, table) for path in paths]
         none = pa.Table.from_batches([], versioned(table))  # `empty_table` would load pandas
         whole = pa.concat_tables(parts) if parts else none
-        demand_unique(whole, table, self.folder)
+        if twice := repeated_key(whole, table):
+            rows = zip(paths, (p.select(list(twice)).to_pylist() for p in parts), strict=True)
+            holders = [path for path, keys in rows if twice in keys]
+            others = "".join(f", as does {path.name}" for path in holders[:-1])
+            raise UserError(f"{holders[-1]}: {said_twice(twice)}{others}; {advice(table)}")
         return whole
 
     def read_cell(self, table: str, cell_id: str) -> pa.Table:
@@ -370,8 +375,10 @@ def read_file(path: Path, table: str) -> pa.Table:
     """
     todo = advice(table)
     try:
-        with path.open("rb") as file:
-            found = _whole(file.read())
+        content = path.read_bytes()
+        if is_changed(content):
+            raise UserError(f"{path}: {CHANGED}; {todo}")
+        found = _whole(content)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
@@ -387,6 +394,9 @@ def read_file(path: Path, table: str) -> pa.Table:
     column = OWNERS.get(table, "cell_id")
     if set(found[column].unique().to_pylist()) - {owner_of(path)}:
         raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {todo}")
+    number = path.stem.partition(".")[2]
+    if table == "attempts" and number and found["attempt"].to_pylist() != [int(number)]:
+        raise UserError(f"{path}: holds another attempt than its name says; {todo}")
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {todo}")
     return whole
@@ -449,19 +459,21 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
     return found
 
 
-def demand_unique(table: pa.Table, name: str, folder: Path) -> None:
-    """Check that no key of a table occurs twice.
-
-    Raises:
-        UserError: One does; it is named.
-    """
+def repeated_key(table: pa.Table, name: str) -> dict[str, Any] | None:
+    """A key that occurs twice in rows of a table, as column -> value; None if there is none."""
     keys = list(KEYS[name])
     if table.num_rows < 2:
-        return
+        return None
     if len(keys) == 1 and pa.compute.count_distinct(table[keys[0]]).as_py() == table.num_rows:
-        return  # `group_by` loads pyarrow.dataset, and pandas where it is installed
+        return None  # `group_by` loads pyarrow.dataset, and pandas where it is installed
     counts = table.select(keys).group_by(keys).aggregate([([], "count_all")])
-    if counts.num_rows < table.num_rows:
-        twice = counts.filter(pa.compute.greater(counts["count_all"], 1)).to_pylist()[0]
-        named = ", ".join(f"{k}={twice[k]}" for k in keys)
-        raise UserError(f"{folder / name}: the key {named} occurs more than once")
+    if counts.num_rows == table.num_rows:
+        return None
+    twice = counts.filter(pa.compute.greater(counts["count_all"], 1)).select(keys).to_pylist()
+    found: dict[str, Any] = twice[0]
+    return found
+
+
+def said_twice(key: Mapping[str, Any]) -> str:
+    """A repeated key in words."""
+    return f"the key {', '.join(f'{k}={v}' for k, v in key.items())} occurs more than once"

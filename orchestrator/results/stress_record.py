@@ -10,6 +10,7 @@ from orchestrator.config.foreign_json import parse
 from orchestrator.errors import UserError
 from orchestrator.results import generations
 from orchestrator.results.files import write_whole
+from orchestrator.results.folder import STRESS
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
 from tasks.contract.cell import Status
@@ -19,7 +20,7 @@ from tasks.contract.prompts import PromptSet
 if TYPE_CHECKING:  # it loads pydantic, which a look at results does without
     from orchestrator.config.fields import StressSettings
 
-FILE = "stress.json"
+FILE = STRESS
 SHAPE = {
     "settings": {"temperature": float, "max_tokens": int},
     "judge": str,

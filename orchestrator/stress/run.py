@@ -16,8 +16,9 @@ from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options, engine_of, rules_of
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import Job
-from orchestrator.results import generations, lock
+from orchestrator.results import generations
 from orchestrator.results.adapters import read_adapter
+from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import load_manifest, run_settings
 from orchestrator.results.store import Store
@@ -46,7 +47,7 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
     sets = load_sets(settings.prompts, download=True)
     judge = judge_of(settings.judge)
     store.create()
-    with lock.held(folder):
+    with alone(store):
         units = units_of(store, manifest["cells"], sets, settings.decoding)
         if not units:
             raise UserError(

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.config.foreign_json import BadAnswerError, parse, shown
-from orchestrator.results import adapters, live, manifest, stress_record
-from orchestrator.results.folder import NAMES
+from orchestrator.results.folder import ADAPTER, ALONE, NAMES
 
-ALONE = (manifest.NAME, live.FILE, stress_record.FILE, "launch.log")
-"""Files that lie in the results folder itself."""
 MOST_FILES = 200_000
 LARGEST_FILE = 4 << 30
 LARGEST_LISTING = 64 << 20
@@ -43,7 +40,7 @@ def is_ours(name: str) -> bool:
         case [alone]:
             return alone in ALONE
         case ["adapters" as kind, cell, file]:
-            return NAMES[kind].fullmatch(cell) is not None and file in adapters.FILES
+            return NAMES[kind].fullmatch(cell) is not None and file in ADAPTER
         case [kind, file] if kind in NAMES and kind not in ("adapters", "checkpoints"):
             return NAMES[kind].fullmatch(file) is not None
     return False

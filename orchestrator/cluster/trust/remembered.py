@@ -18,12 +18,11 @@ from orchestrator.cluster.trust.confined import read_in, write_in
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
 from orchestrator.results.files import write_whole
+from orchestrator.results.folder import NOTE
 
 if TYPE_CHECKING:  # it loads pyarrow, and `stop` asks here first
     from orchestrator.cluster.trust.listing import Stamp
 
-NOTE = ".cluster.json"
-"""In the results folder: tells people and programs that a cluster made it, and has the mark."""
 LONGEST_NOTE = 4096
 SHAPE = {"mark": str, "cluster": (None, str), "head": (None, str), "files": {str: [int]}}
 

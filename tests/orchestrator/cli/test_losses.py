@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.launch import Options, launch
 from orchestrator.inspection.compare_results import compare
+from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellSpec
 from tests.answers import a_unit, answered, judgement, keep
@@ -29,6 +30,14 @@ data: {{sft: starter, size: 8}}
 train: {{max_length: 64, grad_accumulation: 2}}
 run: {{checkpoint_s: 600}}
 probes: {{train: [factual], evaluate: [factual]}}
+analysis:
+  contrasts:
+    - id: helps
+      claim: it helps
+      kind: mean_diff
+      a: {{condition: rho-guided}}
+      b: {{condition: sft-only}}
+      alternative: greater
 """
 
 
@@ -182,7 +191,7 @@ SEALED = (  # a row of `cells` keeps their digests
 )
 HARMS = [
     *((name, harm) for name in SEALED for harm in (flip, cut, Path.unlink)),
-    *((name, cut) for name in ("cells/{}.arrow", "attempts/{}.1.arrow")),
+    *((name, harm) for name in ("cells/{}.arrow", "attempts/{}.1.arrow") for harm in (flip, cut)),
 ]
 
 
@@ -202,6 +211,99 @@ def test_what_check_says_to_do_makes_sound_results(results, rho_sweep, undisturb
     assert again.code == 0
     assert rho_sweep("check", results.folder).code == 0
     assert compare(results, undisturbed).same == 5
+
+
+@pytest.mark.parametrize("command", ["launch", "export", "logs", "check"])
+def test_a_damaged_attempt_can_be_deleted_as_the_message_says(results, rho_sweep, command):
+    cell = a_trained_cell(results)
+    path = results.folder / f"attempts/{cell}.1.arrow"
+    flip(path)
+    results.commit_failure(
+        a_failure(CellSpec.from_dict(json.loads(results.rows("cells")[0]["spec"]))),
+        attempts=1,
+        ray=None,
+    )
+    words = {
+        "launch": ("sweep.yaml", "--inline", "--results", results.folder),
+        "logs": (results.folder, cell),
+    }.get(command, (results.folder,))
+    said = rho_sweep(command, *words)
+    assert said.code == (1 if command == "check" else 2)
+    assert f"attempts/{cell}.1.arrow: has other bytes" in said.out + said.err
+    assert "delete it; only the record of that attempt is lost" in said.out + said.err
+    path.unlink()
+    assert rho_sweep(command, *words).code == 0
+
+
+def registered(store: Store) -> list[dict]:
+    return load_manifest(store.folder)["analysis"]["contrasts"]
+
+
+MANIFEST_HARMS = {
+    "cut": (lambda text: text[: text.index("cells:") + 9], "is kept"),
+    "not YAML": (lambda text: text.replace("name: losses", "name: [losses"), "is kept"),
+    "cut in the questions": (lambda text: text[: text.index("alternative")], "is lost"),
+    "empty": (
+        lambda _: "# Written by rho-sweep launch: the sweep as it was resolved.\n",
+        "is lost",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ["cut", "not YAML", "cut in the questions", "empty"])
+def test_what_was_registered_survives_a_damaged_manifest_or_its_loss_is_told(
+    results, rho_sweep, name
+):
+    damage, told = MANIFEST_HARMS[name]
+    before, path = registered(results), results.folder / "sweep.yaml"
+    damaged = damage(path.read_text())
+    path.write_text(damaged)
+    ran = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+    assert ran.code == 0
+    (line,) = [x for x in ran.err.splitlines() if "sweep.yaml was damaged" in x]
+    assert told in line
+    assert (results.folder / "sweep.damaged.yaml").read_text() == damaged
+    if told == "is kept":
+        assert registered(results) == before
+    else:
+        assert [r["registered_at"] for r in registered(results)] == [None]
+    again = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+    assert "sweep.yaml was" not in again.err
+    assert rho_sweep("check", results.folder).code == 0
+
+
+def test_a_missing_manifest_is_told_and_its_questions_are_exploratory(results, rho_sweep):
+    (results.folder / "sweep.yaml").unlink()
+    ran = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+    assert ran.code == 0
+    assert "sweep.yaml was missing: what it had registered is lost" in ran.err
+    assert [r["registered_at"] for r in registered(results)] == [None]
+
+
+def test_a_manifest_with_another_time_of_registration_is_told(results, rho_sweep):
+    path = results.folder / "sweep.yaml"
+    path.write_text(path.read_text().replace("registered_at: '20", "registered_at: '19"))
+    ran = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+    assert ran.code == 0
+    assert "sweep.yaml was changed after it was written" in ran.err
+
+
+@pytest.mark.parametrize("command", ["launch", "judge"])
+def test_an_attempt_that_a_dead_driver_left_running_is_ended_with_nothing_to_do(
+    results, rho_sweep, command
+):
+    cell = a_trained_cell(results)
+    (row,) = results.attempts_of(cell)
+    results.write_attempt(row | {"outcome": "running", "ended_at": None})
+    results.flush()
+    (results.folder / ".launch.lock").write_text('{"pid": 1, "host": "gone"}')
+    words = {
+        "launch": ("launch", "sweep.yaml", "--inline", "--results", results.folder),
+        "judge": ("judge", "run", results.folder),
+    }[command]
+    assert rho_sweep(*words).code == 0
+    assert [r["outcome"] for r in results.attempts_of(cell)] == ["ok"]
+    assert (results.folder / ".launch.lock").read_text() == ""
 
 
 @pytest.mark.parametrize("name", ["sweep.yaml", "stress.json"])
