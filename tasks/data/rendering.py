@@ -60,7 +60,7 @@ def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer  # takes seconds
 
     try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raises plain Exception
         if "trust_remote_code" in str(error):
             raise NodeError(
@@ -70,6 +70,21 @@ def load_tokenizer(folder: Path) -> Any:
             f"{folder}: transformers cannot load its tokenizer ({reason_of(error)}); "
             "get its tokenizer files anew, or choose another model"
         ) from error
+    demand_words(folder, found)
+    return found
+
+
+def demand_words(folder: Path, tokenizer: Any) -> None:
+    """Check that a tokenizer makes something of a word: an empty vocabulary raises no error.
+
+    Raises:
+        NodeError: It does not.
+    """
+    if not text_ids(tokenizer, "a", add_special_tokens=False):
+        raise NodeError(
+            f"{folder}: its tokenizer makes nothing of a word, as with an empty vocabulary; "
+            "get its tokenizer files anew, or choose another model"
+        )
 
 
 def has_template(tokenizer: Any) -> bool:
@@ -97,14 +112,19 @@ def template_date(tokenizer: Any) -> str | None:
     return TEMPLATE_DATE if any(CLOCK in source for source in sources) else None
 
 
-def text_ids(tokenizer: Any, text: str) -> tuple[int, ...]:
+def text_ids(tokenizer: Any, text: str, **how: bool) -> tuple[int, ...]:
     """Token ids of a bare text, with the special tokens that the tokenizer adds by itself.
+
+    Args:
+        tokenizer: From `load_tokenizer`, or mlx-lm's wrapper of one.
+        text: Any text.
+        how: Arguments of its `encode`.
 
     Raises:
         NodeError: The tokenizer fails on it.
     """
     try:
-        return tuple(tokenizer.encode(text))
+        return tuple(tokenizer.encode(text, **how))
     except Exception as error:  # tokenizers raises plain Exception
         raise NodeError(
             f"the model's tokenizer fails on a text ({reason_of(error)}); "
@@ -178,7 +198,7 @@ def prompt_ids(tokenizer: Any, text: str, thinking: str = STRIP) -> tuple[int, .
         ids = chat_ids(tokenizer, [message], add_generation_prompt=True, think=not off)
         marks = marks_of(tokenizer) if off else None
         if marks and opens(tokenizer.decode(list(ids)), marks):
-            closed = tokenizer.encode(f"\n\n{marks[1]}\n\n", add_special_tokens=False)
+            closed = text_ids(tokenizer, f"\n\n{marks[1]}\n\n", add_special_tokens=False)
             ids = (*ids, *closed)
     else:
         ids = text_ids(tokenizer, text)

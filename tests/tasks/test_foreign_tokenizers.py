@@ -71,6 +71,8 @@ BROKEN = {
     ),
     "version of the future": of_kind({}, version="2.0"),
     "kind of the future": of_kind({"type": "Quantum"}),
+    "empty vocabulary": of_kind({"vocab": {}, "merges": []}, added_tokens=[]),
+    "vocabulary of marks alone": of_kind({"vocab": {}, "merges": []}),
     "words without an unknown": of_kind(
         {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "?"},
         added_tokens=[],
