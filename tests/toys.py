@@ -32,8 +32,6 @@ SIZES = {
     "rope_theta": 10000.0,
 }
 EXTRA = {
-    "qwen2": {},
-    "llama": {},
     "gemma": {"head_dim": 8},
     "phi3": {"rope_scaling": None, "original_max_position_embeddings": 1024},
     "qwen2_moe": {
@@ -82,7 +80,7 @@ def make_model(
     sizes = OWN_SIZES.get(arch) or SIZES | {
         "hidden_size": 64 if bits else hidden,
         "num_hidden_layers": layers,
-        **EXTRA[arch],
+        **EXTRA.get(arch, {}),
     }
     config = {
         "model_type": arch,

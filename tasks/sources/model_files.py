@@ -67,6 +67,7 @@ class Projections:
 
 
 _BLOCK_MATRIX = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.\d+\.((?:.*\.)?)(\w+)\.weight$")
+_NO_MATRIX = re.compile(r"norm|conv")
 _EXPERT = re.compile(r"(?:^|\.)experts\.|switch_mlp\.")
 
 
@@ -82,7 +83,7 @@ def projections_of(folder: Path) -> Projections:
     experts: Counter[str] = Counter()
     for key, shape in shapes_of(folder).items():
         found = _BLOCK_MATRIX.search(key)
-        if found is None or len(shape) < 2 or "norm" in found[2]:
+        if found is None or len(shape) < 2 or _NO_MATRIX.search(found[2]):
             continue
         # a stack of experts is one tensor of three axes, or a numbered matrix for each
         if len(shape) > 2 or _EXPERT.search(found[1]):

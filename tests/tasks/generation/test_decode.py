@@ -15,6 +15,7 @@ from tasks.generation import decode as decoding_module
 from tasks.generation.decode import Asked, Sampler, alone, decode
 from tasks.starter import TINY
 from tests.builders import shuffled
+from tests.toys import make_model
 
 GREEDY = Decoding(max_tokens=24)
 DRAWN = Decoding(max_tokens=12, temperature=0.8, samples=2, seed=5)
@@ -165,3 +166,17 @@ def test_tokens_are_drawn_as_often_as_their_probabilities_say():
     assert counts[3] == 0
     expected = np.array([4, 1, 1]) / 6  # halving the temperature squares the odds
     assert counts[:3] / 2000 == pytest.approx(expected, abs=0.04)
+
+
+@pytest.mark.parametrize("key_heads", [1, 2, 3, 6])
+def test_a_layout_without_a_mask_for_each_row_is_asked_one_prompt_at_a_time(tmp_path, key_heads):
+    """Gemma 2 with as many prompts as key heads would answer with the masks of other prompts."""
+    sizes = {"hidden_size": 48, "num_attention_heads": 6, "num_key_value_heads": key_heads}
+    folder = make_model(tmp_path / "m", "gemma2", head_dim=8, query_pre_attn_scalar=8, **sizes)
+    model, tokenizer = load(str(folder))[:2]
+    prompts = [Asked(tuple(tokenizer.encode("One two. " * n)), str(n)) for n in (1, 6, 3)]
+    told: list[int] = []
+    for some in (prompts[:2], prompts):
+        found = decode(model, some, GREEDY, [], told.append)
+        assert tokens(found) == tokens([alone(model, a, GREEDY, []) for a in some])
+    assert told[-1] == 3

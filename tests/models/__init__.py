@@ -1,0 +1,1 @@
+"""Models of other people: every layout at toy size, and a real one beside another program."""
