@@ -37,6 +37,8 @@ SIGNS_EVERY_S = 0.2
 """Pause between two fetches of signs of life; a cell's last one comes with its result."""
 NODES_EVERY_S = 1.0
 """Pause between two looks at Ray's list of nodes."""
+STARTS = 4
+"""Most starts of a Ray of this machine in one launch."""
 HOST_LABEL, CHIP_LABEL = "host", "chip"
 """Labels of a node. A label holds no spaces, so those of a chip's name are dashes there."""
 
@@ -176,25 +178,14 @@ class RayEngine:
         node: Callable[[], Executor] = Node,
     ) -> None:
         self._recycle_after, self._node, self._every_s = recycle_after, node, checkpoint_s
-        before = signal.getsignal(signal.SIGTERM)
+        self._slots, self._address, self._without = slots, address, without
         self._folder: ray_local.PrivateFolder | None = None
-        if address is None:
-            self._folder = ray_local.start(slots)
-        else:
-            _connect(address)
-        # ray.init replaces this process's handler of SIGTERM, by which `rho-sweep stop` ends it
-        if threading.current_thread() is threading.main_thread() and before is not None:
-            signal.signal(signal.SIGTERM, before)
-        self._nodes = Nodes(local=address is None, without=without)
-        # on the driver's own node, so that signs of life arrive whatever node is lost
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
-        self._board = ray.remote(Board).options(**options).remote()
-        self._drain: Any = None
+        self._starts = 0
         self._drained_s = 0.0
         self._places: dict[str, _Place] = {}
         self._running: dict[Any, tuple[str, _Slot]] = {}
         self._late: list[Report] = []
+        self._open()
         self._first = [e for e in self._host_changes() if isinstance(e, HostUp)]
         if not self._first:
             self.close()
@@ -202,6 +193,38 @@ class RayEngine:
                 f"the Ray at {address} has no node with the resource {SLOT!r}; "
                 f"start its nodes with --resources '{{\"{SLOT}\": 1}}'"
             )
+
+    def _open(self) -> None:
+        """Start a Ray or reach one, and put the board there."""
+        before = signal.getsignal(signal.SIGTERM)
+        if self._address is None:
+            self._folder = ray_local.start(self._slots)
+        else:
+            _connect(self._address)
+        self._starts += 1
+        # ray.init replaces this process's handler of SIGTERM, by which `rho-sweep stop` ends it
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGTERM, before)
+        self._nodes = Nodes(local=self._address is None, without=self._without)
+        # on the driver's own node, so that signs of life arrive whatever node is lost
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
+        self._board = ray.remote(Board).options(**options).remote()
+        self._drain: Any = None
+
+    def _open_again(self) -> None:
+        """Start another Ray on this machine: nobody else would, and the cells would wait for it.
+
+        Raises:
+            UserError: It has died too often.
+        """
+        self.close()
+        if self._starts == STARTS:
+            raise UserError(
+                f"Ray on this machine died {STARTS} times; look for what ends its processes, e.g. "
+                "memory (rho-sweep doctor), then launch again, or use --inline"
+            )
+        self._open()
 
     def hosts(self) -> list[HostUp]:
         """The hosts at the start."""
@@ -304,6 +327,9 @@ class RayEngine:
             for slot in self._places.pop(host).slots:
                 self._retire(slot)
             found.append(HostLost(host))
+        if gone and self._folder is not None:
+            self._open_again()
+            came, _ = self._nodes.changes()
         for node in came:
             place = self._places.setdefault(node.up.host, _Place(node.node_id))
             missing = node.up.slots - len(place.slots)

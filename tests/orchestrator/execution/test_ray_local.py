@@ -191,3 +191,59 @@ def test_sockets_that_would_be_too_long_go_to_tmp(monkeypatch, tmp_path):
         probe.bind(path)
         folder.remove()
     assert not folder.path.exists()
+
+
+SWEEP = """\
+import os, signal, sys, threading, time
+from contextlib import closing
+from pathlib import Path
+import psutil
+from orchestrator.errors import UserError
+from orchestrator.execution.engines import ray_engine
+from orchestrator.execution.run import Run, Work
+from orchestrator.execution.display import PlainDisplay
+from orchestrator.execution.scheduling.hosts import Job
+from orchestrator.execution.scheduling.schedule import Rules
+from orchestrator.results.store import Store
+from tests.builders import a_spec
+from tests.orchestrator.execution.sleeper import Sleeper
+
+ray_engine.STARTS = int(sys.argv[2])
+specs = {s.cell_id: s for s in (a_spec(seed=i) for i in range(3))}
+work = Work(specs=specs, jobs=tuple(Job(c, 1.0, 1) for c in specs), rules=Rules())
+store = Store(Path(sys.argv[1]))
+store.create()
+
+def harm():
+    while not store.done():
+        time.sleep(0.1)
+    for child in psutil.Process().children(recursive=True):
+        if child.name() == "raylet":
+            child.kill()
+
+try:
+    with closing(ray_engine.RayEngine(recycle_after=1, slots=1, node=Sleeper)) as engine:
+        threading.Thread(target=harm).start()
+        display = PlainDisplay()
+        display.begin(total=3, done=0, linked=0)
+        Run(store, engine, display, work).to_the_end()
+except UserError as error:
+    print(error)
+print(len(store.done()), "done")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("starts", "says"), [(2, "3 done"), (1, "Ray on this machine died 1 times")]
+)
+def test_a_ray_of_this_machine_that_dies_is_started_again_so_many_times(tmp_path, starts, says):
+    """Nobody else would start it, and the cells would wait for their only host for ever."""
+    done = subprocess.run(
+        [sys.executable, "-c", SWEEP, tmp_path / "s", str(starts)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert says in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
