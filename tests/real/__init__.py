@@ -1,1 +1,0 @@
-"""Tests with a real language model: SmolLM2-135M-Instruct, as `make pocket-model` writes it."""
