@@ -16,8 +16,8 @@ from benchmarks.chaos.launches import Launch
 from benchmarks.chaos.sites import Site, role
 from benchmarks.chaos.verdict import Finished, finished, judge
 from orchestrator.errors import UserError
+from orchestrator.inspection.check import check
 from orchestrator.inspection.compare_results import compare
-from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 
 LIMIT_S = 300.0
@@ -252,14 +252,13 @@ def to_the_end(scene: Scene, twin: Path) -> list[str]:
 
 
 def complaint(results: Path, twin: Path) -> str:
-    """What `rho-sweep compare` or `export` refuses to read; empty if they read everything."""
+    """What `rho-sweep compare` refuses to read or `rho-sweep check` finds; empty if nothing."""
     try:
         compare(Store(twin), Store(results))
-        for table in TABLES:
-            Store(results).read(table)
+        found = check(Store(results)).problems
     except UserError as error:
         return f"error: {error}"
-    return ""
+    return "".join(f"{results / p.path}: {p.problem}; delete it\n" for p in found if p.command)
 
 
 def follow_advice(scene: Scene, message: str) -> bool:
@@ -270,7 +269,7 @@ def follow_advice(scene: Scene, message: str) -> bool:
             if not path.is_file():
                 continue
             if path.is_relative_to(scene.results) and path.parent != scene.results:
-                scene.touched.add(path.name.partition(".")[0])
+                scene.touched |= {path.name.partition(".")[0], path.parent.name}
             if pattern is DELETE:
                 path.unlink()
             else:
