@@ -11,8 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config import foreign_json
 from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
+from orchestrator.errors import UserError
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, digest_of
 
 TOLERANCE = 1e-4
@@ -67,6 +69,17 @@ class Verdict:
     chip: str | None = None
     adapter_sha256: str | None = None
     message: str | None = None
+
+
+VERDICT: dict[str, Any] = {
+    "group": (None, str),
+    "difference": (None, float),
+    "usable": bool,
+    "chip": (None, str),
+    "adapter_sha256": (None, str),
+    "message": (None, str),
+}
+"""The shape of a `Verdict` in `canary.json`."""
 
 
 def spec() -> CellSpec:
@@ -153,13 +166,25 @@ def as_file(verdicts: dict[str, Verdict], environment: str, at: str) -> bytes:
 
 
 def read_file(path: Path, environment: str) -> dict[str, Verdict]:
-    """The verdicts that `cluster doctor` wrote; none if it never ran, or ran another version."""
+    """The verdicts that `cluster doctor` wrote; none if it never ran, or ran another version.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     if not path.is_file():
         return {}
-    found: dict[str, Any] = json.loads(path.read_text())
+    try:
+        found = foreign_json.parse(path.read_bytes(), {"environment": str, "hosts": {str: VERDICT}})
+    except foreign_json.BadAnswerError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error}); run rho-sweep cluster doctor again"
+        ) from None
     if found["environment"] != environment:
         return {}
-    return {host: Verdict(**verdict) for host, verdict in found["hosts"].items()}
+    return {
+        host: Verdict(**{key: verdict[key] for key in VERDICT})
+        for host, verdict in found["hosts"].items()
+    }
 
 
 def main() -> None:

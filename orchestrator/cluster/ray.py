@@ -298,7 +298,14 @@ def _known_secrets(head: Remote) -> Secrets:
     if not TOKEN.fullmatch(token):
         raise head.error("its token is none that `cluster up` made; run cluster down, then up")
     kept = local_folder(cluster) / "certificates.json"
-    made = json.loads(kept.read_text()) if cluster.tls and kept.is_file() else {}
+    made = {}
+    if cluster.tls and kept.is_file():
+        try:
+            made = parse(kept.read_bytes(), {str: {str: str}})
+        except BadAnswerError as error:
+            raise UserError(
+                f"{kept}: cannot be read ({error}); delete it, run cluster down, then up"
+            ) from None
     shared = Secrets(token, made)
     _remember(cluster, shared)
     return shared

@@ -9,6 +9,8 @@ import json
 import math
 from typing import Any
 
+from tasks.sources.jsonl import parse_json
+
 MOST_CHARACTERS = 1 << 20
 LARGEST = 1 << 63
 WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
@@ -25,13 +27,11 @@ def parse(raw: bytes, shape: Any) -> Any:
         BadAnswerError: It is no JSON, has a key twice, is nested too deep, or has another shape.
     """
     try:
-        value = json.loads(raw, object_pairs_hook=_record)
-    except BadAnswerError:
-        raise
-    except RecursionError:
-        raise BadAnswerError("it is nested too deep") from None
-    except ValueError:
+        value = parse_json(raw)
+    except json.JSONDecodeError:
         raise BadAnswerError(f"it is no JSON: {shown(raw[:60].decode(errors='replace'))}") from None
+    except ValueError as error:
+        raise BadAnswerError(f"it is no JSON: {error}") from None
     demand(value, shape, "")
     return value
 
@@ -105,12 +105,3 @@ def _is(value: Any, kind: type | None) -> bool:
 def _is_unicode(text: str) -> bool:
     """Whether a text can be written; JSON may hold halves of a character (surrogates)."""
     return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)
-
-
-def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise BadAnswerError(f"it has the key {shown(twice)} twice")
-    return found

@@ -29,6 +29,7 @@ from orchestrator.results.store import (
 )
 from orchestrator.results.stress_record import FILE, read_plan
 from tasks.contract.cell import CellSpec
+from tasks.sources.jsonl import parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -169,7 +170,7 @@ class _Check:
         if row["adapter_sha256"] is not None:
             self._adapter(f"adapters/{cell}/{WEIGHTS}", row["adapter_sha256"])
         try:
-            spec = CellSpec.from_dict(json.loads(row["spec"]))
+            spec = CellSpec.from_dict(parse_json(row["spec"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"its spec is unreadable ({error})"
         else:

@@ -60,12 +60,12 @@ def holder(folder: Path) -> tuple[int, str] | None:
     path = folder / NAME
     if not path.is_file():
         return None
-    with path.open() as file:
+    with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             with suppress(BadAnswerError):
-                found = parse(file.read(LONGEST).encode(), {"pid": int, "host": str})
+                found = parse(file.read(LONGEST), {"pid": int, "host": str})
                 return found["pid"], found["host"]
     return None
 

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.ipc
 
+from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
 from orchestrator.results import adapters
 from orchestrator.results.files import UNSEALED, is_changed, link_whole, remove, sealed, write_whole
@@ -53,6 +54,13 @@ _ADVICE = {
 }
 MARK = ("cell_id", "status", "adapter_sha256", "files")
 """Columns of `cells` that say how a cell ended and which files belong to it."""
+SPEC: dict[str, Any] = {
+    "condition": str,
+    "max_length": int,
+    "model": {},
+    "probes": {},
+} | dict.fromkeys(("train", "data", "hinge"), (None, {}))
+"""The shape of `cells.spec`: `CellSpec`, with whatever an older or newer version has in a part."""
 INCOMPLETE = "incomplete"
 """Shown as the status of a cell whose row promises files that are missing or damaged."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -365,6 +373,21 @@ def to_rows(table: pa.Table) -> list[dict[str, Any]]:
 def advice(table: str) -> str:
     """What to do about a damaged file of a table."""
     return _ADVICE.get(table, ADVICE)
+
+
+def spec_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The spec in a row of `cells`, as plain values.
+
+    Raises:
+        UserError: It is none.
+    """
+    try:
+        found: dict[str, Any] = parse((row["spec"] or "").encode(), SPEC)
+    except BadAnswerError as error:
+        raise UserError(
+            f"cells/{row['cell_id']}.arrow: its spec is unreadable ({error}); {ADVICE}"
+        ) from None
+    return found
 
 
 def read_file(path: Path, table: str) -> pa.Table:

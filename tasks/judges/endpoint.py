@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from tasks.contract.cell import NodeError
 from tasks.judges import prompted as verdict
 from tasks.judges.contract import Judgement, Label
+from tasks.sources.jsonl import parse_json
 
 KEY_VARIABLE = "RHO_SWEEP_JUDGE_KEY"
 """Environment variable that holds the key, where the server wants one."""
@@ -278,9 +279,9 @@ def _of_status(url: str, code: int, location: str | None) -> Exception:
 def _first_choice(reply: bytes) -> tuple[str, str | None]:
     """Text and `finish_reason` of the first choice in a chat completion."""
     try:
-        choice: Any = json.loads(reply)["choices"][0]
+        choice: Any = parse_json(reply)["choices"][0]
         text, finish_reason = choice["message"]["content"], choice.get("finish_reason")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
         raise _SingleError("the server's reply is no chat completion") from None
     if text is not None and not isinstance(text, str):
         raise _SingleError("the server's reply has no text")

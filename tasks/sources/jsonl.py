@@ -1,7 +1,9 @@
 """Reading texts, JSON and JSON Lines of others, with errors that name the line."""
 
 import json
+import re
 import stat
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ MOST_BYTES = 2**30
 
 
 def read_text(path: Path) -> str:
-    """The file's text.
+    """The file's text, without a mark of the byte order before it.
 
     Raises:
         NodeError: It is missing, unreadable, too long, no file but a pipe or device, or not UTF-8.
@@ -23,7 +25,7 @@ def read_text(path: Path) -> str:
             raise NodeError(f"{path}: a pipe or a device, no file; save its content in a file")
         if found.st_size > MOST_BYTES:
             raise NodeError(f"{path}: {found.st_size:,} bytes; at most {MOST_BYTES:,} are read")
-        return path.read_bytes().decode("utf-8")
+        return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except FileNotFoundError:
         raise NodeError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
@@ -32,25 +34,61 @@ def read_text(path: Path) -> str:
         raise NodeError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text.
+def parse_json(raw: str | bytes, *, constants: bool = False) -> Any:
+    """The value of a JSON text of another, as UTF-8; a mark of the byte order before it is no part.
+
+    Args:
+        raw: The text.
+        constants: Whether NaN, Infinity and -Infinity are numbers, as in some models' configs.
 
     Raises:
         ValueError: It is no JSON (json.JSONDecodeError, with the line), is nested too deeply, or
-            has a number of more than 4,300 digits or a byte that is not UTF-8.
+            has a key twice, half a character, a number of more than 4,300 digits, or a byte that
+            is not UTF-8.
     """
     try:
-        return json.loads(text)
+        text = (raw.decode() if isinstance(raw, bytes) else raw).removeprefix("\ufeff")
+        refuse = None if constants else _refuse
+        value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=refuse)
+        if _SURROGATE.search(text):  # two make one character, one alone cannot be written
+            json.dumps(value, ensure_ascii=False).encode()
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text, byte {error.start}") from None
+    except UnicodeEncodeError:
+        raise ValueError("holds half a character (a lone surrogate)") from None
+    return value
+
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"the key {next(k for k in keys if keys.count(k) > 1)!r} is there twice")
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {ascii(key)[:80]} is there twice")
     return found
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no number in JSON")
+
+
+def read_json(path: Path, *, constants: bool = False) -> Any:
+    """The value in a JSON file, as `parse_json`.
+
+    Raises:
+        NodeError: The file cannot be read, or is no JSON; with the line where that is known.
+    """
+    text = read_text(path)
+    try:
+        return parse_json(text, constants=constants)
+    except json.JSONDecodeError as error:
+        raise NodeError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    except ValueError as error:
+        raise NodeError(f"{path}: not JSON ({error})") from None
 
 
 def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -70,21 +108,10 @@ def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 def _object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
-        value = json.loads(line, parse_constant=_refuse, object_pairs_hook=_without_twins)
-        if "\\ud" in line.lower():
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise NodeError(f"{path}:{number}: not JSON ({error.msg})") from None
-    except UnicodeEncodeError:
-        raise NodeError(f"{path}:{number}: holds half a character (a lone surrogate)") from None
-    except RecursionError:
-        raise NodeError(f"{path}:{number}: not JSON (nested too deeply)") from None
+        value = parse_json(line)
     except ValueError as error:
-        raise NodeError(f"{path}:{number}: not JSON ({error})") from None
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise NodeError(f"{path}:{number}: not JSON ({reason})") from None
     if not isinstance(value, dict):
         raise NodeError(f"{path}:{number}: expected a JSON object, got {type(value).__name__}")
     return value
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no number in JSON")

@@ -1,7 +1,6 @@
 """A base model as files: where it lies, what it is, whether it is safe. Never loads MLX."""
 
 import hashlib
-import json
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from tasks.contract.cell import ModelSpec, NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
-from tasks.sources.jsonl import parse_json, read_text
+from tasks.sources.jsonl import read_json
 from tasks.sources.mlx_lm_kinds import demand_loadable
 from tasks.sources.remembered import remembered
 
@@ -187,12 +186,7 @@ def _folder(name: str, revision: str | None, *, download: bool) -> Path:
 
 def _object(path: Path) -> dict[str, Any]:
     """A JSON file that holds one object."""
-    try:
-        value = parse_json(read_text(path))
-    except json.JSONDecodeError as error:
-        raise NodeError(f"{path}:{error.lineno}: not JSON") from None
-    except ValueError as error:
-        raise NodeError(f"{path}: not JSON ({error})") from None
+    value = read_json(path, constants=True)  # e.g. a `time_step_limit` of Infinity
     if not isinstance(value, dict):
         raise NodeError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value

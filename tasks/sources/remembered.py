@@ -16,6 +16,7 @@ from typing import Any
 
 import tasks
 from tasks.contract.cell import digest_of
+from tasks.sources.jsonl import parse_json
 
 UNUSED_S = 30 * 24 * 3600
 """A note that nothing asked for in so long is deleted when another of its kind is written."""
@@ -54,7 +55,7 @@ def remembered(
     """
     note = cache_folder() / kind / digest_of(given)
     with suppress(OSError, ValueError):
-        found = json.loads(note.read_bytes())
+        found = parse_json(note.read_bytes())
         if fits(found):
             os.utime(note)
             return found

@@ -132,5 +132,5 @@ def load(sealed: bytes, here: Origin) -> State:
             outlook=facts["outlook"],
             elapsed_s=facts["elapsed_s"],
         )
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise UnusableError(f"its content cannot be read ({error})") from error

@@ -3,7 +3,6 @@
 Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 from orchestrator.analysis.evidence.arms import ArmEvidence, Batch
 from orchestrator.analysis.evidence.settings import differing, facts, flat, settings
 from orchestrator.errors import UserError
+from orchestrator.results.store import spec_of
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition, Status
 
@@ -83,7 +83,7 @@ class Frame:
         ok = str(Status.OK)
         self.unscored = [r for r in rows if r["status"] != ok]
         self._arms = _arms(r for r in rows if r["status"] == ok)
-        self._specs = {arm: json.loads(rows[0]["spec"]) for arm, rows in self._arms.items()}
+        self._specs = {arm: spec_of(rows[0]) for arm, rows in self._arms.items()}
         self._baseline_arms = {
             _baseline_key(rows[0], self._specs[arm]): arm
             for arm, rows in self._arms.items()

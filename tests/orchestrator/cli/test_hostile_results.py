@@ -1,7 +1,11 @@
 """A results folder of another person: damaged or hostile records are one message or none."""
 
+import subprocess
+import sys
+
 import pytest
 
+from orchestrator.results import lock
 from tests.builders import a_result, launched
 
 SWEEP = """
@@ -15,7 +19,24 @@ RECORDS = {
     "binary": b"\xff\x00" * 100,
     "a list": b"[1]",
     "other keys": b"{}",
+    "empty": b"",
+    "UTF-16": '{"cells": {}}'.encode("utf-16"),
+    "no number": b'{"cells": NaN}',
+    "a key twice": b'{"cells": {}, "cells": {}}',
+    "half a character": b'{"cells": {"\\ud800": "a"}}',
 }
+SPECS = [
+    "",
+    "[" * 20_000,
+    "1" * 5_000,
+    "[1]",
+    "{}",
+    "null",
+    '{"condition": 7}',
+    '{"condition": "nothing", "max_length": 1, "model": {}, "probes": {}, "train": null,'
+    ' "data": null, "hinge": null}',
+]
+READERS = ["status", "analyze", "stress", "check", "report", "export", "logs"]
 
 
 @pytest.mark.parametrize("content", RECORDS.values(), ids=RECORDS)
@@ -28,3 +49,50 @@ def test_a_record_that_is_none_never_ends_status_with_a_traceback(
     (store.folder / record).write_bytes(content)
     said = rho_sweep("status", store.folder)
     assert said.code == 0 or (said.code == 2 and f"{record}: cannot be read" in said.err)
+
+
+@pytest.mark.parametrize("command", READERS)
+@pytest.mark.parametrize("spec", SPECS, ids=range(len(SPECS)))
+def test_a_row_with_a_spec_that_is_none_is_one_sentence_of_every_command(
+    tmp_path, rho_sweep, command, spec
+):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    for cell in expansion.all:
+        store.commit(a_result(cell), attempts=1, ray=None)
+    rows = {row["cell_id"]: row | {"spec": spec} for row in store.rows("cells")}
+    for cell, row in rows.items():
+        store.write("cells", cell, [row])
+    last = {"logs": ["baseline"], "report": ["--markdown"], "stress": ["--inline"]}
+    said = rho_sweep(command, store.folder, *last.get(command, []))
+    assert said.code in (0, 1, 2)
+    # the last one is of another version, whose settings an analysis can show
+    if command == "stress" or (command == "analyze" and spec != SPECS[-1]):
+        assert said.code == 2
+        assert "its spec is" in said.err
+        assert "launch again" in said.err
+
+
+LOCKED = """\
+import fcntl, sys, time
+file = open(sys.argv[1], "rb")
+fcntl.flock(file, fcntl.LOCK_EX)
+print("locked", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("content", RECORDS.values(), ids=RECORDS)
+def test_a_lock_that_is_held_and_says_nonsense_is_no_traceback(tmp_path, rho_sweep, content):
+    store, _ = launched(tmp_path / "s", SWEEP)
+    (store.folder / lock.NAME).write_bytes(content)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", LOCKED, store.folder / lock.NAME], stdout=subprocess.PIPE
+    )
+    try:
+        holder.stdout.readline()
+        for command in ("status", "stop"):
+            assert rho_sweep(command, store.folder).code == 0
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()

@@ -104,7 +104,7 @@ LISTINGS = {
     "it has no launch": b'{"files": {}}',
     "a process id and a host": b'{"files": {}, "launch": ["x", 1]}',
     "a process id and a host, got": b'{"files": {}, "launch": [1, "\\u001b[2J"]}',
-    "key 'sweep.yaml' twice": b'{"files": {"sweep.yaml": [1, 1], "sweep.yaml": [2, 2]}}',
+    "sweep.yaml. is there twice": b'{"files": {"sweep.yaml": [1, 1], "sweep.yaml": [2, 2]}}',
     "lists 300000 files": stamped({f"cells/{n:016x}.arrow": [1, 1] for n in range(300_000)}),
     "must be": b"null",
     "it is no JSON": b'{"files": {}, "launch": ' + b"9" * 10_000 + b"}",

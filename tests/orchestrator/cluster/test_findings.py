@@ -8,6 +8,7 @@ from orchestrator.cluster import findings as host_findings
 from orchestrator.cluster.canary import TOLERANCE, Song, Verdict, as_file, judge, read_file
 from orchestrator.cluster.findings import SKEW_S, Clock
 from orchestrator.config.hosts import Host, Ports
+from orchestrator.errors import UserError
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM
 
 HOST = Host(name="one", address="a", ssh_port=22, slots=2, chip=None, labels={})
@@ -198,3 +199,11 @@ def test_a_kept_verdict_counts_for_its_version_only(tmp_path):
     path.write_bytes(as_file(verdicts, "v1", "now"))
     assert read_file(path, "v1") == verdicts
     assert read_file(path, "v2") == {}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"[" * 20_000, b'{"hosts": {"p": 1}}'])
+def test_a_damaged_file_of_verdicts_is_one_sentence(tmp_path, content):
+    path = tmp_path / "canary.json"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"canary.json: cannot be read .* cluster doctor again"):
+        read_file(path, "v1")

@@ -24,6 +24,14 @@ HOSTILE = {
     "empty": b"",
     "a word": b"NaN",
     "a text": b'"a"',
+    "UTF-16": '{"a": 1}'.encode("utf-16"),
+    "UTF-8 cut off": b'{"a": "\xc3"}',
+    "no number": b'{"a": NaN, "a": 1}',
+    "twice": b'{"a": 1, "a": 2}',
+    "twice below": b'{"b": {"a": 1, "a": 2}}',
+    "half a character": b'{"a": "\\ud800"}',
+    "half a character as a key": b'{"\\udfff": 1}',
+    "a list": b"[1]",
 }
 
 
@@ -42,7 +50,25 @@ def test_a_hostile_file_is_one_sentence_that_names_it(tmp_path, content, read):
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_are_json_or_a_value_error(content):
     with contextlib.suppress(ValueError):
-        json.dumps(parse_json(content))
+        json.dumps(parse_json(content), allow_nan=False, ensure_ascii=False).encode()
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False)
+                    | st.integers() | st.text(), lambda x: st.lists(x)
+                    | st.dictionaries(st.text(), x)), st.booleans())  # fmt: skip
+def test_what_is_json_is_read_as_it_is_with_and_without_a_mark_before_it(value, mark):
+    text = json.dumps(value)
+    assert parse_json("\ufeff" * mark + text) == value
+    assert parse_json(("\ufeff" * mark + text).encode()) == value
+    assert parse_json(json.dumps(value, ensure_ascii=False)) == value
+
+
+def test_a_model_may_say_infinity_and_a_record_may_not(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text('{"time_step_limit": [0.0, Infinity]}')
+    assert _object(path)["time_step_limit"][1] == float("inf")
+    with pytest.raises(NodeError, match=r":1: not JSON \(Infinity is no number in JSON\)"):
+        read_objects(path)
 
 
 def test_a_key_that_is_there_twice_in_a_record_is_named_with_its_line(tmp_path):
