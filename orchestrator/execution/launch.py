@@ -130,10 +130,11 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
     store.create()
     with alone(store):
         wanted = {spec.cell_id: spec for spec in expansion.all}
-        elsewhere = done_elsewhere(folder, wanted.keys() - store.done())
+        done = store.done() & wanted.keys()
+        elsewhere = done_elsewhere(folder, wanted.keys() - done)
         for cell, other in elsewhere.items():
             store.link_from(other, cell)
-        done = store.done() & wanted.keys()
+        done |= {cell for cell in elsewhere if store.is_done(cell)}
         lacking = store.lacking(wanted.keys() - done)
         checkpoints = Checkpoints(folder / FOLDER)
         checkpoints.drop_all(done)
@@ -222,7 +223,8 @@ def default_slots() -> int:
 
 def summary(store: Store, labels: dict[str, str], reused: int) -> Summary:
     """How cells ended. `labels`: cell id -> short name; `reused`: cells done before."""
-    rows = {r["cell_id"]: r for r in store.rows("cells") if r["cell_id"] in labels}
+    shown = store.read("cells").select(["cell_id", "status", "message"]).to_pylist()
+    rows = {r["cell_id"]: r for r in shown if r["cell_id"] in labels}
     return Summary(
         total=len(labels),
         reused=reused,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 
 from orchestrator.errors import UserError
-from orchestrator.results.files import is_changed
+from orchestrator.results.files import intact
 from orchestrator.results.folder import ADAPTER, WEIGHTS, ours, passed_over
 from orchestrator.results.generations import response_digest
 from orchestrator.results.manifest import NAME, load_manifest
@@ -136,7 +136,7 @@ class _Check:
                 found = read(self.folder)
                 if name == NAME and found:
                     labels = found["cells"]
-                    if is_changed((self.folder / name).read_bytes()):
+                    if intact((self.folder / name).read_bytes()) is False:
                         self.wrong(name, CHANGED, again)
             except UserError as error:
                 self.wrong(name, self._reason(error, again), again)

@@ -19,17 +19,17 @@ def sealed(content: bytes) -> bytes:
     return before + _seal(content) + after
 
 
-def is_changed(content: bytes) -> bool:
-    """Whether any byte of a sealed file is another than when it was written.
+def intact(content: bytes) -> bool | None:
+    """Whether every byte of a sealed file is as it was written; None for one without a seal.
 
-    A file without a seal, of an older version, is never found changed.
+    Files of older versions have none.
     """
     at = content.rfind(_MARK)
     if at < 0:
-        return False
+        return None
     seal = b" ".join((content[at : at + len(_MARK) + 64],) * 2)
     before, _, after = content.rpartition(seal)
-    return _seal(before + UNSEALED + after) != seal
+    return _seal(before + UNSEALED + after) == seal
 
 
 def _seal(content: bytes) -> bytes:

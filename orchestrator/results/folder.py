@@ -121,7 +121,7 @@ def _others(folder: Path, prefix: str, known: Collection[str]) -> list[str]:
     ]
 
 
-def damage(path: Path, size: int | None) -> str | None:
+def damage(path: str, size: int | None) -> str | None:
     """What is wrong with a file by a quick look; None if nothing is.
 
     Args:
@@ -130,12 +130,12 @@ def damage(path: Path, size: int | None) -> str | None:
             versions): then the ends of the file must look right.
     """
     try:
-        found = path.lstat()
+        found = os.lstat(path)
         if not S_ISREG(found.st_mode):
             return "is no file"
         if size is not None:
             return None if found.st_size == size else f"has {found.st_size} of {size} bytes"
-        return None if _ends_well(path, found.st_size) else "is damaged"
+        return None if _ends_well(Path(path), found.st_size) else "is damaged"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:

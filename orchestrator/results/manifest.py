@@ -9,7 +9,7 @@ from orchestrator import __version__
 from orchestrator.config.foreign_json import demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
-from orchestrator.results.files import UNSEALED, is_changed, sealed, write_whole
+from orchestrator.results.files import UNSEALED, intact, sealed, write_whole
 from orchestrator.results.folder import DAMAGED, MANIFEST
 from orchestrator.results.provenance import git_revision
 
@@ -97,7 +97,7 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
             return None, f"{told}: {lost}" if results else told
         return kept, f"{told}; what it had registered is kept"
     changed = f"{path} was changed after it was written; what it says was registered is kept"
-    return content, changed if is_changed(path.read_bytes()) else None
+    return content, changed if intact(path.read_bytes()) is False else None
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -328,3 +330,19 @@ def test_check_names_answers_of_another_adapter_and_labels_of_other_answers(tmp_
     assert f"judgements/{unit.generation_id}.0123456789abcdef.arrow: labels answers" in said
     keep(store, answered(replace(unit, adapter_sha256="f" * 64)))
     assert "answers of another adapter" in rho_sweep("check", "s").out
+
+
+def test_a_launch_with_nothing_to_do_reads_each_row_twice_and_no_other_table(results, rho_sweep):
+    opened: list[Path] | None = []
+
+    def hook(event: str, facts: tuple) -> None:
+        if event == "open" and opened is not None and str(facts[0]).endswith(".arrow"):
+            opened.append(Path(str(facts[0])))
+
+    sys.addaudithook(hook)
+    ran = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+    found, opened = opened, None
+    assert ran.code == 0
+    counts = Counter(path.relative_to(results.folder).as_posix() for path in found)
+    names = {f"cells/{cell}.arrow" for cell in results.done()}
+    assert counts == dict.fromkeys(names, 2)  # the scan, and the summary at the end
