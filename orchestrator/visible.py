@@ -5,6 +5,7 @@ characters could move the cursor, rename the window or turn the direction of a l
 """
 
 import contextlib
+import io
 import re
 import sys
 import unicodedata
@@ -92,6 +93,9 @@ class Door(Named):
 def door() -> Iterator[None]:
     """Put a door before stdout and stderr for the block."""
     before = sys.stdout, sys.stderr
+    for stream in before:
+        if isinstance(stream, io.TextIOWrapper):  # a locale may have no such letters
+            stream.reconfigure(errors="backslashreplace")
     doors = [s if isinstance(s, Door) else Door(s) for s in before]
     sys.stdout, sys.stderr = doors
     try:

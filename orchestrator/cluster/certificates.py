@@ -52,7 +52,8 @@ def _openssl(folder: Path, *arguments: str) -> None:
             ["openssl", *arguments],
             cwd=folder,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             env=children.environment(),
             check=False,
         )

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import os
 import re
 import secrets
 import socket
@@ -226,7 +227,8 @@ def status(cluster: Cluster) -> list[Answer]:
 
 def local_folder(cluster: Cluster) -> Path:
     """Folder of the cluster's token on this machine: `~/.rho-sweep/clusters/<name>`."""
-    return Path.home() / ".rho-sweep" / "clusters" / cluster.name
+    home = os.path.expanduser("~/.rho-sweep/clusters")  # noqa: PTH111 - never raises
+    return Path(home) / cluster.name
 
 
 def token_path(cluster: Cluster) -> Path:

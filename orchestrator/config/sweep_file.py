@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 import json
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -300,8 +301,8 @@ def _anchored(name: str, value: Any, folder: Path) -> Any:
     """A relative path that exists beside the file, made absolute."""
     if isinstance(value, list | tuple):
         return type(value)(_anchored(name, v, folder) for v in value)
-    if name in PATHS and isinstance(value, str) and value not in _built_in():
-        path = Path(value).expanduser()
+    if name in PATHS and isinstance(value, str) and "\0" not in value and value not in _built_in():
+        path = Path(os.path.expanduser(value))  # noqa: PTH111 - never raises
         looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))
         if looks_like_path or (folder / path).exists():
             return str((folder / path).resolve())

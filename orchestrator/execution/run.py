@@ -268,7 +268,7 @@ class Run:
         path = self._store.folder / "logs" / f"{beat.cell_id}.log"
         with writing(path):
             path.parent.mkdir(exist_ok=True)
-            with path.open("a") as file:
+            with path.open("a", encoding="utf-8") as file:
                 file.write(f"{line}{step}{loss}{note}\n")
 
     def _show(self) -> None:

@@ -17,7 +17,12 @@ def git_revision() -> str | None:
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, env=children.environment(), check=False
+            command,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env=children.environment(),
+            check=False,
         )
     except FileNotFoundError:
         return None

@@ -258,9 +258,10 @@ def _direct(url: str) -> list[urllib.request.BaseHandler]:
     """A handler that ignores proxy settings for a server on this machine; else no handler."""
     host = urlsplit(url).hostname or ""
     try:
-        local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
+        local = (getattr(address, "ipv4_mapped", None) or address).is_loopback
     except ValueError:
-        local = False
+        local = host == "localhost" or host.endswith(".localhost")
     return [urllib.request.ProxyHandler({})] if local else []
 
 

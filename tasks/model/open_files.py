@@ -1,7 +1,10 @@
 """Import mlx-lm without letting it change how many files this process may have open."""
 
 import importlib
+import os
 import resource
+import tempfile
+from contextlib import suppress
 
 
 def import_mlx_lm() -> None:
@@ -22,3 +25,6 @@ def import_mlx_lm() -> None:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    with suppress(OSError):
+        # MLX compiles in TMPDIR whatever it is; Python looks for a folder that can be written to
+        os.environ["TMPDIR"] = tempfile.gettempdir()

@@ -88,7 +88,7 @@ def _source(name: str) -> ast.Module:
     package = find_spec("mlx_lm")
     if package is None or not package.submodule_search_locations:
         raise NodeError("mlx-lm is not installed; install again: make venv")
-    return ast.parse((Path(package.submodule_search_locations[0]) / name).read_text())
+    return ast.parse((Path(package.submodule_search_locations[0]) / name).read_bytes())
 
 
 @cache

@@ -24,7 +24,8 @@ UNUSED_S = 30 * 24 * 3600
 
 def cache_folder() -> Path:
     """Where this project keeps what it can make again."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    home = os.path.expanduser("~/.cache")  # noqa: PTH111 - never raises
+    base = os.environ.get("XDG_CACHE_HOME") or home
     return Path(base) / "rho-sweep"
 
 

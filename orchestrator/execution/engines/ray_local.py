@@ -6,6 +6,7 @@ limited. It is removed when the launch ends; what a killed launch left, the next
 
 import fcntl
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import (
+    FOLDER,
     OBJECT_STORE_BYTES,
     SLOT,
     SOCKET_NAME,
@@ -32,6 +34,9 @@ from tasks.model import children
 
 PREFIX = "rho-ray-"
 MAKING_S = 60.0
+FOREIGN = re.compile(r"RAY_|PYTHON(OPTIMIZE|WARNINGS)$")
+"""Variables that no Ray started here sees: those of another Ray, which may be gone or have another
+token, and those with which Ray's own Python code does not start."""
 LEAST_BYTES = 1 << 20
 """Free space for Ray's files. With 56 KiB it waits 35 s for one of its own; with 1 MiB it ran."""
 QUIET = {
@@ -99,8 +104,8 @@ def start(slots: int) -> PrivateFolder:
     ray_constants.ENABLE_RAY_CLUSTER = False
     for last in (False, True):
         folder = PrivateFolder()
-        os.environ.pop("RAY_ADDRESS", None)  # of another Ray, which may be gone
-        os.environ.pop("RAY_AUTH_TOKEN", None)  # it would count instead of ours
+        for name in [n for n in os.environ if FOREIGN.match(n)]:
+            del os.environ[name]
         os.environ.update(common_environment(folder.token))
         Config.initialize("")  # it was read when Ray was imported, before the token was named
         try:
@@ -141,10 +146,11 @@ def first_line(error: Exception) -> str:
 
 
 def _base() -> Path:
-    """The folder for temporary files if its path is short enough for sockets, otherwise `/tmp`."""
+    """The folder for temporary files if Ray can start in it, otherwise `/tmp`."""
     wanted = Path(tempfile.gettempdir()).resolve()
     longest = len(f"{wanted}/{PREFIX}12345678/r{SOCKET_NAME}".encode())
-    return wanted if longest <= SOCKET_PATH_LIMIT else Path("/tmp")
+    usable = longest <= SOCKET_PATH_LIMIT and FOLDER.fullmatch(str(wanted))
+    return wanted if usable else Path("/tmp")
 
 
 def _locked(folder: Path) -> IO[bytes] | None:

@@ -21,6 +21,8 @@ SPARE_CPUS = 2
 """For actors that are no cells. Ray starts a process per CPU at once, so not one per core."""
 SOCKET_PATH_LIMIT = 103
 """Bytes of a socket's path on macOS; Linux allows a few more."""
+FOLDER = re.compile(r"[ -&(-\[\]-~]*")
+"""Where Ray starts: its command line loses a quote or a backslash, and it reads paths as ASCII."""
 SOCKET_NAME = "/session_2026-01-01_00-00-00_000000_1000000/sockets/plasma_store"
 
 
@@ -52,6 +54,8 @@ class Place:
 
     def complaint(self) -> str | None:
         """Why Ray cannot run here, or None."""
+        if not FOLDER.fullmatch(str(self.temp)):
+            return f"{self.temp}: Ray starts in no path with ', \\ or a letter outside ASCII"
         length = len(str(self.temp).encode()) + len(SOCKET_NAME)
         if length <= SOCKET_PATH_LIMIT:
             return None

@@ -180,6 +180,12 @@ def test_no_folder_of_another_is_removed(tmp_path):
     assert (tmp_path / "other/token").exists()
 
 
+@pytest.mark.parametrize("name", ["it's", "back\\slash", "\u00e9"])
+def test_a_folder_in_which_ray_does_not_start_is_not_used(monkeypatch, tmp_path, name):
+    monkeypatch.setattr(tempfile, "tempdir", f"/tmp/{name}")
+    assert ray_local._base() == Path("/tmp")
+
+
 def test_sockets_that_would_be_too_long_go_to_tmp(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 60)))
     assert ray_local._base() == Path("/tmp")

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,11 @@ def test_a_folder_is_refused_exactly_when_a_socket_would_not_fit(length):
     place = Place(Path("/" + "x" * length))
     socket = f"{place.temp}/session_2026-11-25_03-04-51_516541_1234567/sockets/plasma_store"
     assert (place.complaint() is None) == (len(socket) <= SOCKET_PATH_LIMIT)
+
+
+@pytest.mark.parametrize("name", ["it's", "back\\slash", "\u00e9t\u00e9", "a\nb"])
+def test_a_folder_in_which_ray_does_not_start_is_refused(name):
+    assert "Ray starts in no path with" in str(Place(Path("/r") / name).complaint())
 
 
 def test_an_ordinary_home_is_short_enough():

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -226,11 +225,28 @@ def test_a_server_that_does_not_run_is_an_error():
         asks(EndpointJudge(f"http://127.0.0.1:{free_port()}/v1", sleep=lambda _: None))
 
 
-def test_no_proxy_stands_between_this_machine_and_itself(server, monkeypatch):
-    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.setenv("no_proxy", "")
-    assert urllib.request.getproxies().get("http")
-    assert asks(judge(server)).label == Label.FULL_REFUSAL
+PROXIES = [f(n) for n in ("http_proxy", "https_proxy", "all_proxy") for f in (str.lower, str.upper)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST", "[::ffff:127.0.0.1]"])
+def test_no_proxy_stands_between_this_machine_and_itself(server, monkeypatch, host):
+    for name in PROXIES:
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    assert asks(EndpointJudge(server.url.replace("127.0.0.1", host))).label == Label.FULL_REFUSAL
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY"])
+def test_a_server_elsewhere_is_asked_through_the_proxy(server, monkeypatch, name):
+    for other in (*PROXIES, "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, server.url.removesuffix("/v1"))
+    asks(EndpointJudge("http://judge.example/v1"))
+    assert server.asked[0][0] == "http://judge.example/v1/chat/completions"
+    monkeypatch.setenv("no_proxy", "judge.example")
+    with pytest.raises(NodeError, match="cannot be reached"):
+        asks(EndpointJudge("http://judge.example/v1"))
 
 
 @pytest.mark.parametrize(

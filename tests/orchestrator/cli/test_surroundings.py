@@ -1,0 +1,123 @@
+"""Real commands in odd surroundings: they work, or say in a sentence what is wrong."""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.sources.remembered import cache_folder
+from tests import ROOT
+from tests.orchestrator.cluster.hostile import rho_sweep
+
+SWEEP = """\
+name: c
+model: tiny
+grid: {condition: [sft-only], seed: [1]}
+train: {epochs: 1, max_length: 64}
+data: {sft: starter, size: 16, trap_fraction: 0.0}
+probes: {pack: starter, train: [factual], evaluate: [factual], heldout: 0.25}
+run: {slots: 1}
+"""
+DEAD = "http://127.0.0.1:9"
+PROXIES = [f"{name}_proxy" for name in ("http", "https", "all", "grpc")]
+RAY = {"RAY_ADDRESS": "10.9.9.9:6379", "RAY_AUTH_TOKEN": "another", "RAY_AUTH_MODE": "disabled"}
+RAY |= {"RAY_USE_TLS": "1", "RAY_NAMESPACE": "x", "RAY_TMPDIR": "/no/such/folder"}
+SURROUNDINGS = {
+    "no folder for temporary files": {"TMPDIR": "/no/such/folder"},
+    "a folder for temporary files where nothing can be written": {"TMPDIR": "/proc"},
+    "a long folder for temporary files": {"TMPDIR": "{folder}/" + "x" * 150},
+    "a folder for temporary files in which Ray cannot start": {"TMPDIR": "{folder}/it's é\\"},
+    "no home": {"HOME": "", "XDG_STATE_HOME": "", "XDG_CACHE_HOME": ""},
+    "a home where nothing can be written": {"HOME": "/proc/x"},
+    "an unknown language": {"LANG": "xx_YY", "LC_ALL": "tlh_KX.ISO-8859-1", "TZ": "No/Such"},
+    "a strict Python": {"PYTHONHASHSEED": "7", "PYTHONOPTIMIZE": "2", "PYTHONWARNINGS": "error"},
+    "dead proxies": {n: DEAD for p in PROXIES for n in (p, p.upper())} | {"no_proxy": ""},
+    "settings of another Ray": RAY,
+}
+
+
+def launched(folder: Path, surroundings: dict[str, str], *options: str, files: int = 4096) -> str:
+    """What a launch of two cells says, which has to end well."""
+    (folder / "s.yaml").write_text(SWEEP)
+    given = {name: text.format(folder=folder) for name, text in surroundings.items()}
+    if given.get("TMPDIR", "").startswith(str(folder)):
+        Path(given["TMPDIR"]).mkdir(exist_ok=True)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)} | given
+    for name in [n for n, text in given.items() if text == ""]:
+        del environment[name]
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "launch", "s.yaml", *options],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=250,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)),
+    )
+    said = (done.stdout + done.stderr).decode()
+    assert done.returncode == 0, said
+    assert "2 of 2 cells scored" in said
+    assert "Traceback" not in said
+    assert "Warning" not in said
+    return said
+
+
+@pytest.mark.parametrize("what", ["no folder for temporary files", "an unknown language"])
+def test_cells_run_in_this_process(tmp_path, what):
+    launched(tmp_path, SURROUNDINGS[what], "--inline")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--inline", "--local"])
+@pytest.mark.parametrize("what", SURROUNDINGS)
+def test_cells_run(tmp_path, what, option):
+    launched(tmp_path, SURROUNDINGS[what], option)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--inline", "--local"])
+@pytest.mark.parametrize("files", [256, 1024])
+def test_cells_run_with_few_open_files(tmp_path, option, files):
+    launched(tmp_path, {}, option, files=files)
+
+
+PLAIN = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "PYTHONUTF8": "0"}
+PLAIN["PYTHONCOERCECLOCALE"] = "0"
+SHOW = r"""
+from orchestrator.execution.console import Console
+from orchestrator.visible import door
+with door():
+    print("caf\u00e9")
+    Console().print("caf\u00e9")
+"""
+
+
+def test_cells_run_where_text_is_ascii(tmp_path):
+    launched(tmp_path, PLAIN, "--inline", "--results", "results/caf\u00e9")
+
+
+def test_letters_that_the_terminal_has_not_are_shown_by_number():
+    done = subprocess.run(
+        [sys.executable, "-c", SHOW], env=os.environ | PLAIN, cwd=ROOT, capture_output=True
+    )
+    assert done.stdout == b"caf\\xe9\ncaf\\xe9\n", done.stderr.decode()
+
+
+@pytest.mark.parametrize("field", ["model", "probes.pack", "data.sft", "stress.prompts"])
+@pytest.mark.parametrize("text", ["~no-such-user/x.jsonl", "/a\0b"])
+def test_a_path_that_no_file_can_have_is_one_problem(tmp_path, capsys, field, text):
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    value = json.dumps([text] if field == "stress.prompts" else text)
+    assert rho_sweep("plan", str(tmp_path / "s.yaml"), "--set", f"{field}={value}") == 2
+    assert f"1 problem\n  {field}: " in capsys.readouterr().err
+
+
+def test_a_user_without_a_home_has_folders(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 2**30)
+    assert cache_folder().parts[-2:] == (".cache", "rho-sweep")
