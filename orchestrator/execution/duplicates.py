@@ -29,7 +29,7 @@ class Fingerprint:
         facts: dict[str, Any]
         match outcome:
             case CellFailure():
-                return cls(None, outcome.machine.chip)
+                return cls(None, outcome.machine.chip if outcome.machine else "")
             case GenerationResult():
                 facts = {"answers": [asdict(a) for a in outcome.answers]}
             case CellResult():

@@ -26,7 +26,7 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import CellFailure, CellResult, Spec, Status
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Beat, Outcome
-from tasks.model.machine import describe, family
+from tasks.model.machine import family
 
 POLL_S = 0.25
 Key = tuple[str, int]
@@ -220,7 +220,8 @@ class Run:
             stage=command.stage,
             message=message,
             trace="",
-            machine=describe(),
+            machine=None,
+            host=command.host,
         )
         keep(self._store, failure, attempts=command.attempt, ray=self._ray)
         self._settled(command.cell, Status.FAILED, message)

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator import __version__
 from orchestrator.results.folder import ours
 from orchestrator.results.store import Store, read_file, siblings
-from tasks.contract.cell import CellFailure, Machine, Status, digest_of
+from tasks.contract.cell import CellFailure, Status, digest_of
 from tasks.contract.columns import as_row
 from tasks.contract.generation import Answer, GenerationResult, GenerationSpec
 from tasks.contract.prompts import Prompt
@@ -37,7 +37,7 @@ def file_key(spec: GenerationSpec) -> str:
 def result_rows(result: GenerationResult) -> list[Row]:
     """One row for each answer, without what only the driver knows."""
     asked = {p.id: p for p in result.spec.prompts.prompts}
-    common = _common(result.spec, result.machine) | {
+    common = _common(result.spec, as_row(result.machine)) | {
         "status": str(Status.OK),
         "memory_peak": result.memory_peak_bytes,
         "load_s": result.load_s,
@@ -48,7 +48,8 @@ def result_rows(result: GenerationResult) -> list[Row]:
 
 def failure_rows(failure: CellFailure, spec: GenerationSpec) -> list[Row]:
     """One row for each answer that there is not; nothing is measured, so nothing is 0."""
-    common = _common(spec, failure.machine) | {
+    where = as_row(failure.machine) if failure.machine else {"host": failure.host}
+    common = _common(spec, where) | {
         "status": str(Status.FAILED),
         "stage": failure.stage,
         "message": failure.message,
@@ -67,9 +68,9 @@ def _rows(outcome: GenerationResult | CellFailure, spec: GenerationSpec) -> list
     return result_rows(outcome)
 
 
-def _common(spec: GenerationSpec, machine: Machine) -> Row:
+def _common(spec: GenerationSpec, machine: Row) -> Row:
     of_machine = ("host", "chip", "backend", "mlx", "mlx_lm")
-    return {name: getattr(machine, name) for name in of_machine} | {
+    return {name: machine.get(name) for name in of_machine} | {
         "cell_id": spec.cell_id,
         "generation_id": spec.generation_id,
         "prompt_set": spec.prompts.name,

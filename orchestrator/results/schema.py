@@ -179,11 +179,11 @@ GENERATIONS = pa.schema(
         _count("memory_peak", "byte"),
         _number("load_s", "s"),
         _number("wall_s", "s"),
-        _text("host", required=True),
-        _text("chip", required=True),
-        _text("backend", required=True),
-        _text("mlx", required=True),
-        _text("mlx_lm", required=True),
+        _text("host"),
+        _text("chip"),
+        _text("backend"),
+        _text("mlx"),
+        _text("mlx_lm"),
         _text("ray"),
         _text("code_version", required=True),
         _column("finished_at", _TIME, required=True),
@@ -234,14 +234,18 @@ def versioned(table: str) -> pa.Schema:
 def fitted(found: pa.Table, table: str) -> pa.Table | None:
     """Rows of a file with all columns of their table; None if they are of another schema.
 
-    A file of an older version may lack columns that may be null: what it lacks is null.
+    A file of an older version may lack columns that may be null: what it lacks is null. It may also
+    have no null in a column that may be null today.
     """
     wanted = TABLES[table]
-    if found.schema.equals(wanted):  # nearly always, and a scan reads ten thousand files
-        return found
     present = pa.schema([column for column in wanted if column.name in found.schema.names])
-    if not found.schema.equals(present):
+    if len(present) != len(found.schema):
         return None
+    pairs = zip(found.schema, present, strict=True)
+    theirs = pa.schema([old.with_nullable(old.nullable or now.nullable) for old, now in pairs])
+    if not theirs.equals(present):
+        return None
+    found = found.cast(present)
     for place, column in enumerate(wanted):
         if column.name not in present.names:
             if not column.nullable:
@@ -299,7 +303,7 @@ def failure_row(failure: CellFailure) -> dict[str, Any]:
         raise TypeError(f"{failure.spec.label} is no cell")
     return (
         spec_row(failure.spec)
-        | as_row(failure.machine)
+        | (as_row(failure.machine) if failure.machine else {"host": failure.host})
         | {
             "status": str(Status.FAILED),
             "stage": failure.stage,

@@ -392,13 +392,13 @@ class Machine:
         backend: `metal` or `cpu`.
     """
 
-    host: Annotated[str, Column(required=True)]
-    chip: Annotated[str, Column(required=True)]
-    os: Annotated[str, Column(required=True)]
-    python: Annotated[str, Column(required=True)]
-    mlx: Annotated[str, Column(required=True)]
-    mlx_lm: Annotated[str, Column(required=True)]
-    backend: Annotated[str, Column(required=True)]
+    host: Annotated[str, Column()]
+    chip: Annotated[str, Column()]
+    os: Annotated[str, Column()]
+    python: Annotated[str, Column()]
+    mlx: Annotated[str, Column()]
+    mlx_lm: Annotated[str, Column()]
+    backend: Annotated[str, Column()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -497,14 +497,16 @@ class CellFailure:
             driver says `process` (no result from its process) or `placement` (no host can run it).
         message: One line for people.
         trace: The traceback; empty for a unit that was given up.
-        machine: Where it failed; the driver's own for the stages `process` and `placement`.
+        machine: Where it failed; None for the stages `process` and `placement`.
+        host: Name of the host, where no more is known of it: of the last attempt that was lost.
     """
 
     spec: Spec
     stage: str
     message: str
     trace: str
-    machine: Machine
+    machine: Machine | None
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

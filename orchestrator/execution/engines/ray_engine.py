@@ -29,7 +29,7 @@ from orchestrator.execution.engines.ray_worker import Board, Worker
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
 from tasks.contract.cell import CellFailure, Spec
-from tasks.model.machine import chip, describe
+from tasks.model.machine import chip
 
 PATIENCE_S = 2.0
 """Longest wait for an answer of Ray, which a cut link can delay; a later `poll` asks again."""
@@ -298,7 +298,7 @@ class RayEngine:
             return []
         except RayTaskError as error:
             # raised by the worker itself, not by the cell: as a rule, a broken installation
-            outcome, sign = _broken(spec, error), None
+            outcome, sign = _broken(spec, error, host), None
         except RayError as error:
             self._end(ref, slot)
             self._retire(slot)
@@ -366,13 +366,14 @@ def _connect(address: str) -> None:
         ) from None
 
 
-def _broken(spec: Spec, error: RayTaskError) -> CellFailure:
+def _broken(spec: Spec, error: RayTaskError, host: str) -> CellFailure:
     return CellFailure(
         spec=spec,
         stage="process",
         message=f"{type(error.cause).__name__}: {error.cause}",
         trace=str(error),
-        machine=describe(),
+        machine=None,
+        host=host,
     )
 
 

@@ -114,12 +114,14 @@ class GiveUp:
         attempt: Attempts made; 0 for a cell that never started.
         reason: Why, for people.
         stage: `process`, or `placement` where no host can run it.
+        host: Of the attempt that was lost last; None for `placement`.
     """
 
     cell: str
     attempt: int
     reason: str
     stage: str = "process"
+    host: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +310,7 @@ class Schedule:
         losses = len(self.losses[cell])
         if losses > self.rules.retries:
             self.settled.add(cell)
-            yield GiveUp(cell, self.made[cell], reason)
+            yield GiveUp(cell, self.made[cell], reason, host=host)
             return
         pauses = self.rules.backoff_s
         self.not_before[cell] = now_s + pauses[min(losses, len(pauses)) - 1]

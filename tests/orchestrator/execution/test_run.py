@@ -101,7 +101,17 @@ def test_a_cell_that_fits_nowhere_is_a_failure_with_numbers_and_the_others_run(t
     failed = rows[big.cell]
     assert (failed["status"], failed["stage"], failed["attempts"]) == ("failed", "placement", 0)
     assert "needs about 100.0 GiB, and the largest host, m1, offers 64.0 GiB" in failed["message"]
+    assert (failed["host"], failed["chip"]) == (None, None)  # it ran nowhere
     assert failed["message"] in capsys.readouterr().err
+
+
+def test_a_cell_that_was_always_lost_has_the_host_where_it_ran_last(tmp_path):
+    cell = SPECS[0].cell_id
+    looks = [[Lost(cell, attempt, "killed")] for attempt in (1, 2, 3)]
+    store = run(tmp_path, Script([HostUp("m1", 1)], *looks), work(1))
+    (row,) = store.rows("cells")
+    assert (row["status"], row["stage"], row["attempts"]) == ("failed", "process", 3)
+    assert (row["host"], row["chip"], row["os"], row["mlx"]) == ("m1", None, None, None)
 
 
 def slow_and_fast(*looks: list[Report]) -> Script:

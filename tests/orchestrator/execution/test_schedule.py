@@ -392,7 +392,8 @@ def test_a_cell_that_is_always_lost_is_given_up_after_its_retries(retries):
         now += max(BACKOFF_S)
         count += len(schedule.handle(Tick(), now))
     last = 4 + retries + 1
-    assert commands == [Stop("a", last, "lost", "killed"), GiveUp("a", last, "killed")]
+    given_up = GiveUp("a", last, "killed", host="m1")
+    assert commands == [Stop("a", last, "lost", "killed"), given_up]
     assert count == retries + 1
 
 

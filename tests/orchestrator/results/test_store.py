@@ -454,6 +454,19 @@ def test_a_file_that_lacks_columns_which_may_be_null_reads_as_null(tmp_path, tab
             read_file(path, table)
 
 
+def test_a_file_that_may_not_have_nulls_where_today_there_may_be_some_is_read(tmp_path):
+    store = filled(tmp_path / "r", a_result(a_spec()))
+    path = store.path("cells", a_spec().cell_id)
+    rows = read_file(path, "cells")
+    old = pa.schema([c.with_nullable(c.nullable and c.name != "host") for c in rows.schema])
+    rewritten(path, rows.cast(old.with_metadata(rows.schema.metadata)))
+    assert read_file(path, "cells").equals(rows)
+    new = pa.schema([c.with_nullable(c.nullable or c.name == "cell_id") for c in rows.schema])
+    rewritten(path, rows.cast(new.with_metadata(rows.schema.metadata)))
+    with pytest.raises(UserError, match="its columns are not those"):
+        read_file(path, "cells")
+
+
 def test_columns_of_another_order_or_unknown_ones_are_an_error(tmp_path):
     store = filled(tmp_path / "r", a_result(a_spec()))
     path = store.path("scores", a_spec().cell_id)
