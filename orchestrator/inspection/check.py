@@ -15,7 +15,7 @@ from orchestrator.results.files import intact
 from orchestrator.results.folder import ADAPTER, WEIGHTS, ours, passed_over
 from orchestrator.results.generations import response_digest
 from orchestrator.results.manifest import NAME, load_manifest
-from orchestrator.results.schema import KEYS, TABLES, spec_row
+from orchestrator.results.schema import KEYS, spec_row
 from orchestrator.results.store import (
     ADVICE,
     CHANGED,
@@ -93,8 +93,9 @@ def check(store: Store) -> Checked:
     for _, rows in work.readable("cells"):
         (row,) = rows.to_pylist()
         cells[row["cell_id"]] = {name: row[name] for name in MARK}
-        work.cell(row, store, labels)
-    for table in TABLES.keys() - {"cells", "generations", "judgements"}:
+        work.cell(row, store)
+        work.settings(row, labels)
+    for table in ("attempts", *CHILDREN):
         for _ in work.readable(table):  # reading is the check; ten thousand cells are not kept
             pass
     work.answers(cells)
@@ -156,19 +157,28 @@ class _Check:
             else:
                 yield name, rows
 
-    def cell(self, row: Row, store: Store, labels: Mapping[str, str]) -> None:
-        """The files that a row of `cells` promises, its own spec, and its label in the manifest."""
+    def cell(self, row: Row, store: Store) -> None:
+        """The files that a row of `cells` promises."""
         cell = row["cell_id"]
         for lack in store.lacks(row):
             name, _, problem = lack.partition(" ")
             self.wrong(name, problem, ADVICE)
         names = {f"{table}/{cell}.arrow" for table in CHILDREN}
         names |= {f"adapters/{cell}/{name}" for name in ADAPTER}
-        for file in row["files"] or ():
-            if file["name"] in names and self._digest(file["name"]) not in (None, file["sha256"]):
-                self.wrong(file["name"], CHANGED, ADVICE)
+        digests = {file["name"]: file["sha256"] for file in row["files"] or ()}
+        for name in sorted(names & digests.keys()):
+            if self._digest(name) not in (None, digests[name]):
+                self.wrong(name, CHANGED, ADVICE)
         if row["adapter_sha256"] is not None:
-            self._adapter(f"adapters/{cell}/{WEIGHTS}", row["adapter_sha256"])
+            name = f"adapters/{cell}/{WEIGHTS}"
+            known = digests.get(name) == row["adapter_sha256"]
+            if not known and self._digest(name) not in (None, row["adapter_sha256"]):
+                self.wrong(name, "is another adapter than that of its row", ADVICE)
+            self._tensors(name)
+
+    def settings(self, row: Row, labels: Mapping[str, str]) -> None:
+        """The columns of a row of `cells` are those of its spec, and so is the manifest's label."""
+        cell = row["cell_id"]
         try:
             spec = CellSpec.from_dict(parse_json(row["spec"]))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -181,19 +191,19 @@ class _Check:
                 if row[name] not in (None, columns[name])
             ]
             problem = f"its {', '.join(sorted(others))} are not those of its spec" if others else ""
-            if spec.cell_id != cell:
-                problem = f"its spec is of another cell or version of rho-sweep: {spec.cell_id}"
+            if columns["cell_id"] != cell:
+                named = columns["cell_id"]
+                problem = f"its spec is of another cell or version of rho-sweep: {named}"
             elif labels.get(cell, spec.label) != spec.label:
                 other = f"calls {cell} {labels[cell]!r}, and its row says {spec.label!r}"
                 self.wrong(NAME, other, "launch the sweep again")
         if problem:
             self.wrong(f"cells/{cell}.arrow", problem, ADVICE)
 
-    def _adapter(self, name: str, sha256: str) -> None:
-        if (found := self._digest(name)) is None:
+    def _tensors(self, name: str) -> None:
+        """Whether an adapter that is there can be loaded."""
+        if not (self.folder / name).is_file():
             return
-        if found != sha256:
-            self.wrong(name, "is another adapter than that of its row", ADVICE)
         try:
             with safe_open(self.folder / name, framework="numpy") as tensors:
                 tensors.keys()

@@ -17,6 +17,7 @@ HEAVY = {
     "mlx",
     "mlx_lm",
     "numpy",
+    "pandas",
     "pyarrow",
     "pydantic",
     "ray",
