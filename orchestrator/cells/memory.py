@@ -4,17 +4,25 @@ What one pass keeps grows with its tokens, its attention and its logits. The mul
 fitted to measured peaks on a CPU (`make bench-memory` prints both); on Metal they are a guess.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.cells.model_size import FLOAT, Sizes, text_config
+from tasks.contract.cell import PACKED as PACKED_PATH
 from tasks.contract.cell import CellSpec, TrainSpec
 from tasks.data.lengths import Lengths
-from tasks.passes.budget import CPU, Budget, on_gpu
+from tasks.passes.budget import (
+    CPU,
+    CPU_HEAD_ROWS,
+    GPU_HEAD_ROWS,
+    LOGITS_PER_BATCH,
+    TOKENS_PER_BATCH,
+    Budget,
+    on_gpu,
+)
 from tasks.sources.model_files import ModelFiles
 
 RUNTIME_BYTES = 200 << 20
 """Python, MLX and the tokenizer before any weight is loaded; measured on Linux."""
-HEAD_ROWS = 64
 ADAPTER_COPIES = 7
 """The adapter, its gradient twice, clipped, and the optimizer's two moments old and new."""
 
@@ -57,13 +65,26 @@ class Keeps:
 PACKED = Keeps(hidden=35, inner=2.6, sights=2.0, logits=0.33, block=0.7)
 PACKED_CHECKPOINTED = Keeps(hidden=17, inner=12, sights=8.4, logits=0.3, block=0.9, inputs=1)
 PACKED_SCORING = Keeps(hidden=0, inner=8.8, sights=6.3, logits=0, block=0.7)
-PLAIN = Keeps(hidden=11, inner=3.6, sights=1.1, logits=4.0)
+PLAIN = Keeps(hidden=11, inner=3.6, sights=1.1, logits=3.0)
 PLAIN_CHECKPOINTED = Keeps(hidden=12, inner=6.6, sights=2.8, logits=3.9, inputs=1)
-PLAIN_SCORING = Keeps(hidden=3, inner=2.8, sights=1.7, logits=2.0)
-METAL = Keeps(hidden=18, inner=3.6, sights=2.0, logits=1.4, block=0.6)
+PLAIN_SCORING = Keeps(hidden=3, inner=2.8, sights=1.7, logits=1.05)
+METAL = Keeps(hidden=18, inner=3.6, sights=2.0, logits=2.1, block=0.9)
+METAL_SCORING = replace(PACKED_SCORING, logits=1.5, block=0.0)
+"""A GPU's blocks of logits overlap, as all passes are put in line and none is waited for."""
+HALF_ON_CPU = 4.3
+"""Bytes of a value of a packed pass in 16 bits on a CPU, which computes most in float32 copies."""
+HALF_LOGITS = 0.5
+"""Added to `logits` of a plain pass in 16 bits: the loss has a float32 copy of them."""
 
 
-def cell_memory(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool = False) -> int:
+def cell_memory(
+    spec: CellSpec,
+    files: ModelFiles,
+    texts: Texts,
+    *,
+    metal: bool = False,
+    path: str | None = None,
+) -> int:
     """Estimated peak of a worker process that runs the cell, bytes.
 
     Args:
@@ -71,16 +92,25 @@ def cell_memory(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool 
         files: Its model.
         texts: How long its texts are.
         metal: Whether it runs on a Mac's GPU.
+        path: How the model's passes go, `packed` or `plain: ...`; None where that is not known.
     """
-    return RUNTIME_BYTES + mlx_peak(spec, files, texts, metal=metal)
+    return RUNTIME_BYTES + mlx_peak(spec, files, texts, metal=metal, path=path)
 
 
-def mlx_peak(spec: CellSpec, files: ModelFiles, texts: Texts, *, metal: bool = False) -> int:
+def mlx_peak(
+    spec: CellSpec,
+    files: ModelFiles,
+    texts: Texts,
+    *,
+    metal: bool = False,
+    path: str | None = None,
+) -> int:
     """The part of `cell_memory` that MLX allocates: what `cells.memory_peak` measures, bytes."""
     sizes, config = Sizes.of(files), text_config(files)
-    # A sliding window makes every pass plain, as far as the configuration tells of one; dropout
-    # makes only the training passes plain.
-    plain = bool(config.get("sliding_window") and config.get("use_sliding_window", True))
+    # Where no cell has decided it yet: a sliding window makes every pass plain, as far as the
+    # configuration tells of one. Dropout makes only the training passes plain.
+    window = config.get("sliding_window") and config.get("use_sliding_window", True)
+    plain = bool(window) if path is None else path != PACKED_PATH
     peak = _scoring(sizes, texts, plain=plain, metal=metal)
     adapter_bytes = 0
     if spec.train is not None:
@@ -106,7 +136,7 @@ def _training(
         sft, pairs = train.batch_size * longest_sft, 2 * per_step * texts.scored.longest
         widest = max(longest_sft, texts.scored.longest if pairs else 0)
         keeps = PLAIN_CHECKPOINTED if spec.grad_checkpoint else PLAIN
-        return _pass(keeps, sizes, sft + pairs, widest, scored=max(sft, pairs))
+        return _pass(_plainly(keeps, sizes), sizes, sft + pairs, widest, scored=max(sft, pairs))
     micro_step = train.batch_size * texts.sft.mean if texts.sft else 0.0
     micro_step += per_step * texts.pairs.mean if texts.pairs else 0.0
     step = train.grad_accumulation * micro_step
@@ -116,22 +146,33 @@ def _training(
     keeps = METAL if metal else PACKED
     if spec.grad_checkpoint:
         keeps = PACKED_CHECKPOINTED
-    return _pass(keeps, sizes, min(width * budget.rows, max(step, longest)), width)
+    head_rows = GPU_HEAD_ROWS if metal else CPU_HEAD_ROWS
+    tokens = min(width * budget.rows, max(step, longest))
+    return _pass(keeps, _packed(sizes, metal=metal), tokens, width, head_rows=head_rows)
 
 
 def _scoring(sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
     """Bytes that the largest pass over scored texts keeps at its peak: those of one layer."""
-    longest = texts.scored.longest
+    longest, total = texts.scored.longest, texts.scored.total
     if plain:
-        tokens = max(longest, PLAIN_BATCH)
-        return _pass(PLAIN_SCORING, sizes, tokens, longest, layers=1)
+        most = min(TOKENS_PER_BATCH, LOGITS_PER_BATCH // sizes.vocabulary)
+        tokens = max(longest, most if total is None else min(most, total))
+        return _pass(_plainly(PLAIN_SCORING, sizes), sizes, tokens, longest, layers=1)
     budget = _budget(sizes, metal=metal)
     width = max(budget.width, longest)
-    return _pass(PACKED_SCORING, sizes, budget.rows * width, width, layers=1)
+    keeps = METAL_SCORING if metal else PACKED_SCORING
+    sizes = _packed(sizes, metal=metal)
+    return _pass(keeps, sizes, budget.rows * width, width, layers=1)
 
 
-PLAIN_BATCH = 1024
-"""Tokens of a plain batch of texts that are scored."""
+def _plainly(keeps: Keeps, sizes: Sizes) -> Keeps:
+    half = HALF_LOGITS if sizes.value_bytes < FLOAT else 0.0
+    return replace(keeps, logits=keeps.logits + half)
+
+
+def _packed(sizes: Sizes, *, metal: bool) -> Sizes:
+    half = sizes.value_bytes < FLOAT and not metal
+    return replace(sizes, value_bytes=HALF_ON_CPU) if half else sizes
 
 
 def _budget(sizes: Sizes, *, metal: bool) -> Budget:
@@ -150,6 +191,7 @@ def _pass(
     *,
     layers: int | None = None,
     scored: float | None = None,
+    head_rows: int = CPU_HEAD_ROWS,
 ) -> float:
     """Bytes that a pass over so many tokens, in rows of `width`, keeps at its peak."""
     one_layer = keeps.inputs > 0 or layers == 1
@@ -157,7 +199,7 @@ def _pass(
     values = tokens * depth * (keeps.hidden * sizes.hidden + keeps.inner * sizes.inner)
     values += tokens * sizes.layers * keeps.inputs * sizes.hidden
     values += tokens * width * depth * keeps.sights * sizes.heads
-    rows = min(tokens, HEAD_ROWS)
+    rows = min(tokens, head_rows)
     logits = sizes.vocabulary * (
         (tokens if scored is None else scored) * keeps.logits + rows * keeps.block
     )

@@ -28,7 +28,7 @@ class Sizes:
     heads: int
     vocabulary: int
     key_width: int
-    value_bytes: int
+    value_bytes: float
 
     @classmethod
     def of(cls, files: ModelFiles) -> "Sizes":

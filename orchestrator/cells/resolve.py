@@ -168,8 +168,8 @@ class FileResolver:
         files = self._files(spec)
         if files is None or (spec.data and spec.data.digest not in self._mixes):
             return None
-        metal = sys.platform == "darwin"
-        return cell_memory(spec, files, self._texts_of(spec, files), metal=metal)
+        texts, metal = self._texts_of(spec, files), sys.platform == "darwin"
+        return cell_memory(spec, files, texts, metal=metal, path=known_path(files))
 
     def _texts_of(self, spec: CellSpec, files: ModelFiles) -> Texts:
         trained = spec.hinge.behaviors if spec.hinge else ()

@@ -34,7 +34,7 @@ def generation_memory(unit: GenerationSpec, files: ModelFiles) -> int:
     read = HIDDEN * sizes.hidden + INNER * sizes.inner + SIGHTS * longest * sizes.heads
     logits = rows * sizes.vocabulary * LOGITS * FLOAT
     values = (kept + rows * min(longest, READ) * read) * sizes.value_bytes
-    return RUNTIME_BYTES + files.weight_bytes + values + logits
+    return RUNTIME_BYTES + files.weight_bytes + int(values) + logits
 
 
 def generation_work(unit: GenerationSpec, files: ModelFiles) -> float:

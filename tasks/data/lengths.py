@@ -19,10 +19,12 @@ class Lengths:
     Attributes:
         mean: Of all texts, or pairs with what their two texts share counted once.
         longest: The largest of them.
+        total: Of all together; None where that is not known.
     """
 
     mean: float
     longest: int
+    total: int | None = None
 
 
 def of_rows(rows: Sequence[Tokens] | None, max_length: int) -> Lengths:
@@ -53,4 +55,4 @@ def of_prompts(rows: Sequence[Sequence[Any]]) -> Lengths:
 
 def _lengths(values: Iterable[int]) -> Lengths:
     found = list(values) or [0]
-    return Lengths(mean=fmean(found), longest=max(found))
+    return Lengths(mean=fmean(found), longest=max(found), total=sum(found))

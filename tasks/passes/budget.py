@@ -28,6 +28,14 @@ GPU_BYTES = 8 << 30
 BYTES = 2
 
 
+CPU_HEAD_ROWS, GPU_HEAD_ROWS = 64, 512
+"""Rows of which the head's logits are made at once: enough for a matrix product at full speed."""
+TOKENS_PER_BATCH = 1024
+"""Of texts that are scored plainly. Larger batches leave the cache of a CPU and gain nothing."""
+LOGITS_PER_BATCH = 2**27
+"""512 MiB of float32: the limit where the vocabulary is large."""
+
+
 def on_gpu(values: int) -> Budget:
     """Budget of a model of which each token leaves so many values for the backward pass."""
     rows = GPU_BYTES // (GPU.width * values * BYTES)

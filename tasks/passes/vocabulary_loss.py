@@ -8,13 +8,12 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.passes.budget import CPU_HEAD_ROWS, GPU_HEAD_ROWS
 from tasks.passes.trie import Floats
 
 Head = Callable[[mx.array], mx.array]
 """(E, D) hidden states to (E, V) logits."""
 
-CPU_ROWS, GPU_ROWS = 64, 512
-"""Rows of a block: enough for a matrix product at full speed, few enough to stay small."""
 KEPT_BYTES = 2**27
 """Up to this much is kept from the loss for its gradient; beyond it is computed again."""
 
@@ -48,7 +47,7 @@ def cross_entropy(logits: mx.array, targets: mx.array) -> tuple[mx.array, mx.arr
 
 def lazy_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx.array:
     """(E,) cross-entropies, nats, not yet evaluated; one block's logits live at a time."""
-    blocks = _blocks(len(hidden), GPU_ROWS)
+    blocks = _blocks(len(hidden), GPU_HEAD_ROWS)
     return mx.concatenate([_losses(head, hidden[b], targets[b])[0] for b in blocks])
 
 
@@ -58,7 +57,7 @@ def differentiable_losses(head: Head, hidden: mx.array, targets: mx.array) -> mx
     A loss depends on its own row alone, so the gradient for weights w is w times the rows'
     gradients, which come from the same logits as the losses.
     """
-    blocks = _blocks(len(hidden), GPU_ROWS)
+    blocks = _blocks(len(hidden), GPU_HEAD_ROWS)
     return mx.concatenate([_with_gradient(head, hidden[b], targets[b]) for b in blocks])
 
 
@@ -131,7 +130,7 @@ class HeadLoss:
     def __init__(self, head: Head, hidden: mx.array, targets: mx.array) -> None:
         self._head: Head = lambda rows: head(rows).astype(mx.float32)
         self._hidden, self._targets = hidden, targets
-        self._blocks = _blocks(len(hidden), CPU_ROWS)
+        self._blocks = _blocks(len(hidden), CPU_HEAD_ROWS)
         keep = 4 * head(hidden[:1]).shape[-1] * len(hidden) <= KEPT_BYTES
         self._kept: dict[int, _Softmax] = {}
         losses = []

@@ -12,17 +12,13 @@ from numpy.typing import NDArray
 from tasks.contract.cell import ProbeScoreRow, ScoreRow
 from tasks.data.probe_packs import Pair
 from tasks.data.tokens import EncodedPair, EncodedPairs, Tokens
+from tasks.passes.budget import LOGITS_PER_BATCH, TOKENS_PER_BATCH
 from tasks.passes.flops import Load, load_of_text, load_of_trees
 from tasks.passes.layout import Chunk, pack
 from tasks.passes.losses import pad, token_cross_entropy
 from tasks.passes.packed import Packed
 from tasks.passes.trie import Floats, Term, group, grow
 from tasks.scoring.metrics import summarise
-
-TOKENS_PER_BATCH = 1024
-"""Larger batches leave the cache of a CPU and gain nothing."""
-LOGITS_PER_BATCH = 2**27
-"""512 MiB of float32: the limit where the vocabulary is large."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,10 @@ from orchestrator.cells.resolve import FileResolver
 from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
 from tasks.cell import Phases, run
+from tasks.contract.cell import Condition
 from tasks.data.lengths import Lengths
 from tasks.model.model import Models
+from tasks.passes.budget import GPU, on_gpu
 from tests.toys import make_model
 
 SWEEP = """
@@ -58,6 +60,34 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(
     measured = run(spec, Models(), lambda _: None, Phases()).measurements.memory_peak_bytes - others
     estimate = resolver.memory(spec) - RUNTIME_BYTES
     assert 0.75 < estimate / measured < 1.25
+
+
+@pytest.mark.parametrize("path", ["packed", "plain: for a test"])
+@pytest.mark.parametrize(
+    "precision", [mx.float32, pytest.param(mx.bfloat16, marks=pytest.mark.slow)]
+)
+@pytest.mark.parametrize("trains", [True, False], ids=["trained", "baseline"])
+def test_the_estimate_follows_the_path_and_the_precision(
+    tmp_path, monkeypatch, path, precision, trains
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr("tasks.model.model.choose", lambda *_: path)
+    kind = str(precision).removeprefix("mlx.core.")
+    model = make_model(tmp_path / "m", layers=4, hidden=96, vocab_size=8192, torch_dtype=kind)
+    weights = model / "model.safetensors"
+    held = {name: value.astype(precision) for name, value in mx.load(str(weights)).items()}
+    mx.save_safetensors(str(weights), held, metadata={"format": "mlx"})
+    del held
+    spec, resolver = trained(model, "sft-only", 128, 4, "")
+    if not trains:
+        spec = replace(
+            spec, train=None, data=None, sft_records=None, seed=None, condition=Condition.BASELINE
+        )
+    others = mx.get_active_memory()
+    measured = run(spec, Models(), lambda _: None, Phases()).measurements
+    assert measured.path == path
+    estimate = resolver.memory(spec) - RUNTIME_BYTES
+    assert 0.75 < estimate / (measured.memory_peak_bytes - others) < 1.25
 
 
 def test_a_model_without_a_known_tokenizer_is_taken_to_fill_every_text(tmp_path):
@@ -104,3 +134,20 @@ def test_scoring_alone_is_the_peak_of_a_baseline(tmp_path):
     floats = 192 * (PACKED_SCORING.inner * sizes.inner + PACKED_SCORING.sights * 192 * sizes.heads)
     logits = 64 * PACKED_SCORING.block * sizes.vocabulary
     assert found == pytest.approx(files.weight_bytes + 4 * (floats + logits), abs=2)
+
+
+def test_scoring_on_metal_counts_the_logits_of_all_rows_in_line(tmp_path):
+    folder = make_model(tmp_path / "m")
+    spec, resolver = trained(folder, "rho-guided", 128, 2, "")
+    files = next(iter(resolver.models.values()))
+    usual = Lengths(mean=60, longest=100)
+    baseline, texts = (
+        replace(spec, train=None, hinge=None),
+        Texts(scored=usual, sft=None, pairs=None),
+    )
+    wide = replace(files, config=files.config | {"vocab_size": 152064})
+    more = mlx_peak(baseline, wide, texts, metal=True) - mlx_peak(
+        baseline, files, texts, metal=True
+    )
+    rows = on_gpu(1).rows * GPU.width
+    assert more == pytest.approx(1.5 * 4 * rows * (152064 - files.config["vocab_size"]), rel=1e-6)
