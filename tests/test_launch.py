@@ -89,6 +89,7 @@ def test_a_killed_worker_is_replaced_and_the_cell_gives_the_same_bytes(
     outcomes = [a["outcome"] for a in Store(folder).attempts_of(victim["cell_id"])]
     assert outcomes == ["lost", "ok"]
     assert "the worker process died" in log_of(folder)
+    assert "raylet" not in log_of(folder)  # Ray would say the same in a coloured paragraph
 
 
 EVERY_STEP = ("--set", "run.checkpoint_s=0.000001")

@@ -17,7 +17,7 @@ from stat import S_ISDIR
 from typing import IO
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 
 from orchestrator.errors import UserError
@@ -41,12 +41,14 @@ LEAST_BYTES = 1 << 20
 """Free space for Ray's files. With 56 KiB it waits 35 s for one of its own; with 1 MiB it ran."""
 QUIET = {
     "log_to_driver": False,
-    "logging_level": "ERROR",
+    "logging_level": "CRITICAL",
     "configure_logging": True,
     "_skip_env_hook": True,
 }
 # under `uv run` Ray would upload the whole working directory; its variable is read too early for us
 ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
+# a thread that prints paragraphs of Ray's, in colour, about a lost worker; the launch says it too
+worker.listen_error_messages = lambda *_: None
 _TOKEN = secrets.token_hex(32)
 """One for all Rays of this process, for Ray reads it once."""
 

@@ -15,6 +15,7 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.execution.engines import ray_local
 from orchestrator.execution.engines.ray_settings import SOCKET_NAME, SOCKET_PATH_LIMIT
+from tests import ROOT
 
 ASK = """\
 import sys
@@ -37,6 +38,12 @@ if sys.stdin.readline() == "killed\\n":
     os.kill(os.getpid(), signal.SIGKILL)
 engine.close()
 print("closed")
+"""
+
+
+UNDER_UV = """\
+from ray._private.runtime_env.uv_runtime_env_hook import _get_uv_run_cmdline
+assert _get_uv_run_cmdline()
 """
 
 
@@ -132,6 +139,24 @@ def test_what_a_killed_launch_left_the_next_one_removes(launch):
     ray_local._remove_abandoned(killed.folder.parent)
     assert not killed.folder.exists()
     assert launch.folder.exists()
+
+
+@pytest.mark.slow
+def test_under_uv_run_the_working_folder_is_not_uploaded(tmp_path):
+    (tmp_path / "uv").symlink_to(Path(sys.executable).resolve())
+    (tmp_path / "run").write_text("import subprocess, sys; sys.exit(subprocess.call(sys.argv[1:]))")
+    (tmp_path / "large").touch()
+    os.truncate(tmp_path / "large", 600 << 20)  # Ray refuses to upload more than 512 MiB
+    ran = subprocess.run(
+        [str(tmp_path / "uv"), "run", sys.executable, "-c", UNDER_UV + LAUNCH],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        input="closed\n",
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert ran.stdout.endswith("closed\n"), ran.stderr
 
 
 def test_ray_that_does_not_start_is_tried_again_then_names_the_log(monkeypatch, tmp_path):
