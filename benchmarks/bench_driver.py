@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -63,10 +64,11 @@ class Immediate:
     def abandon(self, cell_id: str, attempt: int) -> None:
         pass
 
-    def poll(self, timeout_s: float) -> list[Report]:  # noqa: ARG002
+    def poll(self, timeout_s: float, take: Callable[[Report], None]) -> None:  # noqa: ARG002
         found = list(self._queue)
         self._queue.clear()
-        return found
+        for report in found:
+            take(report)
 
     def close(self) -> None:
         pass

@@ -167,7 +167,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                 notify=sweep.run.notify,
                 notify_failures=sweep.run.notify_failures,
             )
-            with closing(engine_of(sweep.run, options, memory, checkpoints, display)) as engine:
+            with closing(engine_of(sweep.run, options, memory, display)) as engine:
                 Run(store, engine, display, work).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
@@ -182,7 +182,6 @@ def engine_of(
     run: RunSettings,
     options: Options,
     memory: dict[str, int],
-    checkpoints: Checkpoints,
     display: Display,
 ) -> Engine:
     """Start an engine. Without `inline` or an address this starts Ray, which takes seconds.
@@ -192,7 +191,6 @@ def engine_of(
         options: Of the launch.
         memory: Unit key -> estimated peak, bytes. The slots of a Ray started here are no more than
             fit into the free memory at the largest peak, and no more than there are units.
-        checkpoints: Where the inline engine puts them; Ray's come to `Run` as reports.
         display: Is told that Ray is being started.
 
     Raises:
@@ -200,7 +198,7 @@ def engine_of(
     """
     every_s = run.checkpoint_s
     if options.inline:
-        return InlineEngine(checkpoint_s=every_s, keep=checkpoints.keep)
+        return InlineEngine(checkpoint_s=every_s)
     if options.address is None:
         display.note("starting Ray ...")
     from orchestrator.execution.engines.ray_engine import RayEngine

@@ -118,8 +118,7 @@ class Run:
         for host in hosts:
             self._feed(host)
         while not self._schedule.finished:
-            for report in self._engine.poll(POLL_S):
-                self._take(report)
+            self._engine.poll(POLL_S, self._take)
             self._land()
             self._store.flush(wait=False)  # a full disk shows now, not when a long cell has ended
             self._feed(plan.Tick())
@@ -159,6 +158,7 @@ class Run:
                 if beat is not None and (cell, attempt) in self._running:
                     self._running[cell, attempt].beat = beat
                     self._log(beat)
+                    self._show()
                     note = beat.progress.note
                     # while it loads, a unit tells what holds for every unit of its model
                     if note and beat.progress.stage == "load" and note not in self._notes:

@@ -18,7 +18,6 @@ from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.results import generations
 from orchestrator.results.adapters import read_adapter
 from orchestrator.results.attempts import alone
-from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import load_manifest, run_settings
 from orchestrator.results.store import ADVICE, Store, spec_of
 from orchestrator.results.stress_record import Tested, tested, write_plan
@@ -130,8 +129,7 @@ def generate(
             equip=partial(_equipped, store),
             ended="every unit of the stress test is settled",
         )
-        checkpoints = Checkpoints(store.folder / FOLDER)
-        with closing(engine_of(run, options, memory, checkpoints, display)) as engine:
+        with closing(engine_of(run, options, memory, display)) as engine:
             Run(store, engine, display, work).to_the_end()
     generations.adopt(store, _open(store, todo))  # cells that share an adapter
     return done

@@ -2,11 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from orchestrator.errors import UserError
 from orchestrator.execution.engines.node import Node
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
@@ -46,7 +44,7 @@ class Saved:
 
 
 Report = Sign | Saved | Ended | Lost | HostUp | HostLost
-"""What `Engine.poll` returns. `Lost`, `HostUp` and `HostLost` are events of the schedule already;
+"""What `Engine.poll` tells. `Lost`, `HostUp` and `HostLost` are events of the schedule already;
 `Run` turns the others into some. Not `tasks.contract.phases.Report`, which is a cell's callback."""
 
 
@@ -71,11 +69,15 @@ class Engine(Protocol):
     def abandon(self, cell_id: str, attempt: int) -> None:
         """End an attempt and return at once; there are no more reports of it."""
 
-    def poll(self, timeout_s: float) -> list[Report]:
-        """What happened since the last call; waits up to `timeout_s` if nothing did."""
+    def poll(self, timeout_s: float, take: Callable[[Report], None]) -> None:
+        """Tell what happened since the last call; wait up to `timeout_s` if nothing did."""
 
     def close(self) -> None:
         """Stop everything that is running."""
+
+
+class _Stopped(BaseException):
+    """The driver could not go on while a cell told something."""
 
 
 class InlineEngine:
@@ -84,8 +86,6 @@ class InlineEngine:
     Args:
         node: Makes what executes the cells.
         checkpoint_s: Seconds of training that may be lost; 0 for no checkpoints.
-        keep: Stores a checkpoint (cell id, bytes). `poll` returns at the end of a cell only, too
-            late for a report.
     """
 
     name = "inline"
@@ -95,9 +95,8 @@ class InlineEngine:
         node: Callable[[], Executor] = Node,
         *,
         checkpoint_s: float = 0.0,
-        keep: Callable[[str, bytes], object] = lambda _cell, _sealed: None,
     ) -> None:
-        self._node, self._every_s, self._keep = node(), checkpoint_s, keep
+        self._node, self._every_s = node(), checkpoint_s
         self._queue: deque[tuple[Spec, int, bytes | None]] = deque()
 
     def hosts(self) -> list[HostUp]:
@@ -118,21 +117,34 @@ class InlineEngine:
         """Remove a cell from the queue."""
         self._queue = deque(q for q in self._queue if (q[0].key, q[1]) != (cell_id, attempt))
 
-    def poll(self, timeout_s: float) -> list[Report]:  # noqa: ARG002 - a cell takes its time
-        """Run the next cell to its end."""
+    def poll(
+        self,
+        timeout_s: float,  # noqa: ARG002 - a cell takes its time
+        take: Callable[[Report], None],
+    ) -> None:
+        """Run the next cell to its end; what it tells is taken while it runs."""
         if not self._queue:
-            return []
+            return
         spec, attempt, resume = self._queue.popleft()
-        beats: list[Beat] = []
 
-        def keep(sealed: bytes) -> None:
-            with suppress(UserError):  # a full disk must not cost the cell
-                self._keep(spec.key, sealed)
+        def tell(report: Report) -> None:
+            try:
+                take(report)
+            except Exception as error:
+                raise _Stopped from error
 
-        saving = Saving(every_s=self._every_s, keep=keep, resume=resume)
-        outcome = self._node.execute(spec, beats.append, saving)
-        signs = [Sign(spec.key, attempt, beat) for beat in beats]
-        return [*signs, Ended(spec.key, attempt, outcome)]
+        saving = Saving(
+            every_s=self._every_s,
+            keep=lambda sealed: tell(Saved(spec.key, attempt, sealed)),
+            resume=resume,
+        )
+        try:
+            outcome = self._node.execute(
+                spec, lambda beat: tell(Sign(spec.key, attempt, beat)), saving
+            )
+        except _Stopped as stopped:
+            raise stopped.__cause__ or stopped from None
+        take(Ended(spec.key, attempt, outcome))
 
     def close(self) -> None:
         """Do nothing: no cell runs between two calls."""

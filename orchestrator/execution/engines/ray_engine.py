@@ -258,8 +258,12 @@ class RayEngine:
                 slot.spec = None
                 self._retire(slot)
 
-    def poll(self, timeout_s: float) -> list[Report]:
-        """What happened since the last call."""
+    def poll(self, timeout_s: float, take: Callable[[Report], None]) -> None:
+        """Tell what happened since the last call."""
+        for report in self._news(timeout_s):
+            take(report)
+
+    def _news(self, timeout_s: float) -> list[Report]:
         late, self._late = self._late, []
         if not self._running:
             time.sleep(0 if late else timeout_s)

@@ -1,14 +1,17 @@
 """The edge around the schedule, with an engine that does as it is told."""
 
 import json
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import UserError
 from orchestrator.execution.display import PlainDisplay
-from orchestrator.execution.engines.base import Ended, Engine, Report, Sign
+from orchestrator.execution.engines.base import Ended, Engine, InlineEngine, Report, Sign
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import HostUp, Job
 from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules
@@ -43,11 +46,12 @@ class Script:
     def abandon(self, cell_id, attempt) -> None:
         self.abandoned.append((cell_id, attempt))
 
-    def poll(self, timeout_s: float) -> list[Report]:
+    def poll(self, timeout_s: float, take: Callable[[Report], None]) -> None:
         look = self.looks.popleft() if self.looks else []
         if isinstance(look, BaseException):
             raise look
-        return look
+        for report in look:
+            take(report)
 
     def close(self) -> None:
         pass
@@ -243,3 +247,47 @@ def test_the_command_is_told_of_an_error_that_stops_the_sweep(tmp_path):
 def test_a_command_that_fails_is_a_line_and_hurts_nothing(tmp_path, capsys):
     run(tmp_path, Script([HostUp("m1", 1)], [ok(0)]), work(1, notify="echo no >&2; exit 3"))
     assert "run.notify: the command ended with 3: no (event ended)" in capsys.readouterr().err
+
+
+class Telling:
+    """A cell that looks at what people can see while it trains."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.seen: list[dict] = []
+
+    def execute(self, spec, beat, saving):
+        for step in (1, 2):
+            progress = Progress(stage="train", step=step, steps=2, loss=1.5)
+            beat(Beat(cell_id=spec.key, pid=1, host="here", progress=progress))
+            self.seen.append(json.loads((self._folder / "live.json").read_text())["running"][0])
+            time.sleep(1.1)
+        return a_result(spec)
+
+
+def test_a_cell_in_this_process_is_shown_while_it_runs(tmp_path):
+    node = Telling(tmp_path / "r")
+    run(tmp_path, InlineEngine(lambda: node), work(1))
+    assert [(c["stage"], c["step"]) for c in node.seen] == [("train", 1), ("train", 2)]
+
+
+class Catching(Telling):
+    """A cell whose errors become a row, as those of real cells do."""
+
+    def execute(self, spec, beat, saving):
+        try:
+            return super().execute(spec, beat, saving)
+        except Exception:
+            return a_failure(spec)
+
+
+def test_a_log_that_cannot_be_written_ends_the_launch_and_fails_no_cell_of_this_process(tmp_path):
+    store = Store(tmp_path / "r")
+    store.create()
+    (store.folder / "logs").mkdir(exist_ok=True)
+    (store.folder / "logs" / f"{SPECS[0].cell_id}.log").symlink_to("/dev/full")
+    display = PlainDisplay()
+    display.begin(total=1, done=0, linked=0)
+    with pytest.raises(UserError, match="cannot be written"):
+        Run(store, InlineEngine(lambda: Catching(tmp_path / "r")), display, work(1)).to_the_end()
+    assert store.rows("cells") == []

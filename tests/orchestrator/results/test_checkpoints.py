@@ -1,6 +1,5 @@
 """Checkpoints on the driver's disk: the newest one, whole or absent, gone with its cell."""
 
-from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -123,15 +122,16 @@ def test_a_full_disk_costs_the_checkpoint_and_nothing_else(tmp_path, capsys):
 
 
 def test_the_engine_in_this_process_keeps_them_while_the_cell_runs(tmp_path):
-    kept: deque = deque()
+    told: list = []
 
     class Saver:
         def execute(self, spec, beat, saving):
             assert (saving.every_s, saving.resume) == (7.0, b"before")
             saving.keep(b"now")
-            assert kept[-1] == (CELL, b"now")
+            assert told[-1] == Saved(CELL, 1, b"now")
             return a_result(spec)
 
-    engine = InlineEngine(Saver, checkpoint_s=7.0, keep=lambda *both: kept.append(both))
+    engine = InlineEngine(Saver, checkpoint_s=7.0)
     engine.start(SPECS[0], "inline", 1, b"before")
-    assert isinstance(engine.poll(0)[-1], Ended)
+    engine.poll(0, told.append)
+    assert isinstance(told[-1], Ended)
