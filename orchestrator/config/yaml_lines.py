@@ -38,7 +38,13 @@ class _Loader(yaml.SafeLoader):
 class _Dumper(yaml.SafeDumper):
     """Puts in quotes every text that YAML 1.1 or 1.2 would read as something else."""
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """A text; U+0085 is a line end to PyYAML, which writes it as it is unless in `"`."""
+        style = '"' if "\x85" in data else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
 
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 for _tag, (_form, _first) in (_NUMBERS | _WORDS).items():
     _args = (f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_form})$"), [*_first])
     _Loader.add_implicit_resolver(*_args)

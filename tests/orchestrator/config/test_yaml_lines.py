@@ -68,6 +68,11 @@ def test_a_text_that_looks_like_something_else_stays_a_text(text):
     assert read(written).value["v"] == yaml.safe_load(written)["v"] == text
 
 
+@given(st.text(st.sampled_from("a \x85\u2028\ufeff\n\t'\"\\#:") | st.characters(codec="utf-8")))
+def test_any_text_is_read_as_it_was_written(text):
+    assert read(dump_yaml({"v": text, f"k{text}": 1})).value == {"v": text, f"k{text}": 1}
+
+
 @given(st.text(max_size=60))
 def test_any_text_is_a_document_or_a_clear_error(text):
     try:
