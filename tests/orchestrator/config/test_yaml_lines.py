@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator.config.yaml_lines import (
@@ -68,7 +68,8 @@ def test_a_text_that_looks_like_something_else_stays_a_text(text):
     assert read(written).value["v"] == yaml.safe_load(written)["v"] == text
 
 
-@given(st.text(st.sampled_from("a \x85\u2028\ufeff\n\t'\"\\#:") | st.characters(codec="utf-8")))
+@given(st.text("ab \x85\u2028\ufeff\n\t'\"\\#:"))
+@example("a\x85b")
 def test_any_text_is_read_as_it_was_written(text):
     assert read(dump_yaml({"v": text, f"k{text}": 1})).value == {"v": text, f"k{text}": 1}
 
