@@ -14,6 +14,7 @@ from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
 from orchestrator.visible import visible
+from tasks.sources.jsonl import demand_file
 
 SHOWN = 3
 """Names of entries that were passed over, in one line."""
@@ -183,6 +184,8 @@ def find_cell(store: Store, word: str) -> str:
 def log_lines(store: Store, cell: str) -> list[str]:
     """Everything known about one cell: progress, attempts, error."""
     path = store.folder / "logs" / f"{cell}.log"
+    if path.is_file():
+        demand_file(path)
     text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
     lines = text.splitlines()
     lines += [_attempt_line(attempt) for attempt in store.attempts_of(cell)]

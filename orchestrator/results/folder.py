@@ -8,7 +8,7 @@ from pathlib import Path
 from stat import S_ISREG
 
 from orchestrator.errors import UserError
-from tasks.sources.jsonl import parse_json
+from tasks.sources.jsonl import demand_file, parse_json
 
 _ID = "[0-9a-f]{16}"
 _OF_CELL = re.compile(rf"{_ID}\.arrow")
@@ -40,6 +40,7 @@ ADAPTER = CONFIG, WEIGHTS = ("adapter_config.json", "adapters.safetensors")
 """Files of an adapter, as mlx-lm wants them."""
 _ASIDE = re.compile(r"\.(.+)\.\d+")
 """A file on its way to its name, see `files.write_whole`."""
+RECORDS = (".json", ".yaml")
 _MAGIC = b"ARROW1"
 
 
@@ -168,6 +169,7 @@ def demand_plain(folder: Path) -> None:
 
     Raises:
         UserError: It holds a link, a pipe, a socket or a device.
+        NodeError: A record of it is too long to be read.
     """
     tables = NAMES.keys() - {"adapters", "checkpoints", "logs"}
     waiting = [str(folder)]
@@ -184,5 +186,7 @@ def demand_plain(folder: Path) -> None:
                             f"{entry.path}: is {what}; a results folder holds plain files and "
                             "folders only; remove it, or put there what it stands for"
                         )
+                    elif entry.name.endswith(RECORDS):
+                        demand_file(Path(entry.path))
         except OSError:  # gone meanwhile, or not ours to read: the command itself will say so
             continue

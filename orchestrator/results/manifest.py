@@ -57,7 +57,10 @@ def demand_ours(folder: Path) -> None:
         UserError: There is a `sweep.yaml` that no launch wrote.
     """
     path = folder / NAME
-    start = path.read_bytes()[: 2 * len(HEAD)] if path.is_file() else HEAD.encode()
+    start = HEAD.encode()
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(2 * len(HEAD))
     if not start.startswith(HEAD.encode()) and b"\n# sealed:" not in start:
         raise UserError(
             f"{path}: was not written by a launch and would be overwritten; "

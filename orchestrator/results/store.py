@@ -40,8 +40,9 @@ from orchestrator.results.schema import (
     to_arrow,
     versioned,
 )
-from tasks.contract.cell import CellFailure, CellResult, Status
+from tasks.contract.cell import CellFailure, CellResult, NodeError, Status
 from tasks.sources.foreign import is_foreign
+from tasks.sources.jsonl import demand_file
 
 SETTLED = (Status.OK, Status.DIVERGED)
 """A cell that ended so is not run again; a failed one is."""
@@ -409,14 +410,14 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
         UserError: It is corrupted, unreadable, or of another version.
     """
     todo = advice(table)
+    content = _content_of(path, todo)
     try:
-        content = path.read_bytes()
         if (whole := intact(content)) is False:
             raise UserError(f"{path}: {CHANGED}; {todo}")
         # to compare bytes takes a hundredth of the time that comparing two schemas takes
         ours = content.startswith(_head(table))
         found = _read(content, table, columns if ours and whole else ())
-    except OSError as error:
+    except OSError as error:  # Arrow raises some of its own as these
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
         raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {todo}") from None
@@ -440,6 +441,16 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {todo}")
     return found
+
+
+def _content_of(path: Path, todo: str) -> bytes:
+    try:
+        demand_file(path)
+        return path.read_bytes()
+    except NodeError as error:
+        raise UserError(f"{error}; {todo}") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 @cache

@@ -20,11 +20,7 @@ def read_text(path: Path) -> str:
         NodeError: It is missing, unreadable, too long, no file but a pipe or device, or not UTF-8.
     """
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise NodeError(f"{path}: a pipe or a device, no file; save its content in a file")
-        if found.st_size > MOST_BYTES:
-            raise NodeError(f"{path}: {found.st_size:,} bytes; at most {MOST_BYTES:,} are read")
+        demand_file(path)
         return path.read_bytes().decode("utf-8").removeprefix("\ufeff")
     except FileNotFoundError:
         raise NodeError(f"{path}: no such file") from None
@@ -32,6 +28,24 @@ def read_text(path: Path) -> str:
         raise NodeError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise NodeError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def demand_file(path: Path, most: int | None = None) -> None:
+    """Check before a file is opened that it can be read to its end.
+
+    Args:
+        path: The file; to open a folder is an error in itself.
+        most: Bytes that it may have; None for `MOST_BYTES`.
+
+    Raises:
+        NodeError: It is a pipe, a socket or a device, or too long.
+        OSError: It is missing, or cannot be looked at.
+    """
+    found, most = path.stat(), MOST_BYTES if most is None else most
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise NodeError(f"{path}: a pipe or a device, no file; save its content in a file")
+    if found.st_size > most:
+        raise NodeError(f"{path}: {found.st_size:,} bytes; at most {most:,} are read")
 
 
 def parse_json(raw: str | bytes, *, constants: bool = False) -> Any:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ from tasks.contract.cell import ModelSpec, NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
-from tasks.sources.jsonl import read_json
+from tasks.sources.jsonl import demand_file, read_json
 from tasks.sources.mlx_lm_kinds import demand_loadable
 from tasks.sources.remembered import remembered
 
@@ -131,6 +132,9 @@ def read_folder(folder: Path) -> ModelFiles:
     Raises:
         NodeError: It has no config, no safetensors weights, or asks to run code of its own.
     """
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if not is_foreign(path.name) and any(path.match(pattern) for pattern in PATTERNS):
+            _demand_file(path)
     config = _object(folder / "config.json")
     if "model_file" in config:
         raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
@@ -150,6 +154,20 @@ def read_folder(folder: Path) -> ModelFiles:
         digest=content.digest_of_files(file_digests(folder)),
         weight_bytes=sum(p.stat().st_size for p in weights),
     )
+
+
+def _demand_file(path: Path) -> None:
+    """Check that a file of a model can be read to its end; weights may be of any size.
+
+    Raises:
+        NodeError: It is a pipe or a device, or too long.
+    """
+    try:
+        demand_file(path, sys.maxsize if path.suffix == ".safetensors" else None)
+    except FileNotFoundError:  # a link that leads nowhere; what needs it will say so
+        return
+    except OSError as error:
+        raise NodeError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def file_digests(folder: Path) -> dict[str, str]:
