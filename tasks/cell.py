@@ -12,6 +12,7 @@ import_mlx_lm()
 import mlx.core as mx  # noqa: E402 - see above
 
 from tasks.contract.cell import (  # noqa: E402
+    PACKED,
     Adapter,
     CellResult,
     CellSpec,
@@ -120,7 +121,8 @@ def run(
     with phases.phase("load", report):
         base = models.get(spec.model)
         path = path_of_training(base.path, spec.train)
-        report(Progress(stage="load", note=sentence(spec.model.name, path)))
+        if path != PACKED:  # the slow way, which nobody should find out from a finished cell
+            report(Progress(stage="load", note=sentence(spec.model.name, path)))
     with phases.phase("prepare", report):
         probes = _probes(spec)
         training = _prepare(spec, probes, base) if spec.train is not None else None
