@@ -6,6 +6,7 @@ from tasks.contract.cell import ModelSpec, NodeError
 from tasks.data.rendering import chat_ids
 from tasks.judges import prompted as verdict
 from tasks.judges.contract import Judgement
+from tasks.model import children
 from tasks.model.model import Models
 from tasks.sources.model_files import locate
 
@@ -32,6 +33,7 @@ class ModelJudge:
         """See `name_of`."""
         return name_of(self._spec)
 
+    @children.withheld()  # MLX starts a compiler
     def judge(self, prompt: str, response: str, finish_reason: str | None) -> Judgement:
         """The verdict on one answer.
 

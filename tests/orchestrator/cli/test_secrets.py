@@ -140,6 +140,7 @@ def test_no_command_on_this_machine_hands_a_secret_on(bench, server):
     (bench.root / "work/s.yaml").write_text(SWEEP.replace("JUDGE", judge))
     assert bench.run("launch", "s.yaml", "--inline") == 0, bench.said
     assert bench.run("judge", "run", "results/c", "--judge", f"{judge}#another") == 0
+    assert bench.run("judge", "run", "results/c", "--judge", "model:tiny") == 0
     assert bench.run("status", "results/c") == 0
     assert bench.run("stop", "results/c") in (0, 2)
     assert bench.run("doctor") in (0, 1)
