@@ -5,16 +5,20 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from benchmarks.chaos.faults import needs_compiler
 from orchestrator.inspection.compare_results import compare
 from orchestrator.results.checkpoints import Checkpoints
 from orchestrator.results.store import Store
-from tests import start, wait_for
+from tests import ROOT, start, wait_for
 from tests.toys import make_model
 
+DAY_S = 86_400
 SWEEP = """
 name: kills
 model: {model}
@@ -214,6 +218,45 @@ def test_stop_ends_a_detached_launch(sweep, undisturbed, tmp_path):
     wait_for(stopped, "the stop")
     assert begin(sweep, folder, "--inline").wait(timeout=180) == 0
     demand_equal(folder, undisturbed)
+
+
+@pytest.mark.slow
+def test_a_launch_over_midnight_that_goes_on_the_next_day_gives_the_same_cells(
+    sweep, undisturbed, tmp_path, monkeypatch
+):
+    if (reason := needs_compiler()) is not None:
+        pytest.skip(reason)
+    clock, library = tmp_path / "clock", tmp_path / "clock.so"
+    source = ROOT / "benchmarks/chaos/clock.c"
+    subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True)
+    monkeypatch.setenv("LD_PRELOAD", str(library))
+    monkeypatch.setenv("CHAOS_CLOCK", str(clock))
+    midnight = (time.time() // DAY_S + 1) * DAY_S
+
+    def show(at_s: float) -> None:
+        """Let the launch's time of day be another from now on."""
+        clock.write_text(str(int(at_s - time.time())))
+
+    folder = tmp_path / "kills"
+    show(midnight - 120)
+    first = begin(sweep, folder, "--slots", "1")
+    wait_for(lambda: training(folder), "training")
+    show(midnight - 1)
+    wait_for(lambda: len(finished(folder)) >= 2, "two cells")
+    first.kill()
+    first.wait()
+    show(midnight + DAY_S + 3600)
+    assert begin(sweep, folder, "--slots", "1").wait(timeout=240) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    assert finished(folder).keys() == finished(undisturbed.folder).keys()
+    days = Counter(
+        (r["started_at"].timestamp() // DAY_S, r["ended_at"].timestamp() // DAY_S)
+        for r in Store(folder).rows("attempts")
+    )
+    today = midnight // DAY_S - 1
+    assert days[today, today + 1] >= 1, "no attempt began before midnight and ended after it"
+    assert days[today + 2, today + 2] >= 1
+    assert {r["outcome"] for r in Store(folder).rows("attempts")} <= {"ok", "lost"}
 
 
 def test_cells_of_a_sibling_are_linked_not_run(sweep, undisturbed):
