@@ -91,10 +91,11 @@ def check(store: Store) -> Checked:
     labels = work.records()
     cells: dict[str, Row] = {}
     for _, rows in work.readable("cells"):
-        (row,) = rows.to_pylist()
-        cells[row["cell_id"]] = {name: row[name] for name in MARK}
+        # a few columns at a time: to convert all 75 takes longer than all that is done with them
+        (row,) = rows.select(MARK).to_pylist()
+        cells[row["cell_id"]] = row
         work.cell(row, store)
-        work.settings(row, labels)
+        work.settings(rows, labels)
     for table in ("attempts", *CHILDREN):
         for _ in work.readable(table):  # reading is the check; ten thousand cells are not kept
             pass
@@ -176,15 +177,16 @@ class _Check:
                 self.wrong(name, "is another adapter than that of its row", ADVICE)
             self._tensors(name)
 
-    def settings(self, row: Row, labels: Mapping[str, str]) -> None:
+    def settings(self, rows: "pa.Table", labels: Mapping[str, str]) -> None:
         """The columns of a row of `cells` are those of its spec, and so is the manifest's label."""
-        cell = row["cell_id"]
+        cell = rows["cell_id"][0].as_py()
         try:
-            spec = CellSpec.from_dict(parse_json(row["spec"]))
+            spec = CellSpec.from_dict(parse_json(rows["spec"][0].as_py()))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             problem = f"its spec is unreadable ({error})"
         else:
             columns = spec_row(spec)
+            (row,) = rows.select(list(columns)).to_pylist()
             others = [
                 name
                 for name in columns.keys() - {"spec", "code_version", "git_revision"}

@@ -529,7 +529,9 @@ def repeated_key(table: pa.Table, name: str) -> dict[str, Any] | None:
         return None
     if len(keys) == 1 and pa.compute.count_distinct(table[keys[0]]).as_py() == table.num_rows:
         return None  # `group_by` loads pyarrow.dataset, and pandas where it is installed
-    counts = table.select(keys).group_by(keys).aggregate([([], "count_all")])
+    threads = table.num_rows > 100_000  # for the rows of one file they take longer than the work
+    grouped = table.select(keys).group_by(keys, use_threads=threads)
+    counts = grouped.aggregate([([], "count_all")])
     if counts.num_rows == table.num_rows:
         return None
     twice = counts.filter(pa.compute.greater(counts["count_all"], 1)).select(keys).to_pylist()
