@@ -11,6 +11,7 @@ from orchestrator.report.markdown import as_markdown
 from orchestrator.report.outline import outline
 from orchestrator.results.files import write_whole
 from orchestrator.results.store import Store
+from tasks.sources.jsonl import demand_file
 
 NAMES = {False: "report.html", True: "report.md"}
 MARKDOWN = (".md", ".markdown")
@@ -42,6 +43,8 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
         raise UserError(
             f"{target}: is a folder; name a file in it, e.g. -o {target / NAMES[plain]}"
         )
+    if target.is_file():
+        demand_file(target)
     if target.is_file() and not MARKS.search(target.read_bytes()):
         raise UserError(f"{target}: is no report and would be overwritten; choose another with -o")
     text = render(analysed(Store.existing(folder)), markdown=plain)

@@ -51,6 +51,7 @@ CALLS = {
     "model/chat_template.jinja": ("plan s.yaml",),
     "model/notes.txt": ("plan s.yaml",),
     "r/sweep.yaml": (*ON_RESULTS, "launch s.yaml --inline --results r"),
+    "r/report.html": ("report r",),
     "r/stress.json": ON_RESULTS,
     "r/live.json": ON_RESULTS,
     "r/.launch.lock": (*ON_RESULTS, "stop r"),
