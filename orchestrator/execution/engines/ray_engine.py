@@ -81,6 +81,8 @@ class Nodes:
         the known one counts: after a restart Ray may list the old node for a while.
         """
         alive = [n for n in self._latest if n["Alive"] and n["NodeID"] not in self._dead]
+        if self._local and ray_local.has_died():
+            alive = []
         found: dict[str, RayNode] = {}
         for node in map(self._read, alive):
             name = node.up.host

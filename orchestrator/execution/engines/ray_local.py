@@ -141,6 +141,16 @@ def start(slots: int) -> PrivateFolder:
     raise AssertionError("the last try returns or raises")
 
 
+def has_died() -> bool:
+    """Whether a process that this machine's Ray cannot do without has ended.
+
+    Its list of nodes says so half a minute later; and without a GCS it ends this process after one.
+    """
+    node = ray._private.worker._global_node
+    vital = (ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER)
+    return node is not None and any(kind in vital for kind, _ in node.dead_processes())
+
+
 def first_line(error: Exception) -> str:
     """What an exception of Ray says, in a line."""
     lines = str(error).strip().splitlines()

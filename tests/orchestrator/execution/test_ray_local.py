@@ -249,7 +249,7 @@ def harm():
     while not store.done():
         time.sleep(0.1)
     for child in psutil.Process().children(recursive=True):
-        if child.name() == "raylet":
+        if child.name() == sys.argv[3]:
             child.kill()
 
 try:
@@ -266,12 +266,19 @@ print(len(store.done()), "done")
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("starts", "says"), [(2, "3 done"), (1, "Ray on this machine died 1 times")]
+    ("starts", "victim", "says"),
+    [
+        (2, "raylet", "3 done"),
+        (2, "gcs_server", "3 done"),
+        (1, "raylet", "Ray on this machine died 1 times"),
+    ],
 )
-def test_a_ray_of_this_machine_that_dies_is_started_again_so_many_times(tmp_path, starts, says):
+def test_a_ray_of_this_machine_that_dies_is_started_again_so_many_times(
+    tmp_path, starts, victim, says
+):
     """Nobody else would start it, and the cells would wait for their only host for ever."""
     done = subprocess.run(
-        [sys.executable, "-c", SWEEP, tmp_path / "s", str(starts)],
+        [sys.executable, "-c", SWEEP, tmp_path / "s", str(starts), victim],
         capture_output=True,
         text=True,
         timeout=200,
