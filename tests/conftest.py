@@ -7,8 +7,11 @@ from huggingface_hub import constants
 from hypothesis import settings
 
 from tasks.model.blas import prefer_openblas
+from tasks.model.open_files import import_mlx_lm
 
-prefer_openblas()  # before a test module imports MLX, as in every worker
+# before a test module imports them, as in every worker
+prefer_openblas()
+import_mlx_lm()
 
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")

@@ -269,7 +269,8 @@ def follow_advice(scene: Scene, message: str) -> bool:
             if not path.is_file():
                 continue
             if path.is_relative_to(scene.results) and path.parent != scene.results:
-                scene.touched |= {path.name.partition(".")[0], path.parent.name}
+                # TABLE/CELL.arrow, adapters/CELL/FILE or checkpoints/CELL
+                scene.touched.add(path.relative_to(scene.results).parts[1].partition(".")[0])
             if pattern is DELETE:
                 path.unlink()
             else:

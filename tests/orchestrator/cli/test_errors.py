@@ -366,7 +366,7 @@ def pack_line_that_is_nested_without_end(place):
     return with_pack(place, "[" * 100_000)
 
 
-@case("pack.jsonl:2: holds half a character")
+@case("pack.jsonl:2: ", "holds half a character")
 def pack_with_half_a_surrogate_pair(place):
     return with_pack(place, PAIR, json.dumps(PAIR | {"id": "\ud800"}))
 
@@ -553,7 +553,8 @@ def plan_over_a_corrupted_arrow_file(place):
 def results_of_no_known_version(place):
     store = with_results(place)
     path = next((store.folder / "cells").glob("*.arrow"))
-    path.write_bytes(path.read_bytes().replace(b"schema_version", b"schema_versiom"))
+    other = path.read_bytes().replace(b"schema_version", b"schema_versiom")
+    path.write_bytes(other.replace(b"sealed:", b"Sealed:"))
     return ["status", "results/good"]
 
 
