@@ -81,6 +81,7 @@ def demand_equal(folder: Path, undisturbed: Store) -> None:
     assert (found.same, found.different, found.only_left, found.only_right) == (5, 0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_the_cell_gives_the_same_bytes(
     sweep, undisturbed, tmp_path
 ):

@@ -48,6 +48,7 @@ def trained(model, condition, length, batch, extra):
     return specs_of(point, resolver)[-1], resolver
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "condition", "length", "batch", "extra", "checkpoint"), POINTS)
 def test_the_estimate_is_within_a_quarter_of_the_peak(
     tmp_path, model, condition, length, batch, extra, checkpoint

@@ -90,6 +90,7 @@ def test_what_does_not_fit_is_named_and_is_not_half_written(rho_sweep, tmp_path,
     assert rho_sweep(*words).code == 0
 
 
+@pytest.mark.slow
 @LINUX
 @pytest.mark.usefixtures("results")
 @pytest.mark.parametrize(

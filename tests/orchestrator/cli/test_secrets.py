@@ -135,6 +135,7 @@ def server() -> Iterator[Server]:
     found.server_close()
 
 
+@pytest.mark.slow
 def test_no_command_on_this_machine_hands_a_secret_on(bench, server):
     judge = f"endpoint:{server.url}"
     (bench.root / "work/s.yaml").write_text(SWEEP.replace("JUDGE", judge))

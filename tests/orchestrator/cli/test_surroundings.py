@@ -66,6 +66,7 @@ def launched(folder: Path, surroundings: dict[str, str], *options: str, files: i
     return said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["no folder for temporary files", "an unknown language"])
 def test_cells_run_in_this_process(tmp_path, what):
     launched(tmp_path, SURROUNDINGS[what], "--inline")
@@ -96,6 +97,7 @@ with door():
 """
 
 
+@pytest.mark.slow
 def test_cells_run_where_text_is_ascii(tmp_path):
     launched(tmp_path, PLAIN, "--inline", "--results", "results/caf\u00e9")
 

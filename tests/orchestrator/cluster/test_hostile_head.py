@@ -62,6 +62,7 @@ def scene(tmp_path, monkeypatch) -> Scene:
     return scene
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: " ".join(c[:2]))
 def test_every_answer_is_a_sentence_to_every_command(scene, command, capsys):
     wrong = scene.root / "ssh/wrong"
@@ -118,6 +119,7 @@ READERS = [
 FILES = ["sweep.yaml", "live.json", "stress.json", "cells/{cell}.arrow", "scores/{cell}.arrow"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", FILES)
 def test_what_a_head_sends_is_data_to_every_command(scene, file, capsys):
     name = file.format(cell=next(iter(Store(scene.results).done())))
@@ -145,6 +147,7 @@ STRANGE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", STRANGE)
 def test_links_pipes_and_sockets_in_a_results_folder_are_named(scene, place, capsys):
     path = scene.results / place

@@ -78,6 +78,7 @@ def connections(scene: Scene) -> list[tuple[dict[str, str], list[str]]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["address", "user", "name", "python", "root", "key"])
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS)

@@ -288,6 +288,7 @@ def split_sums(monkeypatch):
     monkeypatch.setattr(nn.Linear, "__call__", call)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("layers", [12, 24])
 def test_rounding_refuses_no_deep_model_whose_sums_are_split(split_sums, layers, seed):
@@ -295,6 +296,7 @@ def test_rounding_refuses_no_deep_model_whose_sums_are_split(split_sums, layers,
     assert choose(model, VOCABULARY) == PACKED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("vocabulary", "precision", "sd"),
     [
