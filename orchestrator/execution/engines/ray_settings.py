@@ -128,6 +128,8 @@ def common_environment(token: Path) -> dict[str, str]:
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # at Ray's own value of 15 a cell starves beside anything else
+        "RAY_worker_niceness": "0",
         # metrics are served to anybody, so none are collected
         "RAY_enable_metrics_collection": "0",
     }

@@ -30,10 +30,9 @@ from orchestrator.execution.engines.ray_engine import RayEngine
 engine = RayEngine(recycle_after=1, slots=1)
 print(engine._folder.path, [h.slots for h in engine.hosts()], flush=True)
 import ray
-def files():
-    import resource
-    return resource.getrlimit(resource.RLIMIT_NOFILE)
-print(ray.get(ray.remote(files).options(num_cpus=0).remote()), flush=True)
+def niceness():
+    return os.nice(0)
+print(ray.get(ray.remote(niceness).options(num_cpus=0).remote()) - os.nice(0), flush=True)
 if sys.stdin.readline() == "killed\\n":
     os.kill(os.getpid(), signal.SIGKILL)
 engine.close()
@@ -58,7 +57,7 @@ class Launch:
         self.process = subprocess.Popen([sys.executable, "-c", LAUNCH], **pipes, **options)
         words = self.process.stdout.readline().split()
         self.folder = Path(words[0])
-        self.limits = self.process.stdout.readline()
+        self.nicer = int(self.process.stdout.readline())
 
     def end(self, how: str = "closed") -> int:
         self.process.communicate(f"{how}\n", timeout=120)
@@ -94,6 +93,11 @@ def listening(launch: Launch) -> list[tuple[str, int]]:
         for c in p.net_connections("inet")
         if c.status == psutil.CONN_LISTEN
     ]
+
+
+@pytest.mark.slow
+def test_its_workers_are_no_nicer_than_the_launch(launch):
+    assert launch.nicer == 0
 
 
 @pytest.mark.slow
