@@ -19,10 +19,18 @@ from tasks.data.probes import Probes, prepare_mix, prepare_probes
 from tasks.data.rendering import rendered_digest
 from tasks.data.sft import Mix, sft_source
 from tasks.data.tokens import EncodedPairs, Tokens
+from tasks.model.machine import describe
 from tasks.model.path import known_path, path_of_training, sentence
 from tasks.sources.declared import HubFiles
 from tasks.sources.hub import NotHereError
-from tasks.sources.model_files import ModelFiles, Projections, locate, projections_of, shapes_of
+from tasks.sources.model_files import (
+    ModelFiles,
+    Projections,
+    locate,
+    precision,
+    projections_of,
+    shapes_of,
+)
 
 
 class FileResolver:
@@ -148,17 +156,30 @@ class FileResolver:
         path = path_of_training(known or PACKED, spec.train)
         return sentence(spec.model.name, None if known is None and path == PACKED else path)
 
-    def beyond_trained(self, spec: CellSpec) -> str | None:
-        """That texts are longer than the model was trained for; None where none is known to be."""
+    def notes(self, spec: CellSpec) -> list[str]:
+        """What people should know: texts longer than trained for, a type that is slow here."""
         files = self._files(spec)
-        if files is None or (spec.data and spec.data.digest not in self._mixes):
-            return None
+        if files is None:
+            return []
+        found = []
+        if describe().backend == "cpu":
+            stored = precision(files.config)
+            if stored not in ("float32", "unknown"):
+                found.append(
+                    f"{spec.model.name} is stored as {stored}, which MLX computes several times "
+                    "slower than float32 on a CPU; rho-sweep doctor measures it"
+                )
+        if spec.data is None or spec.data.digest in self._mixes:
+            found += self._beyond_trained(spec, files)
+        return found
+
+    def _beyond_trained(self, spec: CellSpec, files: ModelFiles) -> list[str]:
         limit = text_config(files).get("max_position_embeddings")
         texts = self._texts_of(spec, files)
         longest = max(t.longest for t in (texts.scored, texts.sft) if t)
         if not isinstance(limit, int) or longest <= limit:
-            return None
-        return f"a text has {longest} tokens, {spec.model.name} was trained for up to {limit}"
+            return []
+        return [f"a text has {longest} tokens, {spec.model.name} was trained for up to {limit}"]
 
     def _files(self, spec: CellSpec) -> ModelFiles | None:
         return next((f for f in self.models.values() if f.digest == spec.model.digest), None)

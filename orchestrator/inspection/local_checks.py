@@ -1,6 +1,7 @@
 """Checks whether this machine can run a sweep; every finding says what to do."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import shutil
@@ -21,17 +22,27 @@ from tasks.sources.declared import Delivery
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 ENOUGH_DISK = 5 << 30
 MATMUL = """
-import time
+import json, time
 from tasks.model.blas import prefer_openblas
 fast = prefer_openblas()
 import mlx.core as mx
-a = mx.random.normal((1024, 1024), key=mx.random.key(0)); mx.eval(a)
-mx.eval(a @ a)
-times = []
-for _ in range(3):
-    start = time.perf_counter(); mx.eval(a @ a); times.append(time.perf_counter() - start)
-print(fast, 2 * 1024**3 / sorted(times)[1] / 1e9)
+def speed(rows, product, *arrays):
+    mx.eval(*arrays); mx.eval(product())
+    times = []
+    for _ in range(3):
+        start = time.perf_counter(); mx.eval(product()); times.append(time.perf_counter() - start)
+    return 2 * rows * 1024**2 / sorted(times)[1] / 1e9
+w = mx.random.normal((1024, 1024), key=mx.random.key(0))
+found = {"float32": speed(1024, lambda: w @ w, w)}
+for kind in (mx.float16, mx.bfloat16):
+    a = w.astype(kind)
+    found[str(kind).removeprefix("mlx.core.")] = speed(128, lambda: a[:128] @ a, a)
+q = mx.quantize(w, group_size=64, bits=4)
+found["4-bit"] = speed(32, lambda: mx.quantized_matmul(w[:32], *q, group_size=64, bits=4), w, *q)
+print(json.dumps({"fast": fast, "speeds": found}))
 """
+SLOW = 2.0
+"""A type of weights is named slow if float32 is so many times as fast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +65,8 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
 
     Args:
         results: The folder that results are to be written to; it need not exist.
-        matmul: A Python script that times MLX and prints whether OpenBLAS is loaded, and GFLOP/s.
+        matmul: A Python script that times MLX and prints as JSON `fast`, whether OpenBLAS is
+            loaded, and `speeds`, type of the weights -> GFLOP/s.
     """
     machine = describe()
     yield Finding(OK, "machine", f"{machine.chip}, {machine.os}, {os.cpu_count()} cores")
@@ -97,11 +109,19 @@ def _mlx(matmul: str) -> Iterator[Finding]:
         line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         yield Finding(PROBLEM, "mlx", f"does not run: {line}; install again: make venv")
         return
-    fast, speed = done.stdout.split()
-    yield Finding(OK, "mlx", f"runs; float32 matmul {float(speed):.0f} GFLOP/s in one process")
+    found = json.loads(done.stdout)
+    speeds: dict[str, float] = found["speeds"]
+    speed = speeds.pop("float32")
+    yield Finding(OK, "mlx", f"runs; float32 matmul {speed:.0f} GFLOP/s in one process")
+    slow = [f"{kind} {speed / s:.0f} times" for kind, s in speeds.items() if s * SLOW < speed]
+    if slow:
+        text = f"slower than float32 here: {', '.join(slow)}; use models in float32"
+        yield Finding(NOTE, "types", text)
+    else:
+        yield Finding(OK, "types", "no type of weights is much slower than float32")
     if not sys.platform.startswith("linux"):
         return
-    if fast == "True":
+    if found["fast"]:
         yield Finding(OK, "blas", "OpenBLAS is loaded before MLX")
     else:
         yield Finding(

@@ -41,7 +41,7 @@ class Plan:
         stress: The stress tests of the sweeps that have one.
         adapted: What `lora_keys` names in each model, for people.
         paths: How the passes of cells go on this machine, and why if plain, for people.
-        beyond_trained: Texts longer than their model was trained for, for people.
+        notes: What people should know of the models and texts.
     """
 
     named: int
@@ -58,7 +58,7 @@ class Plan:
     stress: tuple[StressOutlook, ...] = ()
     adapted: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
-    beyond_trained: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def smallest_p(self) -> float | None:
@@ -149,12 +149,9 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
                 line for _, r in found for s in (*baselines, *cells) if (line := r.path(s))
             )
         ),
-        beyond_trained=tuple(
+        notes=tuple(
             dict.fromkeys(
-                line
-                for _, r in found
-                for s in (*baselines, *cells)
-                if (line := r.beyond_trained(s))
+                line for _, r in found for s in (*baselines, *cells) for line in r.notes(s)
             )
         ),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
@@ -204,7 +201,7 @@ def describe(found: Plan) -> list[str]:
         )
     lines += [f"adapters {text}" for text in found.adapted]
     lines += [f"note     {text}" for text in found.paths]
-    lines += [f"note     {text}" for text in found.beyond_trained]
+    lines += [f"note     {text}" for text in found.notes]
     left = found.left_s
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
     lines.append(f"time     {guess} with {found.slots} at once")

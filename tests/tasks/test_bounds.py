@@ -1,6 +1,7 @@
 """Texts that a model cannot be fed are refused by `plan` and by the cell, before training."""
 
 import json
+import sys
 from dataclasses import replace
 
 import pytest
@@ -87,9 +88,18 @@ def test_texts_beyond_the_length_of_rotary_positions_are_noted_and_run(tmp_path)
         sweep = parse(parse_yaml(f"name: t\nmodel: {model}\n" + GRID, "t", tmp_path))
         resolver = FileResolver(download=False)
         (cell,) = expand(sweep, resolver)[0].cells
-        noted.append(resolver.beyond_trained(cell))
-    assert "was trained for up to 32" in noted[0]
-    assert noted[1] is None
+        noted.append(resolver.notes(cell))
+    assert "was trained for up to 32" in noted[0][0]
+    assert noted[1] == []
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="16 bits and 4 are fast on a Mac's GPU")
+def test_a_type_that_is_slow_on_a_cpu_is_noted_before_anything_runs(tmp_path):
+    model = make_model(tmp_path / "m", bits=4)
+    sweep = parse(parse_yaml(f"name: t\nmodel: {model}\n" + GRID, "t", tmp_path))
+    resolver = FileResolver(download=False)
+    (cell,) = expand(sweep, resolver)[0].cells
+    assert "is stored as q4, which MLX computes several times slower" in resolver.notes(cell)[0]
 
 
 # token ids beyond the embedding

@@ -7,10 +7,19 @@ import pytest
 
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, examine
 
+SCRIPT = """print('{"fast": false, "speeds": {"float32": 9.0, "bfloat16": 2.0, "4-bit": 8.0}}')"""
+
+
+def test_types_that_are_slow_here_are_named_with_their_factor(tmp_path):
+    (found,) = (f for f in examine(tmp_path, matmul=SCRIPT) if f.topic == "types")
+    assert found.level == NOTE
+    assert "bfloat16 4 times" in found.text
+    assert "4-bit" not in found.text
+
 
 def test_every_topic_is_looked_at_with_a_real_matmul(tmp_path):
     found = {f.topic: f for f in examine(tmp_path)}
-    assert {"machine", "versions", "memory", "results", "mlx", "probes"} <= found.keys()
+    assert {"machine", "versions", "memory", "results", "mlx", "types", "probes"} <= found.keys()
     assert found["mlx"].level == OK
     assert "GFLOP/s" in found["mlx"].text
     if sys.platform.startswith("linux"):
@@ -19,7 +28,7 @@ def test_every_topic_is_looked_at_with_a_real_matmul(tmp_path):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="macOS brings its own BLAS")
 def test_a_missing_openblas_names_the_package(tmp_path):
-    found = {f.topic: f for f in examine(tmp_path, matmul="print(False, 1.0)")}
+    found = {f.topic: f for f in examine(tmp_path, matmul=SCRIPT)}
     assert found["blas"].level == NOTE
     assert "apt-get install libopenblas0-pthread" in found["blas"].text
 
