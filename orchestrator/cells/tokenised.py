@@ -30,7 +30,7 @@ def pairs(files: ModelFiles, given: Sequence[Pair], max_length: int) -> EncodedP
     if not has_tokenizer(files.folder):
         return None
     texts = sorted({text for pair in given for text in (pair.positive, pair.negative)})
-    rows = _remembered(files, texts, lambda t: [text_ids(t, text) for text in texts])
+    rows = _rows(files, "pairs", texts, lambda t: [text_ids(t, text) for text in texts])
     known = dict(zip(texts, rows, strict=True))
     return encode_pairs(SimpleNamespace(encode=known.__getitem__), given, max_length)
 
@@ -44,8 +44,7 @@ def records(files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] |
     if not has_tokenizer(files.folder):
         return None
     given = [mix.digest, template]
-    rows = _remembered(files, given, lambda t: tokens.render(t, mix.records, template))
-    return [tuple(row) for row in rows]
+    return _rows(files, "records", given, lambda t: tokens.render(t, mix.records, template))
 
 
 def prompts(files: ModelFiles, texts: Sequence[str], thinking: str) -> list[Tokens] | None:
@@ -56,25 +55,47 @@ def prompts(files: ModelFiles, texts: Sequence[str], thinking: str) -> list[Toke
     """
     if not has_tokenizer(files.folder):
         return None
-    asked = [list(texts), thinking]
-    rows = _remembered(
-        files, asked, lambda t: [rendering.prompt_ids(t, text, thinking) for text in texts]
+    given = [list(texts), thinking]
+    return _rows(
+        files, "prompts", given, lambda t: [rendering.prompt_ids(t, x, thinking) for x in texts]
     )
-    return [tuple(row) for row in rows]
 
 
 def template_date(files: ModelFiles) -> str | None:
     """As `rendering.template_date`."""
-    date: str | None = _remembered(files, "template_date", rendering.template_date)
+    date: str | None = _remembered(files, "date", None, rendering.template_date, _is_word)
     return date
 
 
 def prompt_rule(files: ModelFiles) -> str | None:
     """As `rendering.prompt_rule`."""
-    rule: str | None = _remembered(files, "prompt_rule", rendering.prompt_rule)
+    rule: str | None = _remembered(files, "rule", None, rendering.prompt_rule, _is_word)
     return rule
 
 
-def _remembered(files: ModelFiles, given: object, make: Callable[[Any], Any]) -> Any:
+def _rows(
+    files: ModelFiles, what: str, given: object, make: Callable[[Any], Sequence[Tokens]]
+) -> list[Tokens]:
+    return [tuple(row) for row in _remembered(files, what, given, make, _are_rows)]
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(row, list) and all(type(token) is int for token in row) for row in value
+    )
+
+
+def _is_word(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _remembered(
+    files: ModelFiles,
+    what: str,
+    given: object,
+    make: Callable[[Any], Any],
+    fits: Callable[[Any], bool],
+) -> Any:
     made_by = [files.digest, code_digest(), *map(version, LIBRARIES)]
-    return remembered("tokens", [*made_by, given], lambda: make(load_tokenizer(files.folder)))
+    key = [*made_by, what, given]
+    return remembered("tokens", key, lambda: make(load_tokenizer(files.folder)), fits)

@@ -28,7 +28,7 @@ from orchestrator.results.store import (
     said_twice,
 )
 from orchestrator.results.stress_record import FILE, read_plan
-from tasks.contract.cell import CellSpec
+from tasks.contract.cell import CellSpec, Status
 from tasks.sources.jsonl import parse_json
 
 if TYPE_CHECKING:
@@ -161,6 +161,8 @@ class _Check:
     def cell(self, row: Row, store: Store) -> None:
         """The files that a row of `cells` promises."""
         cell = row["cell_id"]
+        if row["status"] not in tuple(Status):
+            self.wrong(f"cells/{cell}.arrow", f"status {row['status']!r} is unknown", ADVICE)
         for lack in store.lacks(row):
             name, _, problem = lack.partition(" ")
             self.wrong(name, problem, ADVICE)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -24,10 +25,12 @@ def intact(content: bytes) -> bool | None:
 
     Files of older versions have none.
     """
-    at = content.rfind(_MARK)
-    if at < 0:
+    # texts of others may hold such a mark, too: the pair counts, or one whose other was damaged
+    found = re.findall(_MARK + rb"[0-9a-f]{64}", content)
+    if not found:
         return None
-    seal = b" ".join((content[at : at + len(_MARK) + 64],) * 2)
+    pairs = [b" ".join((one,) * 2) for one in found]
+    seal = next((pair for pair in reversed(pairs) if pair in content), pairs[-1])
     before, _, after = content.rpartition(seal)
     return _seal(before + UNSEALED + after) == seal
 

@@ -1,7 +1,10 @@
 """`sweep.yaml` in the results: the sweep as resolved, with the hashes of everything it used."""
 
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,24 +86,54 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
 
     path = folder / NAME
     lost = "what it had registered is lost, and the contrasts of this launch count as exploratory"
+    if not path.is_file():
+        return None, f"{path} was missing: {lost}" if results else None
+    raw = path.read_bytes()
+    changed = intact(raw) is False
     try:
         content = load_manifest(folder)
+        _demand_questions(content)
+        if not changed:
+            return content, None
+        if KEY in content:
+            told = f"{path} was changed after it was written; what it says was registered is kept"
+            return content, told
+        reason = f"it was changed after it was written, and has no {KEY}"
     except UserError as error:
-        if not path.is_file():
-            return None, f"{path} was missing: {lost}" if results else None
         reason = str(error).removeprefix(f"{path}: ").rpartition("; ")[0]
-        text = path.read_bytes().decode(errors="replace")
-        path.replace(folder / DAMAGED)
-        told = f"{path} was damaged, and is kept as {DAMAGED} ({reason})"
-        try:
-            part = re.search(rf"^{KEY}:\n(?:[ -].*\n)*", text, re.MULTILINE)
-            kept: dict[str, Any] = parse_yaml(part[0] if part else "", str(path), folder).value
-            Registration.of(kept)
-        except (UserError, ValueError, KeyError, TypeError, AttributeError):
-            return None, f"{told}: {lost}" if results else told
-        return kept, f"{told}; what it had registered is kept"
-    changed = f"{path} was changed after it was written; what it says was registered is kept"
-    return content, changed if intact(path.read_bytes()) is False else None
+    aside = next(f for f in _names_aside(folder) if not f.exists())
+    path.replace(aside)
+    told = f"{path} was damaged, and is kept as {aside.name} ({reason})"
+    text = raw.decode(errors="replace")
+    try:
+        part = re.search(rf"^{KEY}:\n(?:[ -].*\n|\n)*", text, re.MULTILINE)
+        kept: dict[str, Any] = parse_yaml(part[0] if part else "", str(path), folder).value
+        Registration.of(kept)
+    except (UserError, ValueError, KeyError, TypeError, AttributeError):
+        return None, f"{told}: {lost}" if results else told
+    return kept, f"{told}; what it had registered is kept"
+
+
+def _demand_questions(content: Mapping[str, Any]) -> None:
+    """Check that what was registered can be read; that it was edited is for others to say.
+
+    Raises:
+        UserError: It cannot.
+    """
+    from orchestrator.results.registration import Registration
+
+    try:
+        with suppress(UserError):
+            Registration.of(content)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        name = type(error).__name__
+        raise UserError(f"what it registered cannot be read ({name}: {error}); ") from None
+
+
+def _names_aside(folder: Path) -> Iterator[Path]:
+    """Where a damaged manifest may be kept; an earlier one is not overwritten."""
+    yield folder / DAMAGED
+    yield from (folder / f"sweep.damaged.{n}.yaml" for n in count(2))
 
 
 def load_manifest(folder: Path) -> dict[str, Any]:

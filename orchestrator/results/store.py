@@ -403,8 +403,8 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
     Args:
         path: The file.
         table: Its table.
-        columns: All that the caller needs; others may be missing in what is returned. Of a file
-            whose seal is intact the others need no look. None for all.
+        columns: Columns to read, in the order of the table; () for all. Of a sealed, intact file
+            only these are read; any other file is read whole.
 
     Raises:
         UserError: It is corrupted, unreadable, or of another version.
@@ -416,7 +416,10 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
             raise UserError(f"{path}: {CHANGED}; {todo}")
         # to compare bytes takes a hundredth of the time that comparing two schemas takes
         ours = content.startswith(_head(table))
-        found = _read(content, table, columns if ours and whole else ())
+        read = tuple(columns) if ours and whole else ()
+        found = _read(content, table, read)
+        # Arrow takes the schema from the other end of the file
+        ours = ours and found.schema.equals(_schema(table, read))
     except OSError as error:  # Arrow raises some of its own as these
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
@@ -451,6 +454,13 @@ def _content_of(path: Path, todo: str) -> bytes:
         raise UserError(f"{error}; {todo}") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@cache
+def _schema(table: str, columns: tuple[str, ...]) -> pa.Schema:
+    """The table's schema, or that of some of its columns."""
+    whole = TABLES[table]
+    return pa.schema([field for field in whole if not columns or field.name in columns])
 
 
 @cache

@@ -18,7 +18,7 @@ from tasks.contract.conditions import Condition as Condition  # noqa: PLC0414 - 
 RECIPE_VERSION = 1
 """Part of every cell's identity; raised when the same spec would give other numbers."""
 PACKED = "packed"
-"""Of a cell's passes; the other way is `plain: ` and why they cannot be packed."""
+"""Value of `path` where passes are packed; otherwise it is `plain: ` and why they are not."""
 
 
 class Spec(Protocol):

@@ -151,7 +151,8 @@ def chat_ids(
 
     Raises:
         NodeError: The template refuses the conversation or fails on it, draws random text, takes
-            more than `LONGEST_S`, or writes more than `MOST_CHARACTERS`.
+            more than `LONGEST_S`, or writes more than `MOST_CHARACTERS`. The time is limited in
+            the main thread only, and not within one operation of Python, e.g. `10 ** 10 ** 9`.
     """
     from jinja2 import TemplateError
 

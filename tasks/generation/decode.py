@@ -18,7 +18,7 @@ from mlx import nn
 from mlx_lm.generate import BatchGenerator, generate_step
 
 from tasks.contract.generation import GREEDY, READ, ROWS, Decoding
-from tasks.data.seeding import entropy
+from tasks.data.seeding import entropy, stream
 from tasks.data.tokens import Tokens
 
 CLOSE = 2e-4
@@ -124,7 +124,10 @@ def shares_passes(model: nn.Module) -> bool:
     A layout of mlx-lm may take no mask for each row: Gemma 2 fails with most numbers of rows, and
     with as many rows as it has key heads it masks the wrong ones without an error.
     """
-    prompts = [[1] * n for n in TRIED]
+    known = model(mx.zeros((1, 1), mx.int32)).shape[-1]
+    # tokens of many kinds: where all are alike, so are all values, and a wrong mask shows nowhere
+    drawn = stream(0, "shares passes").integers(0, known, sum(TRIED)).tolist()
+    prompts = [[drawn.pop() for _ in range(n)] for n in TRIED]
     batch = BatchGenerator(model, max_tokens=1)
     try:
         ids = batch.insert(prompts)

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 SECRET = re.compile(
-    r"(?!RAY_TLS_|.*_(PATH|FILE|DIR)$)"  # where a secret lies is none
+    r"(?!RAY_TLS_|GIT_CONFIG_KEY_|.*_(PATH|FILE|DIR)$)"  # where a secret lies is none
     r"(.*(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|SSHPASS|CREDENTIAL|APIKEY)S?(_|$)"
-    r"|(.*_)?(KEYS?|JWT|PAT|PASS)(_|$)|.*_PWD$)",
+    r"|(.*_)?(KEYS?|JWT|PAT|PASS|PW|CREDS?|WEBHOOK)(_|$)|.*_PWD$|(.*_)?AUTH$)",
     re.IGNORECASE,
 )
 """Names of variables that may hold a secret."""

@@ -3,7 +3,6 @@
 import json
 import re
 import stat
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ def demand_file(path: Path, most: int | None = None) -> None:
     """Check before a file is opened that it can be read to its end.
 
     Args:
-        path: The file; to open a folder is an error in itself.
+        path: The file. A folder passes; to open it raises OSError later.
         most: Bytes that it may have; None for `MOST_BYTES`.
 
     Raises:
@@ -48,21 +47,22 @@ def demand_file(path: Path, most: int | None = None) -> None:
         raise NodeError(f"{path}: {found.st_size:,} bytes; at most {most:,} are read")
 
 
-def parse_json(raw: str | bytes, *, constants: bool = False) -> Any:
+def parse_json(raw: str | bytes, *, lenient: bool = False) -> Any:
     """The value of a JSON text of another, as UTF-8; a mark of the byte order before it is no part.
 
     Args:
         raw: The text.
-        constants: Whether NaN, Infinity and -Infinity are numbers, as in some models' configs.
+        lenient: Whether to read what some models' configs hold: NaN, Infinity and -Infinity as
+            numbers.
 
     Raises:
         ValueError: It is no JSON (json.JSONDecodeError, with the line), is nested too deeply, or
-            has a key twice, half a character, a number of more than 4,300 digits, or a byte that
-            is not UTF-8.
+            has a key twice with unlike values, half a character, a number of more than 4,300
+            digits, or a byte that is not UTF-8.
     """
     try:
         text = (raw.decode() if isinstance(raw, bytes) else raw).removeprefix("\ufeff")
-        refuse = None if constants else _refuse
+        refuse = None if lenient else _refuse
         value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=refuse)
         if _SURROGATE.search(text):  # two make one character, one alone cannot be written
             json.dumps(value, ensure_ascii=False).encode()
@@ -80,9 +80,9 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
-    if len(found) < len(pairs):
-        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {ascii(key)[:80]} is there twice")
+    for key, value in pairs if len(found) < len(pairs) else ():
+        if value != found[key]:  # what stands there twice as it is says the same in any reading
+            raise ValueError(f"the key {ascii(key)[:80]} is there twice")
     return found
 
 
@@ -90,7 +90,7 @@ def _refuse(word: str) -> None:
     raise ValueError(f"{word} is no number in JSON")
 
 
-def read_json(path: Path, *, constants: bool = False) -> Any:
+def read_json(path: Path, *, lenient: bool = False) -> Any:
     """The value in a JSON file, as `parse_json`.
 
     Raises:
@@ -98,7 +98,7 @@ def read_json(path: Path, *, constants: bool = False) -> Any:
     """
     text = read_text(path)
     try:
-        return parse_json(text, constants=constants)
+        return parse_json(text, lenient=lenient)
     except json.JSONDecodeError as error:
         raise NodeError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except ValueError as error:

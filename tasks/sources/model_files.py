@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
@@ -114,14 +115,15 @@ def locate(
     try:
         if on_hub and not download and not _is_complete(folder):
             raise NotHereError(f"model {name} is on this machine in part only")
-        files = read_folder(folder)
+        files = _read(folder)
     except NodeError as error:
         if not on_hub or copied or isinstance(error, NotHereError):
             raise
         # the cache's links lead to blobs: without them the same bytes would be linked again
         raise NodeError(
-            f"{error}; if its download is damaged: rm -r {folder.parents[1]}"
+            f"{error}; if its download is damaged: rm -r {quote(str(folder.parents[1]))}"
         ) from error
+    _demand_usable(files)
     commit = folder.name if on_hub else None
     return ModelSpec(name=name, revision=commit, digest=files.digest), files
 
@@ -132,13 +134,25 @@ def read_folder(folder: Path) -> ModelFiles:
     Raises:
         NodeError: It has no config, no safetensors weights, or asks to run code of its own.
     """
+    files = _read(folder)
+    _demand_usable(files)
+    return files
+
+
+def _demand_usable(files: ModelFiles) -> None:
+    """Check that mlx-lm can load a model, and without code of the model's own."""
+    where = files.folder
+    if "model_file" in files.config:
+        raise NodeError(f"{where}: config.json asks to run {files.config['model_file']!r}; refused")
+    demand_loadable(where / "config.json", files.config)
+
+
+def _read(folder: Path) -> ModelFiles:
+    """A model's files, all there and readable."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if not is_foreign(path.name) and any(path.match(pattern) for pattern in PATTERNS):
             _demand_file(path)
     config = _object(folder / "config.json")
-    if "model_file" in config:
-        raise NodeError(f"{folder}: config.json asks to run {config['model_file']!r}; refused")
-    demand_loadable(folder / "config.json", config)
     if (folder / GENERATION).is_file():
         _object(folder / GENERATION)  # mlx-lm asks it for the tokens that end an answer
     weights = _weights(folder)
@@ -204,7 +218,7 @@ def _folder(name: str, revision: str | None, *, download: bool) -> Path:
 
 def _object(path: Path) -> dict[str, Any]:
     """A JSON file that holds one object."""
-    value = read_json(path, constants=True)  # e.g. a `time_step_limit` of Infinity
+    value = read_json(path, lenient=True)  # e.g. a `time_step_limit` of Infinity
     if not isinstance(value, dict):
         raise NodeError(f"{path}: expected a JSON object, got {type(value).__name__}")
     return value
@@ -252,7 +266,11 @@ def file_digest(path: Path) -> str:
     if stat.st_size < LARGE:
         return _digest_read(path)
     given = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
-    return str(remembered("digests", given, lambda: _digest_read(path)))
+    return str(remembered("digests", given, lambda: _digest_read(path), _is_digest))
+
+
+def _is_digest(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{64}", value) is not None
 
 
 def _digest_read(path: Path) -> str:

@@ -52,20 +52,25 @@ def remembered(
         kind: Of the note: a folder of its own.
         given: All that the value depends on, as JSON values.
         make: Makes the value, which JSON can hold; what it raises is not remembered.
-        fits: Whether a note holds such a value; one that does not is damaged.
+        fits: True if a value read from a note has the right form; otherwise it is made again.
     """
     note = cache_folder() / kind / digest_of(given)
     with suppress(OSError, ValueError):
         found = parse_json(note.read_bytes())
         if fits(found):
-            os.utime(note)
+            with suppress(OSError):  # of another user, or on a disk that is read-only
+                os.utime(note)
             return found
     value = make()
     with suppress(OSError):
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = note.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps(value))
-        aside.replace(note)
+        try:
+            aside.write_text(json.dumps(value))
+            aside.replace(note)
+        except OSError:  # a part of a note would help to keep a full disk full
+            aside.unlink(missing_ok=True)
+            raise
         _forget_unused(note.parent)
     return value
 

@@ -264,19 +264,21 @@ class RayEngine:
         """Tell what happened since the last call."""
         for report in self._news(timeout_s):
             take(report)
+        for report in self._host_changes():  # last, for a Ray that cannot be started again raises
+            take(report)
 
     def _news(self, timeout_s: float) -> list[Report]:
         late, self._late = self._late, []
         if not self._running:
             time.sleep(0 if late else timeout_s)
-            return late + self._host_changes()
+            return late
         refs = list(self._running)
         # two calls: the first returns as soon as one cell has ended, the second finds all that have
         first, _ = ray.wait(refs, timeout=0 if late else timeout_s)
         ready, _ = ray.wait(refs, num_returns=len(refs), timeout=0) if first else ([], None)
         signs = self._signs()
         ended = [report for ref in ready for report in self._collect(ref)]
-        return [*late, *signs, *ended, *self._host_changes()]
+        return [*late, *signs, *ended]
 
     def _signs(self) -> list[Report]:
         """Signs of life and checkpoints since the last fetch; quick, for the board is local."""

@@ -245,6 +245,12 @@ MANIFEST_HARMS = {
     "cut": (lambda text: text[: text.index("cells:") + 9], "is kept"),
     "not YAML": (lambda text: text.replace("name: losses", "name: [losses"), "is kept"),
     "cut in the questions": (lambda text: text[: text.index("alternative")], "is lost"),
+    "questions that are none": (lambda text: text.replace("contrasts:", "contrastz:"), "is lost"),
+    "a level that is gone": (lambda text: text.replace("  alpha:", "  alfa:"), "is lost"),
+    "questions under another name": (
+        lambda text: text.replace("analysis:", "analysit:"),
+        "is lost",
+    ),
     "empty": (
         lambda _: "# Written by rho-sweep launch: the sweep as it was resolved.\n",
         "is lost",
@@ -252,7 +258,7 @@ MANIFEST_HARMS = {
 }
 
 
-@pytest.mark.parametrize("name", ["cut", "not YAML", "cut in the questions", "empty"])
+@pytest.mark.parametrize("name", MANIFEST_HARMS)
 def test_what_was_registered_survives_a_damaged_manifest_or_its_loss_is_told(
     results, rho_sweep, name
 ):

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from orchestrator.errors import UserError
 from orchestrator.inspection.check import Checked, check, lines_of
+from orchestrator.results.files import UNSEALED, intact, sealed
 from orchestrator.results.folder import passed_over
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.schema import TABLES
@@ -189,3 +190,35 @@ def test_many_problems_of_one_kind_are_a_few_lines(store):
     assert lines[0] == f"{store.folder}: 500 problems, 3 readable cells"
     assert len(lines) == 1 + 3 * 2 + 1
     assert lines[-1] == f"scores: 497 more; all: rho-sweep check {store.folder} --json"
+
+
+def test_a_status_that_no_launch_knows_is_named(store):
+    row = store.rows("cells")[0]
+    store.write("cells", row["cell_id"], [row | {"status": "odd"}])
+    assert problems(store)[f"cells/{row['cell_id']}.arrow"] == "status 'odd' is unknown"
+
+
+def test_a_file_that_begins_as_ours_and_ends_as_another_table_is_named(store):
+    """Arrow takes the schema from the end of a file, and anybody can seal one."""
+    cell = store.rows("cells")[0]["cell_id"]
+    path = store.path("cells", cell)
+    ours, buffer = path.read_bytes(), pa.BufferOutputStream()
+    long = {"so that": "its head is longer than ours" * 1000}
+    other = pa.table({"cell_id": [cell], "x": [1]}).replace_schema_metadata(long)
+    with pa.ipc.new_file(buffer, other.schema, metadata={"seal": UNSEALED}) as writer:
+        writer.write_table(other)
+    head = 16 + int.from_bytes(ours[12:16], "little")
+    path.write_bytes(sealed(ours[:head] + buffer.getvalue().to_pybytes()[head:]))
+    with pytest.raises(UserError, match="not a cells table of version 1"):
+        read_file(path, "cells")
+    with pytest.raises(UserError, match="delete it and launch again"):
+        store.done()
+    assert f"cells/{path.name}" in problems(store)
+
+
+def test_a_text_with_the_mark_of_a_seal_is_a_text(tmp_path):
+    mark = b"sealed:sha256:"
+    for text in (mark, mark + b"0" * 64, mark + b"f" * 64 + b" and more"):
+        content = sealed(b"# " + UNSEALED + b"\ndescription: " + text + b"\n")
+        assert intact(content)
+        assert intact(content.replace(b"description", b"Description")) is False

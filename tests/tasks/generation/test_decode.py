@@ -12,7 +12,7 @@ from tasks.contract.generation import ROWS, Decoding
 from tasks.data.prompts import load_prompts
 from tasks.data.rendering import prompt_ids
 from tasks.generation import decode as decoding_module
-from tasks.generation.decode import Asked, Sampler, alone, decode
+from tasks.generation.decode import Asked, Sampler, alone, decode, shares_passes
 from tasks.starter import TINY
 from tests.builders import shuffled
 from tests.toys import make_model
@@ -180,3 +180,14 @@ def test_a_layout_without_a_mask_for_each_row_is_asked_one_prompt_at_a_time(tmp_
         found = decode(model, some, GREEDY, [], told.append)
         assert tokens(found) == tokens([alone(model, a, GREEDY, []) for a in some])
     assert told[-1] == 3
+
+
+def test_a_mask_by_which_rows_see_too_little_is_noticed(monkeypatch):
+    model, _ = tiny()
+    assert shares_passes(model)
+
+    def itself_alone(cache, n, **_):
+        return mx.eye(n, dtype=mx.bool_)[None, None] if n > 1 else None
+
+    monkeypatch.setattr(BatchKVCache, "make_mask", itself_alone)
+    assert not shares_passes(model)

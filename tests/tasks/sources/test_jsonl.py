@@ -91,3 +91,7 @@ def test_a_file_that_is_too_long_is_refused_before_it_is_read(tmp_path, monkeypa
     (tmp_path / "long").write_text("a" * 1_001)
     with pytest.raises(NodeError, match=r"1,001 bytes; at most 1,000 are read"):
         read_text(tmp_path / "long")
+
+
+def test_a_key_that_is_there_twice_with_the_same_value_says_one_thing():
+    assert parse_json('{"a": {"b": 1, "b": 1}, "a": {"b": 1}}') == {"a": {"b": 1}}

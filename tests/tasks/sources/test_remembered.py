@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -73,3 +74,24 @@ def test_notes_that_nothing_asks_for_are_deleted_after_a_month():
     asked("new", "new")
     assert len(notes()) == 2
     assert asked("used", "") == ("used", 0)
+
+
+def test_a_note_that_cannot_be_written_whole_leaves_no_part(monkeypatch):
+    def full(path, text):
+        path.open("w").write(text[:3])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "write_text", full)
+        assert asked("given", [1, 2, 3]) == ([1, 2, 3], 1)
+    assert notes() == []
+
+
+def test_a_note_on_a_disk_that_is_read_only_is_used(monkeypatch):
+    asked("given", 5)
+
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert asked("given", 5) == (5, 0)
