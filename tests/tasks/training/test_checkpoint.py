@@ -76,7 +76,7 @@ def test_from_every_step_the_bytes_are_those_of_an_undisturbed_run(toy, extra):
         again = Attempt(spec, sealed)
         demand_same(again.result, whole.result)
         assert again.result.measurements.resumed_steps == done
-        assert again.notes == [f"goes on from its checkpoint after step {done}"]
+        assert again.notes[-1] == f"goes on from its checkpoint after step {done}"
         if done < 5:
             assert again.first_step == done + 1
     assert whole.result.measurements.resumed_steps == 0
