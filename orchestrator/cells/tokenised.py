@@ -6,6 +6,7 @@ A cell tokenises for itself, and ends if its texts become others than were plann
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
@@ -89,6 +90,11 @@ def _is_word(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
+@cache
+def _versions() -> tuple[str, ...]:
+    return tuple(map(version, LIBRARIES))
+
+
 def _remembered(
     files: ModelFiles,
     what: str,
@@ -96,6 +102,5 @@ def _remembered(
     make: Callable[[Any], Any],
     fits: Callable[[Any], bool],
 ) -> Any:
-    made_by = [files.digest, code_digest(), *map(version, LIBRARIES)]
-    key = [*made_by, what, given]
+    key = [files.digest, code_digest(), *_versions(), what, given]
     return remembered("tokens", key, lambda: make(load_tokenizer(files.folder)), fits)

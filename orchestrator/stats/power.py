@@ -126,13 +126,12 @@ def _share_below(df: float, noncentrality: float, t: float) -> float:
 
 
 def _mde(df: int, unit: float, alpha: float, power: float) -> float | None:
+    """Halved to the last digit: scipy.optimize would take longer to load than a whole plan."""
     _check_target(alpha, power)
-    from scipy import optimize
-
-    found = optimize.brentq(
-        lambda effect: _power_t(df, effect, alpha) - power, 0.0, LARGEST_EFFECT, xtol=1e-10
-    )
-    return float(found) * unit
+    low, high = 0.0, LARGEST_EFFECT
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if _power_t(df, middle, alpha) >= power else (middle, high)
+    return high * unit
 
 
 def _smallest(power_of: Callable[[int], float], alpha: float, power: float) -> int | None:
