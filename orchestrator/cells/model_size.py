@@ -72,9 +72,8 @@ def _size(files: ModelFiles, *names: str, default: int | None = None) -> int:
     where = files.folder / "config.json"
     if found is None:
         raise NodeError(f"{where}: no {names[0]} in it; is it a text model?")
-    layers: list[int] = (
-        found if isinstance(found, list) and found else [found]
-    )  # or a size per layer
+    # some models have a size per layer
+    layers: list[int] = found if isinstance(found, list) and found else [found]
     if not all(type(size) is int and 0 < size < LARGEST for size in layers):
         raise NodeError(
             f"{where}: {names[0]} must be a whole number above 0, got {show(found)}; "

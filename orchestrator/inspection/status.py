@@ -184,10 +184,10 @@ def find_cell(store: Store, word: str) -> str:
 def log_lines(store: Store, cell: str) -> list[str]:
     """Everything known about one cell: progress, attempts, error."""
     path = store.folder / "logs" / f"{cell}.log"
+    lines: list[str] = []
     if path.is_file():
         demand_file(path)
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    lines = text.splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     lines += [_attempt_line(attempt) for attempt in store.attempts_of(cell)]
     if (row := _row_of(store, cell)) is not None:
         if row["stage"]:

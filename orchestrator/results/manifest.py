@@ -92,13 +92,12 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
     changed = intact(raw) is False
     try:
         content = load_manifest(folder)
-        _demand_questions(content)
-        if not changed:
-            return content, None
-        if KEY in content:
+        reason = _unreadable(content)
+        if changed and KEY not in content:
+            reason = f"it was changed after it was written, and has no {KEY}"
+        if reason is None:
             told = f"{path} was changed after it was written; what it says was registered is kept"
-            return content, told
-        reason = f"it was changed after it was written, and has no {KEY}"
+            return content, told if changed else None
     except UserError as error:
         reason = str(error).removeprefix(f"{path}: ").rpartition("; ")[0]
     aside = next(f for f in _names_aside(folder) if not f.exists())
@@ -114,20 +113,16 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
     return kept, f"{told}; what it had registered is kept"
 
 
-def _demand_questions(content: Mapping[str, Any]) -> None:
-    """Check that what was registered can be read; that it was edited is for others to say.
-
-    Raises:
-        UserError: It cannot.
-    """
+def _unreadable(content: Mapping[str, Any]) -> str | None:
+    """Why what was registered cannot be read; None if it can, also if it was edited."""
     from orchestrator.results.registration import Registration
 
     try:
         with suppress(UserError):
             Registration.of(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        name = type(error).__name__
-        raise UserError(f"what it registered cannot be read ({name}: {error}); ") from None
+        return f"what it registered cannot be read ({type(error).__name__}: {error})"
+    return None
 
 
 def _names_aside(folder: Path) -> Iterator[Path]:
