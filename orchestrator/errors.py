@@ -48,11 +48,16 @@ class SweepError(UserError):
         super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in problems)]))
 
 
+def next_step(error: OSError) -> str:
+    """`; ` and what to do about a refusal of the system; nothing where that is not known."""
+    todo = NEXT_STEPS.get(error.errno or 0)
+    return f"; {todo}" if todo else ""
+
+
 def unwritable(place: object, error: OSError, done: str = "written") -> UserError:
     """The error of a file, folder or stream that cannot be written or made, and the next step."""
-    todo = NEXT_STEPS.get(error.errno or 0)
     reason = error.strerror or str(error)
-    return UserError(f"{place}: cannot be {done} ({reason}){f'; {todo}' if todo else ''}")
+    return UserError(f"{place}: cannot be {done} ({reason}){next_step(error)}")
 
 
 @contextmanager

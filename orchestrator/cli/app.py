@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 from orchestrator import __version__
 from orchestrator.cli import analyze, cluster, judge, launch, results, stress, sweeps
 from orchestrator.cli.options import Group
-from orchestrator.errors import NEXT_STEPS, UserError
+from orchestrator.errors import UserError, next_step
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
 from orchestrator.visible import door
 from tasks.contract.cell import NodeError
@@ -111,8 +111,7 @@ def _run() -> int:
             raise
         reason = error.strerror or str(error)
         places = [str(place) for place in (error.filename, error.filename2) if place]
-        todo = NEXT_STEPS.get(error.errno or 0)
-        _tell("".join(f"{place}: " for place in places) + reason + (f"; {todo}" if todo else ""))
+        _tell("".join(f"{place}: " for place in places) + reason + next_step(error))
         return FIXABLE
     return code if isinstance(code, int) else 0
 
