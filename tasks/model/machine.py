@@ -4,14 +4,16 @@ import importlib.metadata
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 from tasks.contract.cell import Machine
 from tasks.model import children
 
 
+@cache
 def describe() -> Machine:
-    """Host, chip and versions, without loading MLX."""
+    """Host, chip and versions, without loading MLX; asked once in a process."""
     return Machine(
         host=platform.node(),
         chip=chip(),
