@@ -33,9 +33,11 @@ ALONE = MANIFEST, LIVE, STRESS, LAUNCH_LOG = (
     "launch.log",
 )
 """Files in the results folder itself that a driver writes and another machine may have."""
-DAMAGED, LOCK, NOTE = "sweep.damaged.yaml", ".launch.lock", ".cluster.json"
-_MADE = {*NAMES, *ALONE, DAMAGED, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
+LOCK, NOTE = ".launch.lock", ".cluster.json"
+_MADE = {*NAMES, *ALONE, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
 """What commands make in the results folder itself, if they are given no other place."""
+DAMAGED = re.compile(r"sweep\.damaged(\.([2-9]|[1-9]\d+))?\.yaml")
+"""A `sweep.yaml` that could not be read and was moved aside by a launch: the first, the second."""
 ADAPTER = CONFIG, WEIGHTS = ("adapter_config.json", "adapters.safetensors")
 """Files of an adapter, as mlx-lm wants them."""
 _ASIDE = re.compile(r"\.(.+)\.\d+")
@@ -107,7 +109,9 @@ def passed_over(results: Path) -> list[str]:
                 (aside := _ASIDE.fullmatch(name)) and pattern.fullmatch(aside[1])
             ):
                 found.append(f"{kind}/{name}")
-    return sorted(found) + sorted(_others(results, "", _MADE))
+    return sorted(found) + sorted(
+        n for n in _others(results, "", _MADE) if not DAMAGED.fullmatch(n)
+    )
 
 
 def _others(folder: Path, prefix: str, known: Collection[str]) -> list[str]:

@@ -13,7 +13,7 @@ from orchestrator.config.foreign_json import demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, intact, sealed, write_whole
-from orchestrator.results.folder import DAMAGED, MANIFEST
+from orchestrator.results.folder import MANIFEST
 from orchestrator.results.provenance import git_revision
 
 if TYPE_CHECKING:  # they load pydantic, which a look at results does without
@@ -126,8 +126,8 @@ def _unreadable(content: Mapping[str, Any]) -> str | None:
 
 
 def _names_aside(folder: Path) -> Iterator[Path]:
-    """Where a damaged manifest may be kept; an earlier one is not overwritten."""
-    yield folder / DAMAGED
+    """Where a damaged manifest may be kept; an earlier one is not overwritten; `folder.DAMAGED`."""
+    yield folder / "sweep.damaged.yaml"
     yield from (folder / f"sweep.damaged.{n}.yaml" for n in count(2))
 
 

@@ -93,7 +93,7 @@ def _demand_idle(request: Answer) -> NodePlan:
     place = _place(request)
     if not place.plan.is_file():
         raise UserError("the cluster is down; first: rho-sweep cluster up")
-    plan = NodePlan.parse(json.loads(place.plan.read_text()))
+    plan = NodePlan.of(place)
     for folder in sorted((_root(request) / "results").iterdir()):
         if found := lock.holder(folder):
             with suppress(psutil.NoSuchProcess):

@@ -5,7 +5,6 @@ cut link or a sleep. The driver cannot start it again, because it has no login h
 is not started again; losing it ends the cluster.
 """
 
-import json
 import socket
 import sys
 import time
@@ -34,12 +33,12 @@ def keep(place: Place) -> None:
 
 def revive(place: Place) -> bool:
     """Start the raylet if the head can be reached; returns whether it runs now."""
-    plan = NodePlan.parse(json.loads(place.plan.read_text()))
-    if not reachable(plan.gcs):
-        return False
-    say("the raylet has ended; starting it again")
-    ray_processes.stop(place, spare=("keeper", *OF_THE_HEAD))
     try:
+        plan = NodePlan.of(place)
+        if not reachable(plan.gcs):
+            return False
+        say("the raylet has ended; starting it again")
+        ray_processes.stop(place, spare=("keeper", *OF_THE_HEAD))
         start_node(place, plan, head=False)
     except UserError as error:
         say(str(error))

@@ -118,7 +118,7 @@ def nodes(request: dict[str, Any]) -> Answer:
         UserError: Ray does not answer.
     """
     place = place_of(request)
-    plan = NodePlan.parse(json.loads(place.plan.read_text()))
+    plan = NodePlan.of(place)
     os.environ.update(environment(place, plan.ports, tls=plan.tls))
     from ray._private.state import GlobalState
     from ray._raylet import GcsClientOptions  # type: ignore[attr-defined]  # compiled

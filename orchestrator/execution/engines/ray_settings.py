@@ -9,7 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.config.foreign_json import demand
+from orchestrator.errors import UserError
+from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
+from tasks.sources.jsonl import read_json
 
 if TYPE_CHECKING:  # it loads pydantic; what only looks at a host does without
     from orchestrator.config.hosts import Ports
@@ -76,6 +80,19 @@ def remote_folder(root: str, cluster: str) -> str:
     return f"{root}/c/{cluster}"
 
 
+PLAN = {
+    "host": str,
+    "address": str,
+    "gcs": str,
+    "slots": int,
+    "memory_bytes": int,
+    "labels": {str: str},
+    "ports": {str: int},
+    "tls": bool,
+}
+"""The shape of a `NodePlan` as JSON."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodePlan:
     """What a host is to run.
@@ -102,10 +119,31 @@ class NodePlan:
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> "NodePlan":
-        """The inverse of `as_json`."""
+        """The inverse of `as_json`.
+
+        Raises:
+            ValueError: It is no plan.
+        """
         from orchestrator.config.hosts import Ports
 
-        return cls(**raw | {"ports": Ports(**raw["ports"])})
+        demand(raw, PLAN, "")
+        given = {key: raw[key] for key in PLAN}
+        return cls(**given | {"ports": Ports(**raw["ports"])})
+
+    @classmethod
+    def of(cls, place: Place) -> "NodePlan":
+        """What was started on this host.
+
+        Raises:
+            UserError: Nothing was, or the file that says so is damaged.
+        """
+        try:
+            return cls.parse(read_json(place.plan))
+        except (NodeError, ValueError) as error:
+            reason = str(error).splitlines()[0].removeprefix(f"{place.plan}: ")
+            raise UserError(
+                f"{place.plan}: cannot be read ({reason}); rho-sweep cluster up writes it anew"
+            ) from None
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""

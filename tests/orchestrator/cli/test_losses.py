@@ -16,7 +16,8 @@ from safetensors.numpy import save
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.launch import Options, launch
 from orchestrator.inspection.compare_results import compare
-from orchestrator.results.manifest import load_manifest
+from orchestrator.results.folder import passed_over
+from orchestrator.results.manifest import HEAD, load_manifest
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellSpec
 from tests.answers import a_unit, answered, judgement, keep
@@ -278,6 +279,19 @@ def test_what_was_registered_survives_a_damaged_manifest_or_its_loss_is_told(
     again = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
     assert "sweep.yaml was" not in again.err
     assert rho_sweep("check", results.folder).code == 0
+
+
+def test_every_damaged_manifest_is_kept_and_none_is_a_foreign_file(results, rho_sweep):
+    for number in range(1, 12):
+        (results.folder / "sweep.yaml").write_text(f"{HEAD}[{number}")
+        assert rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder).code == 0
+    kept = sorted(p.read_text() for p in results.folder.glob("sweep.damaged*.yaml"))
+    assert kept == sorted(f"{HEAD}[{number}" for number in range(1, 12))
+    for name in ("sweep.damaged.1.yaml", "sweep.damaged.02.yaml", "sweep.damaged.x.yaml"):
+        (results.folder / name).touch()
+    assert passed_over(results.folder) == sorted(
+        ["sweep.damaged.1.yaml", "sweep.damaged.02.yaml", "sweep.damaged.x.yaml"]
+    )
 
 
 def test_a_missing_manifest_is_told_and_its_questions_are_exploratory(results, rho_sweep):

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.cluster.on_host import keeper
 from orchestrator.config.hosts import LABEL, Ports
+from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import (
     SOCKET_PATH_LIMIT,
     NodePlan,
@@ -40,6 +42,33 @@ def test_any_text_becomes_a_label_or_nothing(text):
 
 def test_a_plan_survives_json():
     assert NodePlan.parse(json.loads(json.dumps(PLAN.as_json()))) == PLAN
+
+
+KEYS = PLAN.as_json()
+DAMAGED = {
+    "missing": None,
+    "empty": b"",
+    "deep": b"[" * 100_000,
+    "huge number": json.dumps(KEYS).replace("1073741824", "1" * 5_000).encode(),
+    "not UTF-8": b"\xff\xfe",
+    "a list": b"[]",
+    **{f"no {k}": json.dumps({n: KEYS[n] for n in KEYS.keys() - {k}}).encode() for k in KEYS},
+    **{f"{k} is 1.5": json.dumps(KEYS | {k: 1.5}).encode() for k in KEYS},
+    "a port of none": json.dumps(KEYS | {"ports": {"gcs": 1 << 40}}).encode(),
+    "another port": json.dumps(KEYS | {"ports": {"owned": 1}}).encode(),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
+def test_a_plan_that_is_none_is_one_sentence_and_does_not_end_the_keeper(tmp_path, capsys, content):
+    place = Place(tmp_path)
+    if content is not None:
+        place.plan.write_bytes(content)
+    with pytest.raises(UserError, match=r"plan\.json: cannot be read \(.*\); rho-sweep") as error:
+        NodePlan.of(place)
+    assert len(str(error.value).splitlines()) == 1
+    assert keeper.revive(place) is False
+    assert "plan.json: cannot be read" in capsys.readouterr().out
 
 
 @given(st.integers(1, 90))
