@@ -8,8 +8,8 @@ from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
-from orchestrator.analysis.evidence.settings import facts
 from orchestrator.analysis.inference.power import FORMULAS, Design
+from orchestrator.cells.facts import facts
 from orchestrator.config.contrast_kinds import Compared, Kind, Subject
 from orchestrator.config.contrasts import Contrast, Questions, matches
 from tasks.contract.cell import CellSpec, Condition

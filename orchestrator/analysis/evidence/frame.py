@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.analysis.evidence.arms import ArmEvidence, Batch
-from orchestrator.analysis.evidence.settings import differing, facts, flat, settings
+from orchestrator.analysis.evidence.settings import differing, settings
+from orchestrator.cells.facts import facts, flat
 from orchestrator.errors import UserError
 from orchestrator.results.store import spec_of
 from orchestrator.stats.records import Summary
