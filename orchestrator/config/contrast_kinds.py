@@ -267,9 +267,3 @@ class Population(StrEnum):
     NEW_SEEDS = "new_seeds"
     NEW_PROBES = "new_probes"
     BOTH = "new_seeds_and_probes"
-
-
-def kinds_table() -> str:
-    """The table of kinds in `docs/analysis.md`, as Markdown."""
-    rows = [f"| `{kind}` | {kind.rules.asks} | {kind.rules.test} |" for kind in Kind]
-    return "\n".join(["| kind | asks | test |", "|---|---|---|", *rows])

@@ -9,10 +9,14 @@ from collections.abc import Iterable
 
 import pyarrow as pa
 
+from orchestrator.analysis.inference.record import Family
 from orchestrator.config.checked import Checked, at, must, schema_of
+from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.config.fields import Base, Cell, Data, Probes, RunSettings, StressSettings, Train
 from orchestrator.config.hosts import Cluster, Host, Ports
 from orchestrator.results.schema import TABLES
+from orchestrator.stats.records import Alternative
+from orchestrator.stats.verdict import Verdict
 from tasks.contract.conditions import Condition
 from tasks.data.probe_packs import PACKS
 from tasks.data.sft import SOURCES
@@ -39,6 +43,12 @@ def conditions() -> list[tuple[str, ...]]:
             for c in Condition
         ),
     ]
+
+
+def kinds() -> list[tuple[str, ...]]:
+    """One row per kind of contrast."""
+    rows = ((f"`{kind}`", kind.rules.asks, kind.rules.test) for kind in Kind)
+    return [("kind", "asks", "test"), *rows]
 
 
 def sources(declared: Iterable[Source], head: str) -> list[tuple[str, ...]]:
@@ -112,9 +122,11 @@ def fields(kind: type[Checked], prefix: str = "") -> list[tuple[str, ...]]:
 def expected() -> dict[str, str]:
     """File in docs/ -> its text with every derived part as the code has it now."""
     schema = json.loads((DOCS / JSON_SCHEMA).read_text())
-    schema["$defs"]["condition"]["enum"] = [str(c) for c in Condition]
+    named = (Condition, Kind, Population, Alternative, Family, Verdict)
+    schema["$defs"] = {n.__name__.lower(): {"enum": [str(member) for member in n]} for n in named}
     pages = {JSON_SCHEMA: json.dumps(schema, indent=1, ensure_ascii=False) + "\n"}
     derived = {
+        "analysis.md": {"### Kinds": kinds()},
         "conditions.md": {"# Conditions": conditions()},
         "data.md": {
             "## Probe packs": sources(PACKS, "pack"),

@@ -1,16 +1,13 @@
 """Each kind of contrast is declared once, and what a sweep file may say follows from it."""
 
-from pathlib import Path
-
 import pytest
 import yaml
 
-from orchestrator.config.contrast_kinds import Kind, Margin, Subject, kinds_table
+from orchestrator.config.contrast_kinds import Kind, Margin, Subject
 from orchestrator.errors import SweepError
 from orchestrator.stats.records import Alternative
 from tests.builders import parsed
 
-ROOT = Path(__file__).resolve().parents[3]
 HEAD = {
     "name": "s",
     "model": "tiny",
@@ -94,8 +91,3 @@ def test_a_kind_with_a_margin_is_about_scores_of_two_arms(kind):
     if kind.rules.margin is not Margin.OPTIONAL:
         assert kind.rules.about is Subject.SCORES
         assert {"a", "b", "sesoi"} <= kind.rules.needed
-
-
-def test_the_documentation_has_the_table_of_kinds_as_declared():
-    text = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
-    assert kinds_table() in text, "paste what kinds_table() returns into docs/analysis.md"
