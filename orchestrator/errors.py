@@ -17,7 +17,19 @@ NEXT_STEPS = {
 
 
 class UserError(Exception):
-    """One clear message: the thing, the value, the next step."""
+    """One clear message: `reason; advice`, or the reason alone.
+
+    Attributes:
+        reason: The thing and the value.
+        advice: The next step; empty where there is none, or none that is known.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason, advice)
+        self.reason, self.advice = reason, advice
+
+    def __str__(self) -> str:
+        return f"{self.reason}; {self.advice}" if self.advice else self.reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +61,14 @@ class SweepError(UserError):
 
 
 def next_step(error: OSError) -> str:
-    """`; ` and what to do about a refusal of the system; nothing where that is not known."""
-    todo = NEXT_STEPS.get(error.errno or 0)
-    return f"; {todo}" if todo else ""
+    """What to do about a refusal of the system; empty where that is not known."""
+    return NEXT_STEPS.get(error.errno or 0, "")
 
 
 def unwritable(place: object, error: OSError, done: str = "written") -> UserError:
     """The error of a file, folder or stream that cannot be written or made, and the next step."""
     reason = error.strerror or str(error)
-    return UserError(f"{place}: cannot be {done} ({reason}){next_step(error)}")
+    return UserError(f"{place}: cannot be {done} ({reason})", next_step(error))
 
 
 @contextmanager

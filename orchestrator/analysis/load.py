@@ -57,8 +57,8 @@ def _demand_same(one: Store, other: Store, cell: str) -> None:
     ]
     if scores[0] != scores[1]:
         raise UserError(
-            f"cell {cell} has different scores in {one.folder} and {other.folder}; "
-            f"see: rho-sweep compare {one.folder} {other.folder}"
+            f"cell {cell} has different scores in {one.folder} and {other.folder}",
+            f"see: rho-sweep compare {one.folder} {other.folder}",
         )
 
 

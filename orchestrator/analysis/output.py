@@ -141,7 +141,7 @@ def _demand_ours(target: Path) -> None:
         there = [p for p in target.iterdir() if not is_foreign(p.name)]
     others = [p for p in there if p.suffix not in (".arrow", ".csv")]
     if others or (there and not (target / MARK).is_file()):
-        raise UserError(f"{target}: holds files that are no analysis; choose another with -o DIR")
+        raise UserError(f"{target}: holds files that are no analysis", "choose another with -o DIR")
 
 
 def _table(name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:

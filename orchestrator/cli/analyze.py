@@ -63,7 +63,7 @@ def analyze(
         raise UserError(f"--split must be one of {', '.join(SPLITS)}; got {split!r}")
     if published:
         if results:
-            raise UserError("--published is about the notes alone; use --against published")
+            raise UserError("--published is about the notes alone", "use --against published")
         show_published(table or [ALL], as_json_=json_)
         return
     if not results:

@@ -111,7 +111,7 @@ def _run() -> int:
             raise
         reason = error.strerror or str(error)
         places = [str(place) for place in (error.filename, error.filename2) if place]
-        _tell("".join(f"{place}: " for place in places) + reason + next_step(error))
+        _tell(UserError(": ".join([*places, reason]), next_step(error)))
         return FIXABLE
     return code if isinstance(code, int) else 0
 

@@ -47,7 +47,7 @@ def launch(
     hosts = load_cluster(cluster) if cluster is not None else None
     if cluster is not None and hosts is not None:
         if slots is not None:
-            raise UserError("--slots is for this machine; hosts have theirs in the cluster file")
+            raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
         launching.on_cluster(loaded, folder, hosts, cluster, detach=detach)
     elif detach:
         launching.detached(loaded, folder)

@@ -43,7 +43,7 @@ def questions_of(path: Path | None) -> Questions | None:
         raise UserError(str(error)) from None
     found = parse_questions(document)
     if not found.contrasts:
-        raise UserError(f"{path}: asks nothing; it needs analysis: with contrasts:")
+        raise UserError(f"{path}: asks nothing", "it needs analysis: with contrasts:")
     return found
 
 

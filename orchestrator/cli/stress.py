@@ -61,7 +61,7 @@ def command(
     settings = settings_of(load_manifest(results).get("stress"), given)
     if cluster is not None:
         if slots is not None:
-            raise UserError("--slots is for this machine; hosts have theirs in the cluster file")
+            raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
         stressing.on_cluster(results, settings, cluster)
     else:
         options = Options(inline=inline, address=ray, slots=slots, without=frozenset(without))

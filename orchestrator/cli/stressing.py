@@ -87,7 +87,7 @@ def tell_far(folder: Path) -> Tested:
     """
     plan = read_plan(folder)
     if plan is None:
-        raise UserError(f"{folder}: the stress test did not begin; see {folder / 'launch.log'}")
+        raise UserError(f"{folder}: the stress test did not begin", f"see {folder / 'launch.log'}")
     store = Store(folder)
     found = tested(store, judged_so_far(store, plan["judge"]), 0)
     tell(found, folder)
@@ -98,7 +98,7 @@ def on_cluster(folder: Path, settings: StressSettings, cluster_file: Path) -> No
     """Run the test where the results were made; the driver lives on the cluster's head."""
     if not made_on_a_cluster(folder):
         raise UserError(
-            f"{folder}: was made on this machine, and so were its adapters; leave out --cluster"
+            f"{folder}: was made on this machine, and so were its adapters", "leave out --cluster"
         )
     sets = [(s.name, as_jsonl(s)) for s in load_sets(settings.prompts, download=True)]
     far = Far(demand_cluster(cluster_file), folder)

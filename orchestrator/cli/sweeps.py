@@ -39,7 +39,7 @@ def init(
         typer.echo(text, nl=False)
         return
     if output.exists() and not force:
-        raise UserError(f"{output} exists; choose another with -o, or use --force")
+        raise UserError(f"{output} exists", "choose another with -o, or use --force")
     beside = output.with_suffix(".schema.json")
     head = f"# yaml-language-server: $schema=./{beside.name}\n"
     write_whole(output, (head + text).encode())

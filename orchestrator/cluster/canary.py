@@ -177,7 +177,7 @@ def read_file(path: Path, environment: str) -> dict[str, Verdict]:
         found = foreign_json.parse(path.read_bytes(), {"environment": str, "hosts": {str: VERDICT}})
     except foreign_json.BadAnswerError as error:
         raise UserError(
-            f"{path}: cannot be read ({error}); run rho-sweep cluster doctor again"
+            f"{path}: cannot be read ({error})", "run rho-sweep cluster doctor again"
         ) from None
     if found["environment"] != environment:
         return {}

@@ -38,7 +38,9 @@ def follow(far: Far, display: Display, *, stress: bool = False) -> None:
         except UserError as error:
             misses += 1
             if misses == PATIENCE:
-                raise UserError(f"{error}\nthe sweep goes on; launch again to follow it") from None
+                raise UserError(
+                    f"{error}\nthe sweep goes on", "launch again to follow it"
+                ) from None
             if misses == 1:
                 display.note(f"{error}; trying again")
             running = True

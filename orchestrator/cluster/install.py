@@ -78,7 +78,7 @@ def install(cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say) -> Ga
 def pack(folder: Path, wheel: Wheel, wheels: Path | None) -> Parcel:
     """Write what is to be copied into a folder, and compute all checksums."""
     if wheels is not None and not any(wheels.glob("*.whl")):
-        raise UserError(f"{wheels}: no wheels there; fill it: pip download -r requirements.lock")
+        raise UserError(f"{wheels}: no wheels there", "fill it: pip download -r requirements.lock")
     # probe files of the predecessor are installed on hosts if they are installed here
     try:
         importlib.metadata.version(PROBES)

@@ -56,7 +56,7 @@ def _bring(remote: Remote, need: Need, from_here: bool, say: Say) -> str:
         found = _ask(remote, "download", {"digest": str}, DOWNLOAD_S, **_named(need))["digest"]
     except UserError as error:
         if need.source is None:
-            raise UserError(f"{error}; or copy it from here: prefetch --from-here") from None
+            raise UserError(str(error), "or copy it from here: prefetch --from-here") from None
         say(f"{error}; copying it from here")
         return _copy(remote, need, say)
     if need.digest not in (None, found):

@@ -306,7 +306,7 @@ def _known_secrets(head: Remote) -> Secrets:
             made = parse(kept.read_bytes(), {str: {str: str}})
         except BadAnswerError as error:
             raise UserError(
-                f"{kept}: cannot be read ({error}); delete it, run cluster down, then up"
+                f"{kept}: cannot be read ({error})", "delete it, run cluster down, then up"
             ) from None
     shared = Secrets(token, made)
     _remember(cluster, shared)

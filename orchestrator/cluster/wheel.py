@@ -62,7 +62,9 @@ def this_version() -> Wheel:
             if name not in locks and path.is_file():
                 locks[name] = path.read_bytes()
     if LOCKS[0] not in locks:
-        raise UserError(f"{LOCKS[0]} is not beside the code; run from a checkout, or install again")
+        raise UserError(
+            f"{LOCKS[0]} is not beside the code", "run from a checkout, or install again"
+        )
     files = {f"orchestrator/pins/{name}": lock for name, lock in locks.items()}
     for path in (p for package in PACKAGES for p in (code / package).rglob("*")):
         inside = path.relative_to(code)
@@ -79,7 +81,7 @@ def _metadata(folder: str) -> dict[str, bytes]:
         installed = importlib.metadata.distribution(DISTRIBUTION)
     except importlib.metadata.PackageNotFoundError:
         raise UserError(
-            f"{DISTRIBUTION} is not installed here; in its checkout: make venv"
+            f"{DISTRIBUTION} is not installed here", "in its checkout: make venv"
         ) from None
     texts = {
         "METADATA": installed.read_text("METADATA") or "",

@@ -37,7 +37,9 @@ def demand_cluster(path: Path) -> Cluster:
     """
     cluster = load_cluster(path)
     if cluster is None:
-        raise UserError(f"{path}: `address: local` has no hosts to log in to; see docs/cluster.md")
+        raise UserError(
+            f"{path}: `address: local` has no hosts to log in to", "see docs/cluster.md"
+        )
     return cluster
 
 

@@ -97,7 +97,7 @@ def parse_yaml(text: str, source: str, folder: Path) -> Document:
     try:
         node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):
-            raise UserError(f"{source}: expected keys and values; see: rho-sweep init quickstart")
+            raise UserError(f"{source}: expected keys and values", "see: rho-sweep init quickstart")
         document.value = _plain(node, (), document)
     except RecursionError:
         raise UserError(f"{source}: nested too deeply; a sweep needs three levels") from None
@@ -122,7 +122,8 @@ def _plain(node: yaml.Node, route: Route, document: Document) -> Any:
     if len(document.lines) > MAX_VALUES:
         raise UserError(
             f"{document.source}:{line}: more than {MAX_VALUES:,} values, "
-            "counting what aliases (*name) repeat; write them out or split the file"
+            "counting what aliases (*name) repeat",
+            "write them out or split the file",
         )
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)

@@ -127,6 +127,11 @@ class _Check:
         found = Problem(path=name, problem=problem, command=command, then=then)
         self.found.setdefault(name, found)
 
+    def unreadable(self, name: str, error: UserError, then: str) -> None:
+        """Keep why a file cannot be read; the path before the reason stands in `name` already."""
+        reason = error.reason.removeprefix(f"{self.folder / name}: ")
+        self.wrong(name, reason.splitlines()[0], then)
+
     def records(self) -> dict[str, str]:
         """The manifest and the plan of the last stress test; returns the labels of all cells."""
         labels: dict[str, str] = {}
@@ -141,7 +146,7 @@ class _Check:
                     if intact((self.folder / name).read_bytes()) is False:
                         self.wrong(name, CHANGED, again)
             except UserError as error:
-                self.wrong(name, self._reason(error, again), again)
+                self.unreadable(name, error, again)
         return labels
 
     def readable(self, table: str) -> Iterator[tuple[str, "pa.Table"]]:
@@ -151,7 +156,7 @@ class _Check:
             try:
                 rows = read_file(self.folder / name, table)
             except UserError as error:
-                self.wrong(name, self._reason(error, advice(table)), advice(table))
+                self.unreadable(name, error, advice(table))
                 continue
             if twice := repeated_key(rows, table):
                 self.wrong(name, said_twice(twice), advice(table))
@@ -249,14 +254,6 @@ class _Check:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             return None
-
-    def _reason(self, error: UserError, then: str) -> str:
-        """A message without the path before it and the advice after it."""
-        line = str(error).splitlines()[0]
-        reason = line.removesuffix(f"; {then}")
-        if reason == line:  # other advice
-            reason = line.rpartition("; ")[0] or line
-        return reason.removeprefix(str(self.folder)).partition(": ")[2] or reason
 
 
 def lines_of(found: Checked, folder: Path) -> list[str]:

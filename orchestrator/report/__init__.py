@@ -41,12 +41,14 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
     target = output if output is not None else folder / NAMES[plain]
     if target.is_dir():
         raise UserError(
-            f"{target}: is a folder; name a file in it, e.g. -o {target / NAMES[plain]}"
+            f"{target}: is a folder", f"name a file in it, e.g. -o {target / NAMES[plain]}"
         )
     if target.is_file():
         demand_file(target)
     if target.is_file() and not MARKS.search(target.read_bytes()):
-        raise UserError(f"{target}: is no report and would be overwritten; choose another with -o")
+        raise UserError(
+            f"{target}: is no report and would be overwritten", "choose another with -o"
+        )
     text = render(analysed(Store.existing(folder)), markdown=plain)
     write_whole(target, text.encode())
     return target

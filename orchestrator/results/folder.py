@@ -53,7 +53,7 @@ def demand_results(folder: Path) -> Path:
         UserError: It does not, or holds links or pipes.
     """
     if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
-        raise UserError(f"{folder}: no results here; make some with: rho-sweep launch quickstart")
+        raise UserError(f"{folder}: no results here", "make some with: rho-sweep launch quickstart")
     demand_plain(folder)
     return folder
 
@@ -188,7 +188,8 @@ def demand_plain(folder: Path) -> None:
                         what = "a link" if entry.is_symlink() else "no file"
                         raise UserError(
                             f"{entry.path}: is {what}; a results folder holds plain files and "
-                            "folders only; remove it, or put there what it stands for"
+                            "folders only",
+                            "remove it, or put there what it stands for",
                         )
                     elif entry.name.endswith(RECORDS):
                         demand_file(Path(entry.path))

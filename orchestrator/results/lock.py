@@ -34,8 +34,8 @@ def held(folder: Path) -> Iterator[bool]:
     with file:
         if not _taken(file):
             raise UserError(
-                f"{folder}: another launch is running{_by(folder)}; "
-                f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}"
+                f"{folder}: another launch is running{_by(folder)}",
+                f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}",
             )
         died = file.tell() > 0
         with writing(folder / NAME):
@@ -81,7 +81,7 @@ def stop(folder: Path) -> str:
         return f"{folder}: no launch is running"
     pid, host = running
     if host != platform.node():
-        raise UserError(f"{folder}: the launch runs on {host}; stop it there")
+        raise UserError(f"{folder}: the launch runs on {host}", "stop it there")
     try:
         os.kill(pid, signal.SIGTERM)  # SIGINT is ignored by what a script starts with &
     except OSError as error:

@@ -66,8 +66,8 @@ def demand_ours(folder: Path) -> None:
             start = file.read(2 * len(HEAD))
     if not start.startswith(HEAD.encode()) and b"\n# sealed:" not in start:
         raise UserError(
-            f"{path}: was not written by a launch and would be overwritten; "
-            "move it away or choose another folder with --results DIR"
+            f"{path}: was not written by a launch and would be overwritten",
+            "move it away or choose another folder with --results DIR",
         )
 
 
@@ -99,7 +99,7 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
             told = f"{path} was changed after it was written; what it says was registered is kept"
             return content, told if changed else None
     except UserError as error:
-        reason = str(error).removeprefix(f"{path}: ").rpartition("; ")[0]
+        reason = error.reason.removeprefix(f"{path}: ")
     aside = next(f for f in _names_aside(folder) if not f.exists())
     path.replace(aside)
     told = f"{path} was damaged, and is kept as {aside.name} ({reason})"
@@ -144,10 +144,11 @@ def load_manifest(folder: Path) -> dict[str, Any]:
         if strange := [cell for cell in content["cells"] if not CELL.fullmatch(cell)]:
             raise ValueError(f"{shown(strange[0])} is no cell's id")
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; launch the sweep again to write it anew") from None
+        raise UserError(f"{path}: missing", "launch the sweep again to write it anew") from None
     except (OSError, ValueError, UserError) as error:
-        reason = str(error).splitlines()[0].removeprefix(f"{path}: ")
-        raise UserError(f"{path}: cannot be read ({reason}); launch the sweep again") from None
+        text = error.reason if isinstance(error, UserError) else str(error)
+        reason = text.splitlines()[0].removeprefix(f"{path}: ")
+        raise UserError(f"{path}: cannot be read ({reason})", "launch the sweep again") from None
     return content
 
 

@@ -69,8 +69,9 @@ class Registration:
         if read.plain() != raw:
             edited = _edited(read.plain(), raw)
             raise UserError(
-                f"{where}: its analysis was edited after it was registered ({edited}); undo that, "
-                "and ask something else with: rho-sweep analyze RESULTS --questions FILE"
+                f"{where}: its analysis was edited after it was registered ({edited})",
+                "undo that, "
+                "and ask something else with: rho-sweep analyze RESULTS --questions FILE",
             )
         return read
 

@@ -120,7 +120,7 @@ class Store:
             for name in (*TABLES, "adapters"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not os.access(self.folder / "cells", os.W_OK):
-            raise UserError(f"{self.folder}: is read-only; choose another with --results DIR")
+            raise UserError(f"{self.folder}: is read-only", "choose another with --results DIR")
 
     def path(self, table: str, key: str) -> Path:
         """File of one cell in one table."""
@@ -311,7 +311,7 @@ class Store:
             rows = zip(paths, (p.select(list(twice)).to_pylist() for p in parts), strict=True)
             holders = [path for path, keys in rows if twice in keys]
             others = "".join(f", as does {path.name}" for path in holders[:-1])
-            raise UserError(f"{holders[-1]}: {said_twice(twice)}{others}; {advice(table)}")
+            raise UserError(f"{holders[-1]}: {said_twice(twice)}{others}", advice(table))
         return whole
 
     def read_cell(self, table: str, cell_id: str) -> pa.Table:
@@ -383,7 +383,7 @@ def spec_of(row: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = parse((row["spec"] or "").encode(), SPEC)
     except BadAnswerError as error:
         raise UserError(
-            f"cells/{row['cell_id']}.arrow: its spec is unreadable ({error}); {ADVICE}"
+            f"cells/{row['cell_id']}.arrow: its spec is unreadable ({error})", ADVICE
         ) from None
     return found
 
@@ -413,7 +413,7 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
     content = _content_of(path, todo)
     try:
         if (whole := intact(content)) is False:
-            raise UserError(f"{path}: {CHANGED}; {todo}")
+            raise UserError(f"{path}: {CHANGED}", todo)
         # to compare bytes takes a hundredth of the time that comparing two schemas takes
         ours = content.startswith(_head(table))
         read = tuple(columns) if ours and whole else ()
@@ -423,26 +423,25 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
     except OSError as error:  # Arrow raises some of its own as these
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
-        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]}); {todo}") from None
+        raise UserError(f"{path}: corrupted ({str(error).splitlines()[0]})", todo) from None
     if not ours:
         metadata = found.schema.metadata or {}
         version = metadata.get(b"schema_version", b"none").decode()
         if metadata.get(b"table", b"").decode() != table or version != SCHEMA_VERSION:
             raise UserError(
-                f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version}); "
-                f"{todo}"
+                f"{path}: not a {table} table of version {SCHEMA_VERSION} (version {version})", todo
             )
         if (rows := fitted(found, table)) is None:
-            raise UserError(f"{path}: its columns are not those of {table}; {todo}")
+            raise UserError(f"{path}: its columns are not those of {table}", todo)
         found = rows
     column = OWNERS.get(table, "cell_id")
     if set(found[column].unique().to_pylist()) - {owner_of(path)}:
-        raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}; {todo}")
+        raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}", todo)
     number = path.stem.partition(".")[2]
     if table == "attempts" and number and found["attempt"].to_pylist() != [int(number)]:
-        raise UserError(f"{path}: holds another attempt than its name says; {todo}")
+        raise UserError(f"{path}: holds another attempt than its name says", todo)
     if table == "cells" and found.num_rows != 1:
-        raise UserError(f"{path}: holds {found.num_rows} rows instead of one; {todo}")
+        raise UserError(f"{path}: holds {found.num_rows} rows instead of one", todo)
     return found
 
 
@@ -451,7 +450,7 @@ def _content_of(path: Path, todo: str) -> bytes:
         demand_file(path)
         return path.read_bytes()
     except NodeError as error:
-        raise UserError(f"{error}; {todo}") from None
+        raise UserError(str(error), todo) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
 
@@ -497,7 +496,7 @@ def _mark(path: Path) -> dict[str, Any]:
     """The columns `MARK` of one row of `cells`."""
     mark: dict[str, Any] = read_file(path, "cells", MARK).select(MARK).to_pylist()[0]
     if mark["status"] not in tuple(Status):
-        raise UserError(f"{path}: status {mark['status']!r} is unknown; {ADVICE}")
+        raise UserError(f"{path}: status {mark['status']!r} is unknown", ADVICE)
     return mark
 
 

@@ -109,7 +109,7 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); delete it and test again") from None
+        raise UserError(f"{path}: cannot be read ({error})", "delete it and test again") from None
     return found
 
 

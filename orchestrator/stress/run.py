@@ -49,8 +49,8 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
         units = units_of(store, manifest["cells"], sets, settings.decoding)
         if not units:
             raise UserError(
-                f"{folder}: no cell is finished, so that there is nothing to test; "
-                f"see: rho-sweep status {folder}"
+                f"{folder}: no cell is finished, so that there is nothing to test",
+                f"see: rho-sweep status {folder}",
             )
         write_plan(folder, settings, judge.name, sets, units)
         models = {(u.model.name, u.model.revision) for u in units}
@@ -79,7 +79,7 @@ def units_of(
             spec = CellSpec.from_dict(spec_of(rows[cell]))
         except (KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"cells/{cell}.arrow: its spec is of another version ({error}); {ADVICE}"
+                f"cells/{cell}.arrow: its spec is of another version ({error})", ADVICE
             ) from None
         units += [
             GenerationSpec(

@@ -93,7 +93,8 @@ def compare(
     if a.baseline_key != b.baseline_key:
         raise UserError(
             f"{a.label} and {b.label} have different baselines ({a.baseline_key} and "
-            f"{b.baseline_key}): model, probes or max_length differ; compare arms of one baseline"
+            f"{b.baseline_key}): model, probes or max_length differ",
+            "compare arms of one baseline",
         )
     # Both arms by their scores or both by their deltas: a - b of one of each has no meaning.
     one, two = a.delta, b.delta

@@ -238,7 +238,8 @@ def _demand_one_batch(rows: Sequence[Row]) -> None:
             listing = ", ".join(f"{v} (e.g. cell {c})" for v, c in cells.items())
             raise UserError(
                 f"arm {rows[0]['arm_id']} ({rows[0]['condition']}) mixes batches: {name} is "
-                f"{listing}; delete the cells of one of them and launch again"
+                f"{listing}",
+                "delete the cells of one of them and launch again",
             )
 
 

@@ -92,15 +92,15 @@ def _demand_idle(request: Answer) -> NodePlan:
     """
     place = _place(request)
     if not place.plan.is_file():
-        raise UserError("the cluster is down; first: rho-sweep cluster up")
+        raise UserError("the cluster is down", "first: rho-sweep cluster up")
     plan = NodePlan.of(place)
     for folder in sorted((_root(request) / "results").iterdir()):
         if found := lock.holder(folder):
             with suppress(psutil.NoSuchProcess):
                 if plan.gcs in psutil.Process(found[0]).cmdline():
                     raise UserError(
-                        f"the cluster is busy with {folder.name} (process {found[0]}); wait, or: "
-                        f"rho-sweep stop results/{folder.name}"
+                        f"the cluster is busy with {folder.name} (process {found[0]})",
+                        f"wait, or: rho-sweep stop results/{folder.name}",
                     )
     return plan
 
@@ -135,7 +135,7 @@ def _drive(request: Answer, plan: NodePlan, words: list[str]) -> Answer:
         if found and found[0] == process.pid:
             return {"pid": process.pid, "running": False, "without": unusable}
         time.sleep(0.1)
-    raise UserError(f"the driver does not get going; see {folder / 'launch.log'}")
+    raise UserError("the driver does not get going", f"see {folder / 'launch.log'}")
 
 
 def listing(request: dict[str, Any]) -> Answer:

@@ -154,8 +154,8 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
     taken = [f"{n} {getattr(plan.ports, n)}" for n in names if is_taken(getattr(plan.ports, n))]
     if taken:
         raise UserError(
-            f"ports in use by something else: {', '.join(taken)}; "
-            "choose others under ports: in the cluster file"
+            f"ports in use by something else: {', '.join(taken)}",
+            "choose others under ports: in the cluster file",
         )
     _allow_files()
     client = importlib.util.find_spec("grpc") is not None
@@ -177,10 +177,10 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
             )
         except subprocess.TimeoutExpired:
             ray_processes.stop(place, spare=spare)
-            raise UserError(f"ray start took longer than {START_S:g} s; see {log}") from None
+            raise UserError(f"ray start took longer than {START_S:g} s", f"see {log}") from None
     if done.returncode != 0:
         ray_processes.stop(place, spare=spare)
-        raise UserError(f"ray start failed ({_last_line(log.read_text())}); see {log}")
+        raise UserError(f"ray start failed ({_last_line(log.read_text())})", f"see {log}")
 
 
 def is_taken(port: int) -> bool:

@@ -58,7 +58,7 @@ def receive(request: Request) -> Request:
         path.parent.mkdir(parents=True, exist_ok=True)
         with writing(path), path.open("ab") as file:
             if file.tell() != request["offset"]:
-                raise UserError(f"{path} changed meanwhile; prefetch again")
+                raise UserError(f"{path} changed meanwhile", "prefetch again")
             shutil.copyfileobj(sys.stdin.buffer, file, CHUNK)
             file.flush()
             os.fsync(file.fileno())
@@ -76,7 +76,7 @@ def finish(request: Request) -> Request:
     folder = folder_of(request)
     with _held(request):
         if missing := _missing(request):
-            raise UserError(f"{next(iter(missing))} arrived with other bytes; prefetch again")
+            raise UserError(f"{next(iter(missing))} arrived with other bytes", "prefetch again")
         place = folder / request["digest"]
         if not place.is_dir():
             _part_root(request).rename(place)
@@ -126,7 +126,7 @@ def download(request: Request) -> Request:
         if path.is_symlink() and BLOB.fullmatch(blob.name) and _sha256(blob) != blob.name:
             blob.unlink()
             path.unlink()
-            raise UserError(f"{path.name} came from the hub with other bytes; prefetch again")
+            raise UserError(f"{path.name} came from the hub with other bytes", "prefetch again")
     return answer
 
 
@@ -176,7 +176,7 @@ def _held(request: Request) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError("another prefetch is copying this; wait for it to end") from None
+            raise UserError("another prefetch is copying this", "wait for it to end") from None
         yield
 
 

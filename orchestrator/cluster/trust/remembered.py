@@ -65,7 +65,9 @@ class Memory:
         except FileNotFoundError:
             return
         except (OSError, BadAnswerError):
-            raise UserError(f"{self._path}: cannot be read; delete it, and launch again") from None
+            raise UserError(
+                f"{self._path}: cannot be read", "delete it, and launch again"
+            ) from None
         if found["mark"] and found["mark"] == _mark_in(folder):
             self._mark, self._head, self.files = found["mark"], found["head"], found["files"]
             self.cluster_file = Path(found["cluster"]) if found["cluster"] else None

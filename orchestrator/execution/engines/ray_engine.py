@@ -192,8 +192,8 @@ class RayEngine:
         if not self._first:
             self.close()
             raise UserError(
-                f"the Ray at {address} has no node with the resource {SLOT!r}; "
-                f"start its nodes with --resources '{{\"{SLOT}\": 1}}'"
+                f"the Ray at {address} has no node with the resource {SLOT!r}",
+                f"start its nodes with --resources '{{\"{SLOT}\": 1}}'",
             )
 
     def _open(self) -> None:
@@ -223,8 +223,9 @@ class RayEngine:
         self.close()
         if self._starts == STARTS:
             raise UserError(
-                f"Ray on this machine died {STARTS} times; look for what ends its processes, e.g. "
-                "memory (rho-sweep doctor), then launch again, or use --inline"
+                f"Ray on this machine died {STARTS} times",
+                "look for what ends its processes, e.g. "
+                "memory (rho-sweep doctor), then launch again, or use --inline",
             )
         self._open()
 
@@ -370,7 +371,7 @@ def _connect(address: str) -> None:
     except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
         said = ray_local.first_line(error)
         raise UserError(
-            f"no Ray answers at {address} ({said}); look: rho-sweep cluster status"
+            f"no Ray answers at {address} ({said})", "look: rho-sweep cluster status"
         ) from None
 
 

@@ -61,15 +61,15 @@ class PrivateFolder:
         _remove_abandoned(base)
         if (free := shutil.disk_usage(base).free) < LEAST_BYTES:
             raise UserError(
-                f"{base}: Ray's files go there, and {free >> 10} KiB are free; make room, set "
-                "TMPDIR to another folder, or use --inline"
+                f"{base}: Ray's files go there, and {free >> 10} KiB are free",
+                "make room, set TMPDIR to another folder, or use --inline",
             )
         try:
             self.path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
         except OSError as error:
             raise UserError(
-                f"{base}: Ray needs a folder for its sockets there ({error.strerror}); make room, "
-                "or use --inline"
+                f"{base}: Ray needs a folder for its sockets there ({error.strerror})",
+                "make room, or use --inline",
             ) from None
         self._lock = _locked(self.path)
         self.token = self.path / "token"
@@ -128,8 +128,8 @@ def start(slots: int) -> PrivateFolder:
             if last:
                 folder.release()
                 raise UserError(
-                    f"Ray does not start on this machine ({first_line(error)}); see {folder.logs}; "
-                    "launch again, or use --inline"
+                    f"Ray does not start on this machine ({first_line(error)})",
+                    f"see {folder.logs}; launch again, or use --inline",
                 ) from None
             folder.remove()
         except BaseException:

@@ -1,5 +1,6 @@
 """`check` finds every changed byte, names what does not belong together, and stays readable."""
 
+import pickle
 import shutil
 from pathlib import Path
 from random import Random
@@ -82,6 +83,27 @@ def test_a_flipped_bit_in_any_file_is_found_and_no_reader_of_the_table_is_silent
                 sound.read(table)
     finally:
         file.write_bytes(before)
+
+
+def test_a_problem_is_whole_whatever_the_folder_is_called(sound, tmp_path):
+    folder = Path(shutil.copytree(sound.folder, tmp_path / "a; b: c"))
+    (attempt, *_) = (f"attempts/{path.name}" for path in sorted((folder / "attempts").iterdir()))
+    broken = {"sweep.yaml": b"- 1", "stress.json": b"{", attempt: b"no" * 99}
+    for name, content in broken.items():
+        (folder / name).write_bytes(content)
+    assert problems(Store(folder)) == {
+        "sweep.yaml": "cannot be read (expected keys and values)",
+        "stress.json": "cannot be read (it is no JSON: '{')",
+        attempt: "corrupted (Not an Arrow file)",
+    }
+
+
+def test_an_error_keeps_reason_and_advice_apart_also_between_processes():
+    error = UserError("a; b: is broken", "mend it")
+    for kept in (error, pickle.loads(pickle.dumps(error))):
+        assert (kept.reason, kept.advice) == ("a; b: is broken", "mend it")
+        assert str(kept) == "a; b: is broken; mend it"
+    assert str(UserError("alone")) == "alone"
 
 
 def test_a_file_of_a_version_without_seals_is_sound(store):
