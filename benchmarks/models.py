@@ -3,6 +3,7 @@
 import importlib
 import json
 import pydoc_data.topics
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,8 @@ SHAPES = SMALL | LARGE | {"5M-bf16": replace(SMALL["5M"], precision="bfloat16")}
 def make(folder: Path, name: str) -> Path:
     """A model directory that mlx-lm loads; the same weights every time on one kind of device."""
     folder.mkdir(parents=True, exist_ok=True)
-    _tokenizer(folder)
+    # tokens as long as those of a real model, about 4.7 bytes
+    make_tokenizer(folder, _corpus(), vocabulary=16000)
     shape = SHAPES[name]
     config = shape.config()
     module = importlib.import_module(f"mlx_lm.models.{shape.arch}")
@@ -120,25 +122,29 @@ def _random(key: mx.array, name: str, shape: tuple[int, ...]) -> mx.array:
     return scale * mx.random.normal(shape, key=key)
 
 
-def _tokenizer(folder: Path) -> None:
-    """A byte-level BPE whose tokens are as long as those of a real model, about 4.7 bytes."""
+def make_tokenizer(
+    folder: Path, texts: Iterable[str], *, vocabulary: int, **config: str
+) -> Tokenizer:
+    """Write the files of a byte-level BPE trained on some texts; `config` adds to its config."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=16000,
+        vocab_size=vocabulary,
         special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_corpus(), trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {
+    whole = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": "<|im_end|>",
         "pad_token": "<|endoftext|>",
+        **config,
     }
-    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    (folder / "tokenizer_config.json").write_text(json.dumps(whole))
+    return tokenizer
 
 
 def _corpus() -> list[str]:

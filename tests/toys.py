@@ -13,8 +13,8 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from benchmarks.models import make_tokenizer
 from tasks.starter import PROBES
 
 CHAT = (
@@ -76,7 +76,8 @@ def make_model(
 ) -> Path:
     """A random model directory that mlx-lm loads; `changed` replaces fields of its config."""
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = make_tokenizer(folder)
+    texts = PROBES.read_text().splitlines()
+    tokenizer = make_tokenizer(folder, texts, vocabulary=400, chat_template=CHAT)
     sizes = OWN_SIZES.get(arch) or SIZES | {
         "hidden_size": 64 if bits else hidden,
         "num_hidden_layers": layers,
@@ -113,29 +114,3 @@ def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.n
         return np.ones(shape, np.float32)
     scale = 0.5 if "embed" in name or ".wte" in name else 1 / np.sqrt(shape[-1])
     return rng.normal(0, scale, shape).astype(np.float32)
-
-
-def make_tokenizer(folder: Path) -> Tokenizer:
-    """A byte-level BPE of 400 tokens, trained on the starter probes."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(PROBES.read_text().splitlines(), trainer)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps(
-            {
-                "tokenizer_class": "PreTrainedTokenizerFast",
-                "eos_token": "<|im_end|>",
-                "pad_token": "<|endoftext|>",
-                "chat_template": CHAT,
-            }
-        )
-    )
-    return tokenizer

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from tasks.contract.cell import NodeError, digest_of, reason_of
 from tasks.contract.generation import OFF, STRIP
-from tasks.data.thoughts import marks_of, opens
+from tasks.data.thoughts import MARKS, marks_of, opens
 
 NOW = datetime(2026, 1, 1, 12, 0, 0)
 """The time that every template is told; a constant, so that a cell is the same on every day."""
@@ -301,13 +301,4 @@ def _refuse_chance(*_: Any, **__: Any) -> NoReturn:
 def _thinks(tokenizer: Any) -> bool:
     """Whether a template is asked for a thought: by the vocabulary, as mlx-lm decides it."""
     vocabulary = tokenizer.get_vocab()
-    return any(all(mark in vocabulary for mark in marks) for marks in _THOUGHT_MARKS)
-
-
-_THOUGHT_MARKS = (
-    ("<think>", "</think>"),
-    ("<longcat_think>", "</longcat_think>"),
-    ("<|think:start|>", "<|think:end|>"),
-    ("<|channel>", "<channel|>"),
-    ("<|open|>", "<|close|>", "<|sep|>", "<|end_of_msg|>"),
-)
+    return any(all(token in vocabulary for token in tokens) for tokens in MARKS.values())

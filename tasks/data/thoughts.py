@@ -4,14 +4,24 @@ from collections.abc import Mapping
 from typing import Any
 
 Marks = tuple[str, str]
-MARKS: tuple[Marks, ...] = (
-    ("<think>", "</think>"),
-    ("<longcat_think>", "</longcat_think>"),
-    ("<|think:start|>", "<|think:end|>"),
-    ("<|channel>thought", "<channel|>"),
-    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"),
-)
-"""What begins and what ends a thought."""
+MARKS: Mapping[Marks, tuple[str, ...]] = {
+    **{
+        marks: marks
+        for marks in (
+            ("<think>", "</think>"),
+            ("<longcat_think>", "</longcat_think>"),
+            ("<|think:start|>", "<|think:end|>"),
+        )
+    },
+    ("<|channel>thought", "<channel|>"): ("<|channel>", "<channel|>"),
+    ("<|open|>think<|sep|>", "<|close|>think<|sep|>"): (
+        "<|open|>",
+        "<|close|>",
+        "<|sep|>",
+        "<|end_of_msg|>",
+    ),
+}
+"""What begins and what ends a thought -> the tokens by which mlx-lm knows a model that thinks."""
 CUT = "thought"
 """The `finish_reason` of an answer that ends before its thought does."""
 

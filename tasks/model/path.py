@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tasks.contract.cell import PACKED, TrainSpec
 from tasks.model.machine import describe
 from tasks.sources.model_files import ModelFiles, precision
-from tasks.sources.remembered import code_digest, remembered
+from tasks.sources.remembered import code_digest, recalled, remembered
 
 DEVICE = "gpu" if sys.platform == "darwin" else "cpu"
 """Where MLX computes unless it is told otherwise."""
@@ -20,21 +20,19 @@ def path_here(files: ModelFiles, make: Callable[[], str], device: str = DEVICE) 
         make: Decides; what it raises is not remembered.
         device: `gpu` or `cpu`.
     """
-    here = describe()
-    given = [files.digest, precision(files.config), here.chip, here.mlx, here.mlx_lm, device]
-    return str(remembered("paths", [*given, code_digest()], make, _is_path))
+    return str(remembered("paths", _given(files, device), make, _is_path))
 
 
 def known_path(files: ModelFiles) -> str | None:
     """As `path_here`; None where no cell of the model has run here yet."""
+    return next(iter(recalled("paths", _given(files, DEVICE), _is_path)), None)
 
-    def undecided() -> str:
-        raise LookupError
 
-    try:
-        return path_here(files, undecided)
-    except LookupError:
-        return None
+def _given(files: ModelFiles, device: str) -> list[str]:
+    """All that the path of a model depends on."""
+    here = describe()
+    given = [files.digest, precision(files.config), here.chip, here.mlx, here.mlx_lm, device]
+    return [*given, code_digest()]
 
 
 def path_of_training(path: str, train: TrainSpec | None) -> str:

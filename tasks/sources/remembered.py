@@ -54,14 +54,9 @@ def remembered(
         make: Makes the value, which JSON can hold; what it raises is not remembered.
         fits: True if a value read from a note has the right form; otherwise it is made again.
     """
-    note = cache_folder() / kind / digest_of(given)
-    with suppress(OSError, ValueError):
-        found = parse_json(note.read_bytes())
-        if fits(found):
-            with suppress(OSError):  # of another user, or on a disk that is read-only
-                os.utime(note)
-            return found
-    value = make()
+    if found := recalled(kind, given, fits):
+        return found[0]
+    value, note = make(), _note(kind, given)
     with suppress(OSError):
         note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         aside = note.with_suffix(f".{os.getpid()}")
@@ -73,6 +68,22 @@ def remembered(
             raise
         _forget_unused(note.parent)
     return value
+
+
+def recalled(kind: str, given: object, fits: Callable[[Any], bool] = lambda _: True) -> list[Any]:
+    """The value of a note, in a list; empty where there is no note of the right form."""
+    note = _note(kind, given)
+    with suppress(OSError, ValueError):
+        found = parse_json(note.read_bytes())
+        if fits(found):
+            with suppress(OSError):  # of another user, or on a disk that is read-only
+                os.utime(note)
+            return [found]
+    return []
+
+
+def _note(kind: str, given: object) -> Path:
+    return cache_folder() / kind / digest_of(given)
 
 
 def _forget_unused(folder: Path) -> None:

@@ -87,7 +87,7 @@ def test_thinking_is_part_of_the_id_where_the_model_thinks(thinker, toy):
     assert "thinking" not in json.loads(bare.decoding.text)
 
 
-@given(st.sampled_from(MARKS), st.text(), st.text())
+@given(st.sampled_from(list(MARKS)), st.text(), st.text())
 def test_what_is_spoken_is_what_follows_the_thought(marks, thought, said):
     begin, end = marks
     if end in thought or any(said.lstrip().startswith(b) for b, _ in MARKS):

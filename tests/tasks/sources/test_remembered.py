@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.sources.remembered import UNUSED_S, cache_folder, remembered
+from tasks.sources.remembered import UNUSED_S, cache_folder, recalled, remembered
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +51,14 @@ def test_a_note_of_another_kind_of_value_is_damaged():
     for _ in range(2):
         found = remembered("kind", "given", lambda: "text", lambda value: isinstance(value, str))
         assert found == "text"
+
+
+def test_a_note_is_looked_up_without_making_it():
+    assert recalled("kind", "given") == []
+    for value in (None, "value"):
+        remembered("kind", ["given", value], lambda value=value: value)
+        assert recalled("kind", ["given", value]) == [value]
+    assert recalled("kind", ["given", "value"], lambda value: value == 5) == []
 
 
 def test_what_was_not_made_is_not_remembered():
