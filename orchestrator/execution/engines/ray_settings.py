@@ -142,7 +142,7 @@ class NodePlan:
         except (NodeError, ValueError) as error:
             reason = str(error).splitlines()[0].removeprefix(f"{place.plan}: ")
             raise UserError(
-                f"{place.plan}: cannot be read ({reason}); rho-sweep cluster up writes it anew"
+                f"{place.plan}: cannot be read ({reason})", "rho-sweep cluster up writes it anew"
             ) from None
 
     def as_json(self) -> dict[str, Any]:
