@@ -25,6 +25,7 @@ from orchestrator.config.yaml_lines import raise_problems
 from orchestrator.errors import Problem
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
+from orchestrator.execution.engines.ray_settings import set_aside
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.execution.scheduling.schedule import Rules
@@ -201,6 +202,7 @@ def engine_of(
         return InlineEngine(checkpoint_s=every_s)
     if options.address is None:
         display.note("starting Ray ...")
+        set_aside()
     from orchestrator.execution.engines.ray_engine import RayEngine
 
     engine = partial(RayEngine, recycle_after=run.recycle_after, checkpoint_s=every_s)

@@ -24,7 +24,7 @@ from orchestrator.cluster import canary
 from orchestrator.cluster.trust.listing import is_ours
 from orchestrator.cluster.wheel import this_version
 from orchestrator.errors import UserError
-from orchestrator.execution.engines.ray_settings import NodePlan, Place, environment
+from orchestrator.execution.engines.ray_settings import NodePlan, Place, environment, set_aside
 from orchestrator.results import lock
 from orchestrator.results.files import write_whole
 from orchestrator.results.manifest import demand_ours
@@ -194,6 +194,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any]], Answer | bytes]] = {
 
 def main() -> None:
     """Answer one request."""
+    set_aside()
     try:
         answer = ACTIONS[sys.argv[1]](json.load(sys.stdin))
     except UserError as error:

@@ -30,6 +30,7 @@ from orchestrator.execution.engines.ray_settings import (
     NodePlan,
     Place,
     environment,
+    set_aside,
     start_arguments,
 )
 from orchestrator.results.files import write_whole
@@ -218,6 +219,7 @@ ACTIONS: dict[str, Callable[[dict[str, Any]], Answer]] = {
 
 def main() -> None:
     """Answer one request."""
+    set_aside()
     try:
         print(json.dumps(ACTIONS[sys.argv[1]](json.load(sys.stdin))))
     except UserError as error:

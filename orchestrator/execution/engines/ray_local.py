@@ -6,7 +6,6 @@ limited. It is removed when the launch ends; what a killed launch left, the next
 
 import fcntl
 import os
-import re
 import secrets
 import shutil
 import tempfile
@@ -28,15 +27,13 @@ from orchestrator.execution.engines.ray_settings import (
     SOCKET_NAME,
     SOCKET_PATH_LIMIT,
     common_environment,
+    set_aside,
 )
 from orchestrator.results.files import write_whole
 from tasks.model import children
 
 PREFIX = "rho-ray-"
 MAKING_S = 60.0
-FOREIGN = re.compile(r"RAY_|PYTHON(OPTIMIZE|WARNINGS)$")
-"""Variables that no Ray started here sees: those of another Ray, which may be gone or have another
-token, and those with which Ray's own Python code does not start."""
 LEAST_BYTES = 1 << 20
 """Free space for Ray's files. With 56 KiB it waits 35 s for one of its own; with 1 MiB it ran."""
 QUIET = {
@@ -106,8 +103,7 @@ def start(slots: int) -> PrivateFolder:
     ray_constants.ENABLE_RAY_CLUSTER = False
     for last in (False, True):
         folder = PrivateFolder()
-        for name in [n for n in os.environ if FOREIGN.match(n)]:
-            del os.environ[name]
+        set_aside()
         os.environ.update(common_environment(folder.token))
         Config.initialize("")  # it was read when Ray was imported, before the token was named
         try:

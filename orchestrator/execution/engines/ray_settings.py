@@ -1,9 +1,10 @@
-"""How Ray is started on a host of a cluster: folders, environment, command line. Pure.
+"""How Ray is started on a host of a cluster: folders, environment, command line.
 
 `ray_local` starts that of a local launch, with the constants and `common_environment` of this file.
 """
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ SOCKET_PATH_LIMIT = 103
 """Bytes of a socket's path on macOS; Linux allows a few more."""
 FOLDER = re.compile(r"[ -&(-\[\]-~]*")
 """Where Ray starts: its command line loses a quote or a backslash, and it reads paths as ASCII."""
+FOREIGN = re.compile(r"RAY_|PYTHON(OPTIMIZE|WARNINGS)$")
+"""Variables that no Ray of ours sees: those of another Ray, which may be gone or have another
+token, and those with which Ray's own Python code does not start."""
 SOCKET_NAME = "/session_2026-01-01_00-00-00_000000_1000000/sockets/plasma_store"
 
 
@@ -153,6 +157,15 @@ class NodePlan:
 def label(text: str) -> str:
     """A text as a Ray label: `Apple M2 Ultra` is `Apple-M2-Ultra`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:63].strip("-._")
+
+
+def set_aside() -> None:
+    """Take variables of another Ray out of this process, before Ray is imported.
+
+    Ray reads many as it is imported, and a wrong value ends the process there.
+    """
+    for name in [n for n in os.environ if FOREIGN.match(n)]:
+        del os.environ[name]
 
 
 def common_environment(token: Path) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """A stand-in for the node: a cell takes a while, beats, and has a result that its seed decides."""
 
+import logging
 import os
 import time
+import warnings
 from collections.abc import Callable
 
 from tasks.contract.cell import CellResult, CellSpec, Progress
@@ -35,6 +37,26 @@ class Sleeper(Instant):
 
         labels = ray.get_runtime_context().get_node_labels()
         self.step_s = STEP_S * (10 if labels.get("host") == "slow" else 1)
+
+
+ESCAPE = "\x1b]0;owned by ray\x07\x9b2J\u202e"
+
+
+class Noisy(Instant):
+    """Cells that write escapes wherever a process can; one raises them, one ends its process."""
+
+    def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
+        """Write, then give the result of that seed, if it has one."""
+        for stream in (1, 2):
+            os.write(stream, f"{ESCAPE}\n".encode())
+        print(ESCAPE, flush=True)
+        logging.getLogger("ray").error(ESCAPE)
+        warnings.warn(ESCAPE, stacklevel=1)
+        if spec.seed == 1:
+            raise RuntimeError(ESCAPE)
+        if spec.seed == 2:
+            os._exit(1)
+        return outcome_of(spec)
 
 
 def outcome_of(spec: CellSpec) -> CellResult:

@@ -289,3 +289,42 @@ def test_a_ray_of_this_machine_that_dies_is_started_again_so_many_times(
     )
     assert says in done.stdout, done.stderr
     assert "Traceback" not in done.stderr
+
+
+NOISE = """\
+import sys
+from contextlib import closing
+from pathlib import Path
+from orchestrator.execution.engines.ray_engine import RayEngine
+from orchestrator.execution.run import Run, Work
+from orchestrator.execution.display import PlainDisplay
+from orchestrator.execution.scheduling.hosts import Job
+from orchestrator.execution.scheduling.schedule import Rules
+from orchestrator.results.store import Store
+from orchestrator.visible import door
+from tests.builders import a_spec
+from tests.orchestrator.execution.sleeper import Noisy
+
+specs = {s.cell_id: s for s in (a_spec(seed=i) for i in range(3))}
+work = Work(specs=specs, jobs=tuple(Job(c, 1.0, 1) for c in specs), rules=Rules(retries=0))
+store = Store(Path(sys.argv[1]))
+store.create()
+with door(), closing(RayEngine(recycle_after=1, slots=1, node=Noisy)) as engine:
+    display = PlainDisplay()
+    display.begin(total=3, done=0, linked=0)
+    Run(store, engine, display, work).to_the_end()
+"""
+
+
+@pytest.mark.slow
+def test_what_processes_of_ray_write_reaches_no_terminal(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", NOISE, tmp_path / "s"], capture_output=True, text=True, timeout=200
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert [c for c in said if c != "\n" and not c.isprintable()] == []
+    owned = [line for line in said.splitlines() if "owned by ray" in line]
+    assert len(owned) == 1, said  # the message of the cell that raised it
+    assert r"RuntimeError: \u001b]0;owned by ray\u0007\u009b2J\u202e" in owned[0]
+    assert len(said.splitlines()) < 12, said

@@ -1,7 +1,10 @@
 """How Ray is started: folders, environment, arguments."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +22,7 @@ from orchestrator.execution.engines.ray_settings import (
     label,
     start_arguments,
 )
+from tests import ROOT
 
 PLACE = Place(Path("/Users/ada/.rho-sweep/c/studios"))
 PLAN = NodePlan(
@@ -104,3 +108,32 @@ def test_a_head_begins_and_a_node_joins():
     assert "--head" not in node
     assert '--resources={"mlx": 2}' in node
     assert not any("client" in argument for argument in [*head, *node])
+
+
+SETTINGS = {"RAY_max_grpc_message_size": "x", "RAY_LOG_MONITOR_MAX_OPEN_FILES": "x"}
+ASKED = [("ray", "look"), ("driver", "launch")]
+
+
+@pytest.mark.parametrize(("module", "action"), ASKED)
+def test_settings_of_another_ray_on_a_host_reach_none_of_ours(tmp_path, module, action):
+    (tmp_path / "c/studios").mkdir(parents=True)
+    plan = PLAN.as_json() | {"gcs": "127.0.0.1:9"}
+    (tmp_path / "c/studios/plan.json").write_text(json.dumps(plan))
+    (tmp_path / "c/studios/token").write_text("0" * 64)
+    request = {"root": str(tmp_path), "cluster": "studios", "sweep": "s", "text": "x"}
+    found = tmp_path / "found"
+    names = f"sorted(n for n in os.environ if n in {list(SETTINGS)})"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import atexit, os\natexit.register(lambda: open({str(found)!r}, 'w').write(str({names})))"
+    )
+    path = f"{tmp_path}:{ROOT}"
+    done = subprocess.run(
+        [sys.executable, "-m", f"orchestrator.cluster.on_host.{module}", action],
+        env=os.environ | SETTINGS | {"PYTHONPATH": path},
+        input=json.dumps(request),
+        text=True,
+        capture_output=True,
+        timeout=200,
+    )
+    assert done.returncode in (0, 2), done.stderr
+    assert found.read_text() == "[]"

@@ -18,7 +18,7 @@ from orchestrator.results.files import UNSEALED, intact, sealed
 from orchestrator.results.folder import passed_over
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.schema import TABLES
-from orchestrator.results.store import Store, read_file
+from orchestrator.results.store import Store, read_file, to_rows
 from tests.answers import a_unit, answered, judgement, keep
 from tests.builders import a_result, launched
 
@@ -244,3 +244,13 @@ def test_a_text_with_the_mark_of_a_seal_is_a_text(tmp_path):
         content = sealed(b"# " + UNSEALED + b"\ndescription: " + text + b"\n")
         assert intact(content)
         assert intact(content.replace(b"description", b"Description")) is False
+
+
+@pytest.mark.parametrize("name", ["logs/{cell}.log", "launch.log", "live.json"])
+def test_a_log_has_no_seal_and_nothing_that_is_checked_comes_from_it(sound, store, name):
+    cell = next(iter(store.done()))
+    path = store.folder / name.format(cell=cell)
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"rho 9.0 \xff\x1b]0;owned\x07\n" * 100)
+    assert check(store) == check(sound)
+    assert [to_rows(store.read(t)) for t in TABLES] == [to_rows(sound.read(t)) for t in TABLES]
