@@ -1,6 +1,8 @@
 """One cell from its spec to its result: load, prepare, train, score."""
 
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tasks.model.blas import prefer_openblas
@@ -13,6 +15,7 @@ import mlx.core as mx  # noqa: E402 - see above
 
 from tasks.contract.cell import (  # noqa: E402
     PACKED,
+    RECIPE_VERSION,
     Adapter,
     CellResult,
     CellSpec,
@@ -21,19 +24,18 @@ from tasks.contract.cell import (  # noqa: E402
     HingeSpec,
     Measurements,
     NodeError,
-    ProbeScoreRow,
     Progress,
-    ScoreRow,
     Status,
     StepRow,
     digest_of,
 )
-from tasks.contract.checkpoint_envelope import NO_SAVING, Origin, Saving, UnusableError  # noqa: E402
+from tasks.contract.checkpoint_envelope import NO_SAVING, Saving  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
 from tasks.data.limits import demand_pairs, demand_records  # noqa: E402
 from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.data.rendering import rendered_digest  # noqa: E402
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs, render  # noqa: E402
+from tasks.model.keeper import Keeper, Pieces  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
 from tasks.model.model import (  # noqa: E402
     BaseModel,
@@ -47,8 +49,9 @@ from tasks.model.model import (  # noqa: E402
 from tasks.model.path import path_of_training, sentence  # noqa: E402
 from tasks.passes.choose import passes  # noqa: E402
 from tasks.passes.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
-from tasks.scoring.score import score  # noqa: E402
-from tasks.training.checkpoint import Keeper, State, load, origin  # noqa: E402
+from tasks.passes.trie import Floats  # noqa: E402
+from tasks.scoring.score import Passes, Scored, score  # noqa: E402
+from tasks.training.checkpoint import State, dump, load  # noqa: E402
 from tasks.training.loop import DivergedError, Material, train  # noqa: E402
 from tasks.training.order import Order, is_swapped, lay_out  # noqa: E402
 
@@ -83,7 +86,7 @@ class _Trained:
         n_parameters: Trainable numbers.
         matched: As `names_matched` has it.
         diverged: Which quantity stopped being finite, and when; None if none did.
-        resumed: The checkpoint it went on from.
+        start: The checkpoint it went on from, or nothing done.
     """
 
     rows: tuple[StepRow, ...] = ()
@@ -92,7 +95,7 @@ class _Trained:
     n_parameters: int | None = None
     matched: tuple[dict[str, int], dict[str, int]] = ({}, {})
     diverged: str | None = None
-    resumed: State | None = None
+    start: State = field(default_factory=State)
 
 
 def run(
@@ -128,16 +131,18 @@ def run(
         training = _prepare(spec, probes, base) if spec.train is not None else None
         scored = encode_pairs(base.tokenizer, probes.evaluated, spec.max_length)
         demand_pairs(scored, base.limits)
+    keeper = Keeper(spec.cell_id, RECIPE_VERSION, saving)
+    start = _take_up(spec, keeper, report)
     if spec.train is None or spec.seed is None or training is None:
-        return _finish(spec, base, probes, scored, None, _Trained(), phases, report)
+        trained = _Trained(start=start)
+        return _finish(spec, base, probes, scored, None, trained, phases, report, keeper)
     matched = names_matched(base.model, spec.train.lora_keys)
     with attached(base, spec.train, spec.seed) as lora:
         with phases.phase("train", report):
-            trained = _train(spec, base, lora, training, report, saving)
+            trained = _train(spec, base, lora, training, report, keeper, start)
             trained = replace(trained, matched=matched)
-        if trained.resumed is not None:
-            phases.seconds["train"] += trained.resumed.elapsed_s
-        return _finish(spec, base, probes, scored, training, trained, phases, report)
+        phases.seconds["train"] += start.elapsed_s
+        return _finish(spec, base, probes, scored, training, trained, phases, report, keeper)
 
 
 def _probes(spec: CellSpec) -> Probes:
@@ -223,19 +228,18 @@ def _train(
     lora: dict[str, Any],
     training: _Training,
     report: Report,
-    saving: Saving,
+    keeper: Keeper,
+    start: State,
 ) -> _Trained:
     if spec.train is None or spec.seed is None:
         raise AssertionError("a trained cell has settings and a seed")
     path = path_of_training(base.path, spec.train)
     initial = trainable(base.model)
-    made = origin(spec)
-    start = _take_up(saving, made, report)
-    resumed = len(start.rows) if start else 0
+    resumed = len(start.rows)
     trained = _Trained(
         init_hash=tensors_hash(initial),
         n_parameters=sum(v.size for v in initial.values()),
-        resumed=start,
+        start=start,
     )
 
     def tell(step: int, steps: int, loss: float) -> None:
@@ -253,7 +257,7 @@ def _train(
                 packed,
                 costs_of(base.model, base.vocabulary),
                 start,
-                Keeper(made, saving, start),
+                keeper,
             )
     except DivergedError as end:
         return replace(trained, rows=end.rows, diverged=str(end))
@@ -261,18 +265,15 @@ def _train(
     return replace(trained, rows=rows, adapter=save_adapter(base, lora))
 
 
-def _take_up(saving: Saving, here: Origin, report: Report) -> State | None:
-    """The checkpoint to go on from, or None and the reason in the log."""
-    if saving.resume is None:
-        return None
-    try:
-        state = load(saving.resume, here)
-    except UnusableError as error:
-        report(Progress(stage="train", note=f"starts anew, without its checkpoint: {error}"))
-        return None
-    done = len(state.rows)
-    report(Progress(stage="train", note=f"goes on from its checkpoint after step {done}"))
-    return state
+def _take_up(spec: CellSpec, keeper: Keeper, report: Report) -> State:
+    """The checkpoint to go on from, or a state with nothing done; the log says which and why."""
+    stage = "train" if spec.train else "score"
+    start = keeper.take_up(load, lambda why: report(Progress(stage=stage, note=why))) or State()
+    if start.done:
+        after = f"goes on from its checkpoint after step {len(start.rows)}"
+        passes = f" and {len(start.scored)} passes of its scoring" if start.scored else ""
+        report(Progress(stage=stage, note=after + passes))
+    return start
 
 
 def _finish(
@@ -284,26 +285,45 @@ def _finish(
     trained: _Trained,
     phases: Phases,
     report: Report,
+    keeper: Keeper,
 ) -> CellResult:
-    scores: tuple[ScoreRow, ...] = ()
-    probe_scores: tuple[ProbeScoreRow, ...] = ()
-    load = Load()
+    found = Scored(scores=(), probe_scores=(), load=Load(), resumed=0)
     if trained.diverged is None:
         with phases.phase("score", report), passes(base.model, base.path) as packed:
-            found = score(base.model, scored, probes.split, base.vocabulary, packed)
-        scores, probe_scores, load = found.scores, found.probe_scores, found.load
+            kept = _passes(base, trained, phases, keeper)
+            found = score(base.model, scored, probes.split, base.vocabulary, packed, kept)
+        phases.seconds["score"] += trained.start.score_s
     measurements = _measurements(spec, base, probes, training, trained, phases)
+    if trained.diverged is None:
+        measurements = replace(measurements, resumed_passes=found.resumed)
     return CellResult(
         spec=spec,
         status=Status.DIVERGED if trained.diverged else Status.OK,
         message=trained.diverged,
-        measurements=_utilised(measurements, base, trained, load),
+        measurements=_utilised(measurements, base, trained, found.load),
         machine=describe(),
         steps=trained.rows,
-        scores=scores,
-        probe_scores=probe_scores,
+        scores=found.scores,
+        probe_scores=found.probe_scores,
         adapter=trained.adapter,
     )
+
+
+def _passes(base: BaseModel, trained: _Trained, phases: Phases, keeper: Keeper) -> Passes:
+    """The passes of the scoring that its checkpoint has, and the checkpoints that follow it."""
+    begun = time.perf_counter()
+    adapter = trained.adapter.sha256 if trained.adapter else None
+    state = State(
+        adapter=trainable(base.model), rows=trained.rows, elapsed_s=phases.seconds.get("train", 0.0)
+    )
+
+    def look(losses: Mapping[str, Floats]) -> None:
+        score_s = trained.start.score_s + time.perf_counter() - begun
+        now = replace(state, scored=dict(losses), score_s=score_s)
+        keeper.look(now.done, lambda: dump(now))
+
+    owner = f"{adapter} {base.path} {base.precision}"
+    return Passes(owner, Pieces(trained.start.scored, look))
 
 
 def _measurements(
@@ -318,7 +338,6 @@ def _measurements(
     last = trained.rows[-max(1, len(trained.rows) // 10) :]
     dealt = sum(len(m.pairs) for step in order.steps for m in step) if order else 0
     skipped = sum(row.pairs_skipped or 0 for row in trained.rows)
-    resumed = len(trained.resumed.rows) if trained.resumed else 0
     return Measurements(
         base_precision=base.precision,
         path=path_of_training(base.path, spec.train),
@@ -328,7 +347,7 @@ def _measurements(
         n_sft_truncated=training.n_truncated if training else None,
         n_sft_leaks=training.n_leaks if training else None,
         train_steps=len(trained.rows) if training else None,
-        resumed_steps=resumed if training else None,
+        resumed_steps=len(trained.start.rows) if training else None,
         trainable_parameters=trained.n_parameters,
         lora_matched=trained.matched[0],
         lora_unmatched=trained.matched[1],

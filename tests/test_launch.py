@@ -112,7 +112,7 @@ def checkpoint(folder: Path):
 def demand_resumed(folder: Path, cell: str, least: int) -> None:
     """The cell's last attempt went on from a checkpoint at least so far on; none is left."""
     (row,) = [r for r in Store(folder).rows("cells") if r["cell_id"] == cell]
-    assert row["resumed_steps"] >= least
+    assert row["resumed_steps"] + row["resumed_passes"] >= least
     log = (folder / "logs" / f"{cell}.log").read_text()
     assert f"goes on from its checkpoint after step {row['resumed_steps']}" in log
     assert list((folder / "checkpoints").iterdir()) == []
@@ -151,6 +151,35 @@ def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
     else:
         log = (folder / "logs" / f"{cell}.log").read_text()
         assert "starts anew, without its checkpoint: it is torn or damaged" in log
+
+
+@pytest.mark.slow
+def test_after_a_kill_in_mid_scoring_no_step_and_no_finished_pass_runs_again(
+    sweep, undisturbed, tmp_path
+):
+    folder = tmp_path / "kills"
+    steps = {r["cell_id"]: r["train_steps"] or 0 for r in undisturbed.rows("cells")}
+
+    def scoring():
+        for cell, trained in steps.items():
+            found = Checkpoints(folder / "checkpoints").look(cell)
+            if found is not None and found.step > trained:
+                return cell, found.step
+        return None
+
+    launch = begin(sweep, folder, "--inline", *EVERY_STEP)
+    cell, _ = wait_for(scoring, "a checkpoint in the scoring")
+    launch.kill()
+    launch.wait()
+    assert cell not in finished(folder)
+    _, step = scoring()
+    assert begin(sweep, folder, "--inline", *EVERY_STEP).wait(timeout=180) == 0, log_of(folder)
+    demand_equal(folder, undisturbed)
+    (row,) = [r for r in Store(folder).rows("cells") if r["cell_id"] == cell]
+    assert (row["resumed_steps"], row["resumed_passes"]) == (steps[cell], step - steps[cell])
+    log = (folder / "logs" / f"{cell}.log").read_text()
+    assert f"after step {steps[cell]} and {row['resumed_passes']} passes of its scoring" in log
+    assert list((folder / "checkpoints").iterdir()) == []
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from pathlib import Path
 import mlx_lm
 import pytest
 
+from orchestrator.results.checkpoints import Checkpoints
 from orchestrator.results.store import Store
 from tasks.data.prompts import load_prompts
 from tasks.data.rendering import prompt_ids
@@ -28,6 +29,7 @@ data: {sft: starter, size: 60, trap_fraction: 0.2}
 train: {max_length: 64}
 probes: {train: [factual, toxicity], evaluate: [factual, toxicity]}
 stress: {prompts: [starter], max_tokens: 32}
+run: {checkpoint_s: 0.1}
 """
 SLOW = ("--samples", "2", "--temperature", "1", "--max-tokens", "60")
 """Decoding that takes some seconds a unit."""
@@ -68,9 +70,9 @@ def undisturbed(trained, tmp_path_factory) -> dict[tuple, str]:
 
 
 def drawn(folder: Path) -> dict[tuple, str]:
-    """(cell, prompt, sample) -> response of the slow decoding."""
+    """(cell, prompt, sample) -> digest of the tokens of the slow decoding."""
     return {
-        (r["cell_id"], r["prompt_id"], r["sample_index"]): r["response"]
+        (r["cell_id"], r["prompt_id"], r["sample_index"]): r["tokens_sha256"]
         for r in Store(folder).rows("generations")
         if json.loads(r["decoding"])["samples"] == 2
     }
@@ -161,6 +163,23 @@ def test_a_killed_worker_costs_its_unit_a_second_attempt_and_no_answer(copied, u
     assert drawn(copied) == undisturbed
     outcomes = [a["outcome"] for a in Store(copied).attempts_of(victim["cell_id"])]
     assert outcomes == ["lost", "ok"]
+
+
+def test_after_a_kill_in_mid_generation_finished_answers_are_not_drawn_again(copied, undisturbed):
+    log, folder = copied.parent / "log", copied / "checkpoints"
+    test = start(log, "stress", copied, "--inline", *SLOW)
+    unit = wait_for(lambda: next((p.name for p in folder.glob("?" * 16)), None), "a checkpoint")
+    test.kill()
+    test.wait()
+    assert unit not in ended(copied)
+    kept = Checkpoints(folder).look(unit).step
+    assert kept % 48 == 0
+    assert start(log, "stress", copied, "--inline", *SLOW).wait(timeout=200) == 0, log.read_text()
+    assert drawn(copied) == undisturbed
+    told = (copied / "logs" / f"{unit}.log").read_text()
+    assert f"goes on from its checkpoint after {kept} answers" in told
+    assert f"step {kept}/130" not in told.rpartition("goes on")[2]
+    assert list(folder.iterdir()) == []
 
 
 def test_stop_ends_it_with_130_and_the_same_command_goes_on(copied, undisturbed):

@@ -222,7 +222,7 @@ class RunSettings(Checked):
     )
     checkpoint_s: AtLeastZero = Field(
         default=60.0,
-        description="seconds of training that a lost process may cost; 0 makes no checkpoints, "
+        description="seconds of work that a lost process may cost; 0 makes no checkpoints, "
         "see below",
     )
     notify: Text | None = Field(

@@ -306,7 +306,8 @@ def _done(beat: Beat | None) -> float | None:
 def _tells_speed(outcome: Outcome) -> bool:
     """Whether the duration tells the speed of the host: the whole unit was done, without error."""
     if isinstance(outcome, GenerationResult):
-        return True
+        return not outcome.resumed_answers
     if not isinstance(outcome, CellResult) or outcome.status is not Status.OK:
         return False
-    return not outcome.measurements.resumed_steps
+    measured = outcome.measurements
+    return not measured.resumed_steps and not measured.resumed_passes

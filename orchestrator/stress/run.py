@@ -18,6 +18,7 @@ from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.results import generations
 from orchestrator.results.adapters import read_adapter
 from orchestrator.results.attempts import alone
+from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import load_manifest, run_settings
 from orchestrator.results.store import ADVICE, Store, spec_of
 from orchestrator.results.stress_record import Tested, tested, write_plan
@@ -110,6 +111,8 @@ def generate(
     linked = generations.adopt(store, todo)
     todo = _open(store, todo)
     done = len(units) - len(todo)
+    answered = {u.key for u in units} - {u.key for u in todo}
+    Checkpoints(store.folder / FOLDER).drop_all(answered)
     display.begin(total=len(units), done=done, linked=linked, what=WHAT)
     first = {u.generation_id: u for u in todo}
     if first:

@@ -416,6 +416,7 @@ class Measurements:
         n_sft_leaks: SFT texts dropped because they contain held-out text.
         train_steps: Optimizer steps done.
         resumed_steps: Of those, taken over from a checkpoint of an earlier attempt.
+        resumed_passes: Passes of the scoring that were taken over likewise.
         trainable_parameters: Of the adapter.
         lora_matched: Name of a projection -> matrices that were adapted.
         lora_unmatched: Name of a projection -> matrices of that name in a mixture's experts, which
@@ -427,8 +428,8 @@ class Measurements:
         matmul_peak: Operations a second of a large matrix product in this process.
         train_mfu, score_mfu: Operations needed at least, over seconds of the phase and that peak.
         memory_peak_bytes: Peak of the MLX allocator during this cell.
-        load_s, prepare_s, train_s, score_s: Seconds by phase; training counts the seconds that
-            lie behind the checkpoint, too.
+        load_s, prepare_s, train_s, score_s: Seconds by phase; training and scoring count the
+            seconds that lie behind the checkpoint, too.
     """
 
     base_precision: Annotated[str, Column()]
@@ -439,6 +440,7 @@ class Measurements:
     contrast_order_hash: Annotated[str | None, Column()] = None
     train_steps: Annotated[int | None, Column(unit="optimizer step")] = None
     resumed_steps: Annotated[int | None, Column(unit="optimizer step")] = None
+    resumed_passes: Annotated[int | None, Column(unit="pass")] = None
     trainable_parameters: Annotated[int | None, Column(unit="parameter")] = None
     lora_matched: Annotated[dict[str, int], Column(unit="matrix")] = field(default_factory=dict)
     lora_unmatched: Annotated[dict[str, int], Column(unit="matrix")] = field(default_factory=dict)
@@ -518,7 +520,7 @@ class Progress:
         step, steps: Optimizer step reached, or answers complete, and how many there are; 0 in the
             other phases.
         loss: Of that step, nats per token; None outside training.
-        resumed: Steps taken over from a checkpoint.
+        resumed: Steps or answers taken over from a checkpoint.
         note: Something worth a line in the log.
     """
 

@@ -21,7 +21,7 @@ class Origin:
     """What must be the same where a checkpoint is made and where it is used.
 
     Attributes:
-        cell_id: The cell.
+        cell_id: The cell, or the key of which other unit.
         recipe: Version of the recipe.
         code: sha256 over the node's source files.
         mlx: Version.
@@ -42,7 +42,7 @@ class Saving:
     """Where the checkpoints of a cell come from and go to.
 
     Attributes:
-        every_s: Seconds of training that may be lost; 0 makes no checkpoints.
+        every_s: Seconds of work that may be lost; 0 makes no checkpoints.
         keep: Called with the bytes of every new checkpoint.
         resume: Bytes of the checkpoint to go on from; None starts anew.
     """
@@ -69,7 +69,8 @@ class Envelope:
 
     Attributes:
         origin: Where it comes from.
-        step: Optimizer steps done.
+        step: Optimizer steps and passes of the scoring, or answers, that are done; of two
+            checkpoints of one origin the higher is further on.
         body: The content.
     """
 

@@ -17,7 +17,7 @@ GREEDY = 0.0
 STRIP, OFF = "strip", "off"
 """Whether a model may think before it answers; see `Decoding`."""
 ROWS = 48
-"""Answers that advance side by side, and prompts that are read at once."""
+"""Answers that advance side by side, a block; and prompts that are read at once."""
 READ = 320
 """Tokens of each of those prompts that one pass reads: more would take too much memory."""
 
@@ -160,7 +160,8 @@ class GenerationResult:
         answers: One for each prompt and sample, in order.
         machine: Where.
         memory_peak_bytes: Peak of the MLX allocator.
-        load_s, generate_s: Seconds by phase.
+        load_s, generate_s: Seconds by phase; with those that lie behind its checkpoint.
+        resumed_answers: Answers that were taken over from a checkpoint of an earlier attempt.
     """
 
     spec: GenerationSpec
@@ -169,3 +170,4 @@ class GenerationResult:
     memory_peak_bytes: int
     load_s: float
     generate_s: float
+    resumed_answers: int = 0

@@ -1,8 +1,9 @@
 """Tokens of many answers at once, through mlx-lm's batched generation.
 
-Answers advance side by side, one row each; a row that ends makes place for the next prompt. Which
-rows share a pass follows from the prompts alone, so that the same prompts give the same bits
-wherever chips compute alike. A row is computed as it would be alone but for rounding: padding is
+Answers advance side by side, one row each, in blocks of `ROWS`. A block begins when every row of
+the one before has ended, so that an interrupted unit can go on with a block. Which rows share a
+pass follows from the prompts alone, so that the same prompts give the same bits wherever chips
+compute alike. A row is computed as it would be alone but for rounding: padding is
 masked exactly, and matrix products of several rows may sum in another order than those of one. A
 greedy answer with a choice so close that rounding could have made it is therefore drawn again
 alone, where activations are float32; there such answers are rare. In half precision
@@ -10,16 +11,19 @@ they are the rule: there the batch decides, and `least_lead` tells.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
+from functools import partial
 
 import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx_lm.generate import BatchGenerator, generate_step
 
+from tasks.contract.cell import digest_of
 from tasks.contract.generation import GREEDY, READ, ROWS, Decoding
 from tasks.data.seeding import entropy, stream
 from tasks.data.tokens import Tokens
+from tasks.model.keeper import Pieces
 
 CLOSE = 2e-4
 """A lead that rounding could turn, nats: twice what it can move one log-probability by."""
@@ -64,6 +68,10 @@ class Drawn:
     least_lead: float | None
 
 
+Block = list[Drawn]
+"""Answers that were drawn side by side, or one that was drawn alone."""
+
+
 @dataclass(slots=True)
 class _Row:
     """An answer under way."""
@@ -97,8 +105,9 @@ def decode(
     decoding: Decoding,
     ends: Sequence[int],
     tell: Callable[[int], None],
+    kept: Pieces[Block] | None = None,
 ) -> list[Drawn]:
-    """Draw all answers, batched.
+    """Draw all answers, block by block.
 
     Args:
         model: In evaluation mode, with its adapter.
@@ -106,16 +115,29 @@ def decode(
         decoding: Greedy or sampled, temperature, seed, most tokens.
         ends: Tokens that end an answer.
         tell: Called with the number of answers that are complete.
+        kept: Blocks that need not be drawn, and what is told of those that are.
 
     Returns:
         One for each asked, in order.
     """
-    if not shares_passes(model):
-        return _one_by_one(model, asked, decoding, ends, tell)
+
+    def told(before: int, complete: int) -> None:
+        tell(before + complete)
+
+    kept = kept or Pieces()
+    together = ROWS if shares_passes(model) else 1
     order = sorted(range(len(asked)), key=lambda i: (len(asked[i].tokens), asked[i].name))
-    rows = _advance(model, [asked[i] for i in order], decoding, ends, tell)
-    drawn = {i: _finish(model, asked[i], rows[k], decoding, ends) for k, i in enumerate(order)}
-    return [drawn[i] for i in range(len(asked))]
+    drawn: list[Drawn] = []
+    for start in range(0, len(order), together):
+        block = [asked[i] for i in order[start : start + together]]
+        name = digest_of([decoding.facts, list(ends), together, [astuple(a) for a in block]])
+        found = kept.earlier.get(name)
+        if found is None:
+            found = _draw(model, block, decoding, ends, partial(told, start), together)
+        kept.add(name, found)
+        drawn += found
+    by_place = dict(zip(order, drawn, strict=True))
+    return [by_place[i] for i in range(len(asked))]
 
 
 def shares_passes(model: nn.Module) -> bool:
@@ -144,18 +166,20 @@ def shares_passes(model: nn.Module) -> bool:
     return float(mx.stack(apart).max()) < APART[logits.dtype == mx.float32]
 
 
-def _one_by_one(
+def _draw(
     model: nn.Module,
-    asked: Sequence[Asked],
+    block: Sequence[Asked],
     decoding: Decoding,
     ends: Sequence[int],
     tell: Callable[[int], None],
-) -> list[Drawn]:
-    drawn = []
-    for one in asked:
-        drawn.append(alone(model, one, decoding, ends))
+    together: int,
+) -> Block:
+    if together == 1:
+        drawn = [alone(model, one, decoding, ends) for one in block]
         tell(len(drawn))
-    return drawn
+        return drawn
+    rows = _advance(model, block, decoding, ends, tell)
+    return [_finish(model, a, r, decoding, ends) for a, r in zip(block, rows, strict=True)]
 
 
 def alone(model: nn.Module, asked: Asked, decoding: Decoding, ends: Sequence[int]) -> Drawn:

@@ -1,8 +1,10 @@
 """Log-probabilities of probe texts, batched; identical texts are scored once."""
 
+import hashlib
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import mlx.core as mx
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from tasks.contract.cell import ProbeScoreRow, ScoreRow
 from tasks.data.probe_packs import Pair
 from tasks.data.tokens import EncodedPair, EncodedPairs, Tokens
+from tasks.model.keeper import Pieces
 from tasks.passes.budget import LOGITS_PER_BATCH, TOKENS_PER_BATCH
 from tasks.passes.flops import Load, load_of_text, load_of_trees
 from tasks.passes.layout import Chunk, pack
@@ -28,11 +31,39 @@ class Scored:
     Attributes:
         scores, probe_scores: Rows of the tables of those names.
         load: What went through the model.
+        resumed: Passes that an earlier attempt had made.
     """
 
     scores: tuple[ScoreRow, ...]
     probe_scores: tuple[ProbeScoreRow, ...]
     load: Load
+    resumed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passes:
+    """The passes of one scoring, so that none of them runs twice.
+
+    Attributes:
+        owner: Names what passes are of: an adapter, a path and a precision.
+        pieces: Name of a pass -> its losses, float64.
+    """
+
+    owner: str = ""
+    pieces: Pieces[Floats] = field(default_factory=Pieces)
+
+    def name(self, *content: Any) -> str:
+        """Digest of the owner and of the arrays that go through the model."""
+        digest = hashlib.sha256(self.owner.encode())
+        for array in map(np.asarray, content):
+            digest.update(f"{array.dtype}{array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
+
+    def add(self, name: str, losses: Any) -> Floats:
+        """Losses of a pass, computed or from an earlier attempt, as float64."""
+        values = np.ascontiguousarray(losses, np.float64)
+        self.pieces.add(name, values)
+        return values
 
 
 def score(
@@ -41,6 +72,7 @@ def score(
     split: dict[str, str],
     vocabulary: int,
     packed: Packed | None = None,
+    kept: Passes | None = None,
 ) -> Scored:
     """Score pairs and summarise them by behaviour and split.
 
@@ -50,13 +82,15 @@ def score(
         split: Pair id -> `train` or `heldout`.
         vocabulary: Tokens the model knows.
         packed: The same model, ready for packed passes; None for plain ones.
+        kept: Passes that need not run, and what is told of those that do.
     """
+    kept = kept or Passes()
     distinct = {t for p in pairs.kept for t in (p.positive, p.negative)}
     texts = sorted(distinct, key=lambda text: (len(text), text))
     if packed:
-        logprobs, load = packed_logprobs(packed, texts)
+        logprobs, load = packed_logprobs(packed, texts, kept)
     else:
-        logprobs = token_logprobs(model, texts, vocabulary)
+        logprobs = token_logprobs(model, texts, vocabulary, kept)
         load = sum(map(load_of_text, texts), Load())
     rows = [_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
     rows += [_excluded(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
@@ -65,11 +99,13 @@ def score(
     for row in rows:
         groups.setdefault((row.behavior, row.split), []).append(row)
     scores = (summarise(behavior, part, group) for (behavior, part), group in groups.items())
-    return Scored(scores=tuple(scores), probe_scores=tuple(rows), load=load)
+    return Scored(
+        scores=tuple(scores), probe_scores=tuple(rows), load=load, resumed=kept.pieces.taken
+    )
 
 
 def token_logprobs(
-    model: nn.Module, texts: list[Tokens], vocabulary: int
+    model: nn.Module, texts: list[Tokens], vocabulary: int, kept: Passes
 ) -> dict[Tokens, NDArray[np.float64]]:
     """Log-probability of every token but the first, by text, nats.
 
@@ -77,6 +113,7 @@ def token_logprobs(
         model: A causal language model.
         texts: Distinct, each at least two tokens, ordered by length to spare padding.
         vocabulary: Tokens the model knows; bounds the batch.
+        kept: As in `score`.
     """
     found: dict[Tokens, NDArray[np.float64]] = {}
     limit = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // vocabulary))
@@ -87,16 +124,17 @@ def token_logprobs(
         else:
             batches.append([text])
     for together in batches:
-        scored = -token_cross_entropy(model, pad(together))
-        mx.eval(scored)
-        values = np.asarray(scored, dtype=np.float64)
+        batch = pad(together)
+        name = kept.name(batch.tokens, batch.mask)
+        losses = kept.pieces.earlier.get(name)
+        values = kept.add(name, token_cross_entropy(model, batch) if losses is None else losses)
         for text, row in zip(together, values, strict=True):
-            found[text] = row[: len(text) - 1]
+            found[text] = -row[: len(text) - 1]
     return found
 
 
 def packed_logprobs(
-    packed: Packed, texts: list[Tokens]
+    packed: Packed, texts: list[Tokens], kept: Passes
 ) -> tuple[dict[Tokens, NDArray[np.float64]], Load]:
     """As `token_logprobs`, with shared beginnings computed once; and the tokens that took."""
     number = {text: i for i, text in enumerate(texts)}
@@ -105,25 +143,30 @@ def packed_logprobs(
         for together in group(texts, packed.budget)
     ]
     found: dict[Tokens, NDArray[np.float64]] = {}
-    for chunk, values in _one_behind(packed, pack(trees, packed.budget)):
+    for chunk, values in _one_behind(packed, pack(trees, packed.budget), kept):
         for tree, losses in chunk.by_tree(values):
             for i, weights in zip(tree.functionals, tree.weights, strict=True):
                 found[texts[i]] = -losses[weights > 0]
     return found, load_of_trees(trees)
 
 
-def _one_behind(packed: Packed, chunks: list[Chunk]) -> Iterator[tuple[Chunk, Floats]]:
+def _one_behind(
+    packed: Packed, chunks: list[Chunk], kept: Passes
+) -> Iterator[tuple[Chunk, Floats]]:
     """Losses of each chunk, read while the next one is under way."""
-    waiting: tuple[Chunk, mx.array | Floats] | None = None
+    waiting: tuple[Chunk, str, Any] | None = None
     for chunk in chunks:
-        losses = packed.losses(chunk)
-        if isinstance(losses, mx.array):
-            mx.async_eval(losses)  # type: ignore[no-untyped-call]  # MLX has no stub
+        name = kept.name(chunk.tokens, chunk.positions, chunk.ends, chunk.rows, chunk.targets)
+        losses: Any = kept.pieces.earlier.get(name)
+        if losses is None:
+            losses = packed.losses(chunk)
+            if isinstance(losses, mx.array):
+                mx.async_eval(losses)  # type: ignore[no-untyped-call]  # MLX has no stub
         if waiting:
-            yield waiting[0], np.asarray(waiting[1], np.float64)
-        waiting = chunk, losses
+            yield waiting[0], kept.add(*waiting[1:])
+        waiting = chunk, name, losses
     if waiting:
-        yield waiting[0], np.asarray(waiting[1], np.float64)
+        yield waiting[0], kept.add(*waiting[1:])
 
 
 def _row(

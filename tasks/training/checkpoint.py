@@ -1,136 +1,97 @@
-"""A training between two optimizer steps, as bytes and back.
+"""A cell between two optimizer steps, or between two passes of its scoring, as bytes and back.
 
 Every random stream is derived from seed and step, so that the state is small: the adapter, the
-optimizer's moments, the rows so far, and what `Outlook` has learned.
+optimizer's moments, the rows so far, and what `Outlook` has learned; then the losses of the passes
+that are scored.
 """
 
 import io
 import json
-import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import mlx.core as mx
 import mlx.optimizers as optim
+import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten, tree_map_with_path
+from mlx.utils import tree_map_with_path
 
-from tasks.contract.cell import RECIPE_VERSION, CellSpec, StepRow
-from tasks.contract.checkpoint_envelope import Envelope, Origin, Saving, UnusableError, seal, unseal
-from tasks.model.machine import describe, family
-from tasks.passes.step import Outlook
-from tasks.sources.remembered import code_digest
+from tasks.contract.cell import StepRow
+from tasks.passes.trie import Floats
 
-ADAPTER, OPTIMIZER = "adapter/", "optimizer/"
+ADAPTER, OPTIMIZER, SCORED = "adapter/", "optimizer/", "scored/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """A training between two optimizer steps.
+    """A cell between two optimizer steps, or between two passes of its scoring.
 
     Attributes:
-        adapter: Its tensors by name.
-        optimizer: The optimizer's arrays by path.
+        adapter: Its tensors by name; none for a baseline.
+        optimizer: The optimizer's arrays by path; none once training has ended.
         rows: One per step done; the next step is number `len(rows)`, from 0.
         outlook: Share of active pairs by behaviour.
         elapsed_s: Seconds of training so far, over all attempts that it is built on.
+        scored: Name of a pass of the scoring -> its losses.
+        score_s: Seconds of scoring so far, over all attempts.
     """
 
-    adapter: dict[str, mx.array]
-    optimizer: dict[str, mx.array]
-    rows: tuple[StepRow, ...]
-    outlook: dict[str, float]
-    elapsed_s: float
+    adapter: dict[str, mx.array] = field(default_factory=dict)
+    optimizer: dict[str, mx.array] = field(default_factory=dict)
+    rows: tuple[StepRow, ...] = ()
+    outlook: dict[str, float] = field(default_factory=dict)
+    elapsed_s: float = 0.0
+    scored: dict[str, Floats] = field(default_factory=dict)
+    score_s: float = 0.0
+
+    @property
+    def done(self) -> int:
+        """Optimizer steps and passes that need not run again; grows while the cell goes on."""
+        return len(self.rows) + len(self.scored)
 
     def restore(self, model: nn.Module, optimizer: optim.Optimizer) -> None:
         """Put adapter and optimizer back, with the very bits they had."""
         model.load_weights(list(self.adapter.items()), strict=False)
-        optimizer.init(model.trainable_parameters())
-        optimizer.state = tree_map_with_path(lambda path, _: self.optimizer[path], optimizer.state)
+        if self.optimizer:
+            optimizer.init(model.trainable_parameters())
+            state = tree_map_with_path(lambda path, _: self.optimizer[path], optimizer.state)
+            optimizer.state = state
         mx.eval(model.trainable_parameters(), optimizer.state)
 
 
-class Keeper:
-    """Makes a checkpoint as soon as more than `every_s` of training would be lost without it."""
-
-    def __init__(self, origin: Origin, saving: Saving, start: State | None) -> None:
-        self._origin, self._saving = origin, saving
-        self._before_s = start.elapsed_s if start else 0.0
-        self._started = self._kept = time.perf_counter()
-
-    def look(
-        self,
-        model: nn.Module,
-        optimizer: optim.Optimizer,
-        rows: Sequence[StepRow],
-        outlook: Outlook,
-    ) -> None:
-        """Hand a checkpoint to `saving.keep` if one is due; to be called after every step."""
-        now = time.perf_counter()
-        if not self._saving.every_s or now - self._kept < self._saving.every_s:
-            return
-        state = State(
-            adapter=dict(tree_flatten(model.trainable_parameters())),
-            optimizer=dict(tree_flatten(optimizer.state)),
-            rows=tuple(rows),
-            outlook=dict(outlook.share),
-            elapsed_s=self._before_s + now - self._started,
-        )
-        self._saving.keep(dump(state, self._origin))
-        self._kept = time.perf_counter()
-
-
-def origin(spec: CellSpec) -> Origin:
-    """What a checkpoint that this process makes of a cell depends on."""
-    machine = describe()
-    return Origin(
-        cell_id=spec.cell_id,
-        recipe=RECIPE_VERSION,
-        code=code_digest(),
-        mlx=machine.mlx,
-        backend=machine.backend,
-        family=family(machine.chip),
-    )
-
-
-def dump(state: State, made: Origin) -> bytes:
-    """Checkpoint file: header (cell, recipe, code, MLX, chip) and SHA-256, then the state."""
+def dump(state: State) -> bytes:
+    """The content of a checkpoint; `load` is the inverse."""
     tensors = {ADAPTER + k: v for k, v in state.adapter.items()}
     tensors |= {OPTIMIZER + k: v for k, v in state.optimizer.items()}
+    # MLX has no float64 on a GPU: the bits of losses travel as integers
+    tensors |= {SCORED + k: mx.array(v.view(np.uint32)) for k, v in state.scored.items()}
     facts = {
         "rows": [asdict(row) for row in state.rows],
         "outlook": state.outlook,
         "elapsed_s": state.elapsed_s,
+        "score_s": state.score_s,
     }
     buffer = io.BytesIO()
     mx.save_safetensors(buffer, tensors, metadata={"facts": json.dumps(facts)})
-    return seal(Envelope(origin=made, step=len(state.rows), body=buffer.getvalue()))
+    return buffer.getvalue()
 
 
-def load(sealed: bytes, here: Origin) -> State:
-    """The state in these bytes.
-
-    Raises:
-        UnusableError: They are torn, or going on from them here would give other bits.
-    """
-    envelope = unseal(sealed)
-    envelope.demand(here)
-    try:
-        found: Any = mx.load(io.BytesIO(envelope.body), format="safetensors", return_metadata=True)
-        tensors, metadata = found
-        mx.eval(tensors)
-        facts = json.loads(metadata["facts"])
-        adapter, optimizer = (
-            {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
-            for part in (ADAPTER, OPTIMIZER)
-        )
-        return State(
-            adapter=adapter,
-            optimizer=optimizer,
-            rows=tuple(StepRow(**row) for row in facts["rows"]),
-            outlook=facts["outlook"],
-            elapsed_s=facts["elapsed_s"],
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
-        raise UnusableError(f"its content cannot be read ({error})") from error
+def load(body: bytes) -> State:
+    """The state in these bytes; whatever is wrong with them is an error of some kind."""
+    found: Any = mx.load(io.BytesIO(body), format="safetensors", return_metadata=True)
+    tensors, metadata = found
+    mx.eval(tensors)
+    facts = json.loads(metadata["facts"])
+    adapter, optimizer, scored = (
+        {k.removeprefix(part): v for k, v in tensors.items() if k.startswith(part)}
+        for part in (ADAPTER, OPTIMIZER, SCORED)
+    )
+    return State(
+        adapter=adapter,
+        optimizer=optimizer,
+        rows=tuple(StepRow(**row) for row in facts["rows"]),
+        outlook=facts["outlook"],
+        elapsed_s=facts["elapsed_s"],
+        scored={k: np.asarray(v).view(np.float64) for k, v in scored.items()},
+        score_s=facts["score_s"],
+    )

@@ -10,17 +10,19 @@ import mlx.core as mx
 import mlx.optimizers as optim
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_map
+from mlx.utils import tree_flatten, tree_map
 from numpy.typing import NDArray
 
 from tasks.contract.cell import HingeSpec, StepRow, TrainSpec
 from tasks.data.seeding import entropy
 from tasks.data.tokens import Tokens
+from tasks.model.keeper import Keeper
+from tasks.model.model import trainable
 from tasks.passes.flops import Costs, Load, Needed, load_of_text
 from tasks.passes.losses import objective, pad
 from tasks.passes.packed import Packed
 from tasks.passes.step import Outlook, Work, take_step
-from tasks.training.checkpoint import Keeper, State
+from tasks.training.checkpoint import State, dump
 from tasks.training.order import MicroStep, Order, learning_rate
 
 
@@ -108,11 +110,22 @@ def train(
     """
     optimizer = optim.AdamW(learning_rate=spec.learning_rate, weight_decay=spec.weight_decay)
     steps = material.order.steps
-    rows: list[StepRow] = []
-    outlook = Outlook()
-    if start is not None:
+    start = start or State()
+    rows, outlook = list(start.rows), Outlook(dict(start.outlook))
+    if rows:
         start.restore(model, optimizer)
-        rows, outlook = list(start.rows), Outlook(dict(start.outlook))
+    begun = time.perf_counter()
+
+    def body() -> bytes:
+        state = State(
+            adapter=trainable(model),
+            optimizer=dict(tree_flatten(optimizer.state)),
+            rows=tuple(rows),
+            outlook=dict(outlook.share),
+            elapsed_s=start.elapsed_s + time.perf_counter() - begun,
+        )
+        return dump(state)
+
     model.train()
     for index, micro_steps in enumerate(steps[len(rows) :], len(rows)):
         started = time.perf_counter()
@@ -134,7 +147,7 @@ def train(
         weighted = hinge.rho_weight * (row.hinge_loss or 0.0) if hinge else 0.0
         report(index + 1, len(steps), (row.ce_loss or 0.0) + weighted)
         if keeper is not None:
-            keeper.look(model, optimizer, rows, outlook)
+            keeper.look(len(rows), body)
     return tuple(rows)
 
 

@@ -49,7 +49,7 @@ class Node:
                 if isinstance(spec, CellSpec):
                     return cell.run(spec, self._models, report, phases, saving)
                 if isinstance(spec, GenerationSpec):
-                    return generate.run(spec, self._models, report, phases)
+                    return generate.run(spec, self._models, report, phases, saving)
             raise TypeError(f"no kind of work: {type(spec).__name__}")
         except Exception as error:  # noqa: BLE001 - the one place where a cell's failure becomes a row
             lines = str(error).strip().splitlines()

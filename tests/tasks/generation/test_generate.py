@@ -14,12 +14,22 @@ from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.stress_estimate import generation_memory
 from orchestrator.execution.engines.node import Node
 from orchestrator.results.adapters import FILES, read_adapter, write_adapter
-from tasks.contract.cell import Adapter, CellFailure, ModelSpec, NodeError, TrainSpec, digest_of
+from tasks.contract.cell import (
+    Adapter,
+    CellFailure,
+    ModelSpec,
+    NodeError,
+    Progress,
+    TrainSpec,
+    digest_of,
+)
+from tasks.contract.checkpoint_envelope import Saving, seal, unseal
 from tasks.contract.generation import Decoding, GenerationResult, GenerationSpec
 from tasks.contract.phases import Phases
 from tasks.contract.prompts import PromptSet
 from tasks.data.prompts import load_prompts
 from tasks.data.rendering import prompt_ids
+from tasks.generation import decode as decode_module
 from tasks.generation.decode import Asked, alone
 from tasks.generation.generate import run
 from tasks.model.model import Models, attached, save_adapter
@@ -248,3 +258,83 @@ def test_the_memory_estimate_is_never_below_the_peak_and_not_far_above():
         peak = ran(spec).memory_peak_bytes
         estimate = generation_memory(spec, files) - RUNTIME_BYTES
         assert peak < estimate < 2.5 * peak
+
+
+# a unit that goes on from its checkpoint
+
+DECODINGS = {
+    "greedy": Decoding(max_tokens=8),
+    "drawn": Decoding(max_tokens=8, temperature=1.0, samples=2, seed=0),
+}
+
+
+def attempt(spec: GenerationSpec, resume: bytes | None = None, every_s: float = 1e-9):
+    """(result, checkpoints, notes, answers reported) of one run of a unit."""
+    kept: list[bytes] = []
+    said: list[Progress] = []
+    saving = Saving(every_s=every_s, keep=kept.append, resume=resume)
+    result = run(spec, models(), said.append, Phases(), saving)
+    notes = [p.note for p in said if p.note]
+    return result, kept, notes, [(p.step, p.resumed) for p in said if p.step]
+
+
+@pytest.fixture(params=["side by side", "one by one"])
+def small_blocks(request, monkeypatch):
+    """Blocks of four answers, or of one where a layout takes no mask for each row."""
+    monkeypatch.setattr(decode_module, "ROWS", 4)
+    if request.param == "one by one":
+        monkeypatch.setattr(decode_module, "shares_passes", lambda _: False)
+    return 4 if request.param == "side by side" else 1
+
+
+@pytest.mark.parametrize("decoding", DECODINGS.values(), ids=DECODINGS)
+def test_a_unit_goes_on_after_the_answers_of_its_checkpoint(small_blocks, monkeypatch, decoding):
+    spec = unit(adapter(), decoding=decoding)
+    whole, kept, _, _ = attempt(spec)
+    n = len(whole.answers)
+    assert [unseal(k).step for k in kept] == sorted({*range(small_blocks, n, small_blocks), n})
+    drawn_again: list[int] = []
+    real = decode_module._draw
+
+    def counted(model, block, *rest):
+        drawn_again.append(len(block))
+        return real(model, block, *rest)
+
+    monkeypatch.setattr(decode_module, "_draw", counted)
+    for sealed in (kept[0], kept[-2], kept[-1]):
+        drawn_again.clear()
+        done = unseal(sealed).step
+        again, later, notes, told = attempt(spec, sealed)
+        assert again.answers == whole.answers
+        assert again.resumed_answers == done
+        assert sum(drawn_again) == n - done
+        assert notes == [f"goes on from its checkpoint after {done} answers"]
+        assert all(step > resumed == done for step, resumed in told)
+        assert [unseal(k).step for k in later] == [s for k in kept if (s := unseal(k).step) > done]
+        assert again.generate_s > json.loads(unseal(sealed).body)["elapsed_s"] > 0
+    assert attempt(spec, every_s=3600)[1] == []
+
+
+def test_a_unit_takes_no_answers_of_another_unit_or_of_a_damaged_checkpoint(small_blocks):
+    spec = unit(adapter())
+    whole, kept, _, _ = attempt(spec)
+    foreign = unit(adapter(), decoding=Decoding(max_tokens=9))
+    torn = replace(unseal(kept[-1]), body=b"{}")
+    for sealed, why in (
+        (attempt(foreign)[1][-1], "it is of another cell"),
+        (kept[-1][:-1], "it is torn or damaged"),
+        (seal(torn), "its content cannot be read"),
+    ):
+        again, _, notes, _ = attempt(spec, sealed)
+        assert again.answers == whole.answers
+        assert again.resumed_answers == 0
+        assert notes[0].startswith("starts anew")
+        assert why in notes[0]
+
+
+def test_answers_are_the_same_in_blocks_of_any_size_where_activations_are_float32(monkeypatch):
+    few = {}
+    for rows in (1, 3, 48):
+        monkeypatch.setattr(decode_module, "ROWS", rows)
+        few[rows] = [a.tokens_sha256 for a in ran(unit(adapter())).answers]
+    assert few[1] == few[3] == few[48]

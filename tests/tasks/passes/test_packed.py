@@ -19,7 +19,7 @@ from tasks.passes.choose import PACKED, choose
 from tasks.passes.packed import packed
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.passes.trie import Term, grow
-from tasks.scoring.score import packed_logprobs
+from tasks.scoring.score import Passes, packed_logprobs
 from tests.tasks.passes import reference
 from tests.tasks.passes.test_losses import perturb
 from tests.toys import make_model
@@ -267,7 +267,7 @@ def test_scores_equal_one_text_at_a_time(bases, texts, lazy):
     base = bases()
     rows = sorted({t for both in texts for t in both})
     with packed(base.model, lazy=lazy) as ready:
-        found, _ = packed_logprobs(ready, rows)
+        found, _ = packed_logprobs(ready, rows, Passes())
     for text in rows:
         assert len(found[text]) == len(text) - 1
         assert -found[text].mean() == pytest.approx(

@@ -7,23 +7,34 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import tasks
 from tasks.cell import Phases, run
-from tasks.contract.cell import Status
+from tasks.contract.cell import RECIPE_VERSION, Status
 from tasks.contract.checkpoint_envelope import Envelope, Saving, UnusableError, seal, unseal
+from tasks.model.keeper import opened
+from tasks.model.keeper import origin as origin_of
 from tasks.model.model import Models
-from tasks.training.checkpoint import load, origin
+from tasks.passes import losses as plain
+from tasks.passes.packed import Packed
+from tasks.scoring import score as scoring
+from tasks.training.checkpoint import State, dump, load
 from tests.tasks.test_cell import outcome, spec_of
+from tests.toys import make_model
 
 EVERY_STEP_S = 1e-9
 PATHS = {
     "packed": "learning_rate: 0.01",
     "plain, with dropout": "learning_rate: 0.01, lora_dropout: 0.3",
 }
+
+
+def origin(spec):
+    return origin_of(spec.cell_id, RECIPE_VERSION)
 
 
 class Attempt:
@@ -41,6 +52,15 @@ class Attempt:
     @property
     def first_step(self):
         return next(p.step for p in self.said if p.step)
+
+    @property
+    def in_training(self):
+        """The checkpoints that were made before the scoring."""
+        return [k for k in self.kept if not opened(k, unseal(k).origin, load).scored]
+
+    @property
+    def in_scoring(self):
+        return self.kept[len(self.in_training) :]
 
 
 def rows(result):
@@ -70,7 +90,7 @@ def test_from_every_step_the_bytes_are_those_of_an_undisturbed_run(toy, extra):
     spec = spec_of(toy, size=40, extra=extra)
     whole = Attempt(spec, every_s=0)
     assert whole.kept == []
-    kept = Attempt(spec).kept
+    kept = Attempt(spec).in_training
     assert [unseal(k).step for k in kept] == [1, 2, 3, 4, 5]
     for done, sealed in enumerate(kept, 1):
         again = Attempt(spec, sealed)
@@ -90,8 +110,8 @@ def test_a_checkpoint_of_a_resumed_run_serves_as_well(spec, undisturbed):
 
 
 def test_the_seconds_behind_the_checkpoint_count(spec, undisturbed):
-    sealed = undisturbed.kept[-1]
-    before = load(sealed, origin(spec)).elapsed_s
+    sealed = undisturbed.in_training[-1]
+    before = opened(sealed, origin(spec), load).elapsed_s
     assert Attempt(spec, sealed).result.measurements.train_s >= before > 0
 
 
@@ -107,6 +127,85 @@ def test_a_cell_that_diverges_does_so_at_the_same_step_with_the_same_words(toy):
     assert again.result.status is Status.DIVERGED
     assert again.result.measurements.resumed_steps > 0
     demand_same(again.result, whole.result)
+
+
+@pytest.fixture
+def passes_run(monkeypatch):
+    """How many passes of a scoring ran, in a list of one number."""
+    ran = [0]
+
+    def counted(real):
+        def call(*given):
+            ran[0] += 1
+            return real(*given)
+
+        return call
+
+    monkeypatch.setattr(Packed, "losses", counted(Packed.losses))
+    monkeypatch.setattr(scoring, "token_cross_entropy", counted(plain.token_cross_entropy))
+    return ran
+
+
+SCORINGS = {
+    "packed": ("rho-guided", "learning_rate: 0.01", {}),
+    "plain, with dropout": ("rho-guided", "learning_rate: 0.01, lora_dropout: 0.3", {}),
+    "baseline": ("baseline", "", {}),
+    "scored plainly": ("rho-guided", "learning_rate: 0.01", {"arch": "gpt2"}),
+}
+
+
+@pytest.mark.parametrize(("condition", "extra", "model"), SCORINGS.values(), ids=SCORINGS)
+def test_a_scoring_goes_on_after_the_passes_of_its_checkpoint(
+    toy, tmp_path, monkeypatch, passes_run, condition, extra, model
+):
+    monkeypatch.setattr(scoring, "TOKENS_PER_BATCH", 256)
+    folder = make_model(tmp_path / "m", **model) if model else toy
+    keys = "lora_keys: [c_attn], " if model else ""
+    spec = spec_of(folder, condition, size=20, extra=keys + extra)
+    whole = Attempt(spec)
+    everything = len(whole.in_scoring)
+    assert everything > 8
+    steps = len(whole.in_training)
+    assert [unseal(k).step - steps for k in whole.in_scoring] == [*range(1, everything + 1)]
+    for done in (1, everything // 2, everything):
+        passes_run[0] = 0
+        again = Attempt(spec, whole.in_scoring[done - 1])
+        demand_same(again.result, whole.result)
+        assert passes_run[0] == everything - done
+        assert again.result.measurements.resumed_passes == done
+        assert f"step {steps} and {done} passes of its scoring" in again.notes[-1]
+        assert not any(p.step for p in again.said)
+        assert again.result.measurements.score_s > opened(
+            whole.in_scoring[done - 1], origin(spec), load
+        ).score_s > 0  # fmt: skip
+    second = Attempt(spec, whole.in_scoring[0])
+    third = Attempt(spec, second.kept[0])
+    demand_same(third.result, whole.result)
+    assert third.result.measurements.resumed_passes == 2
+
+
+def test_a_scoring_takes_no_losses_of_another_adapter(spec, undisturbed, passes_run):
+    """A checkpoint whose adapter is not the one that its losses are of."""
+    state = opened(undisturbed.in_scoring[-1], origin(spec), load)
+    other = {k: v + 0.01 for k, v in state.adapter.items()}
+    sealed = seal(
+        Envelope(origin=origin(spec), step=state.done, body=dump(replace(state, adapter=other)))
+    )
+    passes_run[0] = 0
+    found = Attempt(spec, sealed).result
+    assert found.measurements.resumed_passes == 0
+    assert passes_run[0] == len(undisturbed.in_scoring)
+    assert found.scores != undisturbed.result.scores
+
+
+@given(st.data())
+def test_losses_come_back_with_their_bits(data):
+    number = st.floats(width=64) | st.floats(width=32)
+    rows = data.draw(st.lists(st.lists(number, min_size=3, max_size=3), min_size=1, max_size=5))
+    for losses in (np.array(rows), np.array(rows)[0]):
+        back = load(dump(State(scored={"a": losses}))).scored["a"]
+        assert back.shape == losses.shape
+        assert back.tobytes() == losses.tobytes()
 
 
 def demand_anew(spec, undisturbed, sealed, reason):
@@ -158,7 +257,7 @@ def test_one_flipped_bit_or_one_lost_byte_is_seen(spec, undisturbed, data):
     else:
         del sealed[place:]
     with pytest.raises(UnusableError):
-        load(bytes(sealed), origin(spec))
+        opened(bytes(sealed), origin(spec), load)
 
 
 DIGESTS = """
