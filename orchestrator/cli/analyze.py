@@ -64,7 +64,7 @@ def analyze(
     if published:
         if results:
             raise UserError("--published is about the notes alone", "use --against published")
-        show_published(table or [ALL], as_json_=json_)
+        show_published(table or [ALL], questions_of(questions), as_json_=json_)
         return
     if not results:
         raise UserError("name a results folder, e.g. results/quickstart, or use --published")

@@ -19,6 +19,7 @@ from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
 from orchestrator.execution.console import Console
 from orchestrator.inspection.status import passed_over_lines
+from orchestrator.stats.records import ALPHA
 from orchestrator.visible import visible
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
@@ -47,9 +48,9 @@ def questions_of(path: Path | None) -> Questions | None:
     return found
 
 
-def show_published(table: Sequence[str], *, as_json_: bool) -> None:
-    """Print what the published figures alone support."""
-    views = published_tables()
+def show_published(table: Sequence[str], asked: Questions | None, *, as_json_: bool) -> None:
+    """Print what the published figures alone support, at the level of the questions if any."""
+    views = published_tables(asked.alpha if asked else ALPHA)
     if as_json_:
         body = {
             "tables": [as_json(v) for v in views if isinstance(v, View)],

@@ -80,6 +80,15 @@ def test_the_notes_beside_ones_own_tables_are_at_the_same_level(store):
     assert USUAL.findall(run("analyze", store.folder, "--against", "published")) == []
 
 
+def test_the_notes_alone_are_tested_at_the_level_that_is_asked_for(tmp_path):
+    questions = tmp_path / "q.yaml"
+    questions.write_text(yaml.safe_dump({"analysis": yaml.safe_load(TEXT)["analysis"]}))
+    shown = run("analyze", "--published", "--questions", questions)
+    assert "99% CI" in shown
+    assert "95%" not in shown
+    assert "95% CI" in run("analyze", "--published")
+
+
 def test_json_names_no_other_level_and_its_intervals_have_the_one_asked_for(store):
     found = json.loads(run("analyze", store.folder, "--json"))
     labels = [f["label"] for t in found["tables"] for f in t["fields"]]
