@@ -12,6 +12,7 @@ may be committed by several threads at once. The journal (`attempts`) is written
 import hashlib
 import io
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -20,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.ipc
 
 from orchestrator.config.foreign_json import BadAnswerError, parse
@@ -67,6 +67,9 @@ INCOMPLETE = "incomplete"
 """Shown as the status of a cell whose row promises files that are missing or damaged."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
+FEW = 20_000
+"""Up to so many rows keys are counted here: pyarrow would load its compute and dataset parts, and
+pandas where it is installed, and is faster from a thousand rows on only."""
 _BEHIND = 64
 """Rows of the journal that may wait for the disk."""
 
@@ -353,12 +356,13 @@ class Store:
 def to_rows(table: pa.Table) -> list[dict[str, Any]]:
     """Rows as dicts; times are in UTC.
 
-    Times go by their microseconds: pyarrow loads pandas, 0.3 s of CPU, to convert one.
+    Times, which are stored as microseconds, are viewed as numbers: pyarrow loads pandas, 0.3 s of
+    CPU, to convert one, and pyarrow.compute to cast one.
     """
     columns = []
     for column in table.columns:
         if pa.types.is_timestamp(column.type):
-            counted = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_pylist()
+            counted = [n for c in column.chunks for n in c.view(pa.int64()).to_pylist()]
             columns.append(
                 [None if n is None else EPOCH + timedelta(microseconds=n) for n in counted]
             )
@@ -435,7 +439,9 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
             raise UserError(f"{path}: its columns are not those of {table}", todo)
         found = rows
     column = OWNERS.get(table, "cell_id")
-    if set(found[column].unique().to_pylist()) - {owner_of(path)}:
+    # `unique` loads pyarrow.compute, half as much again as pyarrow
+    owners = found[column] if found.num_rows == 1 else found[column].unique()
+    if set(owners.to_pylist()) - {owner_of(path)}:
         raise UserError(f"{path}: holds rows of another {column.removesuffix('_id')}", todo)
     number = path.stem.partition(".")[2]
     if table == "attempts" and number and found["attempt"].to_pylist() != [int(number)]:
@@ -533,18 +539,19 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
 
 def repeated_key(table: pa.Table, name: str) -> dict[str, Any] | None:
     """A key that occurs twice in rows of a table, as column -> value; None if there is none."""
-    keys = list(KEYS[name])
-    if table.num_rows < 2:
-        return None
-    if len(keys) == 1 and pa.compute.count_distinct(table[keys[0]]).as_py() == table.num_rows:
-        return None  # `group_by` loads pyarrow.dataset, and pandas where it is installed
-    threads = table.num_rows > 100_000  # for the rows of one file they take longer than the work
-    grouped = table.select(keys).group_by(keys, use_threads=threads)
-    counts = grouped.aggregate([([], "count_all")])
+    keys = KEYS[name]
+    if table.num_rows <= FEW:
+        counted = Counter(zip(*(table[key].to_pylist() for key in keys), strict=True))
+        twice = (dict(zip(keys, key, strict=True)) for key, n in counted.items() if n > 1)
+        return next(twice, None)
+    import pyarrow.compute as pc
+
+    counts = table.select(keys).group_by(keys).aggregate([([], "count_all")])
     if counts.num_rows == table.num_rows:
         return None
-    twice = counts.filter(pa.compute.greater(counts["count_all"], 1)).select(keys).to_pylist()
-    found: dict[str, Any] = twice[0]
+    found: dict[str, Any] = (
+        counts.filter(pc.greater(counts["count_all"], 1)).select(keys).slice(0, 1).to_pylist()[0]
+    )
     return found
 
 

@@ -19,6 +19,7 @@ HEAVY = {
     "numpy",
     "pandas",
     "pyarrow",
+    "pyarrow.compute",
     "pydantic",
     "ray",
     "rich",
@@ -32,7 +33,9 @@ from orchestrator.cli import main
 try:
     main()
 finally:
-    print("loaded", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+    names = {name.partition(".")[0] for name in sys.modules}
+    names |= {"pyarrow.compute"} & sys.modules.keys()
+    print("loaded", *sorted(names), file=sys.stderr)
 """
 SWEEP = """\
 name: s
@@ -44,7 +47,7 @@ grid:
   seed: [1, 2]
 """
 GROUPS = ("cluster", "judge")
-PLANS = {"numpy", "pyarrow", "pydantic", "scipy"}
+PLANS = {"numpy", "pyarrow", "pyarrow.compute", "pydantic", "scipy"}
 COUNTS = {"tokenizers", "transformers", "jinja2", "huggingface_hub"}
 """What counting tokens needs once: the model's own tokenizer and chat template."""
 
@@ -79,7 +82,12 @@ def commands() -> list[tuple[str, ...]]:
 @pytest.fixture
 def folder(tmp_path) -> Path:
     store, expansion = launched(tmp_path / "s", SWEEP)
-    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    for spec in expansion.all:
+        store.commit(a_result(spec), attempts=2, ray=None)
+        for n in (1, 2):
+            row = {"cell_id": spec.cell_id, "attempt": n, "started_at": n + 0.5, "outcome": "ok"}
+            store.write_attempt(row)
+    store.flush()
     return store.folder
 
 

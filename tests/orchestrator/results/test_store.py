@@ -725,3 +725,20 @@ def test_a_folder_that_may_not_be_entered_is_no_sibling(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "stat", stat)
     assert [s.folder.name for s in siblings(tmp_path / "own")] == ["a"]
+
+
+@pytest.mark.parametrize("few", [0, storing.FEW])
+@given(keys=st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 9)), max_size=12))
+def test_a_key_that_occurs_twice_is_found_in_tables_of_any_size(few, keys):
+    table = pa.table(
+        {
+            "cell_id": pa.array([cell for cell, _ in keys], pa.string()),
+            "attempt": pa.array([n for _, n in keys], pa.int64()),
+        }
+    )
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(storing, "FEW", few)
+        found = storing.repeated_key(table, "attempts")
+    twice = {key for key in keys if keys.count(key) > 1}
+    assert (found is None) == (not twice)
+    assert found is None or (found["cell_id"], found["attempt"]) in twice
