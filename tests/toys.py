@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import mlx.core as mx
 import mlx.nn as nn
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.utils import quantize_model
 
 from benchmarks.models import make_tokenizer
 from tasks.starter import PROBES
@@ -70,11 +72,25 @@ def make_model(
     seed: int = 0,
     tie: bool = True,
     bits: int | None = None,
+    mixed: Mapping[str, dict[str, int] | bool] | None = None,
+    shards: int = 1,
     layers: int = 2,
     hidden: int = 32,
     **changed: Any,
 ) -> Path:
-    """A random model directory that mlx-lm loads; `changed` replaces fields of its config."""
+    """A random model directory that mlx-lm loads.
+
+    Args:
+        folder: Where to.
+        arch: Module of mlx-lm.
+        seed: Of the weights.
+        tie: Whether embedding and head are one matrix.
+        bits: Of a quantized model; None leaves it in float32.
+        mixed: Path of a module ends so -> its own bits and group, or False: it stays as it is.
+        shards: Files that the weights lie in; with an index if there are several.
+        layers, hidden: Sizes.
+        changed: Replaces fields of the config.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     texts = PROBES.read_text().splitlines()
     tokenizer = make_tokenizer(folder, texts, vocabulary=400, chat_template=CHAT)
@@ -98,15 +114,30 @@ def make_model(
     values = [(k, mx.array(_random(rng, k, v.shape))) for k, v in tree_flatten(model.parameters())]
     model.update(tree_unflatten(values))
     if bits:
-        nn.quantize(model, group_size=32, bits=bits)
-        config["quantization"] = {"group_size": 32, "bits": bits}
-    mx.save_safetensors(
-        str(folder / "model.safetensors"),
-        dict(tree_flatten(model.parameters())),
-        metadata={"format": "mlx"},
-    )
+        own = mixed or {}
+
+        def stored_as(path: str, _: nn.Module) -> dict[str, int] | bool:
+            return next((how for end, how in own.items() if path.endswith(end)), True)
+
+        _, config = quantize_model(model, config, 32, bits, quant_predicate=stored_as)
+    _save(folder, dict(tree_flatten(model.parameters())), shards)
     (folder / "config.json").write_text(json.dumps(config))
     return folder
+
+
+def _save(folder: Path, weights: dict[str, mx.array], shards: int) -> None:
+    """As mlx-lm and hubs name weight files; tensors in turn, so that each layer is in all files."""
+    names = [f"model-{i:05d}-of-{shards:05d}.safetensors" for i in range(1, shards + 1)]
+    names = names if shards > 1 else ["model.safetensors"]
+    for i, name in enumerate(names):
+        part = dict(list(weights.items())[i :: len(names)])
+        mx.save_safetensors(str(folder / name), part, metadata={"format": "mlx"})
+    if shards > 1:
+        places = {key: names[i % shards] for i, key in enumerate(weights)}
+        index = {"metadata": {"total_size": sum(v.nbytes for v in weights.values())}}
+        (folder / "model.safetensors.index.json").write_text(
+            json.dumps(index | {"weight_map": places})
+        )
 
 
 def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> np.ndarray:

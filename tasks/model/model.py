@@ -174,10 +174,12 @@ def _load_weights(model: nn.Module, weights: bytes) -> None:
 def _lora_parameters(model: nn.Module, train: TrainSpec) -> dict[str, Any]:
     linear = {k for layer in model.layers for k in linear_layers(layer)}
     known = sorted({k.rsplit(".", 1)[-1] for k in linear})
+    _, experts = names_matched(model, train.lora_keys)
     for name in train.lora_keys:
         if name not in known:
+            but = " but of the experts of a mixture, which are not adapted" * (name in experts)
             raise NodeError(
-                f'train.lora_keys: "{name}" is no projection of this model; '
+                f'train.lora_keys: "{name}" is no projection of this model{but}; '
                 f"it has {', '.join(known)}"
             )
     keys = {k for k in linear if k.rsplit(".", 1)[-1] in train.lora_keys}

@@ -49,22 +49,37 @@ def demand_loadable(where: Path, config: dict[str, Any]) -> None:
         )
 
 
+def not_linear(config: dict[str, Any]) -> frozenset[str]:
+    """Attributes of a loadable model's layers that are never linear layers, e.g. `gate`.
+
+    A router may hold its matrix itself: in the weights' files it looks like a linear layer.
+    """
+    return _own_modules(_module_of(config) or "")
+
+
 def _needed(where: Path, config: dict[str, Any]) -> tuple[str, ...]:
     """Keys without which the module of a model's kind cannot be set up."""
     if "model_type" not in config:
         return ("model_type",)
-    kind, named = config["model_type"], config.get("architectures") or ()
-    if isinstance(kind, str):
-        kinds, of_architectures = _remapped()
-        architectures = [a for a in (named if isinstance(named, list) else [named]) if a]
-        found = [m for a in architectures if (m := of_architectures.get((kind, str(a))))]
-        needed = _arguments(found[0] if found else kinds.get(kind, kind))
-        if needed is not None:
-            return needed
+    module = _module_of(config)
+    needed = _arguments(module) if module else None
+    if needed is not None:
+        return needed
     raise NodeError(
-        f"{where}: mlx-lm has no model of model_type {kind!r}; "
+        f"{where}: mlx-lm has no model of model_type {config['model_type']!r}; "
         "choose another model, or install a newer mlx-lm"
     )
+
+
+def _module_of(config: dict[str, Any]) -> str | None:
+    """The module of mlx-lm that is to load a model; it may not exist."""
+    kind, named = config.get("model_type"), config.get("architectures") or ()
+    if not isinstance(kind, str):
+        return None
+    kinds, of_architectures = _remapped()
+    architectures = [a for a in (named if isinstance(named, list) else [named]) if a]
+    found = [m for a in architectures if (m := of_architectures.get((kind, str(a))))]
+    return found[0] if found else kinds.get(kind, kind)
 
 
 def _unknown_storage(config: dict[str, Any]) -> str | None:
@@ -79,8 +94,12 @@ def _unknown_storage(config: dict[str, Any]) -> str | None:
     if name == "quantization":
         known = {"bits": BITS, "group_size": GROUPS, "mode": MODES}
         stored = {"mode": "affine"} | stored
-    unknown = [key for key, values in known.items() if stored.get(key) not in values]
-    return f"{unknown[0]} {stored.get(unknown[0])!r}" if unknown else None
+    # a matrix may have sizes of its own, under its path
+    for part in (stored, *(stored | own for own in stored.values() if isinstance(own, dict))):
+        for key, values in known.items():
+            if part.get(key) not in values:
+                return f"{key} {part.get(key)!r}"
+    return None
 
 
 def _source(name: str) -> ast.Module:
@@ -105,14 +124,38 @@ def _remapped() -> tuple[dict[str, str], dict[tuple[str, str], str]]:
 
 
 @cache
+def _body(module: str) -> list[ast.stmt]:
+    """The source of a module of models; nothing if there is none."""
+    if not re.fullmatch(r"[\w-]+", module):
+        return []
+    try:
+        return _source(f"models/{module}.py").body
+    except FileNotFoundError:
+        return []
+
+
+@cache
+def _own_modules(module: str) -> frozenset[str]:
+    """Attributes that a module fills with classes of its own, none of which is a linear layer."""
+    own = {
+        node.name
+        for node in _body(module)
+        if isinstance(node, ast.ClassDef)
+        and not any("Linear" in ast.unparse(b) for b in node.bases)
+    }
+    filled: dict[str, set[bool]] = {}
+    for node in (n for part in _body(module) for n in ast.walk(part)):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            is_own = ast.unparse(node.value.func) in own
+            for target in (t for t in node.targets if isinstance(t, ast.Attribute)):
+                filled.setdefault(target.attr, set()).add(is_own)
+    return frozenset(name for name, kinds in filled.items() if kinds == {True})
+
+
+@cache
 def _arguments(module: str) -> tuple[str, ...] | None:
     """Arguments without a default of a module's models; None if it is no module of a model."""
-    if not re.fullmatch(r"[\w-]+", module):
-        return None
-    try:
-        body = _source(f"models/{module}.py").body
-    except FileNotFoundError:
-        return None
+    body = _body(module)
     classes = {node.name: node for node in body if isinstance(node, ast.ClassDef)}
     imported = {a.name for node in body if isinstance(node, ast.ImportFrom) for a in node.names}
     if "Model" not in classes.keys() | imported or "ModelArgs" not in classes:

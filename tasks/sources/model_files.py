@@ -18,7 +18,7 @@ from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import demand_file, read_json
-from tasks.sources.mlx_lm_kinds import demand_loadable
+from tasks.sources.mlx_lm_kinds import demand_loadable, not_linear
 from tasks.sources.remembered import remembered
 
 INDEX, GENERATION = "model.safetensors.index.json", "generation_config.json"
@@ -82,6 +82,7 @@ def projections_of(folder: Path) -> Projections:
     """The matrices inside a model's blocks, by name, as the node finds them to adapt them."""
     linear: Counter[str] = Counter()
     experts: Counter[str] = Counter()
+    others = not_linear(_object(folder / "config.json"))
     for key, shape in shapes_of(folder).items():
         found = _BLOCK_MATRIX.search(key)
         if found is None or len(shape) < 2 or _NO_MATRIX.search(found[2]):
@@ -89,7 +90,7 @@ def projections_of(folder: Path) -> Projections:
         # a stack of experts is one tensor of three axes, or a numbered matrix for each
         if len(shape) > 2 or _EXPERT.search(found[1]):
             experts[found[2]] += shape[0] if len(shape) > 2 else 1
-        else:
+        elif found[2] not in others:
             linear[found[2]] += 1
     return Projections(linear=dict(linear), experts=dict(experts))
 

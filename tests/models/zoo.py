@@ -27,6 +27,17 @@ LLAMA_3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 256,
 }
+EIGHT = {"group_size": 64, "bits": 8}
+MIXED = {
+    "v_proj": {"group_size": 32, "bits": 6},
+    "layers.1.mlp.down_proj": {"group_size": 32, "bits": 6},
+    "layers.0.self_attn.o_proj": False,
+}
+"""As mlx-lm's recipes write it: some matrices with more bits, one not quantized."""
+OF_EXPERTS = {
+    "shared_expert.up_proj": {"group_size": 32, "bits": 8},
+    "switch_mlp.down_proj": {"group_size": 32, "bits": 8},
+}
 EXPERTS = {"num_experts_per_tok": 2, "num_local_experts": 4}
 
 
@@ -110,5 +121,11 @@ LAYOUTS: dict[str, Callable[[Path], Path]] = {
     "4 bits": _layout("llama", bits=4, tie=False),
     "6 bits": _layout("qwen2", bits=6),
     "8 bits": _layout("qwen2", bits=8),
+    "4 and 6 bits, one as it was": _layout("qwen2", bits=4, mixed=MIXED),
+    "4 and 8 bits, untied": _layout("llama", bits=4, mixed={"lm_head": EIGHT}, tie=False),
+    "Qwen 3 MoE, 4 bits": _layout("qwen3_moe", bits=4, tie=False),
+    "Qwen 2 MoE, 4 and 8 bits": _layout("qwen2_moe", bits=4, mixed=OF_EXPERTS, tie=False),
+    "in 3 files": _layout("llama", shards=3, tie=False),
+    "4 and 6 bits in 2 files": _layout("qwen2", bits=4, mixed=MIXED, shards=2),
 }
 """Name -> makes such a model in a folder."""

@@ -186,8 +186,9 @@ def test_a_tokenizer_without_an_end_token_adds_none(tmp_path):
 # mixtures of experts
 
 
-def test_plan_and_cell_agree_on_what_a_name_matches_in_a_mixture(tmp_path):
-    model = make_model(tmp_path / "m", "qwen2_moe")
+@pytest.mark.parametrize("bits", [None, 4])
+def test_plan_and_cell_agree_on_what_a_name_matches_in_a_mixture(tmp_path, bits):
+    model = make_model(tmp_path / "m", "qwen2_moe", bits=bits)
     keys = "lora_keys: [up_proj, q_proj]"
     sweep = parse(parse_yaml(f"name: t\nmodel: {model}\ntrain: {{{keys}}}\n" + GRID, "t", tmp_path))
     resolver = FileResolver(download=False)
@@ -200,12 +201,13 @@ def test_plan_and_cell_agree_on_what_a_name_matches_in_a_mixture(tmp_path):
     assert measured.lora_unmatched == {"up_proj": 8}
 
 
-def test_names_of_experts_alone_are_refused_by_plan_as_by_the_cell(tmp_path):
-    model = make_model(tmp_path / "m", "qwen3_moe")
+@pytest.mark.parametrize("bits", [None, 4])
+def test_names_of_experts_alone_are_refused_by_plan_as_by_the_cell(tmp_path, bits):
+    model = make_model(tmp_path / "m", "qwen3_moe", bits=bits)
     says = plan_says(model, extra="lora_keys: [gate_proj, up_proj]")
     assert '"gate_proj" names only the experts of a mixture' in says
     spec = spec_of(model, "sft-only")
-    with pytest.raises(NodeError, match=r'"gate_proj" is no projection of this model'):
+    with pytest.raises(NodeError, match=r'"gate_proj" is no projection of this model but of'):
         run_cell(replace(spec, train=replace(spec.train, lora_keys=("gate_proj",))))
 
 

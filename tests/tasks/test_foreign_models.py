@@ -69,6 +69,9 @@ UNKNOWN = {
     "no size": without("num_attention_heads"),
     "another kind's config": change("config.json", model_type="qwen3_moe"),
     "bits": change("config.json", quantization={"bits": 7, "group_size": 32}),
+    "bits of one matrix": change(
+        "config.json", quantization={"bits": 4, "group_size": 32, "lm_head": {"bits": 7}}
+    ),
     "group": change("config.json", quantization={"bits": 4, "group_size": 33}),
     "mode": change("config.json", quantization={"bits": 4, "group_size": 32, "mode": "best"}),
     "quantization without sizes": change("config.json", quantization={"mode": "affine"}),
