@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -298,6 +298,7 @@ def _refuse_chance(*_: Any, **__: Any) -> NoReturn:
     raise NodeError("the model's chat template draws random text; no cell can be repeated with it")
 
 
+@lru_cache(maxsize=1)  # to list the words of a vocabulary takes longer than to render a text
 def _thinks(tokenizer: Any) -> bool:
     """Whether a template is asked for a thought: by the vocabulary, as mlx-lm decides it."""
     vocabulary = tokenizer.get_vocab()

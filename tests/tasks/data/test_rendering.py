@@ -76,3 +76,13 @@ def test_the_driver_and_the_cell_have_the_same_tokens(text):
         assert prompt_ids(driver, text) == prompt_ids(cell, text)
     finally:
         driver.chat_template = before
+
+
+def test_many_conversations_list_the_vocabulary_once(monkeypatch):
+    tokenizer = load_tokenizer(TINY)
+    kind, asked = type(tokenizer), []
+    listed = kind.get_vocab
+    monkeypatch.setattr(kind, "get_vocab", lambda self: asked.append(1) or listed(self))
+    for text in "abc":
+        prompt_ids(tokenizer, text)
+    assert len(asked) <= 2  # whether a thought may be asked for, and which marks it has
