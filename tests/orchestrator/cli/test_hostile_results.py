@@ -72,6 +72,19 @@ def test_a_row_with_a_spec_that_is_none_is_one_sentence_of_every_command(
         assert "launch again" in said.err
 
 
+@pytest.mark.parametrize("command", ["analyze", "report"])
+@pytest.mark.parametrize("condition", ["", "rho-guided\x1b]0;owned\x07", "x" * 100_000])
+def test_a_condition_that_is_none_is_one_sentence(tmp_path, rho_sweep, command, condition):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    (row,) = store.rows("cells")
+    store.write("cells", row["cell_id"], [row | {"condition": condition}])
+    said = rho_sweep(command, store.folder)
+    assert said.code == 2
+    assert f"cells/{row['cell_id']}.arrow: unknown condition '" in said.err
+    assert len(said.err) < 400
+
+
 LOCKED = """\
 import fcntl, sys, time
 file = open(sys.argv[1], "rb")
