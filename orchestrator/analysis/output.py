@@ -50,6 +50,7 @@ LISTS = ("arms", "notes")
 WHOLE = ("n_a", "n_b", "n_pairs", "n_probes", "family_size", "n_for_80")
 TEXTS = (
     "contrast_id",
+    "which",
     "claim",
     "kind",
     "behavior",

@@ -3,7 +3,43 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.config.fields import AXES
+
 Spec = Mapping[str, Any]
+Facts = Mapping[str, Any]
+RECORDS = "sft_records"
+"""Texts of one epoch: what is left of the data where an arm trains on the hinge alone."""
+_OTHER_NAMES = {
+    "hinge.rho_weight": "rho_weight",
+    "hinge.margin": "margin",
+    "hinge.pairs_per_step": "train.pairs_per_step",
+    "model.name": "model",
+    "model.revision": "model_revision",
+    "max_length": "train.max_length",
+}
+"""Name in a spec -> name in a sweep file, where they are not the same."""
+
+
+def facts(spec: Spec) -> dict[str, Any]:
+    """The settings that can affect a cell's outcome, under the names of a sweep file.
+
+    `sft_records` stands beside them for trained cells. What the cell has no use for is absent:
+    the trained behaviours, where there is neither a hinge nor a trap, and the template of records
+    that are plain text. None is a value like any other: a `data.size` that takes all texts.
+    """
+    values = {_OTHER_NAMES.get(n, n): v for n, v in flat(spec).items()}
+    found = {
+        n: tuple(v) if isinstance(v, list) else v
+        for n, v in values.items()
+        if n in AXES or n == RECORDS
+    }
+    del found["condition"]
+    found.pop("seed", None)
+    if "rho_weight" not in found and not found.get("data.trap_fraction"):
+        found.pop("probes.train", None)
+    if found.get("data.template") is None:
+        found.pop("data.template", None)
+    return {"condition": str(spec["condition"]), **found}
 
 
 def flat(spec: Spec, prefix: str = "") -> dict[str, Any]:
@@ -18,22 +54,3 @@ def flat(spec: Spec, prefix: str = "") -> dict[str, Any]:
         elif value is not None or prefix:
             found[prefix + name] = value
     return found
-
-
-def facts(spec: Spec) -> dict[str, Any]:
-    """A cell's settings under the names of a sweep file."""
-    values = flat(spec)
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        plain = tuple(value) if isinstance(value, list) else value
-        found[_NAMES.get(name, name)] = plain
-    return found
-
-
-_NAMES = {
-    "hinge.rho_weight": "rho_weight",
-    "hinge.margin": "margin",
-    "hinge.pairs_per_step": "train.pairs_per_step",
-    "model.name": "model",
-    "max_length": "train.max_length",
-}

@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import ConfigDict, Field, Strict, model_validator
 
+from orchestrator.config.anchors import anchored
 from orchestrator.config.checked import (
     UNSET,
     Checked,
@@ -18,12 +20,14 @@ from orchestrator.config.checked import (
 )
 from orchestrator.config.condition_rules import Point, condition_of, facts_of
 from orchestrator.config.contrast_kinds import Kind, Population
-from orchestrator.config.fields import ArmFields, Positive
+from orchestrator.config.fields import ArmFields, Dose, Positive, uses
 from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative
-from tasks.contract.cell import digest_of
+from tasks.contract.cell import Condition, digest_of
 
+Fields = tuple[tuple[str, Any], ...]
+"""Fields and values that name an arm, by name."""
 Split = Literal["train", "heldout"]
 SPLITS: tuple[str, ...] = get_args(Split)
 
@@ -38,7 +42,7 @@ class Contrast:
         kind: What is asked.
         a, b: Fields and values that name an arm, e.g. condition and rho_weight; b is None where
             the kind has one arm, or takes the doses along `over`.
-        over: The axis of a trend.
+        over: The axis of the doses.
         behaviors: None for all that are evaluated.
         split: None for the held-out split where there is one.
         prompts: Set of a stress test, for the kinds about answers; None for jailbreaks.
@@ -50,8 +54,8 @@ class Contrast:
     id: str
     claim: str
     kind: Kind
-    a: tuple[tuple[str, Any], ...]
-    b: tuple[tuple[str, Any], ...] | None = None
+    a: Fields
+    b: Fields | None = None
     over: str | None = None
     behaviors: tuple[str, ...] | None = None
     split: str | None = None
@@ -124,9 +128,7 @@ class ContrastEntry(Checked):
         description="fields and values that name an arm, e.g. condition and rho_weight",
     )
     b: ArmFields | None = Field(default=None, description="the arm that a is compared with")
-    over: Literal["rho_weight", "margin"] = Field(
-        default=UNSET, description="the axis of the doses"
-    )
+    over: Dose = Field(default=UNSET, description="the axis of the doses")
     behaviors: Texts | None = Field(default=None, description="null: all that are evaluated")
     split: Split = Field(default=UNSET, description="null: the held-out split where there is one")
     prompts: Literal["jailbreak", "matched", "benign"] = Field(
@@ -203,22 +205,27 @@ def parse_questions(document: Document) -> Questions:
         return Questions()
     _, problems, _ = read(Analysis, document, ("analysis",))
     raise_problems(document, [*document.problems, *problems])
-    return questions_of(document.value)
+    return questions_of(document.value, document.folder)
 
 
-def questions_of(raw: Mapping[str, Any]) -> Questions:
-    """What a file asks that has been checked."""
+def questions_of(raw: Mapping[str, Any], folder: Path) -> Questions:
+    """What a file asks that has been checked and lies in a folder."""
     alpha = (raw.get("analysis") or {}).get("alpha", ALPHA)
-    return Questions(alpha=float(alpha), contrasts=tuple(contrasts_of(raw).values()))
+    return Questions(alpha=float(alpha), contrasts=tuple(contrasts_of(raw, folder).values()))
 
 
-def contrasts_of(raw: Mapping[str, Any], wrong: Collection[Route] = ()) -> dict[int, Contrast]:
-    """Number -> contrast of a checked file, those aside in which something is wrong."""
+def contrasts_of(
+    raw: Mapping[str, Any], folder: Path, wrong: Collection[Route] = ()
+) -> dict[int, Contrast]:
+    """Number -> contrast of a checked file, those aside in which something is wrong.
+
+    Relative paths are taken from the file's folder, as in its grids.
+    """
     if ("analysis",) in wrong or ("analysis", "contrasts") in wrong:
         return {}
     listed = (raw.get("analysis") or {}).get("contrasts", [])
     return {
-        i: _contrast(i, one)
+        i: _contrast(i, one | anchored_arms(one, folder))
         for i, one in enumerate(listed)
         if not affected([("analysis", "contrasts", i)], wrong)
     }
@@ -243,12 +250,34 @@ def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> 
                 yield (*route, "behaviors", k), text, (*grids, ("probes", "evaluate"))
 
 
-def matches(arm: tuple[tuple[str, Any], ...], facts: Mapping[str, Any]) -> bool:
+def anchored_arms(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """The arms of a contrast as a file has them, their relative paths made absolute."""
+    return {
+        key: {name: anchored(name, value, folder) for name, value in raw[key].items()}
+        for key in ("a", "b")
+        if raw.get(key)
+    }
+
+
+def matches(arm: Fields, facts: Mapping[str, Any]) -> bool:
     """Whether an arm's facts are those that a contrast names."""
-    return all(facts.get(name) == value for name, value in arm)
+    return all(_has(facts, name, value) for name, value in arm)
 
 
-def describe(arm: tuple[tuple[str, Any], ...]) -> str:
+def _has(facts: Mapping[str, Any], name: str, value: Any) -> bool:
+    """Whether an arm has this value of a field.
+
+    A field that its condition uses, and that is no fact of the arm, made no difference to it. An
+    arm that takes all texts, or has no data but their number, is named by that number as well.
+    """
+    if name == "data.size" and facts.get(name) is None and value is not None:
+        return bool(facts.get("sft_records") == value)
+    if name in facts:
+        return bool(facts[name] == value)
+    return value is None or uses(name, Condition(facts["condition"]))
+
+
+def describe(arm: Fields) -> str:
     """e.g. `condition=sft-only`."""
     return " ".join(f"{name}={value}" for name, value in arm)
 
@@ -291,7 +320,7 @@ def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
     return Contrast.from_dict({"claim": claim, **given})
 
 
-def _pairs(arm: Any) -> tuple[tuple[str, Any], ...]:
+def _pairs(arm: Any) -> Fields:
     items = arm.items() if isinstance(arm, Mapping) else arm
     return tuple(sorted((str(k), tuple(v) if isinstance(v, list) else v) for k, v in items))
 

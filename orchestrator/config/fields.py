@@ -3,7 +3,8 @@
 Parser, defaults, messages, the JSON Schema and the tables of docs/sweep-file.md come from here.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import AfterValidator, ConfigDict, Field, Strict, create_model, model_validator
 from pydantic.fields import FieldInfo
@@ -254,6 +255,16 @@ FIELDS: dict[str, FieldInfo] = (
 AXES = tuple(name for name in FIELDS if name.partition(".")[0] not in ("stress", "run"))
 
 
+OF_THE_BASELINE = (
+    *Base.model_fields,
+    "train.max_length",
+    "probes.pack",
+    "probes.evaluate",
+    "probes.heldout",
+)
+"""Axes on which the scores of the untrained model depend."""
+
+
 def uses(name: str, condition: Condition) -> bool:
     """Whether a condition's outcome can depend on a field."""
     marks = [m for m in FIELDS[name].metadata if isinstance(m, str)]
@@ -305,6 +316,10 @@ class GridBase(Checked):
         return self
 
 
+RESOLVED_NULLS = ("model_revision", "train.pairs_per_step", "data.template")
+"""Fields whose null stands for a value that a cell's settings name instead."""
+
+
 class ArmBase(Checked):
     """Fields and values that name an arm; fields that are left out may have any value."""
 
@@ -316,6 +331,15 @@ class ArmBase(Checked):
         },
     )
 
+    @model_validator(mode="after")
+    def _a_null_names_something(self) -> "ArmBase":
+        complain(
+            ((name,), "null names no arm; give the value, or leave it out", ())
+            for name in RESOLVED_NULLS
+            if name in self.model_fields_set and getattr(self, name) is None
+        )
+        return self
+
 
 def _of_fields(base: type[Checked], types: dict[str, Any]) -> Any:
     """A record of fields under their dotted names, all but `condition` optional."""
@@ -326,9 +350,21 @@ def _of_fields(base: type[Checked], types: dict[str, Any]) -> Any:
     return create_model(base.__name__, __base__=base, **made)
 
 
+def _is_number(kind: Any) -> bool:
+    """Whether a field holds a number, or null."""
+    if get_origin(kind) in (Union, UnionType):
+        return all(_is_number(k) for k in get_args(kind) if k is not type(None))
+    return (get_args(kind)[0] if get_origin(kind) is Annotated else kind) in (int, float)
+
+
+DOSES = tuple(n for n in AXES if n != "seed" and _is_number(FIELDS[n].annotation))
+"""Axes with ordered values."""
+
 if TYPE_CHECKING:
+    Dose = str
     GridFields = GridBase
     ArmFields = ArmBase
 else:
+    Dose = Literal[DOSES]
     GridFields = _of_fields(GridBase, {name: axis_of(_typed(FIELDS[name])) for name in AXES})
     ArmFields = _of_fields(ArmBase, {n: _typed(FIELDS[n]) for n in AXES if n != "seed"})

@@ -4,21 +4,21 @@ import copy
 import functools
 import itertools
 import json
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, Field
 
+from orchestrator.config.anchors import PATHS, anchored
 from orchestrator.config.checked import UNSET, Checked, Finding, Name, affected, read, schema_of
 from orchestrator.config.condition_rules import Point
 from orchestrator.config.contrasts import (
     Analysis,
     Contrast,
     Questions,
+    anchored_arms,
     contrasts_of,
     questions_of,
     unanswerable,
@@ -49,7 +49,6 @@ from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
 __all__ = ["Sweep", "SweepFile", "as_text", "load", "parse", "preset_text", "presets"]
-PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,12 +193,14 @@ def as_text(sweep: Sweep) -> str:
         for section in sections:
             holder = holder.get(section, {})
         if key in holder:
-            holder[key] = _anchored(name, holder[key], sweep.document.folder)
+            holder[key] = anchored(name, holder[key], sweep.document.folder)
     for _, grid in _raw_grids(Document("", sweep.document.folder, content)):
         for name in PATHS:
             if name in grid:
                 values = grid[name] if isinstance(grid[name], list) else [grid[name]]
-                grid[name] = [_anchored(name, v, sweep.document.folder) for v in values]
+                grid[name] = [anchored(name, v, sweep.document.folder) for v in values]
+    for contrast in (content.get("analysis") or {}).get("contrasts", []):
+        contrast.update(anchored_arms(contrast, sweep.document.folder))
     return dump_yaml(content)
 
 
@@ -224,7 +225,7 @@ def parse(document: Document, also: Also | None = None) -> Sweep:
     for name in FIELDS:
         if name not in GRID_ONLY:
             value = functools.reduce(getattr, name.split("."), found)
-            base[name] = _anchored(name, value, document.folder)
+            base[name] = anchored(name, value, document.folder)
     stress = found.stress.model_copy(update={"prompts": base["stress.prompts"]})
     sweep = Sweep(
         name=found.name,
@@ -232,12 +233,12 @@ def parse(document: Document, also: Also | None = None) -> Sweep:
         base={k: v for k, v in base.items() if k in AXES},
         grids=tuple(grids),
         run=found.run,
-        questions=Questions() if wrong else questions_of(raw),
+        questions=Questions() if wrong else questions_of(raw, document.folder),
         stress=stress if "stress" in raw else None,
         document=document,
         wrong=frozenset(wrong),
     )
-    for place, message, reads in _together(sweep, contrasts_of(raw, wrong)):
+    for place, message, reads in _together(sweep, contrasts_of(raw, document.folder, wrong)):
         if not affected((place, *reads), wrong):
             problems.append(document.problem(place, message))
             sweep = replace(sweep, wrong=sweep.wrong | {place})
@@ -275,7 +276,7 @@ def _grids(found: SweepFile, document: Document, wrong: Collection[Route]) -> It
     for (route, raw), grid in zip(right, checked, strict=True):
         axes = grid.axes()
         yield Grid(
-            axes={n: _anchored(n, axes[n], document.folder) for n in raw if n in axes}, route=route
+            axes={n: anchored(n, axes[n], document.folder) for n in raw if n in axes}, route=route
         )
 
 
@@ -285,28 +286,6 @@ def _raw_grids(document: Document) -> list[tuple[Route, Any]]:
     if isinstance(raw.get("grids"), list):
         found += [(("grids", i), grid) for i, grid in enumerate(raw["grids"])]
     return found
-
-
-@cache
-def _built_in() -> frozenset[str]:
-    """Names of models, packs, SFT sources and prompt sets, which are no paths."""
-    from tasks.data import probe_packs, prompts, sft  # slow to load; only parsing needs them
-    from tasks.sources import model_files
-
-    packs, texts = ([s.name for s in group] for group in (probe_packs.PACKS, sft.SOURCES))
-    return frozenset((*model_files.SHIPPED, *packs, *texts, *prompts.BUILT_IN))
-
-
-def _anchored(name: str, value: Any, folder: Path) -> Any:
-    """A relative path that exists beside the file, made absolute."""
-    if isinstance(value, list | tuple):
-        return type(value)(_anchored(name, v, folder) for v in value)
-    if name in PATHS and isinstance(value, str) and "\0" not in value and value not in _built_in():
-        path = Path(os.path.expanduser(value))  # noqa: PTH111 - never raises
-        looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))
-        if looks_like_path or (folder / path).exists():
-            return str((folder / path).resolve())
-    return value
 
 
 def _clashes(point: Point, run: RunSettings) -> Iterator[tuple[str, ...]]:

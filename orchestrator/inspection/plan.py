@@ -243,6 +243,6 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
         elif p.mde_sd is not None:
             effect = f", finds {p.mde_sd:.2f} sd of the difference (80 %; no pilot)"
         smallest = "" if p.p_attainable_min is None else f", exact p from {p.p_attainable_min:.2g}"
-        lines.append(f"power    {p.contrast_id}, {p.behavior}: {p.n} seeds{smallest}{effect}")
-    warnings = dict.fromkeys(f"{p.contrast_id}: {p.warning}" for p in found if p.warning)
+        lines.append(f"power    {p.name}, {p.behavior}: {p.n} seeds{smallest}{effect}")
+    warnings = dict.fromkeys(f"{p.name}: {p.warning}" for p in found if p.warning)
     return lines + [f"warning  {text}" for text in warnings]

@@ -2,17 +2,18 @@
 
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
+from orchestrator.analysis.inference.choose import NO_BEHAVIOR, Arm, Choice, choose, unscored
 from orchestrator.analysis.inference.power import FORMULAS, Design
 from orchestrator.cells.facts import facts
 from orchestrator.config.contrast_kinds import Compared, Kind, Subject
-from orchestrator.config.contrasts import Contrast, Questions, matches
-from tasks.contract.cell import CellSpec, Condition
+from orchestrator.config.contrasts import Contrast, Questions
+from tasks.contract.cell import CellSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,8 @@ class Power:
 
     Attributes:
         contrast_id, kind, behavior: Which.
+        which: Settings that tell its arms from others of the contrast; empty if there are none.
+        arms: Ids of the arms that it compares.
         n: Seeds that all its arms share.
         p_attainable_min: Smallest p of the exact companion test; None where there is none.
         mde_sd: Smallest effect found with probability 0.8, in sd of the difference over seeds.
@@ -28,9 +31,12 @@ class Power:
         mde: mde_sd in nats per token; None without a pilot.
         assumption: Where sd comes from.
         warning: What these seeds cannot show; None if nothing.
+        problem: Why its arms cannot be compared; None where they can.
     """
 
     contrast_id: str
+    which: str
+    arms: tuple[str, ...]
     kind: Kind
     behavior: str
     n: int
@@ -40,6 +46,12 @@ class Power:
     mde: float | None
     assumption: str
     warning: str | None
+    problem: str | None = None
+
+    @property
+    def name(self) -> str:
+        """e.g. `rho-vs-sft [train.epochs=1]`."""
+        return f"{self.contrast_id} [{self.which}]" if self.which else self.contrast_id
 
 
 def power_of(
@@ -53,46 +65,61 @@ def power_of(
         pilot: Evidence of earlier results, for the sd over seeds.
     """
     seeds: dict[str, set[int]] = defaultdict(set)
-    settings: dict[str, dict[str, Any]] = {}
+    arms: dict[str, Arm] = {}
     for spec in specs:
         if spec.seed is not None:
             seeds[spec.arm_id].add(spec.seed)
-            settings.setdefault(spec.arm_id, facts(asdict(spec)))
-    arms = [(settings[arm], seeds[arm]) for arm in settings]
-    behaviors = sorted({b for spec in specs for b in spec.probes.evaluate})
+        if spec.arm_id not in arms:
+            arms[spec.arm_id] = Arm(arm_id=spec.arm_id, facts=facts(asdict(spec)))
     return [
-        _power(contrast, behavior, arms, pilot, questions.alpha)
+        _power(contrast, behavior, choice, seeds, pilot, questions.alpha)
         for contrast in questions.contrasts
         if contrast.kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
-        for behavior in contrast.behaviors or behaviors
+        for behavior, choice in _choices(contrast, [*arms.values()])
     ]
+
+
+def _choices(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Choice]]:
+    """What a contrast compares on each behaviour, of the arms that will have scores of it."""
+    heldout = [a for a in arms if a.facts["probes.heldout"] > 0]
+    split = contrast.split or ("heldout" if heldout else "train")
+    scored = heldout if split == "heldout" else arms
+    behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
+    for behavior in contrast.behaviors or behaviors or (NO_BEHAVIOR,):
+        mine = [a for a in scored if behavior in a.facts["probes.evaluate"]]
+        if not mine:
+            yield behavior, Choice(problem=unscored(behavior, split))
+            continue
+        for choice in choose(contrast, mine, "planned cell"):
+            yield behavior, choice
 
 
 def _power(
     contrast: Contrast,
     behavior: str,
-    arms: Sequence[tuple[Mapping[str, Any], set[int]]],
+    choice: Choice,
+    seeds: Mapping[str, set[int]],
     pilot: Sequence[ArmEvidence],
     alpha: float,
 ) -> Power:
-    """What one contrast can find on one behaviour; `arms` holds settings and seeds of each arm."""
-    named = [seeds for f, seeds in arms if matches(contrast.a, f)]
-    if contrast.b is not None:
-        named += [seeds for f, seeds in arms if matches(contrast.b, f)]
-    if contrast.over == "rho_weight":
-        named += [seeds for f, seeds in arms if f["condition"] == Condition.SFT_ONLY]
+    """What one choice of a contrast can find on one behaviour; `seeds` is by arm."""
+    named = [seeds.get(arm, set()) for arm in choice.arms] if choice.problem is None else []
     n = len(set.intersection(*named)) if named else 0
     reach = FORMULAS[contrast.kind.rules.planned](
         Design(n=n, arms=len(named), alternative=contrast.alternative, alpha=alpha)
     )
     warning = reach.warning
-    if n < 2:
+    if choice.problem is not None:
+        warning = choice.problem
+    elif n < 2:
         warning = f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
     elif reach.p_min is not None and reach.p_min > alpha:
         warning = f"{n} paired seeds cannot go below p = {reach.p_min:.4g} in an exact test"
     sd, assumption = _sd(contrast, behavior, pilot) if reach.mde_sd is not None else (None, "")
     return Power(
         contrast_id=contrast.id,
+        which=choice.which,
+        arms=choice.arms,
         kind=contrast.kind,
         behavior=behavior,
         n=n,
@@ -102,6 +129,7 @@ def _power(
         mde=None if reach.mde_sd is None or sd is None else reach.mde_sd * sd,
         assumption=assumption,
         warning=warning,
+        problem=choice.problem,
     )
 
 

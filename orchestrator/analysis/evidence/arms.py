@@ -1,11 +1,14 @@
 """What is known of one arm on one behaviour: from cells of one's own, or from printed figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition
+
+OWN_ZERO = "each arm by its change from its own untrained model"
+"""Baseline key of arms that are compared by their deltas, and what a row says of that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,3 +99,8 @@ class ArmEvidence:
 def same_settings(a: ArmEvidence, b: ArmEvidence) -> bool:
     """Whether the settings that both arms have, beside those of the hinge, are the same."""
     return all(a.settings[k] == b.settings[k] for k in a.settings.keys() & b.settings.keys())
+
+
+def relative(arm: ArmEvidence) -> ArmEvidence:
+    """The arm with its deltas for scores: what arms of different untrained models share."""
+    return replace(arm, scores=arm.deltas, score=arm.delta, baseline=0.0, baseline_key=OWN_ZERO)

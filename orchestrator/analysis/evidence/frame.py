@@ -13,12 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.evidence.arms import ArmEvidence, Batch
+from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, Batch
 from orchestrator.analysis.evidence.settings import differing, settings
-from orchestrator.cells.facts import facts, flat
-from orchestrator.config.foreign_json import shown
+from orchestrator.cells.facts import Facts, facts
 from orchestrator.errors import UserError
-from orchestrator.results.store import ADVICE, spec_of
+from orchestrator.results.store import spec_of
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition, Status
 
@@ -76,7 +75,7 @@ class Frame:
     Attributes:
         cells: Cell id -> the columns of `CELL_COLUMNS`, of every committed cell.
         unscored: Those that diverged or failed.
-        differing: Settings in which arms differ, beside condition, weight and margin.
+        differing: Settings in which trained arms differ, beside condition, weight and margin.
     """
 
     def __init__(self, cells: pa.Table, scores: pa.Table, probe_scores: pa.Table) -> None:
@@ -85,20 +84,16 @@ class Frame:
         ok = str(Status.OK)
         self.unscored = [r for r in rows if r["status"] != ok]
         self._arms = _arms(r for r in rows if r["status"] == ok)
-        for row in (rows[0] for rows in self._arms.values()):
-            if row["condition"] not in tuple(Condition):
-                raise UserError(
-                    f"cells/{row['cell_id']}.arrow: unknown condition {shown(row['condition'])}",
-                    ADVICE,
-                )
         self._specs = {arm: spec_of(rows[0]) for arm, rows in self._arms.items()}
         self._baseline_arms = {
             _baseline_key(rows[0], self._specs[arm]): arm
             for arm, rows in self._arms.items()
             if rows[0]["condition"] == BASELINE
         }
-        trained = [s for s in self._specs.values() if s["condition"] != BASELINE]
-        self.differing = differing(trained)
+        self._facts: dict[str, Facts] = {arm: facts(spec) for arm, spec in self._specs.items()}
+        untrained = set(self._baseline_arms.values())
+        self.differing = differing(f for a, f in self._facts.items() if a not in untrained)
+        self._differing_baselines = differing(self._facts[a] for a in untrained)
         self._scores = scores.select(SCORE_COLUMNS)
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
         self._groups: _Groups | None = None
@@ -147,7 +142,7 @@ class Frame:
             base_precision=first["base_precision"],
         )
         keys = {r["seed"]: r["pairing_key"] for r in rows if r["pairing_key"] is not None}
-        differs = "" if condition is Condition.BASELINE else settings(spec, self.differing)
+        names = self.differing if condition.trains else self._differing_baselines
         values = self.setting(arm)
         for (behavior, split), (seeds, rhos, accuracy) in scored.items():
             score = Summary.of(rhos) if rhos.size else None
@@ -161,7 +156,7 @@ class Frame:
                 condition=condition,
                 rho_weight=first["rho_weight"],
                 margin=first["margin"],
-                differs=differs,
+                differs=settings(self._facts[arm], names),
                 settings=values,
                 behavior=behavior,
                 split=split,
@@ -180,14 +175,13 @@ class Frame:
         rows = (r for arm in arm_ids for r in self._arms[arm] if r["condition"] != BASELINE)
         return frozenset(r["cell_id"] for r in rows)
 
-    def facts(self, arm_id: str) -> dict[str, Any]:
+    def facts(self, arm_id: str) -> Facts:
         """An arm's settings under the names of a sweep file."""
-        return facts(self._specs[arm_id])
+        return self._facts[arm_id]
 
     def setting(self, arm_id: str) -> dict[str, Any]:
         """An arm's values of the settings in which arms differ."""
-        values = flat(self._specs[arm_id])
-        return {k: v for k, v in values.items() if k in self.differing}
+        return {k: v for k, v in self._facts[arm_id].items() if k in self.differing}
 
     def baseline_arm(self, baseline_key: str) -> str | None:
         """Arm id of the untrained model that some evidence is relative to."""
@@ -212,10 +206,30 @@ class Frame:
         )
 
     def difference(self, a: ArmEvidence, b: ArmEvidence, seeds: Sequence[int]) -> Floats:
-        """Gaps of a minus gaps of b, (S, P): the given seeds by the pairs that both arms have."""
-        one, two = (self.probes(e.arm_id, e.behavior, e.split) for e in (a, b))
+        """Gaps of a minus gaps of b, (S, P): the given seeds by the pairs that both arms have.
+
+        Of arms that are compared by their deltas, the gaps of their untrained models are taken off.
+        """
+        one, two = (
+            self.changes(e) if e.baseline_key == OWN_ZERO else self._gaps(e) for e in (a, b)
+        )
         common = sorted(set(one.probe_ids) & set(two.probe_ids))
         return one.of(seeds, common) - two.of(seeds, common)
+
+    def _gaps(self, arm: ArmEvidence) -> Probes:
+        return self.probes(arm.arm_id, arm.behavior, arm.split)
+
+    def changes(self, arm: ArmEvidence) -> Probes:
+        """Gaps of an arm minus those of its untrained model, by the pairs that both have."""
+        found, key = (
+            self._gaps(arm),
+            _baseline_key(self._arms[arm.arm_id][0], self._specs[arm.arm_id]),
+        )
+        base = self.probes(self._baseline_arms.get(key, ""), arm.behavior, arm.split)
+        common = sorted(set(found.probe_ids) & set(base.probe_ids))
+        # The one row of the untrained model is subtracted from the row of every seed.
+        gaps = found.of(found.seeds, common) - base.of(base.seeds[:1], common)
+        return Probes(seeds=found.seeds, probe_ids=tuple(common), gaps=gaps)
 
 
 def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -245,8 +259,7 @@ def _demand_one_batch(rows: Sequence[Row]) -> None:
             listing = ", ".join(f"{v} (e.g. cell {c})" for v, c in cells.items())
             raise UserError(
                 f"arm {rows[0]['arm_id']} ({rows[0]['condition']}) mixes batches: {name} is "
-                f"{listing}",
-                "delete the cells of one of them and launch again",
+                f"{listing}; delete the cells of one of them and launch again"
             )
 
 

@@ -1,27 +1,69 @@
-"""Settings in which arms differ, beside condition, weight and margin."""
+"""Settings in which arms differ."""
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from orchestrator.cells.facts import Spec, flat
+from orchestrator.cells.facts import RECORDS, Facts
 
-OWN_COLUMNS = {"condition", "seed", "hinge.rho_weight", "hinge.margin", "grad_checkpoint"}
-DERIVED = {"data.digest", "data.revision", "hinge.pool_digest", "probes.digest", "model.digest"}
+OF_THE_HINGE = frozenset({"condition", "rho_weight", "margin"})
+"""They name an arm, and any two arms may differ in them."""
+IMPLIED: Mapping[str, frozenset[str]] = {
+    "model": frozenset({"model_revision"}),
+    "probes.train": frozenset({"train.pairs_per_step"}),
+    **dict.fromkeys(
+        ("data.sft", "data.size", "data.trap_fraction", "data.refusal_fraction"),
+        frozenset({RECORDS}),
+    ),
+}
+"""Setting -> others that may change with it although nobody varied them."""
 
 
-def differing(specs: Iterable[Spec]) -> set[str]:
-    """Names of settings that are not the same in all specs that have them."""
+def differing(arms: Iterable[Facts], but: Collection[str] = OF_THE_HINGE) -> set[str]:
+    """Names of settings that are not the same in all arms that have them, some aside.
+
+    A setting that follows from another one of them is left out, e.g. the revision of a model.
+    """
+    known = [*arms]
+    found = {name for name, values in _values(known).items() if len(values) > 1}.difference(but)
+    for parent in IMPLIED.keys() & found:
+        for child in IMPLIED[parent] & found:
+            having = [a for a in known if child in a]
+            pairs = {json.dumps([a[parent], a[child]]) for a in having if parent in a}
+            parents = {json.dumps(a[parent]) for a in having if parent in a}
+            if all(parent in a for a in having) and len(pairs) == len(parents):
+                found.discard(child)
+    return found
+
+
+def _values(arms: Iterable[Facts]) -> dict[str, set[str]]:
+    """Name -> its values in all arms that have it, as JSON."""
     seen: dict[str, set[str]] = defaultdict(set)
-    for spec in specs:
-        for name, value in flat(spec).items():
+    for arm in arms:
+        for name, value in arm.items():
             seen[name].add(json.dumps(value))
-    return {k for k, values in seen.items() if len(values) > 1} - OWN_COLUMNS - DERIVED
+    return seen
 
 
-def settings(spec: Spec, names: set[str]) -> str:
-    """The named settings of a spec as text."""
-    values = flat(spec)
-    if "data.size" in values:
-        names = names - {"sft_records"}
-    return " ".join(f"{n}={values[n]}" for n in sorted(names) if n in values)
+def disagreements(a: Facts, b: Facts, varied: Collection[str] = ()) -> tuple[str, ...]:
+    """Settings that two arms both have with other values, by name.
+
+    The condition is not asked about, nor what a contrast varies and what follows from that.
+    """
+    free = {"condition"}.union(varied, *(IMPLIED.get(n, ()) for n in varied))
+    return tuple(sorted(n for n in (a.keys() & b.keys()) - free if a[n] != b[n]))
+
+
+def settings(arm: Facts, names: Collection[str]) -> str:
+    """The named settings of an arm as text."""
+    if "data.size" in arm:
+        names = {*names} - {RECORDS}
+    return " ".join(f"{n}={value_text(arm[n])}" for n in sorted(names) if n in arm)
+
+
+def value_text(value: Any) -> str:
+    """e.g. `0.2`, `bias,toxicity`."""
+    if isinstance(value, tuple | list):
+        return ",".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """Contrasts on generated answers: shares refused, and how they go with refusal rho."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,6 @@ from scipy import special
 from orchestrator.analysis.evidence.comparison import PAIRED, paired_seeds, unpaired_reason
 from orchestrator.analysis.evidence.frame import Floats
 from orchestrator.analysis.evidence.refusals import Answers, Stressed
-from orchestrator.analysis.inference import select
 from orchestrator.analysis.inference.question import (
     Ask,
     Procedure,
@@ -198,8 +198,8 @@ def _directed(
     return one, 1 - one
 
 
-PROCEDURES = {
-    Kind.PROP_DIFF: Procedure(select=select.answer_pairs, test=share_difference),
-    Kind.OMNIBUS: Procedure(select=select.all_answers, test=omnibus),
-    Kind.RANK_CORRELATION: Procedure(select=select.all_answers, test=correlation),
+PROCEDURES: Mapping[Kind, Procedure] = {
+    Kind.PROP_DIFF: share_difference,
+    Kind.OMNIBUS: omnibus,
+    Kind.RANK_CORRELATION: correlation,
 }

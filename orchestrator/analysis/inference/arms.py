@@ -1,15 +1,12 @@
 """The arms of some results, found by their settings."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from orchestrator.analysis.evidence.arms import ArmEvidence, same_settings
+from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
-from orchestrator.analysis.evidence.refusals import NO_SEED, Refusals
-from orchestrator.config.contrasts import matches
-
-Fields = tuple[tuple[str, Any], ...]
+from orchestrator.analysis.evidence.refusals import NO_SEED
+from orchestrator.cells.facts import Facts
 
 
 class Selector:
@@ -25,18 +22,13 @@ class Selector:
         for one in evidence:
             self._heads.setdefault(one.arm_id, one)
 
-    def facts(self, arm_id: str) -> Mapping[str, Any]:
+    def facts(self, arm_id: str) -> Facts:
         """An arm's settings under the names of a sweep file."""
         return self._facts[arm_id]
 
     def head(self, arm_id: str) -> ArmEvidence:
         """Any evidence of an arm."""
         return self._heads[arm_id]
-
-    def comparable(self, a: Refusals, b: Refusals) -> bool:
-        """Whether two arms have one baseline and differ by condition, weight and margin only."""
-        first, second = self._heads[a.arm_id], self._heads[b.arm_id]
-        return a.baseline_key == b.baseline_key and same_settings(first, second)
 
     def scores(self, behavior: str, split: str) -> dict[str, dict[int, float]]:
         """Arm id -> seed -> rho; the untrained model's seed is `NO_SEED`."""
@@ -61,7 +53,3 @@ class Selector:
     def scored(self, behavior: str, split: str) -> list[ArmEvidence]:
         """Arms with scores of a behaviour on a split."""
         return self._groups.get((behavior, split), [])
-
-    def named(self, fields: Fields, among: Sequence[ArmEvidence]) -> list[ArmEvidence]:
-        """Those arms that have all these settings."""
-        return [e for e in among if matches(fields, self._facts[e.arm_id])]

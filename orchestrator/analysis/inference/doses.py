@@ -1,11 +1,11 @@
 """Contrasts about spread over seeds, and along an axis of doses."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
 from orchestrator.analysis.evidence.comparison import compare, paired_seeds
-from orchestrator.analysis.inference import select
 from orchestrator.analysis.inference.question import Ask, Procedure, Tested
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind
@@ -152,9 +152,9 @@ def linearity(ask: Ask) -> Tested:
     return Tested(row=row)
 
 
-PROCEDURES = {
-    Kind.SD_RATIO: Procedure(select=select.pairs, test=sd_ratio),
-    Kind.TREND: Procedure(select=select.doses, test=trend_over_doses),
-    Kind.STRICT_MONOTONE: Procedure(select=select.doses, test=strict_monotone),
-    Kind.LINEARITY: Procedure(select=select.doses, test=linearity),
+PROCEDURES: Mapping[Kind, Procedure] = {
+    Kind.SD_RATIO: sd_ratio,
+    Kind.TREND: trend_over_doses,
+    Kind.STRICT_MONOTONE: strict_monotone,
+    Kind.LINEARITY: linearity,
 }

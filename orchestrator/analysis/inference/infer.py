@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.analysis.inference import answers, doses, means
+from orchestrator.analysis.inference import answers, doses, means, select
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.config.contrast_kinds import Compared, Kind, Subject
@@ -26,7 +26,7 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
         registered: Whether it was asked of some arms (ids) before there were data.
     """
     kind = study.contrast.kind
-    for chosen in PROCEDURES[kind].select(study):
+    for chosen in select.chosen(study):
         row = _blank(study, chosen)
         arms = row.arms
         if kind.rules.about is Subject.ANSWERS and not arms:
@@ -36,7 +36,9 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
         if chosen.problem is not None:
             yield Tested(row=replace(row, status="missing", notes=(chosen.problem,)))
         else:
-            yield PROCEDURES[kind].test(Ask(study=study, chosen=chosen, row=row))
+            found = PROCEDURES[kind](Ask(study=study, chosen=chosen, row=row))
+            notes = (*chosen.notes, *found.row.notes)
+            yield replace(found, row=replace(found.row, notes=notes))
 
 
 def _blank(study: Study, chosen: Chosen) -> Inference:
@@ -47,6 +49,7 @@ def _blank(study: Study, chosen: Chosen) -> Inference:
         labels += [s.head.arm for s in chosen.answers]
     return Inference(
         contrast_id=contrast.id,
+        which=chosen.which,
         claim=contrast.claim,
         kind=contrast.kind,
         behavior=chosen.behavior,

@@ -1,10 +1,10 @@
 """Contrasts about means: of two arms, of an arm and its baseline, within a margin."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from orchestrator.analysis.evidence.comparison import PAIRED, Comparison, compare, paired_seeds
 from orchestrator.analysis.evidence.frame import Floats
-from orchestrator.analysis.inference import select
 from orchestrator.analysis.inference.question import (
     Ask,
     Procedure,
@@ -186,9 +186,9 @@ def _plan_margin(found: Comparison, room: float, alpha: float) -> tuple[float | 
     return units[1] * sd, n_for(room / sd, alpha=one_sided) if room > 0 else None
 
 
-PROCEDURES = {
-    Kind.MEAN_DIFF: Procedure(select=select.pairs, test=mean_diff),
-    Kind.ONE_SAMPLE: Procedure(select=select.single, test=one_sample),
-    Kind.NONINFERIORITY: Procedure(select=select.pairs, test=margin_test),
-    Kind.EQUIVALENCE: Procedure(select=select.pairs, test=margin_test),
+PROCEDURES: Mapping[Kind, Procedure] = {
+    Kind.MEAN_DIFF: mean_diff,
+    Kind.ONE_SAMPLE: one_sample,
+    Kind.NONINFERIORITY: margin_test,
+    Kind.EQUIVALENCE: margin_test,
 }

@@ -1,6 +1,6 @@
 """A contrast on its way to a test, the row that comes of it, and what a kind of contrast takes."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,8 +8,9 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
 from orchestrator.analysis.evidence.refusals import JAILBREAK, Stressed
 from orchestrator.analysis.inference.arms import Selector
+from orchestrator.analysis.inference.choose import Arm
 from orchestrator.analysis.inference.record import Inference
-from orchestrator.config.contrasts import Contrast, matches
+from orchestrator.config.contrasts import Contrast
 from orchestrator.stats.records import Alternative, Interval
 
 
@@ -41,13 +42,9 @@ class Study:
         """Set of prompts that a contrast on answers is about."""
         return self.contrast.prompts or JAILBREAK
 
-    def answering(self, fields: tuple[tuple[str, object], ...]) -> list[Stressed]:
-        """Arms that have these settings, and judged answers to the set of prompts."""
-        return [
-            s
-            for s in self.answers
-            if matches(fields, self.selector.facts(s.head.arm_id)) and s.sets[self.prompts].n
-        ]
+    def arm(self, arm_id: str) -> Arm:
+        """An arm as far as choosing needs it."""
+        return Arm(arm_id=arm_id, facts=self.selector.facts(arm_id))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +56,9 @@ class Chosen:
         doses: Values along the axis, for a trend.
         answers: Likewise for contrasts on answers: two (a, b), or all.
         behavior, split: What was scored; the set of prompts and `answers` for answers.
+        which: Settings that tell it from the contrast's other choices; empty where there is one.
         problem: Why there is nothing to test; then arms may be missing.
+        notes: What people should know of the comparison.
     """
 
     arms: tuple[ArmEvidence, ...] = ()
@@ -67,7 +66,9 @@ class Chosen:
     answers: tuple[Stressed, ...] = ()
     behavior: str
     split: str
+    which: str = ""
     problem: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,17 +113,8 @@ class Tested:
     p_opposite: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Procedure:
-    """How one kind of contrast is computed.
-
-    Attributes:
-        select: The sets of arms that the contrast compares; one row comes of each.
-        test: A row's numbers.
-    """
-
-    select: Callable[[Study], Iterator[Chosen]]
-    test: Callable[[Ask], Tested]
+Procedure = Callable[[Ask], Tested]
+"""How one kind of contrast is computed: the numbers of a row."""
 
 
 def interval_fields(found: Interval | None) -> dict[str, Any]:

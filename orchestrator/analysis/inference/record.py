@@ -30,6 +30,8 @@ class Inference:
 
     Attributes:
         contrast_id: Of the registered contrast; several rows share it, one a behaviour.
+        which: Settings that tell the row's arms from other arms of the contrast; empty where the
+            contrast compares no others.
         claim: The sentence that the contrast was registered for.
         kind, behavior, split, population, family, alternative: What was asked.
         registered: Whether it was registered before the first result.
@@ -53,6 +55,7 @@ class Inference:
     """
 
     contrast_id: str
+    which: str = ""
     claim: str
     kind: Kind
     behavior: str
@@ -97,3 +100,8 @@ class Inference:
     verdict: str = "not_testable"
     status: str = "ok"
     notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """e.g. `rho-vs-sft [train.epochs=1]`."""
+        return f"{self.contrast_id} [{self.which}]" if self.which else self.contrast_id

@@ -90,7 +90,7 @@ def _claimed(evidence: Sequence[ArmEvidence], inference: Iterable[Inference]) ->
         answered = row.behavior and row.verdict != Verdict.NOT_TESTABLE
         if answered and row.split != ANSWERS and (row.behavior, row.split) not in known:
             yield (
-                f"T13 claims, {row.contrast_id}: {row.verdict} on {row.behavior} ({row.split}), "
+                f"T13 claims, {row.name}: {row.verdict} on {row.behavior} ({row.split}), "
                 "which was not evaluated"
             )
 

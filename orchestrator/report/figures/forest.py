@@ -88,7 +88,7 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
     groups: dict[tuple[str, str], list[Inference]] = {}
     for row in content.inference:
         if row.kind.rules.is_difference and row.split == content.split and row.estimate is not None:
-            groups.setdefault((row.contrast_id, str(row.population)), []).append(row)
+            groups.setdefault((row.name, str(row.population)), []).append(row)
     if not groups:
         return Gap(title=title, reason="no difference of means was tested on this split")
     headings = []
@@ -97,7 +97,7 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
         population = str(row.population).replace("_", " ")
         headings.append(f"{row.arm_a} minus {other} ({row.family}, {population})")
     found = [
-        (h if headings.count(h) == 1 else f"{rows[0].contrast_id}: {h}", _entries(rows))
+        (h if headings.count(h) == 1 else f"{rows[0].name}: {h}", _entries(rows))
         for h, rows in zip(headings, groups.values(), strict=True)
     ]
     return Figure(

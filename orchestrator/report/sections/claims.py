@@ -68,7 +68,7 @@ def _part(
     groups: dict[tuple[object, ...], list[Inference]] = {}
     for row in rows:
         same_claim = (
-            row.contrast_id,
+            row.name,
             row.claim,
             row.kind,
             row.arm_a,
@@ -87,7 +87,7 @@ def _part(
         Note(text=f"{remark} {told}".strip()),
         *(
             Claim(
-                sentence=group[0].claim or group[0].contrast_id,
+                sentence=group[0].claim or group[0].name,
                 asked=_asked(group),
                 table=_table(group[:MAX_ROWS], listed(MAX_ROWS, len(group), "rows"), alpha),
             )
@@ -109,7 +109,7 @@ def _asked(rows: Sequence[Inference]) -> str:
     where = "on generated answers" if row.split == ANSWERS else f"on the {row.split} split"
     arms = f"{row.arm_a} against {row.arm_b}" if row.arm_b else row.arm_a
     parts = [
-        f"Contrast {row.contrast_id}: {arms}",
+        f"Contrast {row.name}: {arms}",
         f"{row.kind}, alternative {row.alternative}",
         f"{where}, about {str(row.population).replace('_', ' ')}",
     ]
@@ -158,7 +158,7 @@ def _table(rows: Sequence[Inference], notes: tuple[str, ...], alpha: float) -> V
     return View(
         key="",
         name="claim",
-        title=rows[0].contrast_id,
+        title=rows[0].name,
         columns=(
             Column(label="Behaviour", fields=("behavior",)),
             Column(label="Verdict", fields=("verdict",)),

@@ -13,10 +13,14 @@ KEY, NAME = "T13", "claims"
 
 
 def claims(inference: Sequence[Inference]) -> View | Missing:
-    """One row a claim, population, split and family; supported only if all its contrasts are."""
+    """One row a claim, population, split and family; supported only if all its contrasts are.
+
+    A contrast of several arms has one row each, with the settings that tell them apart.
+    """
     groups: dict[tuple[str, str, str, str], list[Inference]] = {}
     for row in inference:
-        key = row.claim, str(row.population), str(row.family), row.split
+        claim = f"{row.claim} [{row.which}]" if row.which else row.claim
+        key = claim, str(row.population), str(row.family), row.split
         groups.setdefault(key, []).append(row)
     if not groups:
         return Missing(key=KEY, name=NAME, reason="nothing was asked")
@@ -28,7 +32,7 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
         found.append(
             {
                 "claim": claim,
-                "contrast_ids": ", ".join(dict.fromkeys(r.contrast_id for r in rows)),
+                "contrast_ids": ", ".join(dict.fromkeys(r.name for r in rows)),
                 "population": population,
                 "family": family,
                 # All parts must hold, so the largest p counts; a missing one could be larger.

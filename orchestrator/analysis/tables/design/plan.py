@@ -60,7 +60,7 @@ def _seeds(inference: Iterable[Inference]) -> Iterator[Row]:
                 continue
             assumption = "no formula for this kind of contrast"
         yield {
-            "contrast": f"{row.contrast_id}: {row.behavior}" if row.behavior else row.contrast_id,
+            "contrast": f"{row.name}: {row.behavior}" if row.behavior else row.name,
             "contrast_id": row.contrast_id,
             "behavior": row.behavior,
             "mde_80": row.mde_80,

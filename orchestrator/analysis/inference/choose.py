@@ -1,0 +1,200 @@
+"""Which arms a contrast compares, by their settings alone: before there are results, and after.
+
+The plan and the analysis both ask here, so that they name the same arms and the same reasons. Arms
+are compared only where the settings agree that the contrast does not vary itself.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from orchestrator.analysis.evidence.settings import (
+    IMPLIED,
+    differing,
+    disagreements,
+    settings,
+    value_text,
+)
+from orchestrator.cells.facts import Facts
+from orchestrator.config.contrast_kinds import Compared, Subject
+from orchestrator.config.contrasts import Contrast, Fields, describe, matches
+from tasks.contract.cell import Condition
+
+FEWEST_DOSES = 3
+NO_BEHAVIOR = ""
+"""Stands for the behaviour of a contrast where nothing is scored on its split."""
+NO_SEEDS = "the untrained model has no seeds; compare an arm with it by kind: one_sample"
+NO_SEEDS = "the untrained model has no seeds; compare an arm with it by kind: one_sample"
+UNTRAINED: Fields = (("condition", str(Condition.BASELINE)),)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """An arm as far as choosing needs it; facts are under the names of a sweep file."""
+
+    arm_id: str
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Arms that a contrast compares.
+
+    Attributes:
+        arms: Ids: one, two (a, b), the doses in ascending order, or all.
+        doses: Values along the axis, one an arm; empty without an axis.
+        which: Settings that tell it from the contrast's other choices; empty where there is one.
+        problem: Why there is nothing to test; then arms may be missing.
+    """
+
+    arms: tuple[str, ...] = ()
+    doses: tuple[float, ...] = ()
+    which: str = ""
+    problem: str | None = None
+
+
+Found = tuple[Facts, Choice]
+"""A choice, and the settings that name it."""
+
+
+def choose(contrast: Contrast, arms: Sequence[Arm], among: str) -> list[Choice]:
+    """All choices of a contrast, at least one.
+
+    Args:
+        contrast: The question.
+        arms: What there is to choose from.
+        among: What the arms are, for reasons, e.g. `scored cell`.
+    """
+    named = {*contrast.a, *(contrast.b or ())}
+    if contrast.kind.rules.about is Subject.SCORES and UNTRAINED[0] in named:
+        return [Choice(problem=NO_SEEDS)]
+    firsts = [arm for arm in arms if matches(contrast.a, arm.facts)]
+    if not firsts:
+        return [Choice(problem=f"no {among} has {describe(contrast.a)}".rstrip())]
+    found = [*_CHOOSERS[contrast.kind.rules.compares](contrast, firsts, arms, among)]
+    names = differing((facts for facts, _ in found), but=frozenset())
+    texts = [settings(facts, names) for facts, _ in found]
+    return [  # arms of the same settings, whose texts have other contents, are told apart by id
+        replace(choice, which=text if texts.count(text) < 2 else f"{text} {choice.arms[0][:8]}")
+        for text, (_, choice) in zip(texts, found, strict=True)
+    ]
+
+
+def unscored(behavior: str, split: str) -> str:
+    """Why there is no arm to choose from."""
+    return f"{behavior or 'nothing'} is not scored on the {split} split"
+
+
+def varied(contrast: Contrast) -> set[str]:
+    """Fields to which a and b give different values, and the axis of the doses."""
+    b = dict(contrast.b or ())
+    axis = {contrast.over} if contrast.over else set()
+    return axis | {name for name, value in contrast.a if name in b and b[name] != value}
+
+
+def _pairs(
+    contrast: Contrast, firsts: Sequence[Arm], arms: Sequence[Arm], among: str
+) -> Iterator[Found]:
+    """Each arm that fits a, with the one that fits b; without b, its untrained model."""
+    wanted = contrast.b or UNTRAINED
+    others = [arm for arm in arms if matches(wanted, arm.facts)]
+    for a in firsts:
+        found, problem = partner(a, others, wanted, varied(contrast), among)
+        seconds = (found.arm_id,) if found else ()
+        yield a.facts, Choice(arms=(a.arm_id, *seconds), problem=problem)
+
+
+def partner(
+    a: Arm, others: Sequence[Arm], wanted: Fields, free: set[str], among: str
+) -> tuple[Arm | None, str | None]:
+    """The one arm that a is compared with, or why there is none.
+
+    Args:
+        a: The arm.
+        others: Those that have the fields `wanted`.
+        wanted: For the reason.
+        free: Settings in which they may differ.
+        among: As in `choose`.
+    """
+    if not others:
+        return None, f"no {among} has {describe(wanted)}"
+    apart = [(disagreements(a.facts, b.facts, free), b) for b in others if b is not a]
+    fitting = [b for names, b in apart if not names]
+    if len(fitting) == 1:
+        return fitting[0], None
+    if fitting:
+        names = sorted(differing((b.facts for b in fitting), but=frozenset()))
+        return None, f"{len(fitting)} arms have {describe(wanted)}; name {' or '.join(names)}"
+    if not apart:
+        return None, "a and b name the same arm"
+    nearest = min((names for names, _ in apart), key=lambda names: (len(names), names))
+    same = " ".join(f"{n}={value_text(a.facts[n])}" for n in nearest)
+    return None, f"no {among} has {describe(wanted)} with a's {same}"
+
+
+def _single(_: Contrast, firsts: Sequence[Arm], *__: Any) -> Iterator[Found]:
+    for a in firsts:
+        yield a.facts, Choice(arms=(a.arm_id,))
+
+
+def _all(_: Contrast, firsts: Sequence[Arm], *__: Any) -> Iterator[Found]:
+    yield {}, Choice(arms=tuple(a.arm_id for a in firsts))
+
+
+def dose_of(arm: Arm, axis: str) -> float | None:
+    """Its value along an axis; of a mix that takes all texts, how many those are."""
+    value = arm.facts.get(axis)
+    if axis == "data.size" and value is None:
+        value = arm.facts.get("sft_records")
+    return None if value is None else float(value)
+
+
+def _doses(
+    contrast: Contrast, firsts: Sequence[Arm], arms: Sequence[Arm], _: str
+) -> Iterator[Found]:
+    """Arms that fit a and differ along one axis only; SFT alone is weight 0 of a hinge."""
+    axis = str(contrast.over)
+    groups: dict[tuple[Any, ...], dict[float, list[Arm]]] = defaultdict(lambda: defaultdict(list))
+    free = {axis} | IMPLIED.get(axis, frozenset())
+    for arm in firsts:
+        dose = dose_of(arm, axis)
+        if dose is not None:
+            rest = tuple(sorted((n, v) for n, v in arm.facts.items() if n not in free))
+            groups[rest][dose].append(arm)
+    if not groups:
+        yield {}, Choice(problem=f"{describe(contrast.a)} has no {axis}")
+    for rest, group in groups.items():
+        first = next(iter(group.values()))[0]
+        plain = [a for a in arms if a.facts["condition"] == Condition.SFT_ONLY]
+        if (
+            axis == "rho_weight"
+            and 0.0 not in group
+            and Condition(first.facts["condition"]).has_sft
+        ):
+            zero = [a for a in plain if not disagreements(first.facts, a.facts, free)]
+            if zero:
+                group[0.0] = zero
+        ordered = sorted(group)
+        problem = None
+        if twice := [d for d in ordered if len(group[d]) > 1]:
+            problem = f"{len(group[twice[0]])} arms have {axis}={twice[0]:g}"
+        elif len(ordered) < FEWEST_DOSES:
+            problem = f"needs {FEWEST_DOSES} doses along {axis}, has {len(ordered)}"
+        yield (
+            dict(rest),
+            Choice(
+                arms=tuple(group[d][0].arm_id for d in ordered),
+                doses=tuple(ordered),
+                problem=problem,
+            ),
+        )
+
+
+_CHOOSERS: Mapping[Compared, Callable[..., Iterator[Found]]] = {
+    Compared.PAIR: _pairs,
+    Compared.PAIR_OR_BASELINE: _pairs,
+    Compared.ONE: _single,
+    Compared.DOSES: _doses,
+    Compared.ALL: _all,
+}

@@ -1,0 +1,31 @@
+"""Relative paths of a sweep file, made absolute from the folder that it lies in."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+PATHS = ("model", "data.sft", "probes.pack", "stress.prompts")
+"""Fields that may hold a path."""
+
+
+@cache
+def _built_in() -> frozenset[str]:
+    """Names of models, packs, SFT sources and prompt sets, which are no paths."""
+    from tasks.data import probe_packs, prompts, sft  # slow to load; only parsing needs them
+    from tasks.sources import model_files
+
+    packs, texts = ([s.name for s in group] for group in (probe_packs.PACKS, sft.SOURCES))
+    return frozenset((*model_files.SHIPPED, *packs, *texts, *prompts.BUILT_IN))
+
+
+def anchored(name: str, value: Any, folder: Path) -> Any:
+    """A relative path that exists beside the file, made absolute."""
+    if isinstance(value, list | tuple):
+        return type(value)(anchored(name, v, folder) for v in value)
+    if name in PATHS and isinstance(value, str) and "\0" not in value and value not in _built_in():
+        path = Path(os.path.expanduser(value))  # noqa: PTH111 - never raises
+        looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))
+        if looks_like_path or (folder / path).exists():
+            return str((folder / path).resolve())
+    return value
