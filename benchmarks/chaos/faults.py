@@ -234,7 +234,8 @@ def sleep_laptop(scene: Scene) -> str:
         with suppress(psutil.NoSuchProcess):
             process.suspend()
     time.sleep(seconds)
-    for process in asleep:
+    # last nsenter, which is outside: it stops itself when the process stops that it waits for
+    for process in [*asleep, scene.now.process]:
         with suppress(psutil.NoSuchProcess):
             process.resume()
     site.lab.mend(LAPTOP)

@@ -11,7 +11,7 @@ from pathlib import Path
 import typer
 
 from orchestrator.cli.stressing import after_launch, tell, tell_far
-from orchestrator.cluster.follow import follow
+from orchestrator.cluster.follow import demand_ended, follow
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.config.hosts import Cluster
 from orchestrator.config.sweep_file import Sweep, as_text
@@ -90,6 +90,7 @@ def on_cluster(
             raise typer.Exit(INTERRUPTED) from None
         typer.echo(far.stop(), err=True)
         raise typer.Exit(INTERRUPTED) from None
+    demand_ended(folder)
     tested = tell_far(folder) if loaded.stress is not None else None
     _report(summary(Store(folder), load_manifest(folder)["cells"], 0), folder)
     if tested is not None and tested.failed:

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 
 from orchestrator.cells.prompt_sets import as_jsonl, load_sets
-from orchestrator.cluster.follow import follow
+from orchestrator.cluster.follow import demand_ended, follow
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
@@ -88,6 +88,7 @@ def tell_far(folder: Path) -> Tested:
     plan = read_plan(folder)
     if plan is None:
         raise UserError(f"{folder}: the stress test did not begin", f"see {folder / 'launch.log'}")
+    demand_ended(folder, stress=True)
     store = Store(folder)
     found = tested(store, judged_so_far(store, plan["judge"]), 0)
     tell(found, folder)

@@ -1,11 +1,15 @@
 """Follows a sweep whose driver runs on a cluster's head, in this terminal."""
 
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.remote_sweep import Far
+from orchestrator.cluster.ssh import LONGEST_LINE
 from orchestrator.errors import UserError
 from orchestrator.execution.display import CELLS, Display
+from orchestrator.results.folder import LAUNCH_LOG
 from orchestrator.results.live import read_live
 from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.store import Store
@@ -15,6 +19,8 @@ from tasks.contract.cell import Progress, Status
 EVERY_S = 2.0
 PATIENCE = 15
 """Pulls in a row that may fail before following ends."""
+LOG_BYTES = 1 << 16
+"""Of the end of a driver's log, which are looked through for its last line."""
 
 
 def follow(far: Far, display: Display, *, stress: bool = False) -> None:
@@ -50,6 +56,38 @@ def follow(far: Far, display: Display, *, stress: bool = False) -> None:
         time.sleep(EVERY_S)
 
 
+def demand_ended(folder: Path, *, stress: bool = False) -> None:
+    """Check that a driver elsewhere, which does not run any more, came to its end.
+
+    Args:
+        folder: Where its results were fetched to.
+        stress: Whether it ran a stress test, not cells.
+
+    Raises:
+        UserError: Cells, or units of the test, are open; the message has the end of its log.
+    """
+    view = _Units if stress else _View
+    wanted = view.wanted(folder)
+    left = len(wanted.keys() - {r[view.key] for r in Store(folder).rows(view.table)})
+    if left or not wanted:
+        log = folder / LAUNCH_LOG
+        raise UserError(
+            f"{folder}: the driver has ended with {left} of {len(wanted)} {view.what} open, and "
+            f"{log} with: {_last_words(log)}",
+            "launch again to go on; if the cluster is down, first: rho-sweep cluster up",
+        )
+
+
+def _last_words(log: Path) -> str:
+    """The last line of a driver's log that is not one of Ray's own, which begin with `[`."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - LOG_BYTES))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        said = [line for line in lines if line and not line.startswith("[")]
+        return said[-1][:LONGEST_LINE] if said else "nothing"
+    return "nothing, for it is not there"
+
+
 class _View:
     """Tells a display what is new in a folder."""
 
@@ -73,7 +111,7 @@ class _View:
         self._display.running(cells, live.get("left_s"))
 
     def _begin(self) -> bool:
-        self._labels = self._wanted()
+        self._labels = self.wanted(self._store.folder)
         if not self._labels:
             return False
         rows = self._rows()
@@ -82,10 +120,10 @@ class _View:
         self._display.begin(total=len(self._labels), done=done, linked=0, what=self.what)
         return True
 
-    def _wanted(self) -> dict[str, str]:
+    @staticmethod
+    def wanted(folder: Path) -> dict[str, str]:
         """Key -> label of what is to be done; empty before anybody knows."""
-        there = (self._store.folder / NAME).is_file()
-        return load_manifest(self._store.folder)["cells"] if there else {}
+        return load_manifest(folder)["cells"] if (folder / NAME).is_file() else {}
 
     def _rows(self) -> dict[str, dict[str, Any]]:
         rows = self._store.rows(self.table)
@@ -97,8 +135,9 @@ class _Units(_View):
 
     what, table, key = "generations", "generations", "generation_id"
 
-    def _wanted(self) -> dict[str, str]:
-        return units_in(self._store.folder)
+    @staticmethod
+    def wanted(folder: Path) -> dict[str, str]:
+        return units_in(folder)
 
 
 def _progress(cell: dict[str, Any]) -> Progress | None:

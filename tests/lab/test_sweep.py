@@ -3,10 +3,15 @@
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from benchmarks.chaos.faults import sleep_laptop
+from benchmarks.chaos.rounds import Scene
+from benchmarks.chaos.sites import InLab
 from tests.lab.machines import Lab, Machine, wait_until
 
 SEEDS = 20
@@ -80,6 +85,54 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
     )
     hosts = {r["host"] for r in attempts(lab, "results/away")}
     assert len(hosts) > 1
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("moment", ["it connects", "cells run"])
+def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, moment):
+    folder = f"results/{moment.replace(' ', '-')}"
+    sweep = write_sweep(
+        lab, 2, EPOCHS + len(moment)
+    )  # else the second takes over the first's cells
+    words = ["launch", sweep, "--cluster", up, "--results", folder]
+    mac1 = lab.hosts[0]
+    there = mac1.folder / "root/.rho-sweep" / folder
+
+    def fault() -> None:
+        if moment == "it connects":
+            wait_until("the launch begins", (there / "sweep.yaml").is_file, 120)
+        else:
+            wait_until("a cell is done", lambda: any((there / "cells").glob("*.arrow")), 120)
+        kill(mac1, "gcs_server")
+
+    with ThreadPoolExecutor() as beside:
+        done = beside.submit(lab.laptop.rho_sweep, *words, timeout_s=200, check=False)
+        fault()
+        first = done.result()
+    assert first.returncode == 2, first.stderr
+    assert "of 5 cells open, and results/" in first.stderr
+    assert "launch.log with: error: " in first.stderr
+    kept = status(lab, folder)["ok"]
+    lab.laptop.rho_sweep("cluster", "up", up, timeout_s=200)
+    again = lab.laptop.rho_sweep(*words, timeout_s=300)
+    assert "5 of 5 cells scored" in again.stdout
+    ended_well = [a for a in attempts(lab, folder) if a["outcome"] == "ok"]
+    assert len(ended_well) == 5
+    assert kept >= (moment == "cells run")
+
+
+@pytest.mark.cluster
+def test_a_laptop_that_slept_follows_its_launch_to_the_end(lab, up):
+    sweep = write_sweep(lab, 2, EPOCHS)
+    site, results = InLab(lab, up), home(lab) / "results/asleep"
+    played = Scene(
+        site=site, folder=home(lab), sweep=sweep, results=results, words=[], rng=Random(1)
+    )
+    launch = played.launch()
+    wait_until("the launch is followed", lambda: "started: " in launch.printed, 120)
+    sleep_laptop(played)
+    assert launch.wait(240), launch.printed
+    assert launch.code == 0, launch.printed
 
 
 @pytest.mark.lab

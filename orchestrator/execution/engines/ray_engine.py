@@ -3,7 +3,8 @@
 How a loss shows: a dead worker process is an error of its call, `Lost` for its cell; a dead node is
 missing from Ray's list of nodes, or named dead in such an error, `HostLost`. A host that sleeps or
 whose link is cut is a dead node once Ray's health check has failed (`ray_settings.environment`). A
-process that is alive but silent is found by the schedule.
+process that is alive but silent is found by the schedule. The head of a cluster that is gone ends
+the launch, and so does a Ray that does not answer (`ray_watch`).
 """
 
 import os
@@ -14,9 +15,11 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import ActorUnschedulableError, GetTimeoutError, RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -25,6 +28,7 @@ from orchestrator.execution.engines import ray_local
 from orchestrator.execution.engines.base import Ended, Executor, Report
 from orchestrator.execution.engines.node import Node
 from orchestrator.execution.engines.ray_settings import SLOT
+from orchestrator.execution.engines.ray_watch import Watch, is_dead
 from orchestrator.execution.engines.ray_worker import Board, Worker
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
@@ -38,7 +42,7 @@ SIGNS_EVERY_S = 0.2
 NODES_EVERY_S = 1.0
 """Pause between two looks at Ray's list of nodes."""
 STARTS = 4
-"""Most starts of a Ray of this machine in one launch."""
+"""Most starts of a Ray of this machine, or connections to a cluster's, in one launch."""
 HOST_LABEL, CHIP_LABEL = "host", "chip"
 """Labels of a node. A label holds no spaces, so those of a chip's name are dashes there."""
 
@@ -60,13 +64,14 @@ class Nodes:
     """Ray's nodes as hosts. A thread fetches Ray's list, which takes seconds while a link is cut.
 
     Args:
+        own: Id of the node through which this process speaks to Ray.
         local: Whether this machine is the only node. Then its name and chip are asked of the
             system, and memory is no limit: the number of slots was chosen to fit it.
         without: Names of hosts that are not to be used.
     """
 
-    def __init__(self, *, local: bool, without: frozenset[str] = frozenset()) -> None:
-        self._local, self._without = local, without
+    def __init__(self, own: str, *, local: bool, without: frozenset[str] = frozenset()) -> None:
+        self._own, self._local, self._without = own, local, without
         self._latest: list[Mapping[str, Any]] = ray.nodes()
         self._known: dict[str, RayNode] = {}
         self._dead: set[str] = set()
@@ -81,7 +86,7 @@ class Nodes:
         the known one counts: after a restart Ray may list the old node for a while.
         """
         alive = [n for n in self._latest if n["Alive"] and n["NodeID"] not in self._dead]
-        if self._local and ray_local.has_died():
+        if self.own_died():
             alive = []
         found: dict[str, RayNode] = {}
         for node in map(self._read, alive):
@@ -100,11 +105,21 @@ class Nodes:
         self._known = found
         return came, gone
 
+    def own_died(self) -> bool:
+        """Whether the node is dead through which this process speaks to Ray."""
+        if self._own in self._dead or (self._local and ray_local.has_died()):
+            return True
+        return any(n["NodeID"] == self._own and not n["Alive"] for n in self._latest)
+
     def bury(self, host: str) -> None:
         """Count a host's node as dead before Ray's list says so; a restarted one has a new id."""
         node = self._known.get(host)
         if node is not None:
             self._dead.add(node.node_id)
+
+    def bury_own(self) -> None:
+        """The same of the node through which this process speaks to Ray."""
+        self._dead.add(self._own)
 
     def close(self) -> None:
         """End the thread."""
@@ -187,7 +202,10 @@ class RayEngine:
         self._places: dict[str, _Place] = {}
         self._running: dict[Any, tuple[str, _Slot]] = {}
         self._late: list[Report] = []
-        self._open()
+        self._watch = Watch(ray_local.kill)
+        self._head_seen_s = 0.0
+        with self._watch.over():
+            self._open()
         self._first = [e for e in self._host_changes() if isinstance(e, HostUp)]
         if not self._first:
             self.close()
@@ -207,20 +225,23 @@ class RayEngine:
         # ray.init replaces this process's handler of SIGTERM, by which `rho-sweep stop` ends it
         if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGTERM, before)
-        self._nodes = Nodes(local=self._address is None, without=self._without)
+        own = ray.get_runtime_context().get_node_id()
+        self._nodes = Nodes(own, local=self._address is None, without=self._without)
         # on the driver's own node, so that signs of life arrive whatever node is lost
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        here = NodeAffinitySchedulingStrategy(own, soft=True)
         options = {"num_cpus": 0, "max_restarts": -1, "scheduling_strategy": here}
         self._board = ray.remote(Board).options(**options).remote()
         self._drain: Any = None
 
     def _open_again(self) -> None:
-        """Start another Ray on this machine: nobody else would, and the cells would wait for it.
+        """Start another Ray on this machine, or reach the raylet that a cluster's keeper starts.
+
+        Without it Ray ends this process after a minute or two; no cell survives it in any case.
 
         Raises:
-            UserError: It has died too often.
+            UserError: It has died too often, or does not come back.
         """
-        self.close()
+        self._shut()
         if self._starts == STARTS:
             raise UserError(
                 f"Ray on this machine died {STARTS} times",
@@ -240,18 +261,22 @@ class RayEngine:
         if place is None or slot is None:
             self._late.append(Lost(spec.key, attempt, f"host {host} has no free slot"))
             return
-        if slot.worker is None:
-            options = {
-                "num_cpus": 0,
-                "resources": {SLOT: 1},
-                "max_restarts": 0,  # the schedule decides where a lost cell runs again
-                "max_task_retries": 0,
-                "scheduling_strategy": NodeAffinitySchedulingStrategy(place.node_id, soft=False),
-            }
-            actor = ray.remote(Worker).options(**options)
-            slot.cells, slot.worker = 0, actor.remote(self._board, self._node, self._every_s)
-        slot.spec, slot.attempt = spec, attempt
-        self._running[slot.worker.execute.remote(spec, attempt, resume)] = (host, slot)
+        with self._watch.over():
+            if slot.worker is None:
+                slot.cells, slot.worker = 0, self._worker_on(place.node_id)
+            slot.spec, slot.attempt = spec, attempt
+            self._running[slot.worker.execute.remote(spec, attempt, resume)] = (host, slot)
+
+    def _worker_on(self, node_id: str) -> Any:
+        options = {
+            "num_cpus": 0,
+            "resources": {SLOT: 1},
+            "max_restarts": 0,  # the schedule decides where a lost cell runs again
+            "max_task_retries": 0,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(node_id, soft=False),
+        }
+        actor = ray.remote(Worker).options(**options)
+        return actor.remote(self._board, self._node, self._every_s)
 
     def abandon(self, cell_id: str, attempt: int) -> None:
         """Forget an attempt and kill its process, without waiting for Ray to confirm it."""
@@ -263,10 +288,11 @@ class RayEngine:
 
     def poll(self, timeout_s: float, take: Callable[[Report], None]) -> None:
         """Tell what happened since the last call."""
-        for report in self._news(timeout_s):
-            take(report)
-        for report in self._host_changes():  # last, for a Ray that cannot be started again raises
-            take(report)
+        for look in (partial(self._news, timeout_s), self._host_changes):
+            with self._watch.over():
+                reports = look()
+            for report in reports:  # before the next look: `_host_changes` raises if Ray is gone
+                take(report)
 
     def _news(self, timeout_s: float) -> list[Report]:
         late, self._late = self._late, []
@@ -312,6 +338,9 @@ class RayEngine:
             self._end(ref, slot)
             self._retire(slot)
             # Ray knows of a dead node through its actors before its list of nodes says so
+            if "its owner has died" in str(error):
+                self._nodes.bury_own()
+                return []
             if isinstance(error, ActorUnschedulableError) or "node has died" in str(error):
                 self._nodes.bury(host)
                 return []
@@ -328,6 +357,7 @@ class RayEngine:
         slot.spec = None
 
     def _host_changes(self) -> list[Report]:
+        self._demand_head()
         came, gone = self._nodes.changes()
         found: list[Report] = []
         for host in gone:
@@ -336,7 +366,7 @@ class RayEngine:
             for slot in self._places.pop(host).slots:
                 self._retire(slot)
             found.append(HostLost(host))
-        if gone and self._folder is not None:
+        if self._nodes.own_died():
             self._open_again()
             came, _ = self._nodes.changes()
         for node in came:
@@ -346,6 +376,22 @@ class RayEngine:
             found.append(node.up)
         return found
 
+    def _demand_head(self) -> None:
+        """Check that a cluster's head listens; its list of nodes would be waited for a minute.
+
+        Raises:
+            UserError: It does not. A head that is started again knows nothing of this launch.
+        """
+        now_s = time.monotonic()
+        if self._address is None or now_s - self._head_seen_s < NODES_EVERY_S:
+            return
+        self._head_seen_s = now_s
+        if is_dead(self._address):
+            raise UserError(
+                f"Ray's head at {self._address} has ended; finished cells are kept",
+                "next: rho-sweep cluster up, then launch again",
+            )
+
     def _retire(self, slot: _Slot) -> None:
         """End the worker process of a slot; the next cell there gets a new one."""
         if slot.worker is not None:
@@ -354,6 +400,11 @@ class RayEngine:
 
     def close(self) -> None:
         """Stop all workers, and Ray itself if it was started here."""
+        with self._watch.over():
+            self._shut()
+        self._watch.close()
+
+    def _shut(self) -> None:
         self._nodes.close()
         for place in self._places.values():
             for slot in place.slots:
@@ -366,7 +417,10 @@ class RayEngine:
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray_constants.NUM_REDIS_GET_RETRIES = 1  # each try takes 41 s, and Ray makes 20
     try:
+        if is_dead(address):
+            raise ConnectionRefusedError("nothing listens there")
         ray.init(address=address, **ray_local.QUIET)
     except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
         said = ray_local.first_line(error)

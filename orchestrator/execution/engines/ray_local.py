@@ -147,6 +147,13 @@ def has_died() -> bool:
     return node is not None and any(kind in vital for kind, _ in node.dead_processes())
 
 
+def kill() -> None:
+    """End the processes of a Ray that was started here, also those that are stopped."""
+    node = ray._private.worker._global_node
+    if node is not None:
+        node.kill_all_processes(check_alive=False, allow_graceful=False)
+
+
 def first_line(error: Exception) -> str:
     """What an exception of Ray says, in a line."""
     lines = str(error).strip().splitlines()

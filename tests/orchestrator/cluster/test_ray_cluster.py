@@ -16,6 +16,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from orchestrator.config.sweep_file import load
+from orchestrator.errors import UserError
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import InlineEngine
 from orchestrator.execution.engines.ray_engine import RayEngine
@@ -54,6 +55,10 @@ class Lab:
             memory=8 * GB,
             object_store_memory=100 << 20,
         )
+
+    def kill(self, what: str) -> None:
+        """SIGKILL a process of the head, where the driver is, too."""
+        os.kill(self.cluster.head_node.all_processes[what][0].process.pid, signal.SIGKILL)
 
     def kill_raylet(self, host: str) -> None:
         os.kill(self.nodes[host].all_processes["raylet"][0].process.pid, signal.SIGKILL)
@@ -169,6 +174,44 @@ def test_a_raylet_killed_in_mid_cell_costs_an_attempt_and_its_host_is_used_again
     again = max(r["ended_at"] for r in lost)
     assert any(r["host"] == "b" and r["started_at"] > again for r in store.rows("attempts"))
     assert cluster.longest_poll_s < 5
+
+
+def test_the_drivers_own_raylet_may_die_and_be_started_again(lab, tmp_path):
+    """As the keeper on a cluster's head does it; what runs then is lost once, and runs again."""
+    cluster, todo = lab("a", "b"), work(40)
+
+    def sabotage() -> None:
+        training(tmp_path / "r", "a")
+        cluster.kill("raylet")
+        cluster.nodes["head again"] = cluster.cluster.add_node(num_cpus=1, num_gpus=0)
+        cluster.over.wait(timeout=200)
+
+    thread = saboteur(sabotage)
+    store = cluster.run(tmp_path / "r", todo)
+    thread.join()
+    outcomes = demand_whole(store, todo, tmp_path)
+    assert 1 <= outcomes["a", "lost"] + outcomes["b", "lost"] <= 2
+
+
+def test_a_head_that_dies_ends_the_launch_with_a_sentence_and_what_is_finished_is_kept(
+    lab, tmp_path
+):
+    cluster, todo = lab("a", "b"), work(40)
+    killed: list[float] = []
+
+    def sabotage() -> None:
+        while not Store(tmp_path / "r").done():
+            time.sleep(0.1)
+        training(tmp_path / "r", "a")
+        cluster.kill("gcs_server")
+        killed.append(time.monotonic())
+
+    thread = saboteur(sabotage)
+    with pytest.raises(UserError, match=r"Ray's head at .* has ended; finished cells are kept"):
+        cluster.run(tmp_path / "r", todo)
+    assert time.monotonic() - killed[0] < 40
+    thread.join()
+    assert Store(tmp_path / "r").done()
 
 
 def test_a_killed_worker_costs_an_attempt_and_nothing_else(lab, tmp_path):

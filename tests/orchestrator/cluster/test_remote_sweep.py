@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from orchestrator.cells.prompt_sets import as_jsonl
-from orchestrator.cluster.follow import follow
+from orchestrator.cluster.follow import demand_ended, follow
 from orchestrator.cluster.on_host import driver as far_host
 from orchestrator.cluster.remote_sweep import Far, _batches
 from orchestrator.cluster.ssh import Finished, Remote
@@ -262,6 +262,47 @@ def test_a_test_is_refused_where_there_is_nothing_or_a_launch_runs(far, head, dr
     assert driver == []
 
 
+LOG = """\
+2 cells, 2 to run
+error: Ray's head at 10.0.0.1:6379 has ended
+[2026-01-01 E 1] rpc.h: no
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("cells", "log", "says"),
+    [
+        (
+            2,
+            LOG,
+            r"1 of 2 cells open, and .*launch.log with: error: Ray's head at 10.0.0.1:6379 has",
+        ),
+        (2, "\n" * 100_000, "with: nothing; launch again"),
+        (2, None, "with: nothing, for it is not there; launch again"),
+        (0, LOG, "with 0 of 0 cells open"),
+    ],
+)
+def test_a_driver_that_ended_before_its_end_is_an_error_with_its_last_words(
+    far, there, cells, log, says
+):
+    labels = dict.fromkeys([*there.done(), "0" * 16][:cells], "one")
+    if cells:
+        (there.folder / "sweep.yaml").write_text(HEAD + yaml.safe_dump({"cells": labels}))
+    if log is not None:
+        (there.folder / "launch.log").write_text(log)
+    far.pull()
+    with pytest.raises(UserError, match=says):
+        demand_ended(far.folder)
+
+
+def test_a_driver_that_came_to_its_end_is_no_error(far, there):
+    manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
+    (there.folder / "sweep.yaml").write_text(HEAD + manifest)
+    far.pull()
+    demand_ended(far.folder)
+
+
 def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
     unit = a_unit(a_result(a_spec()))
     settings = settings_of(None, {})
@@ -270,7 +311,10 @@ def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
     (there.folder / "sweep.yaml").write_text(HEAD + manifest)
     follow(far, PlainDisplay(), stress=True)
     assert capsys.readouterr().err == "1 generations, 1 to run\n"
+    with pytest.raises(UserError, match="with 1 of 1 generations open"):
+        demand_ended(far.folder, stress=True)
     keep(there, answered(unit))
     follow(far, PlainDisplay(), stress=True)
     assert capsys.readouterr().err == "1 generations, 1 already done, 0 to run\n"
+    demand_ended(far.folder, stress=True)
     assert Store(far.folder).rows("generations") == there.rows("generations")

@@ -9,6 +9,8 @@ from orchestrator.execution.engines.ray_engine import Nodes
 from orchestrator.execution.scheduling.hosts import HostUp
 
 GB = 2**30
+OWN = "0"
+"""Of the node that the driver is on, which may have slots or not."""
 
 
 def node(node_id: str, host: str | None = "a", *, alive: bool = True, mlx: int = 1) -> dict:
@@ -41,7 +43,7 @@ def listed(monkeypatch):
 def nodes(listed):
     """Nodes of a cluster whose one host is `a`."""
     listed(None, node("1"))
-    with closing(Nodes(local=False)) as found:
+    with closing(Nodes(OWN, local=False)) as found:
         came, gone = found.changes()
         assert [n.up for n in came] == [HostUp("a", 1, 64 * GB, "Apple M2 Ultra")]
         assert gone == []
@@ -81,6 +83,21 @@ def test_a_buried_node_is_gone_though_the_list_still_has_it(nodes, listed):
     assert names(nodes.changes()) == (["a"], [])
 
 
+def test_without_its_own_node_the_driver_has_no_host(nodes, listed):
+    listed(nodes, node(OWN, "head", mlx=0), node("1"))
+    assert not nodes.own_died()
+    listed(nodes, node(OWN, "head", alive=False, mlx=0), node("1"))
+    assert nodes.own_died()
+    assert names(nodes.changes()) == ([], ["a"])
+
+
+def test_its_own_node_may_be_known_to_be_dead_before_the_list_says_so(nodes, listed):
+    listed(nodes, node(OWN, "head", mlx=0), node("1"))
+    nodes.bury_own()
+    assert nodes.own_died()
+    assert names(nodes.changes()) == ([], ["a"])
+
+
 def test_more_slots_are_a_change_and_none_a_loss(nodes, listed):
     listed(nodes, node("1", mlx=2))
     came, gone = nodes.changes()
@@ -97,5 +114,5 @@ def test_a_node_without_labels_goes_by_its_address(nodes, listed):
 
 def test_a_host_that_is_not_to_be_used_never_comes(listed):
     listed(None, node("1", "mac1"), node("2", "mac2"))
-    with closing(Nodes(local=False, without=frozenset(["mac2"]))) as found:
+    with closing(Nodes(OWN, local=False, without=frozenset(["mac2"]))) as found:
         assert names(found.changes()) == (["mac1"], [])
