@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
 from orchestrator.errors import UserError
-from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import INCOMPLETE, MARK, Store
 
@@ -84,11 +84,13 @@ def registration_of(stores: Sequence[Store], manifests: Sequence[dict[str, Any]]
     """The questions of all results, in order; one that several ask is asked once.
 
     Raises:
-        UserError: The questions of a manifest were edited.
+        UserError: The questions of a manifest were edited, or are none.
     """
     found: dict[str, Registered] = {}
     alphas = []
     for store, manifest in zip(stores, manifests, strict=True):
+        if reason := unreadable(manifest):
+            raise UserError(f"{store.folder / NAME}: {reason}", "launch the sweep again")
         registration = Registration.of(manifest, str(store.folder / NAME))
         if registration.contrasts:
             alphas.append(registration.alpha)

@@ -11,20 +11,21 @@ import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Generic, TypeVar
+from typing import Any, BinaryIO, Generic, TypeVar
 
 from orchestrator.config.cluster_file import Cluster, Host
-from orchestrator.errors import UserError, unwritable
+from orchestrator.errors import UserError
 from tasks.model import children
 
 T = TypeVar("T")
 SSH_FAILED = 255
 CONNECT_S = 10
-COPY_S = 3600.0
+STALL_S = 300.0
+"""Longest pause in which a host takes nothing of a file."""
 PIECE = 1 << 20
 LARGEST_ANSWER = 16 << 20
 LONGEST_LINE = 300
@@ -145,7 +146,8 @@ class Remote:
         )
         try:
             with local.open("rb") as source:
-                self._stream(script, stdin=source, stdout=subprocess.DEVNULL)
+                for _ in self.send(source, script):
+                    pass
         except OSError as error:
             raise UserError(f"{local}: cannot be read ({error.strerror})") from None
 
@@ -160,51 +162,19 @@ class Remote:
             After each piece, how many bytes were sent so far.
 
         Raises:
-            UserError: The host cannot be reached, or the command fails.
+            UserError: The host cannot be reached, takes nothing for `STALL_S`, or complains without
+                end, or the command fails.
         """
-        process = subprocess.Popen(
-            self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=children.environment(),
-        )
-        if process.stdin is None:
-            raise AssertionError("asked for a pipe")
-        sent = 0
         try:
-            while piece := source.read(PIECE):
-                process.stdin.write(piece)
-                sent += len(piece)
-                yield sent
-        except BrokenPipeError:
-            pass  # the command ended early: its stderr says why
-        except BaseException:
-            process.kill()
-            raise
-        finally:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            process.stdin = None
-            stderr = process.communicate()[1]
-        self._demand(Finished(process.returncode, b"", stderr))
-
-    def fetch(self, remote: str, local: Path) -> None:
-        """Copy a file from the host, whole or not at all.
-
-        Raises:
-            UserError: It cannot be read there, or cannot be written here.
-        """
-        aside = local.with_name(f".{local.name}.{os.getpid()}")
-        try:
-            local.parent.mkdir(parents=True, exist_ok=True)
-            with aside.open("wb") as target:
-                self._stream(f"exec cat {quoted(remote)}", stdin=subprocess.DEVNULL, stdout=target)
-            aside.replace(local)
-        except OSError as error:
-            raise unwritable(local, error) from None
-        finally:
-            aside.unlink(missing_ok=True)
+            done = yield from _feed(
+                self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"), source, STALL_S
+            )
+        except subprocess.TimeoutExpired:
+            raise self.error(f"a copy did not move for {STALL_S:g} s; try again") from None
+        except _TooMuchError:
+            message = f"more than {LARGEST_COMPLAINT} bytes of complaints about a copy; cut off"
+            raise self.error(message) from None
+        self._demand(done)
 
     @contextlib.contextmanager
     def tunnel(self, remote_port: int, local_port: int = 0) -> Iterator[int]:
@@ -256,21 +226,6 @@ class Remote:
             parts += ["-l", self.cluster.user]
         parts += [*more, "--", self.host.address]
         return parts if command is None else [*parts, command]
-
-    def _stream(self, script: str, *, stdin: object, stdout: object) -> None:
-        try:
-            done = subprocess.run(  # type: ignore[call-overload]  # files or DEVNULL
-                self._ssh(f"exec /bin/sh -c {shlex.quote(script)}"),
-                stdin=stdin,
-                stdout=stdout,
-                stderr=subprocess.PIPE,
-                env=children.environment(),
-                timeout=COPY_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise self.error(f"a copy took longer than {COPY_S:g} s; try again") from None
-        self._demand(Finished(done.returncode, b"", done.stderr))
 
     def _demand(self, done: Finished) -> None:
         """Raise a `UserError` if ssh or the command failed."""
@@ -400,6 +355,61 @@ def _talk(command: list[str], body: bytes, timeout_s: float, limit: int) -> Fini
             process.kill()
             raise
     return Finished(code, bytes(read[process.stdout]), bytes(read[process.stderr]))
+
+
+def _feed(
+    command: list[str], source: BinaryIO, patience_s: float
+) -> Generator[int, None, Finished]:
+    """Run a program with a file as its input; yields the number of bytes that it has taken.
+
+    Raises:
+        subprocess.TimeoutExpired: It takes nothing for `patience_s`, or does not end after that.
+        _TooMuchError: It complains without end.
+    """
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    own = children.environment()
+    with (
+        subprocess.Popen(command, env=own, **pipes) as process,  # type: ignore[call-overload]
+        selectors.DefaultSelector() as ready,
+    ):
+        said, piece, sent = bytearray(), source.read(PIECE), 0
+        os.set_blocking(process.stdin.fileno(), False)
+        ready.register(process.stdin, selectors.EVENT_WRITE)
+        ready.register(process.stderr, selectors.EVENT_READ)
+        deadline = time.monotonic() + patience_s
+        try:
+            while ready.get_map():
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    raise subprocess.TimeoutExpired(command, patience_s)
+                for key, _ in ready.select(left_s):
+                    pipe: Any = key.fileobj
+                    if pipe is process.stderr:
+                        ended = not (heard := os.read(key.fd, 1 << 16))
+                        said += heard
+                        if len(said) > LARGEST_COMPLAINT:
+                            raise _TooMuchError
+                    else:
+                        try:
+                            taken = os.write(key.fd, piece)
+                        except BlockingIOError:
+                            continue
+                        except BrokenPipeError:  # it ended early; what it complains of says why
+                            taken, piece = 0, b""
+                        deadline = time.monotonic() + patience_s
+                        sent += taken
+                        piece = piece[taken:] or (source.read(PIECE) if taken else b"")
+                        yield sent
+                        ended = not piece
+                    if ended:
+                        ready.unregister(pipe)
+                        with contextlib.suppress(BrokenPipeError):
+                            pipe.close()
+            code = process.wait(max(deadline - time.monotonic(), 0.1))
+        except BaseException:
+            process.kill()
+            raise
+    return Finished(code, b"", bytes(said))
 
 
 def _short(command: str) -> str:

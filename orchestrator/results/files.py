@@ -10,6 +10,9 @@ from typing import BinaryIO
 from orchestrator.errors import UserError, unwritable
 
 _MARK = b"sealed:sha256:"
+_SEALED = _MARK + rb"[0-9a-f]{64}"
+_PAIR = re.compile(rb"(%b) \1" % _SEALED)
+_ONE = len(_MARK) + 64
 UNSEALED = b" ".join((_MARK + b"0" * 64,) * 2)
 """Stands in a file that is about to be sealed; twice the same, so that no changed bit hides it."""
 
@@ -25,12 +28,15 @@ def intact(content: bytes) -> bool | None:
 
     Files of older versions have none.
     """
-    # texts of others may hold such a mark, too: the pair counts, or one whose other was damaged
-    found = re.findall(_MARK + rb"[0-9a-f]{64}", content)
-    if not found:
-        return None
-    pairs = [b" ".join((one,) * 2) for one in found]
-    seal = next((pair for pair in reversed(pairs) if pair in content), pairs[-1])
+    last = content.rfind(_MARK)
+    seal = content[max(0, last - _ONE - 1) : last + _ONE]
+    if not _PAIR.fullmatch(seal):  # to look through all of it takes as long as its digest
+        # texts of others may hold such a mark, too: the pair counts, or one whose other was damaged
+        found = re.findall(_SEALED, content)
+        if not found:
+            return None
+        pairs = [b" ".join((one,) * 2) for one in found]
+        seal = next((pair for pair in reversed(pairs) if pair in content), pairs[-1])
     before, _, after = content.rpartition(seal)
     return _seal(before + UNSEALED + after) == seal
 

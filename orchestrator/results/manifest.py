@@ -92,7 +92,7 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
     changed = intact(raw) is False
     try:
         content = load_manifest(folder)
-        reason = _unreadable(content)
+        reason = unreadable(content)
         if changed and KEY not in content:
             reason = f"it was changed after it was written, and has no {KEY}"
         if reason is None:
@@ -113,7 +113,7 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
     return kept, f"{told}; what it had registered is kept"
 
 
-def _unreadable(content: Mapping[str, Any]) -> str | None:
+def unreadable(content: Mapping[str, Any]) -> str | None:
     """Why what was registered cannot be read; None if it can, also if it was edited."""
     from orchestrator.results.registration import Registration
 
@@ -121,7 +121,7 @@ def _unreadable(content: Mapping[str, Any]) -> str | None:
         with suppress(UserError):
             Registration.of(content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"what it registered cannot be read ({type(error).__name__}: {error})"
+        return f"what it registered cannot be read ({type(error).__name__}: {str(error)[:200]})"
     return None
 
 

@@ -247,7 +247,8 @@ class Store:
 
     def done(self) -> set[str]:
         """Cells that need not run again: scored or diverged, with all files that they promise."""
-        return {path.stem for path in self._files("cells") if self.is_done(path.stem)}
+        marks = map(_mark, self._files("cells"))
+        return {mark["cell_id"] for mark in marks if self.is_settled(mark)}
 
     def is_done(self, cell_id: str) -> bool:
         """As `done`, of one cell that has a row."""
@@ -479,18 +480,22 @@ def _head(table: str) -> bytes:
     return content[: 16 + size]
 
 
-def _read(content: bytes, table: str, columns: Sequence[str]) -> pa.Table:
+def _read(content: bytes, table: str, columns: tuple[str, ...]) -> pa.Table:
     """A file's rows, validated.
 
     Batch by batch and without threads: a scan of a large sweep reads ten thousand files of one row.
     """
-    chosen = sorted(map(TABLES[table].get_field_index, columns))
-    options = pa.ipc.IpcReadOptions(use_threads=False, included_fields=chosen)
-    reader = pa.ipc.RecordBatchFileReader(content, options=options)
+    reader = pa.ipc.RecordBatchFileReader(content, options=_options(table, columns))
     batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
     for batch in batches:
         batch.validate(full=True)
     return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+@cache
+def _options(table: str, columns: tuple[str, ...]) -> pa.ipc.IpcReadOptions:
+    chosen = sorted(map(TABLES[table].get_field_index, columns))
+    return pa.ipc.IpcReadOptions(use_threads=False, included_fields=chosen)
 
 
 def owner_of(path: Path) -> str:

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, Batch
 from orchestrator.analysis.evidence.settings import differing, settings
 from orchestrator.cells.facts import Facts, facts
+from orchestrator.config.foreign_json import shown
 from orchestrator.errors import UserError
-from orchestrator.results.store import spec_of
+from orchestrator.results.store import ADVICE, spec_of
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition, Status
 
@@ -84,6 +85,12 @@ class Frame:
         ok = str(Status.OK)
         self.unscored = [r for r in rows if r["status"] != ok]
         self._arms = _arms(r for r in rows if r["status"] == ok)
+        for row in (rows[0] for rows in self._arms.values()):
+            if row["condition"] not in tuple(Condition):
+                raise UserError(
+                    f"cells/{row['cell_id']}.arrow: unknown condition {shown(row['condition'])}",
+                    ADVICE,
+                )
         self._specs = {arm: spec_of(rows[0]) for arm, rows in self._arms.items()}
         self._baseline_arms = {
             _baseline_key(rows[0], self._specs[arm]): arm

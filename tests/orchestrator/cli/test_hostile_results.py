@@ -1,5 +1,6 @@
 """A results folder of another person: damaged or hostile records are one message or none."""
 
+import re
 import subprocess
 import sys
 
@@ -70,6 +71,38 @@ def test_a_row_with_a_spec_that_is_none_is_one_sentence_of_every_command(
         assert said.code == 2
         assert "its spec is" in said.err
         assert "launch again" in said.err
+
+
+@pytest.mark.parametrize("command", ["analyze", "report"])
+@pytest.mark.parametrize("condition", ["", "rho-guided\x1b]0;owned\x07", "x" * 100_000])
+def test_a_condition_that_is_none_is_one_sentence(tmp_path, rho_sweep, command, condition):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    (row,) = store.rows("cells")
+    store.write("cells", row["cell_id"], [row | {"condition": condition}])
+    said = rho_sweep(command, store.folder)
+    assert said.code == 2
+    assert f"cells/{row['cell_id']}.arrow: unknown condition '" in said.err
+    assert len(said.err) < 400
+
+
+QUESTIONS = ["7", "[1]", "text", "{}", "{contrasts: 7, alpha: 1}", "{contrasts: [7], alpha: x}"]
+QUESTIONS += ["{alpha: 0.05, contrasts: [{id: [1], kind: x}]}", "{alpha: 1, contrasts: {a: b}}"]
+
+
+@pytest.mark.parametrize("command", ["analyze", "report"])
+@pytest.mark.parametrize("asked", QUESTIONS)
+def test_questions_that_are_none_are_one_sentence(tmp_path, rho_sweep, command, asked):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    path = store.folder / "sweep.yaml"
+    path.write_text(
+        re.sub(r"(?m)^analysis:.*\n(?:[ -].*\n)*", f"analysis: {asked}\n", path.read_text())
+    )
+    said = rho_sweep(command, store.folder)
+    assert said.code == 2
+    assert "sweep.yaml: what it registered cannot be read (" in said.err
+    assert len(said.err) < 500
 
 
 LOCKED = """\

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.cluster import ray as cluster_ray
-from orchestrator.cluster import remote_sweep
+from orchestrator.cluster import remote_sweep, ssh
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.cluster.ssh import remotes
 from orchestrator.config.cluster_file import load_cluster
+from orchestrator.errors import UserError
 from orchestrator.results.store import Store
 from tasks.data import probe_packs
 from tests.orchestrator.cluster.hostile import Scene, a_scene, rho_sweep, some_results
@@ -94,6 +95,27 @@ def test_what_a_login_shell_prints_is_no_part_of_an_answer(scene):
     for noise in ("echo Welcome", "printf 'You have mail: '"):
         scene.answers("any", f"{noise}; mark=${{last#*echo }}; echo ${{mark%%;*}}; echo '{{}}'")
         assert remote.run("look", timeout_s=20).stdout == b"{}\n"
+
+
+DEAF = {
+    "takes nothing": ("exec sleep 60", "did not move for 1 s"),
+    "complains slowly": ("while :; do echo . >&2 || exit; sleep 0.2; done", "did not move for 1 s"),
+    "complains without end": ("exec yes >&2", "of complaints about a copy"),
+    "takes all and does not end": ("cat >/dev/null; exec sleep 60", "did not move for 1 s"),
+    "ends at once": ("echo no room >&2; exit 3", "no room"),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("what", DEAF)
+def test_a_head_that_takes_no_copy_or_never_ends_is_given_up(scene, monkeypatch, what):
+    script, says = DEAF[what]
+    (scene.root / "bin/ssh").write_text(f"#!/bin/sh\n{script}\n")
+    monkeypatch.setattr(ssh, "STALL_S", 1.0)
+    (scene.root / "big").write_bytes(bytes(4 << 20))
+    remote = remotes(load_cluster(Path("cluster.yaml")))[0]
+    with pytest.raises(UserError, match=f"mac1 .*{says}"):
+        remote.copy_to(scene.root / "big", "~/x")
 
 
 OURS = b"# Written by rho-sweep launch: the sweep as it was resolved.\n"

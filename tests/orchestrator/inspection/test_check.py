@@ -254,3 +254,13 @@ def test_a_log_has_no_seal_and_nothing_that_is_checked_comes_from_it(sound, stor
     path.write_bytes(b"rho 9.0 \xff\x1b]0;owned\x07\n" * 100)
     assert check(store) == check(sound)
     assert [to_rows(store.read(t)) for t in TABLES] == [to_rows(sound.read(t)) for t in TABLES]
+
+
+MARKS = st.sampled_from([b"sealed:sha256:", b"0" * 64, b"a" * 64, b" ", b"x", UNSEALED])
+
+
+@given(st.lists(MARKS | st.binary(max_size=4)), st.lists(MARKS | st.binary(max_size=4)))
+def test_a_seal_is_found_whatever_looks_like_one_beside_it(before, after):
+    content = sealed(b"".join(before) + b"\n" + UNSEALED + b"\n" + b"".join(after))
+    assert intact(content) is True
+    assert intact(content.replace(b"\n", b"\r", 1)) is False
