@@ -16,6 +16,8 @@ HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
 FORMULA = (*"=+-@\uff1d\uff0b\uff0d\uff20", "\t", "\r")
 """What a spreadsheet takes for the start of a formula, or strips to get at one."""
+LONGEST = 2_000
+"""Characters of a line of `status`, `logs` or a note; a message in a table may have any length."""
 STREAMS = {"<stdout>": "standard output", "<stderr>": "standard error"}
 _PLAIN = re.compile(r"[ -~\n\t]*")
 
@@ -23,6 +25,12 @@ _PLAIN = re.compile(r"[ -~\n\t]*")
 def visible(text: str) -> str:
     r"""Text for one line: hidden characters as `\u001b`, line ends and tabs as spaces."""
     return visible_lines(text).replace("\n", " ").replace("\t", " ")
+
+
+def short(text: str) -> str:
+    """A line for people, of at most `LONGEST` characters and how many more there are."""
+    more = len(text) - LONGEST
+    return text if more <= 0 else f"{text[:LONGEST]} ... ({more:,} more characters)"
 
 
 def visible_lines(text: str) -> str:

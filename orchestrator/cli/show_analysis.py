@@ -20,7 +20,7 @@ from orchestrator.errors import UserError, hint
 from orchestrator.execution.console import Console
 from orchestrator.inspection.status import passed_over_lines
 from orchestrator.stats.records import ALPHA
-from orchestrator.visible import visible
+from orchestrator.visible import short, visible
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
@@ -108,7 +108,7 @@ def _claims(view: View) -> Iterator[str]:
 
 def show_losses(found: Analysis, results: Sequence[Path]) -> None:
     """Name on stderr the cells without scores, and the entries that were passed over."""
-    lines = [f"{cell['status']} {cell['cell_id']}: {cell['message']}" for cell in found.unscored]
+    lines = [short(f"{c['status']} {c['cell_id']}: {c['message']}") for c in found.unscored]
     for line in (*lines, *(line for folder in results for line in passed_over_lines(folder))):
         typer.echo(line, err=True)
 

@@ -13,7 +13,7 @@ from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
-from orchestrator.visible import visible
+from orchestrator.visible import short, visible
 from tasks.sources.jsonl import demand_file
 
 SHOWN = 3
@@ -106,7 +106,7 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     lines += _stress_lines(found["stress"], running=launch is not None)
     if found["open"] and not launch:
         lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")
-    return [visible(line) for line in lines]
+    return [visible(short(line)) for line in lines]
 
 
 def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
@@ -142,7 +142,7 @@ def loss_lines(store: Store) -> list[str]:
     labels = load_manifest(store.folder)["cells"] if there else {}
     rows = store.cells()
     lines = [
-        f"{row['status']} {cell} {labels.get(cell, '')}: {row['message']}"
+        short(f"{row['status']} {cell} {labels.get(cell, '')}: {row['message']}")
         for cell, row in rows.items()
         if row["status"] != "ok"
     ]
@@ -193,7 +193,7 @@ def log_lines(store: Store, cell: str) -> list[str]:
         if row["stage"]:
             lines.append(f"failed in stage {row['stage']}: {row['message']}")
         lines += (row["trace"] or "").splitlines()
-    return [visible(line) for line in lines] or ["nothing is known about this cell yet"]
+    return [visible(short(line)) for line in lines] or ["nothing is known about this cell yet"]
 
 
 def _row_of(store: Store, key: str) -> dict[str, Any] | None:

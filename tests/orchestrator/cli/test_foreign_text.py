@@ -94,6 +94,20 @@ def test_a_message_of_a_cell_cannot_steer_the_terminal(results, rho_sweep, comma
     assert SHOWN in said.out + said.err
 
 
+@pytest.mark.parametrize("command", ["status", "logs", "analyze"])
+def test_a_message_of_any_length_floods_no_terminal(tmp_path, rho_sweep, command):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    for spec in expansion.all[1:]:
+        store.commit(a_result(spec), attempts=1, ray=None)
+    failure = a_failure(expansion.all[0], "A" * 1_000_000)
+    store.commit_failure(failure, attempts=1, ray=None)
+    words = [failure.spec.key] if command == "logs" else []
+    said = rho_sweep(command, store.folder, *words)
+    assert said.code == 0
+    assert "more characters)" in said.out + said.err
+    assert len(said.out + said.err) < 20_000
+
+
 def test_json_of_a_command_holds_the_message_as_it_is(results, rho_sweep):
     store, _ = results
     out = rho_sweep("status", store.folder, "--json").out
