@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from tasks.contract.cell import NodeError, digest_of, reason_of
 from tasks.contract.generation import OFF, STRIP
 from tasks.data.thoughts import MARKS, marks_of, opens
+from tasks.sources.jsonl import read_json
 
 NOW = datetime(2026, 1, 1, 12, 0, 0)
 """The time that every template is told; a constant, so that a cell is the same on every day."""
@@ -28,6 +29,7 @@ MOST_CHARACTERS = 1 << 24
 """Of a conversation that a template writes."""
 CLOCK = "strftime_now"
 """The function by which transformers lets a template read the clock."""
+TEMPLATE_FILE = "chat_template.json"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
 _DIRECTIVES = {
     "Y": "2026", "y": "26", "C": "20", "G": "2026", "g": "26",
@@ -70,21 +72,43 @@ def load_tokenizer(folder: Path) -> Any:
             f"{folder}: transformers cannot load its tokenizer ({reason_of(error)}); "
             "get its tokenizer files anew, or choose another model"
         ) from error
-    demand_words(folder, found)
+    complete(folder, found)
     return found
 
 
-def demand_words(folder: Path, tokenizer: Any) -> None:
-    """Check that a tokenizer makes something of a word: an empty vocabulary raises no error.
+def complete(folder: Path, tokenizer: Any) -> None:
+    """Check a loaded tokenizer, and give it the template that only its model's processor reads.
+
+    Models that also see keep their template in `chat_template.json`, which transformers leaves to
+    the processor of texts and images. It is used where it takes messages of plain text.
 
     Raises:
-        NodeError: It does not.
+        NodeError: The tokenizer makes nothing of a word, as with an empty vocabulary; or the file
+            holds no template.
     """
     if not text_ids(tokenizer, "a", add_special_tokens=False):
         raise NodeError(
             f"{folder}: its tokenizer makes nothing of a word, as with an empty vocabulary; "
             "get its tokenizer files anew, or choose another model"
         )
+    path = folder / TEMPLATE_FILE
+    if getattr(tokenizer, "chat_template", None) or not path.is_file():
+        return
+    found = read_json(path)
+    source = found.get("chat_template", "") if isinstance(found, dict) else found
+    if not isinstance(source, str):
+        raise NodeError(f"{path}: holds no chat template; get it anew, or remove it")
+    tokenizer.chat_template = source or None
+    if source and "hello" not in _shown(tokenizer, "hello").lower():
+        tokenizer.chat_template = None
+
+
+def _shown(tokenizer: Any, text: str) -> str:
+    """What a template writes of one message of a user; nothing where it fails on it."""
+    try:
+        return str(tokenizer.decode(list(chat_ids(tokenizer, [{"role": "user", "content": text}]))))
+    except NodeError:
+        return ""
 
 
 def has_template(tokenizer: Any) -> bool:
@@ -214,6 +238,8 @@ def prompt_rule(tokenizer: Any) -> str | None:
     rules = [f"date {date}"] if (date := template_date(tokenizer)) else []
     if marks := marks_of(tokenizer):
         rules.append(f"thoughts in {marks[0]}")
+    if has_template(tokenizer) and not tokenizer.init_kwargs.get("chat_template"):
+        rules.append(f"template of {TEMPLATE_FILE}")
     if not has_template(tokenizer) and tokenizer.eos_token_id in text_ids(tokenizer, "a")[1:]:
         rules.append("no end token")
     return ", ".join(rules) or None

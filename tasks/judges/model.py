@@ -3,7 +3,7 @@
 from mlx_lm.generate import stream_generate
 
 from tasks.contract.cell import ModelSpec, NodeError
-from tasks.data.rendering import chat_ids
+from tasks.data.rendering import chat_ids, has_template
 from tasks.judges import prompted as verdict
 from tasks.judges.contract import Judgement
 from tasks.model import children
@@ -41,7 +41,7 @@ class ModelJudge:
             NodeError: The model cannot be loaded, or has no chat template.
         """
         base = self._models.get(self._spec)
-        if not base.tokenizer.has_chat_template:
+        if not has_template(base.tokenizer):
             raise NodeError(
                 f"{base.files.folder}: this model has no chat template, so that it cannot be asked "
                 "for a verdict; name one that is tuned to follow instructions"

@@ -20,7 +20,7 @@ from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of, reason_of
 from tasks.data.limits import Limits, limits_of
-from tasks.data.rendering import demand_words
+from tasks.data.rendering import complete
 from tasks.data.seeding import stream
 from tasks.model.path import path_here
 from tasks.passes.choose import choose
@@ -82,7 +82,7 @@ def _load(spec: ModelSpec) -> BaseModel:
             f"{files.folder}: mlx-lm cannot load this model ({reason_of(error)}); "
             "check its config.json and weights, or choose another model"
         ) from error
-    demand_words(files.folder, tokenizer)
+    complete(files.folder, tokenizer)
     maybe_set_recommended_wired_limit()  # does nothing but on Metal
     model.freeze()
     model.eval()
