@@ -44,6 +44,8 @@ UNITS = {
     "ci_high": "as estimate",
     "se": "as estimate",
     "mde_80": "as estimate",
+    "mde_low": "as estimate",
+    "mde_high": "as estimate",
     "sesoi": "as estimate",
 }
 LISTS = ("arms", "notes")

@@ -38,7 +38,7 @@ class Planned(StrEnum):
 
     MEANS = "paired t test, beside it sign flips"
     TREND = "Page's test"
-    SPREAD = "seeds enough for Brown-Forsythe or not"
+    SPREAD = "test of Pitman and Morgan"
     UNKNOWN = "no formula"
 
 
@@ -47,6 +47,14 @@ class Subject(StrEnum):
 
     SCORES = "rho of probe pairs"
     ANSWERS = "generated answers"
+
+
+class Population(StrEnum):
+    """What an interval speaks about: the same again with new seeds, new probes, or both."""
+
+    NEW_SEEDS = "new_seeds"
+    NEW_PROBES = "new_probes"
+    BOTH = "new_seeds_and_probes"
 
 
 NAMED_BY: Mapping[Compared, tuple[frozenset[str], frozenset[str]]] = {
@@ -62,6 +70,11 @@ ABOUT: Mapping[Subject, frozenset[str]] = {
     Subject.ANSWERS: frozenset({"prompts"}),
 }
 """Keys that only one subject has."""
+SEEDS_ONLY = frozenset({Population.NEW_SEEDS})
+WITH_P = frozenset({Population.NEW_SEEDS, Population.BOTH})
+"""Populations about which a claim can be tested: `new_probes` has an interval only."""
+SIDES = frozenset({Alternative.GREATER, Alternative.LESS})
+NO_SIDE = frozenset({Alternative.TWO_SIDED})
 EVERY = frozenset({"id", "claim", "kind", "split", "alternative", "sesoi"})
 """Keys of every kind."""
 
@@ -78,7 +91,8 @@ class Rules:
             `prompts`.
         margin: What `sesoi` means; needed unless optional.
         planned: What the plan computes.
-        directed: Whether `two-sided` makes no sense.
+        alternatives: What may be claimed; one that stands alone goes without saying.
+        populations: What the test can speak about.
         supportable: Whether a small p speaks for the claim; else it speaks against it.
         unit: Of the estimate and its interval; empty where there is no estimate.
         claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {margin},
@@ -92,7 +106,8 @@ class Rules:
     about: Subject = Subject.SCORES
     margin: Margin = Margin.OPTIONAL
     planned: Planned = Planned.UNKNOWN
-    directed: bool = False
+    alternatives: frozenset[Alternative] = frozenset(Alternative)
+    populations: frozenset[Population] = frozenset(Population)
     supportable: bool = True
     unit: str = NAT
     claim: str
@@ -159,10 +174,12 @@ class Kind(StrEnum):
         "noninferiority",
         Rules(
             asks="a not worse than b by more than `sesoi`",
-            test="one-sided t",
+            test="one-sided t; no `alternative`: a may lie above b by any amount",
             compares=Compared.PAIR,
             planned=Planned.MEANS,
             margin=Margin.BELOW,
+            alternatives=NO_SIDE,
+            populations=WITH_P,
             claim="{a} is not worse than {b}{margin}",
         ),
     )
@@ -174,6 +191,8 @@ class Kind(StrEnum):
             compares=Compared.PAIR,
             planned=Planned.MEANS,
             margin=Margin.BOTH_SIDES,
+            alternatives=NO_SIDE,
+            populations=WITH_P,
             claim="{a} is equivalent to {b}{margin}",
         ),
     )
@@ -181,10 +200,12 @@ class Kind(StrEnum):
         "sd_ratio",
         Rules(
             asks="a varies more or less over seeds than b",
-            test="Brown-Forsythe from 6 seeds, below that jackknife of the log variance; not "
-            "testable below 4",
+            test="Pitman-Morgan where pairing is earned (scores normal over seeds); else "
+            "Brown-Forsythe from 6 seeds, below that jackknife of the log variance; the interval "
+            "is the same test inverted; not testable below 4",
             compares=Compared.PAIR,
             planned=Planned.SPREAD,
+            populations=SEEDS_ONLY,
             unit=LOG_RATIO,
             claim="{a} {relation} {b}{margin}",
             relations={
@@ -201,6 +222,7 @@ class Kind(StrEnum):
             test="Page within seeds, else exact Jonckheere",
             compares=Compared.DOSES,
             planned=Planned.TREND,
+            populations=SEEDS_ONLY,
             claim="trend of {a} over {over}, {alternative}",
         ),
     )
@@ -210,7 +232,8 @@ class Kind(StrEnum):
             asks="every step of the dose rises or falls",
             test="the largest p of the steps, each one-sided",
             compares=Compared.DOSES,
-            directed=True,
+            alternatives=SIDES,
+            populations=SEEDS_ONLY,
             claim="strict monotone of {a} over {over}, {alternative}",
         ),
     )
@@ -220,6 +243,8 @@ class Kind(StrEnum):
             asks="the response is a straight line",
             test="lack of fit against the scatter over seeds; can be contradicted, never supported",
             compares=Compared.DOSES,
+            alternatives=NO_SIDE,
+            populations=SEEDS_ONLY,
             supportable=False,
             unit=f"{NAT} per dose",
             claim="linearity of {a} over {over}, {alternative}",
@@ -244,6 +269,7 @@ class Kind(StrEnum):
             test="after a stress test of one seed: Cochran's Q; `a` may be left out",
             compares=Compared.ALL,
             about=Subject.ANSWERS,
+            alternatives=NO_SIDE,
             unit="",
             claim="omnibus of {a}, {alternative}",
         ),
@@ -251,19 +277,12 @@ class Kind(StrEnum):
     RANK_CORRELATION = (
         "rank_correlation",
         Rules(
-            asks="refusal rho and share refused go together over cells",
-            test="after a stress test: Spearman; `a` may be left out",
+            asks="refusal rho and share refused go together over arms",
+            test="after a stress test: Spearman of the arms' means, compared with all orders of "
+            "the arms (by t above 7); `a` may be left out",
             compares=Compared.ALL,
             about=Subject.ANSWERS,
             unit="correlation",
             claim="rank correlation of {a}, {alternative}",
         ),
     )
-
-
-class Population(StrEnum):
-    """What an interval speaks about: the same again with new seeds, new probes, or both."""
-
-    NEW_SEEDS = "new_seeds"
-    NEW_PROBES = "new_probes"
-    BOTH = "new_seeds_and_probes"

@@ -153,6 +153,10 @@ class ContrastEntry(Checked):
                     "then": {
                         "required": [*sorted(kind.rules.needed)],
                         "propertyNames": {"enum": [*sorted(kind.rules.allowed)]},
+                        "properties": {
+                            "alternative": {"enum": [*sorted(kind.rules.alternatives)]},
+                            "population": {"enum": [*sorted(kind.rules.populations)]},
+                        },
                     },
                 }
                 for kind in Kind
@@ -169,9 +173,10 @@ class ContrastEntry(Checked):
                 found.append((key, f"is missing; {MISSING[key].format(kind=self.kind)}"))
             elif key in self.model_fields_set and key not in rules.allowed:
                 found.append((key, f"is not used by {self.kind}"))
-        stated = "alternative" in self.model_fields_set
-        if rules.directed and stated and self.alternative == Alternative.TWO_SIDED:
-            found.append(("alternative", "a direction needs greater or less"))
+        for key, known in (("alternative", rules.alternatives), ("population", rules.populations)):
+            if key in self.model_fields_set & rules.allowed and getattr(self, key) not in known:
+                choice = " or ".join(sorted(known))
+                found.append((key, f"{self.kind} knows {choice} only, got {getattr(self, key)}"))
         complain(((key,), text, (("kind",),)) for key, text in found)
         return self
 
