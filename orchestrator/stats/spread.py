@@ -230,7 +230,7 @@ def _brown_forsythe_interval(a: Array, b: Array, level: float) -> Interval:
     Student's t of the distances to each median, |t| <= limit, is a quadratic inequality in q
     (Fieller's). Where b's distances scatter widely, no q is too large.
     """
-    left, right = (Summary.of(np.abs(x - np.median(x))) for x in (a, b))
+    left, right = _distances(a), _distances(b)
     df = left.n + right.n - 2
     factor = float(special.stdtrit(df, (1 + level) / 2)) ** 2 * (1 / left.n + 1 / right.n) / df
     # square q^2 - 2 middle q + rest <= 0
@@ -254,11 +254,16 @@ def _f_p(f: float, df_a: int, df_b: int, alternative: Alternative) -> float:
             return float(min(1.0, 2 * min(greater, less)))
 
 
+def _distances(x: Array) -> Summary:
+    """To the median of the values."""
+    return Summary.of(np.abs(x - np.median(x)))
+
+
 def _brown_forsythe(a: Array, b: Array, alternative: Alternative) -> float | None:
     """Student's t of the distances to each median: for two samples, its square is their F."""
     if min(len(a), len(b)) < MIN_BROWN_FORSYTHE:
         return None
-    left, right = (Summary.of(np.abs(x - np.median(x))) for x in (a, b))
+    left, right = _distances(a), _distances(b)
     return student(left, right, alternative).p
 
 
