@@ -1,7 +1,6 @@
-"""Formulas of a single two-sided test; `orchestrator.stats.beside` has the power of a verdict.
+"""Planning: what a design can find, and how large it must be. All tests here are two-sided.
 
-Mean differences are in sd between seeds (unpaired) or in sd of the difference within pairs. Those
-of Welch's test take its df as fixed, which promises up to 4 points too much at 3 seeds an arm.
+Mean differences are in sd between seeds (unpaired) or in sd of the difference within pairs.
 """
 
 from collections.abc import Callable
@@ -82,21 +81,17 @@ def n_f_ratio(ratio: float, alpha: float = ALPHA, power: float = 0.8) -> int | N
     return _smallest(lambda n: power_f_ratio(n, ratio, alpha), alpha, power)
 
 
-def power_mcnemar(
-    n: int, p_gain: float, p_loss: float, alpha: float = ALPHA, *, two_sided: bool = True
-) -> float:
+def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = ALPHA) -> float:
     """Chance that the exact test has p <= alpha.
 
     Args:
         n: Prompts.
         p_gain: Chance that a prompt is refused by the second model only.
         p_loss: Chance that it is refused by the first only.
-        alpha: Of the test.
-        two_sided: If not, what is claimed is a gain.
+        alpha: Two-sided.
     """
     _check_n(n, 1)
-    found = _rejects(n, p_gain, p_loss, alpha, two_sided=two_sided)
-    return _power_mcnemar(n, p_gain + p_loss, found)
+    return _power_mcnemar(n, p_gain + p_loss, _rejects(n, p_gain, p_loss, alpha))
 
 
 def n_mcnemar(p_gain: float, p_loss: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
@@ -153,9 +148,7 @@ def _smallest(power_of: Callable[[int], float], alpha: float, power: float) -> i
     return high if high <= MOST_SEEDS else None
 
 
-def _rejects(
-    most: int, p_gain: float, p_loss: float, alpha: float, *, two_sided: bool = True
-) -> Array:
+def _rejects(most: int, p_gain: float, p_loss: float, alpha: float) -> Array:
     """Chance that the test rejects given 0, 1, ..., `most` discordant prompts."""
     if min(p_gain, p_loss) < 0 or not 0 < p_gain + p_loss <= 1:
         raise ValueError(f"chances {p_gain} and {p_loss}; neither is negative, together 0 < p <= 1")
@@ -163,11 +156,9 @@ def _rejects(
 
     discordant = np.arange(most + 1)
     share = p_gain / (p_gain + p_loss)
-    critical = stats.binom.isf(alpha / 2 if two_sided else alpha, discordant, 0.5) + 1
+    critical = stats.binom.isf(alpha / 2, discordant, 0.5) + 1
     found = stats.binom.sf(critical - 1, discordant, share)
-    if two_sided:
-        found = found + stats.binom.cdf(discordant - critical, discordant, share)
-    return np.asarray(found)
+    return np.asarray(found + stats.binom.cdf(discordant - critical, discordant, share))
 
 
 def _power_mcnemar(n: int, p_discordant: float, rejects: Array) -> float:

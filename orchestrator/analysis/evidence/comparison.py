@@ -9,8 +9,7 @@ from math import sqrt
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.errors import UserError
-from orchestrator.stats import effect, means
-from orchestrator.stats.beside.designs import MeanDesign
+from orchestrator.stats import effect, means, power
 from orchestrator.stats.effect import EffectSize
 from orchestrator.stats.exact import (
     ExactTest,
@@ -50,7 +49,8 @@ class Comparison:
         pairing: `paired` or `none`; reason says why none.
         n_a, n_b: Seeds with a score. n_pairs: Pairs used; None unless paired.
         r_pair: Correlation within pairs.
-        design: Of `test`, with the sds that were seen; None where there is no spread.
+        mde_80: Smallest difference found with probability 0.8 by this design, nats per token.
+        n_for_80: Seeds an arm (pairs, where paired) to find this difference with probability 0.8.
     """
 
     test: MeanTest
@@ -66,7 +66,8 @@ class Comparison:
     n_b: int
     n_pairs: int | None
     r_pair: float | None
-    design: MeanDesign | None
+    mde_80: float | None
+    n_for_80: int | None
 
 
 def compare(
@@ -81,7 +82,7 @@ def compare(
         a: The first arm.
         b: The arm it is compared with.
         alternative: Of a - b.
-        alpha: Intervals are two-sided at 1 - alpha.
+        alpha: Of what the design can find; intervals are two-sided at 1 - alpha.
 
     Raises:
         UserError: The arms have different baselines, and with them no common zero.
@@ -129,9 +130,13 @@ def _unpaired(
     a: Summary, b: Summary, reason: str | None, alternative: Alternative, alpha: float
 ) -> Comparison:
     """Two summaries by Welch's test; the exact test needs seeds and is left out."""
-    design = None
+    mde_80, n_for_80 = None, None
     if a.sd is not None and b.sd is not None and (a.sd or b.sd):
-        design = MeanDesign(ns=(a.n, b.n), sds=(a.sd, b.sd))
+        spread, diff = sqrt((a.sd**2 + b.sd**2) / 2), a.mean - b.mean
+        unit = power.mde_welch(a.n, b.n, alpha)  # takes the two sds as equal
+        mde_80 = None if unit is None else unit * spread
+        ratio = a.sd / b.sd if a.sd and b.sd else 1.0
+        n_for_80 = power.n_welch(abs(diff) / spread, ratio, alpha) if diff else None
     level = 1 - alpha
     return Comparison(
         test=means.welch(a, b, alternative, level),
@@ -147,7 +152,8 @@ def _unpaired(
         n_b=b.n,
         n_pairs=None,
         r_pair=None,
-        design=design,
+        mde_80=mde_80,
+        n_for_80=n_for_80,
     )
 
 
@@ -169,7 +175,11 @@ def _paired(
     left, right = zip(*pairs, strict=True)
     test = means.paired(left, right, alternative, level)
     differences = [x - y for x, y in pairs]
-    design = None if test.se is None else MeanDesign(ns=(n,), sds=(test.se * sqrt(n),))
+    mde_80, n_for_80 = None, None
+    if test.se is not None and test.diff is not None:
+        spread, unit = test.se * sqrt(n), power.mde_paired(n, alpha)
+        mde_80 = None if unit is None else unit * spread
+        n_for_80 = power.n_paired(test.diff / spread, alpha) if test.diff else None
     return replace(
         unpaired,
         test=test,
@@ -179,7 +189,8 @@ def _paired(
         pairing=PAIRED,
         n_pairs=n,
         r_pair=test.r_pair,
-        design=design,
+        mde_80=mde_80,
+        n_for_80=n_for_80,
     )
 
 
@@ -201,7 +212,8 @@ def _nothing(a: ArmEvidence, b: ArmEvidence, level: float) -> Comparison:
         n_b=b.n,
         n_pairs=None,
         r_pair=None,
-        design=None,
+        mde_80=None,
+        n_for_80=None,
     )
 
 

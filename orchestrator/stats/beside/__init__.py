@@ -1,1 +1,0 @@
-"""What stands beside a single test: its power, looking again, estimates. Imports the tests."""
