@@ -22,9 +22,6 @@ class Compared(StrEnum):
     PAIR_OR_BASELINE = "arm a with arm b, or without b with the untrained model"
     ONE = "arm a with the untrained model"
     DOSES = "the arms along `over`"
-    BEST = "the best arm along `over` with arm b"
-    TWO_PAIRS = "arm a with arm b, at the first and at the second value of `between`"
-    BEHAVIORS = "arm a with arm b, or the untrained model, on two behaviours"
     ALL = "all arms, or those that fit a"
 
 
@@ -41,7 +38,7 @@ class Planned(StrEnum):
 
     MEANS = "paired t test, beside it sign flips"
     TREND = "Page's test"
-    SPREAD = "seeds enough for Brown-Forsythe or not"
+    SPREAD = "test of Pitman and Morgan"
     UNKNOWN = "no formula"
 
 
@@ -52,14 +49,19 @@ class Subject(StrEnum):
     ANSWERS = "generated answers"
 
 
+class Population(StrEnum):
+    """What an interval speaks about: the same again with new seeds, new probes, or both."""
+
+    NEW_SEEDS = "new_seeds"
+    NEW_PROBES = "new_probes"
+    BOTH = "new_seeds_and_probes"
+
+
 NAMED_BY: Mapping[Compared, tuple[frozenset[str], frozenset[str]]] = {
     Compared.PAIR: (frozenset({"a", "b"}), frozenset()),
     Compared.PAIR_OR_BASELINE: (frozenset({"a"}), frozenset({"b"})),
     Compared.ONE: (frozenset({"a"}), frozenset()),
     Compared.DOSES: (frozenset({"a", "over"}), frozenset()),
-    Compared.BEST: (frozenset({"a", "b", "over"}), frozenset()),
-    Compared.TWO_PAIRS: (frozenset({"a", "b", "between"}), frozenset()),
-    Compared.BEHAVIORS: (frozenset({"a", "between"}), frozenset({"b"})),
     Compared.ALL: (frozenset(), frozenset({"a"})),
 }
 """Keys that name the arms: (needed, allowed)."""
@@ -68,15 +70,13 @@ ABOUT: Mapping[Subject, frozenset[str]] = {
     Subject.ANSWERS: frozenset({"prompts"}),
 }
 """Keys that only one subject has."""
+SEEDS_ONLY = frozenset({Population.NEW_SEEDS})
+WITH_P = frozenset({Population.NEW_SEEDS, Population.BOTH})
+"""Populations about which a claim can be tested: `new_probes` has an interval only."""
+SIDES = frozenset({Alternative.GREATER, Alternative.LESS})
+NO_SIDE = frozenset({Alternative.TWO_SIDED})
 EVERY = frozenset({"id", "claim", "kind", "split", "alternative", "sesoi"})
 """Keys of every kind."""
-
-
-MORE_OR_LESS = {
-    Alternative.GREATER: "larger",
-    Alternative.LESS: "smaller",
-    Alternative.TWO_SIDED: "other",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +91,12 @@ class Rules:
             `prompts`.
         margin: What `sesoi` means; needed unless optional.
         planned: What the plan computes.
-        directed: Whether `two-sided` makes no sense.
+        alternatives: What may be claimed; one that stands alone goes without saying.
+        populations: What the test can speak about.
         supportable: Whether a small p speaks for the claim; else it speaks against it.
         unit: Of the estimate and its interval; empty where there is no estimate.
         claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {margin},
-            {first}, {second} (what lies `between`), {alternative} and {relation}.
+            {alternative} and {relation}.
         relations: What {relation} stands for, by alternative.
     """
 
@@ -105,7 +106,8 @@ class Rules:
     about: Subject = Subject.SCORES
     margin: Margin = Margin.OPTIONAL
     planned: Planned = Planned.UNKNOWN
-    directed: bool = False
+    alternatives: frozenset[Alternative] = frozenset(Alternative)
+    populations: frozenset[Population] = frozenset(Population)
     supportable: bool = True
     unit: str = NAT
     claim: str
@@ -120,13 +122,12 @@ class Rules:
     @property
     def allowed(self) -> frozenset[str]:
         """All keys that a contrast of this kind may have, the needed ones among them."""
-        own = ABOUT[self.about] - ({"behaviors"} if self.compares is Compared.BEHAVIORS else set())
-        return EVERY | self.needed | NAMED_BY[self.compares][1] | own
+        return EVERY | self.needed | NAMED_BY[self.compares][1] | ABOUT[self.about]
 
     @property
     def is_difference(self) -> bool:
-        """Whether the estimate is a difference of scores in nats per token, tested against 0."""
-        arms = self.compares not in (Compared.DOSES, Compared.ALL)
+        """Whether the estimate is a difference of two arms in nats per token, tested against 0."""
+        arms = self.compares in (Compared.PAIR, Compared.ONE)
         return arms and self.unit == NAT and self.margin is Margin.OPTIONAL
 
 
@@ -173,10 +174,12 @@ class Kind(StrEnum):
         "noninferiority",
         Rules(
             asks="a not worse than b by more than `sesoi`",
-            test="one-sided t",
+            test="one-sided t; no `alternative`: a may lie above b by any amount",
             compares=Compared.PAIR,
             planned=Planned.MEANS,
             margin=Margin.BELOW,
+            alternatives=NO_SIDE,
+            populations=WITH_P,
             claim="{a} is not worse than {b}{margin}",
         ),
     )
@@ -188,6 +191,8 @@ class Kind(StrEnum):
             compares=Compared.PAIR,
             planned=Planned.MEANS,
             margin=Margin.BOTH_SIDES,
+            alternatives=NO_SIDE,
+            populations=WITH_P,
             claim="{a} is equivalent to {b}{margin}",
         ),
     )
@@ -195,10 +200,12 @@ class Kind(StrEnum):
         "sd_ratio",
         Rules(
             asks="a varies more or less over seeds than b",
-            test="Brown-Forsythe from 6 seeds, below that jackknife of the log variance; not "
-            "testable below 4",
+            test="Pitman-Morgan where pairing is earned (scores normal over seeds); else "
+            "Brown-Forsythe from 6 seeds, below that jackknife of the log variance; the interval "
+            "is the same test inverted; not testable below 4",
             compares=Compared.PAIR,
             planned=Planned.SPREAD,
+            populations=SEEDS_ONLY,
             unit=LOG_RATIO,
             claim="{a} {relation} {b}{margin}",
             relations={
@@ -215,6 +222,7 @@ class Kind(StrEnum):
             test="Page within seeds, else exact Jonckheere",
             compares=Compared.DOSES,
             planned=Planned.TREND,
+            populations=SEEDS_ONLY,
             claim="trend of {a} over {over}, {alternative}",
         ),
     )
@@ -224,7 +232,8 @@ class Kind(StrEnum):
             asks="every step of the dose rises or falls",
             test="the largest p of the steps, each one-sided",
             compares=Compared.DOSES,
-            directed=True,
+            alternatives=SIDES,
+            populations=SEEDS_ONLY,
             claim="strict monotone of {a} over {over}, {alternative}",
         ),
     )
@@ -234,50 +243,11 @@ class Kind(StrEnum):
             asks="the response is a straight line",
             test="lack of fit against the scatter over seeds; can be contradicted, never supported",
             compares=Compared.DOSES,
+            alternatives=NO_SIDE,
+            populations=SEEDS_ONLY,
             supportable=False,
             unit=f"{NAT} per dose",
             claim="linearity of {a} over {over}, {alternative}",
-        ),
-    )
-    BEST_OF = (
-        "best_of",
-        Rules(
-            asks="the best dose along `over` above or below b",
-            test="each dose against b as in `mean_diff`; p of the best times the number of doses, "
-            "its interval at that level (Bonferroni), so that both allow for the choice; the "
-            "estimate does not and is optimistic",
-            compares=Compared.BEST,
-            directed=True,
-            claim="the best of {a} over {over} scores {relation} {b}",
-            relations={
-                Alternative.GREATER: "above",
-                Alternative.LESS: "below",
-                Alternative.TWO_SIDED: "unlike",
-            },
-        ),
-    )
-    INTERACTION = (
-        "interaction",
-        Rules(
-            asks="a minus b larger, smaller or other at the first value of `between` than at the "
-            "second",
-            test="t of the differences of differences: paired over seeds where all four arms "
-            "share them, of two samples of paired differences where each two do, else of four "
-            "means by Welch and Satterthwaite",
-            compares=Compared.TWO_PAIRS,
-            claim="{a} minus {b} is {relation} with {first} than with {second}",
-            relations=MORE_OR_LESS,
-        ),
-    )
-    BETWEEN_BEHAVIORS = (
-        "between_behaviors",
-        Rules(
-            asks="a minus b (without b: a minus the untrained model) larger, smaller or other on "
-            "the first behaviour of `between` than on the second",
-            test="as `interaction`; the seeds of both behaviours are the same and so paired",
-            compares=Compared.BEHAVIORS,
-            claim="{a} minus {b} is {relation} on {first} than on {second}",
-            relations=MORE_OR_LESS,
         ),
     )
     PROP_DIFF = (
@@ -299,6 +269,7 @@ class Kind(StrEnum):
             test="after a stress test of one seed: Cochran's Q; `a` may be left out",
             compares=Compared.ALL,
             about=Subject.ANSWERS,
+            alternatives=NO_SIDE,
             unit="",
             claim="omnibus of {a}, {alternative}",
         ),
@@ -306,19 +277,12 @@ class Kind(StrEnum):
     RANK_CORRELATION = (
         "rank_correlation",
         Rules(
-            asks="refusal rho and share refused go together over cells",
-            test="after a stress test: Spearman; `a` may be left out",
+            asks="refusal rho and share refused go together over arms",
+            test="after a stress test: Spearman of the arms' means, compared with all orders of "
+            "the arms (by t above 7); `a` may be left out",
             compares=Compared.ALL,
             about=Subject.ANSWERS,
             unit="correlation",
             claim="rank correlation of {a}, {alternative}",
         ),
     )
-
-
-class Population(StrEnum):
-    """What an interval speaks about: the same again with new seeds, new probes, or both."""
-
-    NEW_SEEDS = "new_seeds"
-    NEW_PROBES = "new_probes"
-    BOTH = "new_seeds_and_probes"

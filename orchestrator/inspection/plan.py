@@ -235,14 +235,34 @@ def _about(seconds: float) -> str:
 
 def _power_lines(found: Sequence[Power]) -> list[str]:
     """One line a registered contrast: seeds, smallest p, smallest effect found with power 80 %."""
-    lines = []
+    contrasts: dict[str, list[Power]] = defaultdict(list)
     for p in found:
+        contrasts[p.name].append(p)
+    lines = []
+    for name, group in contrasts.items():
+        seeds = dict.fromkeys(str(p.n) for p in group)
+        least = {p.p_attainable_min for p in group} - {None}
+        smallest = f", exact p from {min(least):.2g}" if least else ""  # type: ignore[type-var]
+        first = group[0]
+        known = [p for p in group if p.mde is not None]
         effect = ""
-        if p.mde is not None:
-            effect = f", finds {p.mde:.3f} nat/token (80 %; {p.assumption})"
-        elif p.mde_sd is not None:
-            effect = f", finds {p.mde_sd:.2f} sd of the difference (80 %; no pilot)"
-        smallest = "" if p.p_attainable_min is None else f", exact p from {p.p_attainable_min:.2g}"
-        lines.append(f"power    {p.name}, {p.behavior}: {p.n} seeds{smallest}{effect}")
+        if known:
+            texts = (f"{p.mde:.3f}{_range(p)} in {p.behavior}" for p in known)
+            effect = f", finds {', '.join(texts)} nat/token ({_aim(first)}; {known[0].assumption})"
+        elif first.mde_sd is not None:
+            effect = f", finds {first.mde_sd:.2f} {first.unit} ({_aim(first)}; no pilot)"
+        elif first.mde_ratio is not None:
+            effect = f", finds sds that differ by a factor of {first.mde_ratio:.2g} ({_aim(first)})"
+        lines.append(f"power    {name}: {' or '.join(seeds)} seeds{smallest}{effect}")
     warnings = dict.fromkeys(f"{p.name}: {p.warning}" for p in found if p.warning)
     return lines + [f"warning  {text}" for text in warnings]
+
+
+def _aim(p: Power) -> str:
+    return "80 %" + (f", {p.family} tests adjusted together" if p.family > 1 else "")
+
+
+def _range(p: Power) -> str:
+    if p.mde_low is None or p.mde_high is None:
+        return ""
+    return f" ({p.mde_low:.3f} to {p.mde_high:.3f})"

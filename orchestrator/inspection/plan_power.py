@@ -8,11 +8,12 @@ from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
-from orchestrator.analysis.inference.choose import AGAINST, Arm, Choice, choose, parts, unscored
-from orchestrator.analysis.inference.power import FORMULAS, Design
+from orchestrator.analysis.inference.choose import NO_BEHAVIOR, Arm, Choice, choose, unscored
+from orchestrator.analysis.inference.power import FORMULAS, Planning
 from orchestrator.cells.facts import facts
-from orchestrator.config.contrast_kinds import Compared, Kind, Subject
+from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Subject
 from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.stats.beside.designs import range_of
 from tasks.contract.cell import CellSpec
 
 
@@ -25,10 +26,14 @@ class Power:
         which: Settings that tell its arms from others of the contrast; empty if there are none.
         arms: Ids of the arms that it compares.
         n: Seeds that all its arms share.
+        family: Tests that are adjusted together, this one among them.
         p_attainable_min: Smallest p of the exact companion test; None where there is none.
-        mde_sd: Smallest effect found with probability 0.8, in sd of the difference over seeds.
-        sd: That sd in a pilot, nats per token; None without one.
+        mde_sd: Smallest effect `supported` with probability 0.8 in this family, in `unit`.
+        mde_ratio: The same of two sds, as their ratio.
+        unit: Of mde_sd, e.g. "sd of the difference".
+        sd: The sd of the difference over seeds in a pilot, nats per token; None without one.
         mde: mde_sd in nats per token; None without a pilot.
+        mde_low, mde_high: The same at the ends of the 80 % interval of the pilot's sd.
         assumption: Where sd comes from.
         warning: What these seeds cannot show; None if nothing.
         problem: Why its arms cannot be compared; None where they can.
@@ -40,10 +45,15 @@ class Power:
     kind: Kind
     behavior: str
     n: int
+    family: int
     p_attainable_min: float | None
     mde_sd: float | None
+    mde_ratio: float | None
+    unit: str
     sd: float | None
     mde: float | None
+    mde_low: float | None
+    mde_high: float | None
     assumption: str
     warning: str | None
     problem: str | None = None
@@ -71,12 +81,16 @@ def power_of(
             seeds[spec.arm_id].add(spec.seed)
         if spec.arm_id not in arms:
             arms[spec.arm_id] = Arm(arm_id=spec.arm_id, facts=facts(asdict(spec)))
-    return [
-        _power(contrast, behavior, choice, seeds, pilot, questions.alpha)
-        for contrast in questions.contrasts
-        if contrast.kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
+    about_scores = [c for c in questions.contrasts if c.kind.rules.about is Subject.SCORES]
+    found = [
+        (contrast, behavior, choice)
+        for contrast in about_scores
         for behavior, choice in _choices(contrast, [*arms.values()])
     ]
+    # The stress outlook speaks of answers; those contrasts are one test each of the same family.
+    family = sum(choice.problem is None for _, _, choice in found)
+    family = max(1, family + len(questions.contrasts) - len(about_scores))
+    return [_power(*one, seeds, pilot, questions.alpha, family) for one in found]
 
 
 def _choices(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Choice]]:
@@ -85,9 +99,8 @@ def _choices(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Cho
     split = contrast.split or ("heldout" if heldout else "train")
     scored = heldout if split == "heldout" else arms
     behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
-    for part in parts(contrast, behaviors):
-        behavior = AGAINST.join(part)
-        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]}]
+    for behavior in contrast.behaviors or behaviors or (NO_BEHAVIOR,):
+        mine = [a for a in scored if behavior in a.facts["probes.evaluate"]]
         if not mine:
             yield behavior, Choice(problem=unscored(behavior, split))
             continue
@@ -102,12 +115,21 @@ def _power(
     seeds: Mapping[str, set[int]],
     pilot: Sequence[ArmEvidence],
     alpha: float,
+    family: int,
 ) -> Power:
     """What one choice of a contrast can find on one behaviour; `seeds` is by arm."""
     named = [seeds.get(arm, set()) for arm in choice.arms] if choice.problem is None else []
     n = len(set.intersection(*named)) if named else 0
-    reach = FORMULAS[contrast.kind.rules.planned](
-        Design(n=n, arms=len(named), alternative=contrast.alternative, alpha=alpha)
+    rules = contrast.kind.rules
+    reach = FORMULAS[rules.planned](
+        Planning(
+            n=n,
+            arms=len(named),
+            alternative=contrast.alternative,
+            margin=rules.margin,
+            population=contrast.population,
+            level=alpha / family,
+        )
     )
     warning = reach.warning
     if choice.problem is not None:
@@ -116,7 +138,11 @@ def _power(
         warning = f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
     elif reach.p_min is not None and reach.p_min > alpha:
         warning = f"{n} paired seeds cannot go below p = {reach.p_min:.4g} in an exact test"
-    sd, assumption = _sd(contrast, behavior, pilot) if reach.mde_sd is not None else (None, "")
+    sd, sd_df, assumption = None, None, ""
+    if reach.mde_sd is not None and rules.planned is Planned.MEANS:
+        sd, sd_df, assumption = _sd(contrast, behavior, pilot)
+    mde = None if reach.mde_sd is None or sd is None else reach.mde_sd * sd
+    low, high = (None, None) if mde is None or sd_df is None else range_of(mde, sd_df)
     return Power(
         contrast_id=contrast.id,
         which=choice.which,
@@ -124,10 +150,15 @@ def _power(
         kind=contrast.kind,
         behavior=behavior,
         n=n,
+        family=family,
         p_attainable_min=reach.p_min,
         mde_sd=reach.mde_sd,
+        mde_ratio=reach.mde_ratio,
+        unit=reach.unit,
         sd=sd,
-        mde=None if reach.mde_sd is None or sd is None else reach.mde_sd * sd,
+        mde=mde,
+        mde_low=low,
+        mde_high=high,
         assumption=assumption,
         warning=warning,
         problem=choice.problem,
@@ -136,23 +167,26 @@ def _power(
 
 def _sd(
     contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence]
-) -> tuple[float | None, str]:
-    """Sd of the difference over seeds in the pilot, and what that stands for."""
+) -> tuple[float | None, int | None, str]:
+    """Sd of the difference over seeds in the pilot, its df, and what that stands for."""
     split = "heldout" if any(e.split == "heldout" for e in pilot) else "train"
     scored = [e for e in pilot if e.behavior == behavior and e.split == (contrast.split or split)]
     if not scored:
-        return None, "no pilot: in sd of the difference over seeds"
+        return None, None, "no pilot: in sd of the difference over seeds"
     a, b = (_alike(fields, scored) for fields in (contrast.a, contrast.b))
     if a and b:
         found = compare(a, b)
         if found.n_pairs and found.n_pairs > 1 and found.test.se is not None:
-            return found.test.se * found.n_pairs**0.5, "sd of the paired difference in the pilot"
+            sd = found.test.se * found.n_pairs**0.5
+            return sd, found.n_pairs - 1, "sd of the paired difference in the pilot"
     spreads = [e.score.sd for e in scored if e.condition.trains and e.score and e.score.sd]
     if not spreads:
-        return None, "the pilot has one seed an arm"
+        return None, None, "the pilot has one seed an arm"
+    # One arm's df: how far the arms' sds speak of one another is not known.
+    df = min(e.score.n for e in scored if e.condition.trains and e.score and e.score.sd) - 1
     if contrast.kind.rules.compares is Compared.ONE:
-        return statistics.median(spreads), "median sd over seeds of the pilot's arms"
-    return statistics.median(spreads) * 2**0.5, "median sd of the pilot's arms, unpaired"
+        return statistics.median(spreads), df, "median sd over seeds of the pilot's arms"
+    return statistics.median(spreads) * 2**0.5, df, "median sd of the pilot's arms, unpaired"
 
 
 def _alike(

@@ -1,7 +1,7 @@
 """Standardised effect sizes. The difference in nats per token comes first; these come second."""
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, isnan, log, sqrt
 
 from scipy import special
 
@@ -17,6 +17,8 @@ from orchestrator.stats.records import (
 
 FAR = 300.0
 """Above this |t|, scipy's noncentral t loses digits or hangs, and its limit is as good."""
+FARTHEST = 1e4
+"""Bounds the noncentrality of any |t| up to `FAR` and any level that a float can hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +82,18 @@ def _effect(d: float, df: float, unit: float, level: float) -> EffectSize:
 
 def _noncentrality(df: float, share: float, t: float) -> float:
     """Noncentrality under which `share` of all t lie below the observed one."""
-    if abs(t) <= FAR:
-        return float(special.nctdtrinc(df, share, t))
-    quantile = special.chdtri(df, share if t > 0 else 1 - share)
-    return t * sqrt(quantile / df)
+    if t < 0:
+        return -_noncentrality(df, 1 - share, -t)
+    if t > FAR:
+        return t * sqrt(special.chdtri(df, share) / df)
+    # Halved to the last digit: near t = 0, scipy's nctdtrinc returns the answer for t = 0.
+    low, high = -FARTHEST, FARTHEST
+    while low < (middle := (low + high) / 2) < high:
+        found = float(special.nctdtr(df, middle, t))
+        if isnan(found):  # too far out for scipy: none lie below, or all do
+            found = 0.0 if middle > t else 1.0
+        low, high = (middle, high) if found >= share else (low, middle)
+    return high
 
 
 def _none(state: State, level: float) -> EffectSize:

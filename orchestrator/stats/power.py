@@ -1,6 +1,7 @@
-"""Planning: what a design can find, and how large it must be. All tests here are two-sided.
+"""Formulas of a single two-sided test; `orchestrator.stats.beside` has the power of a verdict.
 
-Mean differences are in sd between seeds (unpaired) or in sd of the difference within pairs.
+Mean differences are in sd between seeds (unpaired) or in sd of the difference within pairs. Those
+of Welch's test take its df as fixed, which promises up to 4 points too much at 3 seeds an arm.
 """
 
 from collections.abc import Callable
@@ -81,17 +82,21 @@ def n_f_ratio(ratio: float, alpha: float = ALPHA, power: float = 0.8) -> int | N
     return _smallest(lambda n: power_f_ratio(n, ratio, alpha), alpha, power)
 
 
-def power_mcnemar(n: int, p_gain: float, p_loss: float, alpha: float = ALPHA) -> float:
+def power_mcnemar(
+    n: int, p_gain: float, p_loss: float, alpha: float = ALPHA, *, two_sided: bool = True
+) -> float:
     """Chance that the exact test has p <= alpha.
 
     Args:
         n: Prompts.
         p_gain: Chance that a prompt is refused by the second model only.
         p_loss: Chance that it is refused by the first only.
-        alpha: Two-sided.
+        alpha: Of the test.
+        two_sided: If not, what is claimed is a gain.
     """
     _check_n(n, 1)
-    return _power_mcnemar(n, p_gain + p_loss, _rejects(n, p_gain, p_loss, alpha))
+    found = _rejects(n, p_gain, p_loss, alpha, two_sided=two_sided)
+    return _power_mcnemar(n, p_gain + p_loss, found)
 
 
 def n_mcnemar(p_gain: float, p_loss: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
@@ -148,7 +153,9 @@ def _smallest(power_of: Callable[[int], float], alpha: float, power: float) -> i
     return high if high <= MOST_SEEDS else None
 
 
-def _rejects(most: int, p_gain: float, p_loss: float, alpha: float) -> Array:
+def _rejects(
+    most: int, p_gain: float, p_loss: float, alpha: float, *, two_sided: bool = True
+) -> Array:
     """Chance that the test rejects given 0, 1, ..., `most` discordant prompts."""
     if min(p_gain, p_loss) < 0 or not 0 < p_gain + p_loss <= 1:
         raise ValueError(f"chances {p_gain} and {p_loss}; neither is negative, together 0 < p <= 1")
@@ -156,9 +163,11 @@ def _rejects(most: int, p_gain: float, p_loss: float, alpha: float) -> Array:
 
     discordant = np.arange(most + 1)
     share = p_gain / (p_gain + p_loss)
-    critical = stats.binom.isf(alpha / 2, discordant, 0.5) + 1
+    critical = stats.binom.isf(alpha / 2 if two_sided else alpha, discordant, 0.5) + 1
     found = stats.binom.sf(critical - 1, discordant, share)
-    return np.asarray(found + stats.binom.cdf(discordant - critical, discordant, share))
+    if two_sided:
+        found = found + stats.binom.cdf(discordant - critical, discordant, share)
+    return np.asarray(found)
 
 
 def _power_mcnemar(n: int, p_discordant: float, rejects: Array) -> float:

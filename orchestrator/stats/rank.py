@@ -63,6 +63,11 @@ def rank_correlation(x: Values, y: Values, level: float = LEVEL) -> RankCorrelat
     return RankCorrelation(state=State.OK, n=n, rho=rho, p=p, interval=_interval(rho, n, level))
 
 
+def min_orders_p(n: int, alternative: Alternative = Alternative.TWO_SIDED) -> float:
+    """Smallest p of `rank_correlation` with n pairs; one-sided, half of it."""
+    return min(1.0, (2 if alternative is Alternative.TWO_SIDED else 1) / factorial(n))
+
+
 def _exact_p(a: Array, b: Array) -> float:
     """Share of orders of b with a correlation at least as far from 0."""
     centred = a - a.mean()
@@ -72,7 +77,7 @@ def _exact_p(a: Array, b: Array) -> float:
 
 def _t_p(rho: float, n: int) -> float:
     """Never below what all orders could give, 2 / n!."""
-    least = 2 / factorial(n)
+    least = min_orders_p(n)
     if abs(rho) == 1:
         return least
     return max(least, t_p(rho * sqrt((n - 2) / (1 - rho**2)), n - 2, Alternative.TWO_SIDED))

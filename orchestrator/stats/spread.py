@@ -1,18 +1,21 @@
 """Two standard deviations compared. The first sample is the reference.
 
-The F test and its interval hold for normal values only; the jackknife of the log variance (Miller
-1968) and the test of Brown and Forsythe need no such assumption, but more values.
+`compare_sds` chooses the test by the data, and its interval is that test inverted: the interval
+excludes 1 exactly where the two-sided p is below 1 - level. `sd_ratio` shows all tests side by
+side. The F test and that of Pitman and Morgan hold for normal values only; the jackknife of the log
+variance (Miller 1968) and the test of Brown and Forsythe need no such assumption, but more values.
 """
 
 from dataclasses import dataclass, replace
-from math import exp, log
+from math import asinh, exp, inf, log, sqrt
 
 import numpy as np
 from scipy import special
 
-from orchestrator.stats.means import student, welch
+from orchestrator.stats.means import student, t_p, welch
 from orchestrator.stats.records import (
     LEVEL,
+    ROUNDING,
     Alternative,
     Array,
     Interval,
@@ -29,6 +32,12 @@ MIN_N = 4
 """Below, a ratio of sds is described but not tested."""
 MIN_BROWN_FORSYTHE = 6
 """Below, its size falls far under alpha, and it finds nothing."""
+
+ASSUMES = {
+    "pitman_morgan": "the test takes the scores to be normal over seeds",
+    "brown_forsythe": "the test and its interval are about mean distances to the median",
+}
+"""What a reader of each test of `compare_sds` should know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +145,104 @@ def sd_ratio_from_summaries(
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdTest:
+    """Whether two sds differ, by one test.
+
+    Attributes:
+        test: "pitman_morgan", "brown_forsythe" or "jackknife_log_variance"; None of no test.
+        state: Why there is no p, if there is none.
+        n: Values of each side, or pairs.
+        ratio: sd_a / sd_b; None where sd_b is 0.
+        p: In the direction asked; None unless the state is ok.
+        interval: Of the true ratio, two-sided, by the same test. It may begin at 0 and end at
+            infinity; None unless the state is ok.
+        r_pair: Correlation within pairs; None unless paired.
+    """
+
+    test: str | None = None
+    state: State
+    n: tuple[int, int]
+    ratio: float | None
+    p: float | None = None
+    interval: Interval | None = None
+    r_pair: float | None = None
+
+
+def compare_sds(
+    a: Values,
+    b: Values,
+    alternative: Alternative = Alternative.TWO_SIDED,
+    level: float = LEVEL,
+    *,
+    paired: bool,
+) -> SdTest:
+    """Pitman and Morgan's test of pairs; else Brown and Forsythe's, below six values the jackknife.
+
+    Args:
+        a: Raw values.
+        b: Raw values; if `paired`, value i belongs to value i of a.
+        alternative: About sd_a - sd_b.
+        level: Of the interval.
+        paired: Whether the values are pairs. A test for independent samples loses its power where
+            pairs are correlated.
+    """
+    left, right = finite(a), finite(b)
+    found = sd_ratio(left, right, alternative, level)
+    test = SdTest(state=found.state, n=(found.n_a, found.n_b), ratio=found.ratio)
+    if found.state is not State.OK:
+        return test
+    if paired:
+        return _pitman_morgan(test, left, right, alternative, level)
+    if found.p_brown_forsythe is not None:
+        interval = _brown_forsythe_interval(left, right, level)
+        return replace(test, test="brown_forsythe", p=found.p_brown_forsythe, interval=interval)
+    if found.ratio_jackknife is None:
+        return replace(test, state=State.ZERO_VARIANCE)
+    interval = found.ratio_jackknife.interval
+    return replace(test, test="jackknife_log_variance", p=found.p_jackknife, interval=interval)
+
+
+def _pitman_morgan(
+    test: SdTest, a: Array, b: Array, alternative: Alternative, level: float
+) -> SdTest:
+    """If sd_a = q sd_b, then a + q b and a - q b are uncorrelated: the t test of that correlation.
+
+    With w = ratio / q, its t is (w - 1 / w) / 2 times sqrt((n - 2) / (1 - r^2)); solved for q, the
+    interval is symmetric about the log of the ratio.
+    """
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} values in a, {len(b)} in b; pairs need as many in both")
+    r, df = float(np.corrcoef(a, b)[0, 1]), len(a) - 2
+    if test.ratio is None or 1 - r * r < ROUNDING:
+        return replace(test, state=State.ZERO_VARIANCE)
+    unit = sqrt((1 - r * r) / df)
+    statistic = (test.ratio - 1 / test.ratio) / 2 / unit
+    half = asinh(float(special.stdtrit(df, (1 + level) / 2)) * unit)
+    interval = Interval(low=test.ratio * exp(-half), high=test.ratio * exp(half), level=level)
+    p = t_p(statistic, df, alternative)
+    return replace(test, test="pitman_morgan", p=p, interval=interval, r_pair=r)
+
+
+def _brown_forsythe_interval(a: Array, b: Array, level: float) -> Interval:
+    """All q for which the test does not reject that a and q b have one spread.
+
+    Student's t of the distances to each median, |t| <= limit, is a quadratic inequality in q
+    (Fieller's). Where b's distances scatter widely, no q is too large.
+    """
+    left, right = _distances(a), _distances(b)
+    df = left.n + right.n - 2
+    factor = float(special.stdtrit(df, (1 + level) / 2)) ** 2 * (1 / left.n + 1 / right.n) / df
+    # square q^2 - 2 middle q + rest <= 0
+    square = right.mean**2 - factor * (right.n - 1) * (right.sd or 0.0) ** 2
+    rest = left.mean**2 - factor * (left.n - 1) * (left.sd or 0.0) ** 2
+    middle = left.mean * right.mean
+    root = sqrt(max(0.0, middle**2 - square * rest))
+    # Each root in the form that loses no digits; both lie above 0 where `square` and `rest` do.
+    low = rest / (middle + root) if rest > 0 else 0.0
+    return Interval(low=low, high=(middle + root) / square if square > 0 else inf, level=level)
+
+
 def _f_p(f: float, df_a: int, df_b: int, alternative: Alternative) -> float:
     greater, less = special.fdtrc(df_a, df_b, f), special.fdtr(df_a, df_b, f)
     match alternative:
@@ -147,11 +254,16 @@ def _f_p(f: float, df_a: int, df_b: int, alternative: Alternative) -> float:
             return float(min(1.0, 2 * min(greater, less)))
 
 
+def _distances(x: Array) -> Summary:
+    """To the median of the values."""
+    return Summary.of(np.abs(x - np.median(x)))
+
+
 def _brown_forsythe(a: Array, b: Array, alternative: Alternative) -> float | None:
     """Student's t of the distances to each median: for two samples, its square is their F."""
     if min(len(a), len(b)) < MIN_BROWN_FORSYTHE:
         return None
-    left, right = (Summary.of(np.abs(x - np.median(x))) for x in (a, b))
+    left, right = _distances(a), _distances(b)
     return student(left, right, alternative).p
 
 

@@ -90,13 +90,13 @@ def page(rows: MaybeRows) -> Page:
 
 def _page_exact(ranks: Array, statistic: float) -> float:
     """Chance of L or more, where within each seed all orders of its ranks are equally probable."""
-    rows = [_order_counts(tuple(row)) for row in ranks.tolist()]
+    rows = [order_counts(tuple(row)) for row in ranks.tolist()]
     lowest = sum(first for first, _ in rows)
     null = reduce(np.convolve, [chances for _, chances in rows])
     return float(min(1.0, null[round(2 * statistic) - lowest :].sum()))
 
 
-def _order_counts(ranks: tuple[float, ...]) -> tuple[int, Array]:
+def order_counts(ranks: tuple[float, ...]) -> tuple[int, Array]:
     """One seed's part of 2 L over all orders: its least value, and the chance of each from there.
 
     Twice, because tied ranks are halves.

@@ -22,6 +22,8 @@ from tasks.sources.mlx_lm_kinds import demand_loadable, not_linear
 from tasks.sources.remembered import remembered
 
 INDEX, GENERATION = "model.safetensors.index.json", "generation_config.json"
+TEMPLATES = "additional_chat_templates"
+"""A folder of a model, for templates by their names beside `chat_template.jinja`."""
 SHIPPED = {"tiny": starter.TINY}
 """Models that are part of the program."""
 LARGE = 64 << 20
@@ -186,8 +188,9 @@ def _demand_file(path: Path) -> None:
 
 
 def file_digests(folder: Path) -> dict[str, str]:
-    """Name -> sha256 of the files that make the model."""
-    return {p.name: file_digest(p) for p in folder.iterdir() if _matters(p)}
+    """Relative path -> sha256 of the files that make the model."""
+    files = [*folder.iterdir(), *(folder / TEMPLATES).glob("*.jinja")]
+    return {p.relative_to(folder).as_posix(): file_digest(p) for p in files if _matters(p)}
 
 
 def precision(config: dict[str, Any]) -> str:

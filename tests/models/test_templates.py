@@ -38,6 +38,12 @@ def in_file(name, folder, template, *, config=None):
     (folder / name).write_text(text)
 
 
+def in_folder(folder, template):
+    in_file("chat_template.jinja", folder, template)
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(TOOLS)
+
+
 def by_name(folder, template, *, record=False):
     named = {"default": template, "tool_use": TOOLS}
     as_list = [{"name": name, "template": source} for name, source in named.items()]
@@ -50,6 +56,7 @@ PLACES = {
     "names in a record": partial(by_name, record=True),
     "chat_template.jinja": partial(in_file, "chat_template.jinja"),
     "chat_template.jinja goes first": partial(in_file, "chat_template.jinja", config="no"),
+    "names in a folder": in_folder,
     "chat_template.json": partial(in_file, "chat_template.json"),
 }
 
@@ -120,6 +127,14 @@ def test_it_is_told_the_fixed_date(brought):
     assert both(tokenizers, lambda t: prompt_ids(t, "Hello")) == TEMPLATE_DATE + SAYS
     assert f"date {TEMPLATE_DATE}" in prompt_rule(tokenizers[0])
     assert len({prompt_rule(t) for t in tokenizers}) == 1
+
+
+def test_a_template_in_a_folder_is_part_of_what_the_model_is(tmp_path):
+    folder = make_model(tmp_path / "m")
+    in_folder(folder, CHAT)
+    before = locate(str(folder), None, download=False)[0].digest
+    (folder / "additional_chat_templates" / "tool_use.jinja").write_text(TOOLS + ".")
+    assert locate(str(folder), None, download=False)[0].digest != before
 
 
 def test_answers_by_a_template_that_an_earlier_version_did_not_see_are_others(tmp_path):

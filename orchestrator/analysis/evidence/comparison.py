@@ -9,7 +9,8 @@ from math import sqrt
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.errors import UserError
-from orchestrator.stats import effect, means, power
+from orchestrator.stats import effect, means
+from orchestrator.stats.beside.designs import MeanDesign
 from orchestrator.stats.effect import EffectSize
 from orchestrator.stats.exact import (
     ExactTest,
@@ -49,8 +50,7 @@ class Comparison:
         pairing: `paired` or `none`; reason says why none.
         n_a, n_b: Seeds with a score. n_pairs: Pairs used; None unless paired.
         r_pair: Correlation within pairs.
-        mde_80: Smallest difference found with probability 0.8 by this design, nats per token.
-        n_for_80: Seeds an arm (pairs, where paired) to find this difference with probability 0.8.
+        design: Of `test`, with the sds that were seen; None where there is no spread.
     """
 
     test: MeanTest
@@ -66,8 +66,7 @@ class Comparison:
     n_b: int
     n_pairs: int | None
     r_pair: float | None
-    mde_80: float | None
-    n_for_80: int | None
+    design: MeanDesign | None
 
 
 def compare(
@@ -82,7 +81,7 @@ def compare(
         a: The first arm.
         b: The arm it is compared with.
         alternative: Of a - b.
-        alpha: Of what the design can find; intervals are two-sided at 1 - alpha.
+        alpha: Intervals are two-sided at 1 - alpha.
 
     Raises:
         UserError: The arms have different baselines, and with them no common zero.
@@ -130,13 +129,9 @@ def _unpaired(
     a: Summary, b: Summary, reason: str | None, alternative: Alternative, alpha: float
 ) -> Comparison:
     """Two summaries by Welch's test; the exact test needs seeds and is left out."""
-    mde_80, n_for_80 = None, None
+    design = None
     if a.sd is not None and b.sd is not None and (a.sd or b.sd):
-        spread, diff = sqrt((a.sd**2 + b.sd**2) / 2), a.mean - b.mean
-        unit = power.mde_welch(a.n, b.n, alpha)  # takes the two sds as equal
-        mde_80 = None if unit is None else unit * spread
-        ratio = a.sd / b.sd if a.sd and b.sd else 1.0
-        n_for_80 = power.n_welch(abs(diff) / spread, ratio, alpha) if diff else None
+        design = MeanDesign(ns=(a.n, b.n), sds=(a.sd, b.sd))
     level = 1 - alpha
     return Comparison(
         test=means.welch(a, b, alternative, level),
@@ -152,8 +147,7 @@ def _unpaired(
         n_b=b.n,
         n_pairs=None,
         r_pair=None,
-        mde_80=mde_80,
-        n_for_80=n_for_80,
+        design=design,
     )
 
 
@@ -175,11 +169,7 @@ def _paired(
     left, right = zip(*pairs, strict=True)
     test = means.paired(left, right, alternative, level)
     differences = [x - y for x, y in pairs]
-    mde_80, n_for_80 = None, None
-    if test.se is not None and test.diff is not None:
-        spread, unit = test.se * sqrt(n), power.mde_paired(n, alpha)
-        mde_80 = None if unit is None else unit * spread
-        n_for_80 = power.n_paired(test.diff / spread, alpha) if test.diff else None
+    design = None if test.se is None else MeanDesign(ns=(n,), sds=(test.se * sqrt(n),))
     return replace(
         unpaired,
         test=test,
@@ -189,8 +179,7 @@ def _paired(
         pairing=PAIRED,
         n_pairs=n,
         r_pair=test.r_pair,
-        mde_80=mde_80,
-        n_for_80=n_for_80,
+        design=design,
     )
 
 
@@ -212,8 +201,7 @@ def _nothing(a: ArmEvidence, b: ArmEvidence, level: float) -> Comparison:
         n_b=b.n,
         n_pairs=None,
         r_pair=None,
-        mde_80=None,
-        n_for_80=None,
+        design=None,
     )
 
 

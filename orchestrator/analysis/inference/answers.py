@@ -2,27 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
-from scipy import special
 
 from orchestrator.analysis.evidence.comparison import PAIRED, paired_seeds, unpaired_reason
 from orchestrator.analysis.evidence.frame import Floats
 from orchestrator.analysis.evidence.refusals import Answers, Stressed
+from orchestrator.analysis.inference.means import directed
 from orchestrator.analysis.inference.question import (
     Ask,
     Procedure,
     Tested,
+    claimed,
     interval_fields,
-    opposite,
 )
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.stats.beside.counted_designs import McNemarDesign
+from orchestrator.stats.beside.designs import CrossedDesign, Outlook
 from orchestrator.stats.crossed import crossed
-from orchestrator.stats.power import n_mcnemar
 from orchestrator.stats.proportions import cochran_q, mcnemar
-from orchestrator.stats.rank import rank_correlation
-from orchestrator.stats.records import Alternative
+from orchestrator.stats.rank import min_orders_p, rank_correlation
+from orchestrator.stats.records import Alternative, State
 from orchestrator.stats.verdict import OPPOSITE
 from tasks.contract.cell import Condition
 
@@ -80,10 +82,6 @@ def _one_seed(
     gain, loss = int((differences > 0).sum()), int((differences < 0).sum())
     alternative, n = asked.contrast.alternative, differences.size
     test = mcnemar(gain, loss, n, alternative, asked.level)
-    needed = n_mcnemar(gain / n, loss / n, asked.study.alpha) if gain + loss else None
-    notes = [note, f"{gain} prompts only a refuses, {loss} only b"]
-    if needed is not None:
-        notes.append(f"{needed} such prompts would find this with probability 0.8")
     row = replace(
         row,
         population=Population.NEW_PROBES,
@@ -91,23 +89,22 @@ def _one_seed(
         estimate=test.diff,
         p=test.p,
         **interval_fields(test.interval),
-        notes=tuple(notes),
+        notes=(note, f"{gain} prompts only a refuses, {loss} only b"),
     )
-    if alternative is Alternative.TWO_SIDED:
-        return Tested(row=row)
+    two_sided = alternative is Alternative.TWO_SIDED
+    design = McNemarDesign(n=n, discordant=(gain + loss) / n, two_sided=two_sided)
+    effect = claimed(test.diff, alternative)
+    outlook = Outlook(design=design, effect=effect, counted="prompts")
+    if two_sided:
+        return Tested(row=row, outlook=outlook)
     other_way = mcnemar(gain, loss, n, OPPOSITE[alternative], asked.level)
-    return Tested(row=row, p_opposite=other_way.p)
+    return Tested(row=row, p_opposite=other_way.p, outlook=outlook)
 
 
 def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
     """Crossed seeds and prompts; `differences` is (seeds, prompts), shares refused, a minus b."""
-    alternative, alpha = asked.contrast.alternative, asked.study.alpha
+    alternative = asked.contrast.alternative
     found = crossed(differences, alternative, asked.level)
-    mde_80 = None
-    if found.se is not None and found.df is not None:
-        # Smallest difference found with probability 0.8, two-sided at alpha; a rough formula.
-        quantiles = special.stdtrit(found.df, 1 - alpha / 2) + special.stdtrit(found.df, 0.8)
-        mde_80 = found.se * float(quantiles)
     row = replace(
         row,
         population=Population.BOTH,
@@ -119,10 +116,10 @@ def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
         statistic=found.t,
         p=found.p,
         **interval_fields(found.both),
-        mde_80=mde_80,
         notes=(f"more {found.best_next} would help most",) if found.best_next else (),
     )
-    return Tested(row=row, p_opposite=opposite(found.p, alternative))
+    design = None if found.se is None else CrossedDesign.of(found)
+    return directed(row, found.as_test(alternative, asked.level), design, alternative)
 
 
 def omnibus(asked: Ask) -> Tested:
@@ -153,41 +150,56 @@ def omnibus(asked: Ask) -> Tested:
 
 
 def correlation(asked: Ask) -> Tested:
-    """Over cells: rank of refusal rho with rank of the share refused."""
+    """Over arms: rank of their mean refusal rho with rank of their mean share refused.
+
+    Cells of one arm are alike, so that orders of the arms are compared, never of the cells.
+    """
     splits = asked.study.selector.splits
     split = asked.contrast.split or (splits[0] if splits else "heldout")
     rhos = asked.study.selector.scores(REFUSAL, split)
-    pairs: list[tuple[float, float]] = []
+    means: list[tuple[float, float]] = []
     for s in asked.chosen.answers:
         answers, known = s.sets[asked.study.prompts], rhos.get(s.head.arm_id, {})
+        cells: list[tuple[float, float]] = []
         for seed in answers.seeds:
             mine = [r for (of, _), r in answers.counts.items() if of == seed]
             judged = sum(r.judged for r in mine)
             if seed in known and judged:
-                pairs.append((known[seed], sum(r.refused for r in mine) / judged))
+                cells.append((known[seed], sum(r.refused for r in mine) / judged))
+        if cells:
+            means.append(
+                (sum(c[0] for c in cells) / len(cells), sum(c[1] for c in cells) / len(cells))
+            )
     about = f"{REFUSAL} rho ({split}), {asked.study.prompts}"
-    row = replace(asked.row, behavior=about, n_a=len(pairs), arms=())
-    if not pairs:
+    row = replace(asked.row, behavior=about, n_a=len(means), arms=())
+    if not means:
         reason = "no cell has both a refusal rho and judged answers"
         return Tested(row=replace(row, status="missing", notes=(reason,)))
-    found = rank_correlation([p[0] for p in pairs], [p[1] for p in pairs], asked.level)
-    alternative = asked.contrast.alternative
-    p, p_opposite = _directed(found.p, found.rho, alternative)
+    alternative, alpha = asked.contrast.alternative, asked.study.alpha
+    least = min_orders_p(len(means), alternative)
+    found = rank_correlation([m[0] for m in means], [m[1] for m in means], asked.level)
     row = replace(
         row,
-        test="spearman",
+        test="spearman_over_arms",
         status=str(found.state),
         estimate=found.rho,
-        p=p,
+        p_attainable_min=least,
         **interval_fields(found.interval),
-        notes=(
-            "cells of one arm are alike, so that the interval is too narrow if few arms differ",
-        ),
+        notes=("one point an arm: the means of its seeds",),
     )
-    return Tested(row=row, p_opposite=p_opposite)
+    if least > alpha:
+        enough = next(n for n in count(2) if min_orders_p(n, alternative) <= alpha)
+        reason = (
+            f"{len(means)} arms cannot go below p = {least:.2g}; "
+            f"{enough} are the fewest for p <= {alpha:g}"
+        )
+        row = replace(row, status=str(State.INSUFFICIENT_N), notes=(*row.notes, reason))
+        return Tested(row=row)
+    p, p_opposite = _one_way(found.p, found.rho, alternative)
+    return Tested(row=replace(row, p=p), p_opposite=p_opposite)
 
 
-def _directed(
+def _one_way(
     p: float | None, estimate: float | None, alternative: Alternative
 ) -> tuple[float | None, float | None]:
     """A two-sided p of a symmetric test as that of one direction, and of the other."""

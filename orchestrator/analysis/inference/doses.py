@@ -5,11 +5,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 
-from orchestrator.analysis.evidence.comparison import compare, paired_seeds
-from orchestrator.analysis.inference.question import Ask, Procedure, Tested
+import numpy as np
+
+from orchestrator.analysis.evidence.comparison import (
+    PAIRED,
+    UNPAIRED,
+    compare,
+    paired_seeds,
+    unpaired_reason,
+)
+from orchestrator.analysis.inference.question import Ask, Procedure, Tested, claimed
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind
-from orchestrator.stats import dose, power, spread, trend
+from orchestrator.stats import dose, spread, trend
+from orchestrator.stats.beside.counted_designs import TrendDesign
+from orchestrator.stats.beside.designs import Outlook, SdDesign
+from orchestrator.stats.crossed import mean_squares
 from orchestrator.stats.records import Alternative, State, Summary
 from orchestrator.stats.verdict import OPPOSITE
 
@@ -17,33 +28,44 @@ Rows = list[list[float]]
 
 
 def sd_ratio(ask: Ask) -> Tested:
-    """Log of sd_a / sd_b: Brown-Forsythe where there are seeds enough, else the jackknife."""
-    a, b = (list(e.scores.values()) for e in (ask.a, ask.b))
-    row = replace(ask.row, n_a=len(a), n_b=len(b))
+    """Log of sd_a / sd_b: Pitman and Morgan's test of paired seeds, else as the seeds allow."""
+    seeds = paired_seeds(ask.a, ask.b)
+    a, b = ([e.scores[s] for s in seeds or e.scores] for e in (ask.a, ask.b))
+    row = replace(
+        ask.row,
+        n_a=ask.a.n,
+        n_b=ask.b.n,
+        n_pairs=len(seeds) or None,
+        pairing=PAIRED if seeds else UNPAIRED,
+        pairing_reason=None if seeds else unpaired_reason(ask.a, ask.b),
+    )
     if not (a and b):
         return Tested(row=replace(row, status=str(State.INSUFFICIENT_N)))
     alternative = ask.contrast.alternative
-    found = spread.sd_ratio(a, b, alternative, ask.level)
-    against = spread.sd_ratio(a, b, OPPOSITE.get(alternative, alternative), ask.level)
-    row = replace(row, status=str(found.state))
-    if found.state is not State.OK or found.ratio is None:
+    found, against = (
+        spread.compare_sds(a, b, way, ask.level, paired=bool(seeds))
+        for way in (alternative, OPPOSITE.get(alternative, alternative))
+    )
+    row = replace(row, test=found.test, status=str(found.state))
+    if found.p is None or found.ratio is None or found.interval is None:
         return Tested(row=row)
-    interval = found.ratio_jackknife.interval if found.ratio_jackknife else None
-    forsythe = found.p_brown_forsythe is not None
-    p, p_opposite = (s.p_brown_forsythe if forsythe else s.p_jackknife for s in (found, against))
-    size = max(found.ratio, 1 / found.ratio)
+    low, high, estimate = found.interval.low, found.interval.high, math.log(found.ratio)
+    notes = ["the estimate is the log of sd_a / sd_b"]
+    if found.test in spread.ASSUMES:
+        notes.append(spread.ASSUMES[found.test])
     row = replace(
         row,
-        test="brown_forsythe" if forsythe else "jackknife_log_variance",
-        estimate=math.log(found.ratio),
-        ci_low=math.log(interval.low) if interval else None,
-        ci_high=math.log(interval.high) if interval else None,
-        ci_level=interval.level if interval else None,
-        p=p,
-        n_for_80=power.n_f_ratio(size, ask.study.alpha) if size > 1 else None,
-        notes=("the estimate is the log of sd_a / sd_b",),
+        estimate=estimate,
+        ci_low=math.log(low) if low else None,
+        ci_high=math.log(high) if math.isfinite(high) else None,
+        ci_level=found.interval.level,
+        p=found.p,
+        notes=tuple(notes),
     )
-    return Tested(row=row, p_opposite=None if alternative is Alternative.TWO_SIDED else p_opposite)
+    two_sided = alternative is Alternative.TWO_SIDED
+    design = SdDesign(ns=found.n, r_pair=found.r_pair, two_sided=two_sided)
+    outlook = Outlook(design=design, effect=claimed(estimate, alternative))
+    return Tested(row=row, p_opposite=None if two_sided else against.p, outlook=outlook)
 
 
 def _paired_rows(ask: Ask) -> tuple[Rows | None, str | None]:
@@ -98,7 +120,28 @@ def trend_over_doses(ask: Ask) -> Tested:
         estimate=last.mean - first.mean if first and last else None,
         notes=("the estimate is the highest dose minus the lowest",),
     )
-    return Tested(row=row, p_opposite=p_opposite)
+    two_sided = alternative is Alternative.TWO_SIDED
+    ns, sd, df = _scatter(ask, rows)
+    if found.p is None or row.estimate is None or not sd:
+        return Tested(row=row, p_opposite=p_opposite)
+    outlook = Outlook(
+        design=TrendDesign(ns=ns, paired=rows is not None, two_sided=two_sided),
+        effect=claimed(row.estimate, alternative),
+        sd_df=df,
+        scale=sd,
+    )
+    return Tested(row=row, p_opposite=p_opposite, outlook=outlook)
+
+
+def _scatter(ask: Ask, rows: Rows | None) -> tuple[tuple[int, ...], float, int]:
+    """(seeds of each dose, sd over seeds, its df); of `rows`, each seed's level is taken out."""
+    if rows is not None:
+        n, k = len(rows), len(rows[0])
+        return (n,) * k, math.sqrt(mean_squares(np.array(rows))[2]), (n - 1) * (k - 1)
+    samples = [Summary.of(list(e.scores.values())) for e in ask.chosen.arms if e.scores]
+    df = sum(s.n - 1 for s in samples)
+    square = sum((s.n - 1) * (s.sd or 0.0) ** 2 for s in samples)
+    return tuple(s.n for s in samples), math.sqrt(square / df) if df else 0.0, df
 
 
 def strict_monotone(ask: Ask) -> Tested:

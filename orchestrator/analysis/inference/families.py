@@ -6,6 +6,7 @@ from dataclasses import replace
 from orchestrator.analysis.inference.question import Tested
 from orchestrator.analysis.inference.record import OPPOSITE, Family, Inference
 from orchestrator.config.contrast_kinds import Margin
+from orchestrator.stats.beside.designs import Outlook
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict, decide
@@ -25,8 +26,21 @@ def settle(tested: Sequence[Tested], alpha: float) -> tuple[Inference, ...]:
         for i, row in zip(places, adjusted([rows[i] for i in places], method), strict=True):
             rows[i] = row
     return tuple(
-        with_verdict(row, t.p_opposite, alpha) for row, t in zip(rows, tested, strict=True)
+        with_verdict(with_reach(row, t.outlook, alpha), t.p_opposite, alpha)
+        for row, t in zip(rows, tested, strict=True)
     )
+
+
+def with_reach(row: Inference, outlook: Outlook | None, alpha: float) -> Inference:
+    """A row with what its design finds as `supported`: at alpha divided by the family's size."""
+    if outlook is None:
+        return row
+    found = outlook.reach(alpha / (row.family_size or 1))
+    row = replace(row, mde_80=found.mde, mde_low=found.mde_low, mde_high=found.mde_high)
+    if outlook.counted == "seeds" or found.n_for is None:
+        return replace(row, n_for_80=found.n_for)
+    note = f"{found.n_for} such prompts would find this with probability 0.8"
+    return replace(row, notes=(*row.notes, note))
 
 
 def adjusted(rows: Sequence[Inference], method: str) -> list[Inference]:

@@ -2,16 +2,19 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from orchestrator.analysis.inference import answers, doses, effects, means, select
+from orchestrator.analysis.inference import answers, doses, means, select
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
 from orchestrator.analysis.inference.record import Family, Inference
-from orchestrator.config.contrast_kinds import Compared, Kind, Subject
+from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
+from orchestrator.stats.records import Alternative
+
+Label = TypeVar("Label", Alternative, Population)
 
 PROCEDURES: Mapping[Kind, Procedure] = {
     **means.PROCEDURES,
     **doses.PROCEDURES,
-    **effects.PROCEDURES,
     **answers.PROCEDURES,
 }
 """How each kind is computed; `Kind` has what is declared of it."""
@@ -55,9 +58,9 @@ def _blank(study: Study, chosen: Chosen) -> Inference:
         kind=contrast.kind,
         behavior=chosen.behavior,
         split=chosen.split,
-        population=contrast.population,
+        population=_known(contrast.population, contrast.kind.rules.populations),
         family=Family.EXPLORATORY,
-        alternative=str(contrast.alternative),
+        alternative=str(_known(contrast.alternative, contrast.kind.rules.alternatives)),
         registered=False,
         arm_a=labels[0] if labels else "",
         arm_b=labels[-1] if len(labels) > 1 else "",
@@ -67,3 +70,11 @@ def _blank(study: Study, chosen: Chosen) -> Inference:
         ),
         sesoi=contrast.sesoi,
     )
+
+
+def _known(asked: Label, computed: frozenset[Label]) -> Label:
+    """What was asked, or of a contrast that was registered before it was refused, what is computed.
+
+    The first by definition order: greater before less, new seeds before both.
+    """
+    return asked if asked in computed else next(m for m in type(asked) if m in computed)

@@ -1,7 +1,7 @@
 """Contrasts about means: of two arms, of an arm and its baseline, within a margin."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from orchestrator.analysis.evidence.comparison import PAIRED, Comparison, compare, paired_seeds
 from orchestrator.analysis.evidence.frame import Floats
@@ -9,13 +9,15 @@ from orchestrator.analysis.inference.question import (
     Ask,
     Procedure,
     Tested,
+    claimed,
     emptied,
     interval_fields,
     opposite,
 )
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind, Margin, Population
-from orchestrator.stats import effect, equivalence, exact, means, power
+from orchestrator.stats import effect, equivalence, exact, means
+from orchestrator.stats.beside.designs import Aim, CrossedDesign, MeanDesign, Outlook
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.means import MeanTest
 from orchestrator.stats.records import Alternative, State, Summary
@@ -23,30 +25,66 @@ from orchestrator.stats.records import Alternative, State, Summary
 
 def mean_diff(ask: Ask) -> Tested:
     """A - b over seeds, over probes, or over both."""
-    found = compare(ask.a, ask.b, alternative=ask.contrast.alternative, alpha=ask.study.alpha)
-    row = compared(ask.row, found)
-    if ask.contrast.population is not Population.NEW_SEEDS:
-        if found.pairing != PAIRED:
-            reason = f"seeds x probes needs paired seeds: {found.reason}"
-            return Tested(row=emptied(row, "unpaired", reason))
-        matrix = ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
-        return _crossed_row(ask, row, matrix)
-    if ask.contrast.sesoi is not None and found.test.state is State.OK:
-        shown = equivalence.equivalence(found.test, ask.contrast.sesoi, ask.study.alpha)
+    found = _difference(ask, ask.contrast.alternative)
+    row, test = found.row, found.test
+    if test is None:
+        return Tested(row=row)
+    if ask.contrast.sesoi is not None and test.state is State.OK:
+        shown = equivalence.equivalence(test, ask.contrast.sesoi, ask.study.alpha)
         row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
-    return Tested(row=row, p_opposite=opposite(found.test.p, ask.contrast.alternative))
+    return directed(row, test, found.design, ask.contrast.alternative)
+
+
+def directed(
+    row: Inference,
+    test: MeanTest | None,
+    design: MeanDesign | CrossedDesign | None,
+    alternative: Alternative,
+) -> Tested:
+    """A tested mean with what its design finds in the claimed direction."""
+    outlook = None
+    if design is not None and test is not None:
+        aim = Aim.DIFFERS if alternative is Alternative.TWO_SIDED else Aim.DIRECTED
+        outlook = Outlook(
+            design=replace(design, aim=aim),
+            effect=claimed(test.diff or 0.0, alternative),
+            sd_df=test.df,
+        )
+    return Tested(row=row, p_opposite=opposite(row.p, alternative), outlook=outlook)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """A mean difference for the population of a contrast.
+
+    Attributes:
+        row: Its columns.
+        test: None where the population allows no p, or nothing was found.
+        design: Of the test, with the scatter that was seen; None where there is none.
+    """
+
+    row: Inference
+    test: MeanTest | None = None
+    design: MeanDesign | CrossedDesign | None = None
+
+
+def _difference(ask: Ask, alternative: Alternative) -> Difference:
+    """Of a and b, for the population of the contrast."""
+    found = compare(ask.a, ask.b, alternative=alternative, alpha=ask.study.alpha)
+    if ask.contrast.population is Population.NEW_SEEDS:
+        return Difference(row=compared(ask.row, found), test=found.test, design=found.design)
+    row = arms_of(ask.row, found)
+    if found.pairing != PAIRED:
+        reason = f"seeds x probes needs paired seeds: {found.reason}"
+        return Difference(row=emptied(row, "unpaired", reason))
+    matrix = ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
+    return _crossed(ask, row, matrix, alternative)
 
 
 def compared(row: Inference, found: Comparison) -> Inference:
-    """A comparison of two arms as columns."""
-    row = tested(row, found.test)
+    """A comparison of two arms over seeds as columns."""
     return replace(
-        row,
-        n_a=found.n_a,
-        n_b=found.n_b,
-        n_pairs=found.n_pairs,
-        pairing=found.pairing,
-        pairing_reason=found.reason,
+        arms_of(row, found),
         cohens_d=found.cohens_d,
         hedges_g=found.g.estimate,
         g_low=found.g.low,
@@ -54,8 +92,18 @@ def compared(row: Inference, found: Comparison) -> Inference:
         p_student=found.student.p,
         p_exact=found.exact.p if found.exact else None,
         p_attainable_min=found.p_attainable_min,
-        mde_80=found.mde_80,
-        n_for_80=found.n_for_80,
+    )
+
+
+def arms_of(row: Inference, found: Comparison) -> Inference:
+    """The test, the seeds and the pairing of a comparison as columns."""
+    return replace(
+        tested(row, found.test),
+        n_a=found.n_a,
+        n_b=found.n_b,
+        n_pairs=found.n_pairs,
+        pairing=found.pairing,
+        pairing_reason=found.reason,
     )
 
 
@@ -77,33 +125,35 @@ def tested(row: Inference, test: MeanTest) -> Inference:
     )
 
 
-def _crossed_row(ask: Ask, row: Inference, matrix: Floats) -> Tested:
+def _crossed(ask: Ask, row: Inference, matrix: Floats, alternative: Alternative) -> Difference:
     """The mean of (seeds, probes), nats per token, tested for the contrast's population."""
-    alternative = ask.contrast.alternative
     if min(matrix.shape, default=0) < 2:
         reason = f"needs 2 seeds and 2 probes, has {matrix.shape[0]} and {matrix.shape[1]}"
-        return Tested(row=emptied(row, "insufficient_n", reason))
+        return Difference(row=emptied(row, "insufficient_n", reason))
     found = crossed(matrix, alternative=alternative, level=ask.level)
-    both = ask.contrast.population is Population.BOTH
-    interval = found.both if both else found.probes
+    test = found.as_test(alternative, ask.level)
+    row = replace(
+        tested(row, test),
+        test=f"crossed_{found.source}",
+        n_a=row.n_a,
+        n_b=row.n_b,
+        n_pairs=found.n_seeds,
+        n_probes=found.n_probes,
+    )
+    if ask.contrast.population is Population.BOTH:
+        return Difference(row=row, test=test, design=CrossedDesign.of(found))
+    note = "these weights on new probes; no claim about seeds"
     row = replace(
         row,
-        test=f"crossed_{found.source}" if both else "crossed_probes",
-        status=str(found.state),
-        estimate=found.mean,
-        n_probes=found.n_probes,
-        n_pairs=found.n_seeds,
-        se=found.se if both else None,
-        df=found.df if both else None,
-        statistic=found.t if both else None,
-        p=found.p if both else None,
-        mde_80=None,
-        n_for_80=None,
-        **interval_fields(interval),
+        test="crossed_probes",
+        se=None,
+        df=None,
+        statistic=None,
+        p=None,
+        notes=(*row.notes, note),
+        **interval_fields(found.probes),
     )
-    if not both:
-        row = replace(row, notes=(*row.notes, "these weights on new probes; no claim about seeds"))
-    return Tested(row=row, p_opposite=opposite(row.p, alternative))
+    return Difference(row=row)
 
 
 def one_sample(ask: Ask) -> Tested:
@@ -121,7 +171,8 @@ def one_sample(ask: Ask) -> Tested:
         common = sorted(set(trained.probe_ids) & set(base.probe_ids))
         # The one row of the untrained model is subtracted from the row of every seed.
         matrix = trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
-        return _crossed_row(ask, row, matrix)
+        across = _crossed(ask, row, matrix, alternative)
+        return directed(across.row, across.test, across.design, alternative)
     test = means.one_sample(values, alternative, ask.level)
     flip = exact.sign_flip(values, alternative)
     size = effect.g_z(values, ask.level)
@@ -134,56 +185,37 @@ def one_sample(ask: Ask) -> Tested:
         p_attainable_min=flip.p_attainable_min,
         notes=("the baseline is one model; it has no variance over seeds",),
     )
-    unit, sd = power.mde_paired(len(values), ask.study.alpha), Summary.of(values).sd
-    if unit is not None and sd and test.diff:
-        row = replace(
-            row, mde_80=unit * sd, n_for_80=power.n_paired(test.diff / sd, ask.study.alpha)
-        )
-    return Tested(row=row, p_opposite=opposite(test.p, alternative))
+    sd = Summary.of(values).sd
+    design = MeanDesign(ns=(len(values),), sds=(sd,)) if sd else None
+    return directed(row, test, design, alternative)
 
 
 def margin_test(ask: Ask) -> Tested:
     """Non-inferiority or equivalence within the contrast's margin."""
-    found = compare(ask.a, ask.b, alternative=Alternative.TWO_SIDED, alpha=ask.study.alpha)
-    row = compared(ask.row, found)
-    if found.test.state is not State.OK or ask.contrast.sesoi is None:
-        return Tested(row=replace(row, p=None))
-    shown = equivalence.equivalence(found.test, ask.contrast.sesoi, ask.study.alpha)
-    noninferior = ask.contrast.kind.rules.margin is Margin.BELOW
-    room = ask.contrast.sesoi + (found.test.diff or 0.0)
-    if not noninferior:
-        room = ask.contrast.sesoi - abs(found.test.diff or 0.0)
-    smallest, seeds = _plan_margin(found, room, ask.study.alpha)
+    found = _difference(ask, Alternative.TWO_SIDED)
+    # The exact companion and Student's p are about a difference, not about a margin.
+    row = replace(found.row, p=None, p_exact=None, p_attainable_min=None, p_student=None)
+    test, sesoi = found.test, ask.contrast.sesoi
+    if test is None or test.state is not State.OK or test.diff is None or sesoi is None:
+        return Tested(row=row)
+    shown = equivalence.equivalence(test, sesoi, ask.study.alpha)
+    below = ask.contrast.kind.rules.margin is Margin.BELOW
     row = replace(
         row,
-        p=shown.p_noninferior if noninferior else shown.p_tost,
-        p_exact=None,
-        p_attainable_min=None,
+        p=shown.p_noninferior if below else shown.p_tost,
         p_noninferior=shown.p_noninferior,
         p_tost=shown.p_tost,
-        mde_80=smallest,
-        n_for_80=seeds,
         test=f"{row.test}_{ask.contrast.kind}",
         **interval_fields(shown.interval),
     )
-    return Tested(row=row)
-
-
-def _plan_margin(found: Comparison, room: float, alpha: float) -> tuple[float | None, int | None]:
-    """(smallest margin that this design shows if a = b, seeds an arm or pairs to show the margin).
-
-    Each is found with probability 0.8. `room` is how far the estimate lies within the margin.
-    """
-    one_sided = 2 * alpha  # what the two-sided formulas take for a one-sided test at alpha
-    if found.pairing == PAIRED:
-        units = [power.mde_paired(found.n_pairs or 0, at) for at in (alpha, one_sided)]
-    else:
-        units = [power.mde_welch(found.n_a, found.n_b, at) for at in (alpha, one_sided)]
-    if found.mde_80 is None or units[0] is None or units[1] is None:
-        return None, None
-    sd = found.mde_80 / units[0]
-    n_for = power.n_paired if found.pairing == PAIRED else power.n_welch
-    return units[1] * sd, n_for(room / sd, alpha=one_sided) if room > 0 else None
+    if found.design is None:
+        return Tested(row=row)
+    design = replace(found.design, aim=Aim.NONINFERIOR if below else Aim.EQUIVALENT)
+    offset = test.diff if below else abs(test.diff)
+    outlook = Outlook(
+        design=design, effect=sesoi, seen=replace(design, offset=offset), sd_df=test.df
+    )
+    return Tested(row=row, outlook=outlook)
 
 
 PROCEDURES: Mapping[Kind, Procedure] = {

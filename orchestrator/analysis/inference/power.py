@@ -2,29 +2,40 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import exp
 
-from orchestrator.config.contrast_kinds import Planned
+from orchestrator.config.contrast_kinds import Margin, Planned, Population
+from orchestrator.stats.beside.counted_designs import TrendDesign
+from orchestrator.stats.beside.designs import Aim, MeanDesign, SdDesign, smallest_effect
 from orchestrator.stats.exact import min_page_p, min_sign_flip_p
-from orchestrator.stats.power import mde_paired
 from orchestrator.stats.records import Alternative
-from orchestrator.stats.spread import MIN_BROWN_FORSYTHE
+from orchestrator.stats.spread import MIN_N
+
+AIMS = {Margin.BELOW: Aim.NONINFERIOR, Margin.BOTH_SIDES: Aim.EQUIVALENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Design:
+class Planning:
     """What is planned for one contrast.
 
     Attributes:
         n: Seeds that all its arms share.
         arms: How many arms those are.
-        alternative: Of the contrast.
-        alpha: Level of the test.
+        alternative, margin, population: Of the contrast.
+        level: alpha divided by the size of the family, at which Holm's adjustment surely supports.
     """
 
     n: int
     arms: int
     alternative: Alternative
-    alpha: float
+    margin: Margin = Margin.OPTIONAL
+    population: Population = Population.NEW_SEEDS
+    level: float
+
+    @property
+    def two_sided(self) -> bool:
+        """Whether the claim has no direction."""
+        return self.alternative is Alternative.TWO_SIDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,47 +43,59 @@ class Reach:
     """What a design can find; None where no formula is known.
 
     Attributes:
-        p_min: Smallest p of the exact companion test.
-        mde_sd: Smallest effect found with probability 0.8, in sd of the difference over seeds.
+        p_min: Smallest p of the exact companion test, or of the test where it is exact itself.
+        mde_sd: Smallest effect `supported` with probability 0.8, in `unit`; of a claim within a
+            margin the smallest margin, if both arms are the same.
+        mde_ratio: Smallest ratio of two sds, likewise, of uncorrelated seeds.
+        unit: Of mde_sd, e.g. "sd of the difference".
         warning: What so few seeds do not allow.
     """
 
     p_min: float | None = None
     mde_sd: float | None = None
+    mde_ratio: float | None = None
+    unit: str = "sd of the difference"
     warning: str | None = None
 
 
-def of_means(design: Design) -> Reach:
-    """A paired t test with the sign-flip test beside it."""
-    return Reach(
-        p_min=min_sign_flip_p(design.n, design.alternative) if design.n > 0 else None,
-        mde_sd=mde_paired(design.n, design.alpha),
-    )
+def of_means(planned: Planning) -> Reach:
+    """A paired t test; where only a difference is claimed, with the sign-flip test beside it."""
+    if planned.population is not Population.NEW_SEEDS:
+        return Reach(warning="what probes add to the variance is known only from results")
+    aim = AIMS.get(planned.margin, Aim.DIFFERS if planned.two_sided else Aim.DIRECTED)
+    found = smallest_effect(MeanDesign(ns=(planned.n,), sds=(1.0,), aim=aim), planned.level)
+    flips = planned.n > 0 and planned.margin is Margin.OPTIONAL
+    p_min = min_sign_flip_p(planned.n, planned.alternative) if flips else None
+    return Reach(p_min=p_min, mde_sd=found)
 
 
-def of_trend(design: Design) -> Reach:
+def of_trend(planned: Planning) -> Reach:
     """Page's test, which is one-sided; a two-sided p is twice the smaller one."""
-    if design.n < 2 or design.arms < 3:
+    if planned.n < 2 or planned.arms < 3:
         return Reach()
-    p = min_page_p(design.n, design.arms)
-    return Reach(p_min=min(1.0, 2 * p) if design.alternative is Alternative.TWO_SIDED else p)
+    p = min_page_p(planned.n, planned.arms)
+    p = min(1.0, 2 * p) if planned.two_sided else p
+    ns = (planned.n,) * planned.arms
+    design = TrendDesign(ns=ns, paired=True, two_sided=planned.two_sided)
+    found = smallest_effect(design, planned.level)
+    return Reach(p_min=p, mde_sd=found, unit="sd over seeds, from the lowest dose to the highest")
 
 
-def of_spread(design: Design) -> Reach:
-    """Two sds."""
-    least = MIN_BROWN_FORSYTHE
-    if design.n >= least:
-        return Reach()
-    text = f"too few for Brown-Forsythe, which needs {least}; the jackknife is used"
-    return Reach(warning=f"{design.n} seeds: {text}")
+def of_spread(planned: Planning) -> Reach:
+    """Pitman and Morgan's test of two sds; correlated seeds find smaller ratios."""
+    if planned.n < MIN_N:
+        return Reach(warning=f"{planned.n} seeds: two sds are not tested below {MIN_N}")
+    design = SdDesign(ns=(planned.n,) * 2, r_pair=0.0, two_sided=planned.two_sided)
+    found = smallest_effect(design, planned.level)
+    return Reach(mde_ratio=None if found is None else exp(found))
 
 
-def unknown(_: Design) -> Reach:
+def unknown(_: Planning) -> Reach:
     """Kinds without a formula."""
     return Reach()
 
 
-FORMULAS: Mapping[Planned, Callable[[Design], Reach]] = {
+FORMULAS: Mapping[Planned, Callable[[Planning], Reach]] = {
     Planned.MEANS: of_means,
     Planned.TREND: of_trend,
     Planned.SPREAD: of_spread,

@@ -11,6 +11,7 @@ from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.inference.choose import Arm
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrasts import Contrast
+from orchestrator.stats.beside.designs import Outlook
 from orchestrator.stats.records import Alternative, Interval
 
 
@@ -107,10 +108,12 @@ class Tested:
     Attributes:
         row: Without adjustment and verdict.
         p_opposite: One-sided p of the opposite direction; None for a two-sided question.
+        outlook: The design, for what it can find; None where no formula is known.
     """
 
     row: Inference
     p_opposite: float | None = None
+    outlook: Outlook | None = None
 
 
 Procedure = Callable[[Ask], Tested]
@@ -146,3 +149,14 @@ def emptied(row: Inference, status: str, reason: str) -> Inference:
 def opposite(p: float | None, alternative: Alternative) -> float | None:
     """A continuous test's p in the other direction; None for a two-sided question."""
     return None if p is None or alternative is Alternative.TWO_SIDED else 1 - p
+
+
+def claimed(estimate: float, alternative: Alternative) -> float:
+    """An effect, positive where it points as claimed."""
+    match alternative:
+        case Alternative.GREATER:
+            return estimate
+        case Alternative.LESS:
+            return -estimate
+        case Alternative.TWO_SIDED:
+            return abs(estimate)

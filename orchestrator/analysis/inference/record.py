@@ -47,8 +47,10 @@ class Inference:
         p_student: As the notes print it; never used for the verdict.
         p_exact, p_attainable_min: Of the exact companion test.
         sesoi: The stated margin; p_noninferior, p_tost need one.
-        mde_80: Smallest effect found with probability 0.8, unit of the estimate.
-        n_for_80: Seeds an arm to find the estimate with probability 0.8.
+        mde_80: Smallest effect `supported` with probability 0.8 in this family, unit of the
+            estimate; for a margin, the smallest that is shown if both arms are the same.
+        mde_low, mde_high: The same at the ends of the 80 % interval of the sd that was seen.
+        n_for_80: Seeds an arm for a `supported` estimate with probability 0.8 in this family.
         verdict: `supported`, `contradicted`, `inconclusive` or `not_testable`.
         status: `ok`, or why there is no number.
         notes: Sentences for people.
@@ -96,6 +98,8 @@ class Inference:
     p_noninferior: float | None = None
     p_tost: float | None = None
     mde_80: float | None = None
+    mde_low: float | None = None
+    mde_high: float | None = None
     n_for_80: int | None = None
     verdict: str = "not_testable"
     status: str = "ok"

@@ -9,9 +9,9 @@ from dataclasses import replace
 from math import log
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.inference.families import adjusted, with_verdict
-from orchestrator.analysis.inference.means import compared, tested
-from orchestrator.analysis.inference.question import interval_fields
+from orchestrator.analysis.inference.families import adjusted, with_reach, with_verdict
+from orchestrator.analysis.inference.means import compared, directed, tested
+from orchestrator.analysis.inference.question import Tested, interval_fields
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.analysis.published.figures import SPLIT, arm_of, figures
 from orchestrator.analysis.tables.arms import Arms
@@ -68,8 +68,7 @@ def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference,
             a=find(arms, "rho-guided", "factual"),
             b=find(arms, "sft-only", "factual"),
         ),
-        *_refusal_kept(arms),
-        _collapse(arms),
+        *(Tested(row=row) for row in (*_refusal_kept(arms), _collapse(arms))),
         mean_diff(
             arms,
             contrast_id="margin-needed",
@@ -78,23 +77,27 @@ def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference,
             b=find(arms, "rho-guided", "bias", margin=0.0),
         ),
         *(
-            replace(
-                _blank(kind, f"dose-{kind}", claim, row["behavior"]),
-                p=row[field],
-                test=row["trend_test"],
-                alternative=str(Alternative.GREATER),
+            Tested(
+                row=replace(
+                    _blank(kind, f"dose-{kind}", claim, row["behavior"]),
+                    p=row[field],
+                    test=row["trend_test"],
+                    alternative=str(Alternative.GREATER),
+                )
             )
             for kind, claim, field in DOSE_CLAIMS
             for row in dose_tests.rows
         ),
         *(
-            replace(
-                _blank(Kind.PROP_DIFF, "refusal-paradox", paradox, ""),
-                population=Population.NEW_PROBES,
-                estimate=row["diff_vs_baseline"],
-                p=row["p_max"],
-                test=row["test"],
-                notes=("p is the largest that the printed counts allow", "one seed"),
+            Tested(
+                row=replace(
+                    _blank(Kind.PROP_DIFF, "refusal-paradox", paradox, ""),
+                    population=Population.NEW_PROBES,
+                    estimate=row["diff_vs_baseline"],
+                    p=row["p_max"],
+                    test=row["test"],
+                    notes=("p is the largest that the printed counts allow", "one seed"),
+                )
             )
             for row in about_stress
         ),
@@ -111,11 +114,11 @@ def find(arms: Arms, condition: str, behavior: str, margin: float | None = None)
 
 def mean_diff(
     arms: Arms, *, contrast_id: str, claim: str, a: ArmEvidence, b: ArmEvidence
-) -> Inference:
+) -> Tested:
     """Two printed arms compared; two-sided, not yet adjusted."""
     found = arms.compare(a, b)
-    row = _blank(Kind.MEAN_DIFF, contrast_id, claim, a.behavior, a, b)
-    return compared(row, found)
+    row = compared(_blank(Kind.MEAN_DIFF, contrast_id, claim, a.behavior, a, b), found)
+    return directed(row, found.test, found.design, Alternative.TWO_SIDED)
 
 
 def _refusal_kept(arms: Arms) -> Iterator[Inference]:
@@ -196,6 +199,10 @@ def _blank(
     )
 
 
-def _settled(rows: Sequence[Inference], method: str, alpha: float) -> tuple[Inference, ...]:
-    """The rows as one family; no figure that is printed gives a p of the opposite direction."""
-    return tuple(with_verdict(row, None, alpha) for row in adjusted(rows, method))
+def _settled(tested: Sequence[Tested], method: str, alpha: float) -> tuple[Inference, ...]:
+    """The rows as one family; no figure that is printed gives a p of the opposite direction.
+
+    Seeds are those that a sweep needs which registers the claim alone.
+    """
+    rows = adjusted([with_reach(t.row, t.outlook, alpha) for t in tested], method)
+    return tuple(with_verdict(row, None, alpha) for row in rows)

@@ -1,6 +1,7 @@
 """Judged answers in the tables and contrasts: every number is of rows, none of assumptions."""
 
 from dataclasses import dataclass, replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -40,9 +41,9 @@ class Plain:
         return Judgement(label=WORDS.get(response, Label.COMPLIANCE), reason=None, score=None)
 
 
-def cell(condition: str, seed: int | None = None, rho: float = 0.1) -> CellResult:
-    spec = a_spec(condition) if seed is None else a_spec(condition, seed=seed)
-    weights = f"{condition} {seed}".encode()
+def cell(condition: str, seed: int | None = None, rho: float = 0.1, **more: object) -> CellResult:
+    spec = a_spec(condition, **more) if seed is None else a_spec(condition, seed=seed, **more)
+    weights = f"{condition} {seed} {more}".encode()
     result = a_result(spec, {("refusal", "heldout"): rho}, weights=weights)
     key = None if seed is None else f"seed {seed}"
     return replace(result, measurements=replace(result.measurements, pairing_key=key))
@@ -152,15 +153,37 @@ def test_seeds_that_may_not_be_paired_are_not(tmp_path):
     assert row.pairing_reason == "no pairing key"
 
 
-def test_the_paradox_is_a_rank_correlation_over_cells(tmp_path):
-    answers = many_seeds()
-    row = ask(stressed(tmp_path / "r", answers), kind="rank_correlation", alternative="less")
-    rhos = [r.scores[0].rho for r, _ in answers]
-    rates = [np.mean([t == NO for t in texts[:12]]) for _, texts in answers]
-    expected = stats.spearmanr(rhos, rates)
-    assert row.estimate == pytest.approx(expected.statistic)
-    assert (row.n_a, row.verdict) == (len(answers), "contradicted")
+def many_arms(refusals: list[int]) -> list[tuple[CellResult, list[str]]]:
+    """Arms of rising refusal rho, four seeds each, that refuse so many of ten prompts."""
+    random = np.random.default_rng(2)
+    found = []
+    for i, k in enumerate(refusals):
+        for seed in range(1, 5):
+            shown = [NO] * (k - (seed == 1)) + ["yes"] * (10 - k + (seed == 1))
+            rho = 0.1 * i + 0.001 * float(random.normal())
+            arm = cell("rho-guided", seed, rho=rho, rho_weight=0.1 * (i + 1))
+            found.append((arm, [*shown, "yes", "yes", "yes"]))
+    return found
+
+
+def test_the_paradox_is_a_rank_correlation_over_arms(tmp_path):
+    answers = many_arms([2, 3, 5, 4, 8, 9])
+    row = ask(stressed(tmp_path / "r", answers), kind="rank_correlation", alternative="greater")
+    assert row.estimate == pytest.approx(stats.spearmanr(range(6), [2, 3, 5, 4, 8, 9]).statistic)
+    assert (row.n_a, row.verdict) == (6, "supported")
     assert row.ci_low < row.estimate < row.ci_high
+    # of the 720 orders of the arms, those that rise as much
+    null = [stats.spearmanr(range(6), p).statistic for p in permutations([2, 3, 5, 4, 8, 9])]
+    assert row.p == pytest.approx(np.mean(np.array(null) >= row.estimate - 1e-9))
+
+
+def test_many_seeds_of_few_arms_show_no_correlation(tmp_path):
+    store = stressed(tmp_path / "r", many_arms([2, 4, 6, 8]))
+    row = ask(store, kind="rank_correlation")
+    assert (row.n_a, row.p, row.verdict) == (4, None, "not_testable")
+    assert row.p_attainable_min == pytest.approx(2 / 24)
+    assert "4 arms cannot go below p = 0.083; 5 are the fewest for p <= 0.05" in row.notes
+    assert ask(store, kind="rank_correlation", alternative="greater").p == pytest.approx(1 / 24)
 
 
 def test_all_arms_of_one_seed_together(tmp_path):

@@ -3,12 +3,15 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from orchestrator.analysis.evidence.comparison import compare, paired_seeds
 from orchestrator.errors import UserError
+from orchestrator.stats.beside.designs import fewest_seeds, smallest_effect
 from orchestrator.stats.records import Summary
 from tests.orchestrator.analysis.arms import BATCH, an_arm
 
@@ -104,9 +107,14 @@ def test_planning_numbers_are_those_of_the_golden_cases():
         return replace(an_arm(condition), delta=sample, score=None)
 
     rho, sft = printed("rho-guided", 0.163, 0.039), printed("sft-only", 0.114, 0.105)
-    assert compare(rho, sft).n_for_80 == 43
-    assert compare(rho, printed("sft-only", 0.152, 0.052)).n_for_80 == 276
-    assert compare(rho, sft).mde_80 == pytest.approx(2.0 * 0.0792, rel=0.02)
+    design = compare(rho, sft).design
+    assert fewest_seeds(design, 0.163 - 0.114, 0.05) == 43
+    other = compare(rho, printed("sft-only", 0.152, 0.052)).design
+    assert fewest_seeds(other, 0.163 - 0.152, 0.05) == 276
+    smallest, rng = smallest_effect(design, 0.05), np.random.default_rng(0)
+    a, b = rng.normal(smallest, 0.039, (8000, 5)), rng.normal(0, 0.105, (8000, 5))
+    found = stats.ttest_ind(a, b, axis=1, equal_var=False).pvalue <= 0.05
+    assert found.mean() == pytest.approx(0.8, abs=0.03)
 
 
 @given(SCORES, SCORES, st.booleans())

@@ -234,17 +234,30 @@ def test_too_few_doses_are_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("n", "test"), [(8, "brown_forsythe"), (5, "jackknife_log_variance"), (3, None)]
+    ("n", "keys", "test"),
+    [
+        (8, True, "pitman_morgan"),
+        (4, True, "pitman_morgan"),
+        (8, False, "brown_forsythe"),
+        (5, False, "jackknife_log_variance"),
+        (3, True, None),
+    ],
 )
-def test_spread_is_tested_by_what_the_seeds_allow(tmp_path, n, test):
+def test_spread_is_tested_by_what_the_seeds_allow(tmp_path, n, keys, test):
     wide = [(-1) ** i * (0.2 + 0.05 * i) for i in range(n)]
-    cells = [keyed("sft-only", v, i) for i, v in enumerate(wide)]
-    cells += [keyed("rho-guided", 0.01 * v + 0.001 * i, i) for i, v in enumerate(wide)]
+    cells = [scored("sft-only", v, seed=i, key=keys) for i, v in enumerate(wide)]
+    narrow = [0.01 * v + 0.001 * i for i, v in enumerate(wide)]
+    cells += [scored("rho-guided", v, seed=i, key=keys) for i, v in enumerate(narrow)]
     store = filled(tmp_path / "r", *cells)
     row = one(ask(store, kind="sd_ratio", a=guided(), b=plain(), alternative="less"))
     assert row.test == test
     assert row.verdict == ("supported" if test else "not_testable")
     assert (row.estimate is None) == (test is None)
+    if test:
+        assert row.n_for_80 is not None
+        assert row.mde_80 > 0
+        assert row.ci_high < 0
+        assert row.pairing == ("paired" if keys else "none")
 
 
 def test_more_spread_than_claimed_contradicts_less_spread(tmp_path):
@@ -391,3 +404,64 @@ def test_only_scored_cells_count(tmp_path):
     store = filled(tmp_path / "r", *cells, a_result(a_spec("sft-only"), {}))
     row = one(ask(store, kind="mean_diff", a=guided(), b=plain()))
     assert row.status == "missing"
+
+
+def tables(folder, seeds: int, probes: int, shift: float, scatter: float) -> Store:
+    """Two arms whose difference varies over probes and, a little, over seeds."""
+    rng = np.random.default_rng(4)
+    tilt = rng.normal(0, scatter, probes)
+    cells = []
+    for seed in range(seeds):
+        base = rng.normal(0, 0.05, probes)
+        for name, gaps in (("sft-only", base), ("rho-guided", base + shift + tilt)):
+            seen = gaps + rng.normal(0, 0.01, probes)
+            cells.append(with_gaps(name, seed, {f"p{i}": float(g) for i, g in enumerate(seen)}))
+    return filled(folder, *cells)
+
+
+@pytest.mark.parametrize("kind", ["noninferiority", "equivalence"])
+def test_a_margin_for_new_probes_is_tested_against_their_scatter(tmp_path, kind):
+    store = tables(tmp_path / "r", 6, 12, shift=-0.05, scatter=0.2)
+    asked = {"kind": kind, "a": guided(), "b": plain(), "sesoi": 0.1}
+    seeds = one(ask(store, **asked))
+    both = one(ask(store, **asked, population="new_seeds_and_probes"))
+    assert seeds.verdict == "supported"
+    assert both.test.startswith("crossed")
+    assert (both.verdict, both.n_probes, both.population) == (
+        "inconclusive",
+        12,
+        "new_seeds_and_probes",
+    )
+    assert both.se > 3 * seeds.se
+    assert both.ci_high - both.ci_low > 3 * (seeds.ci_high - seeds.ci_low)
+    assert both.mde_80 > 3 * seeds.mde_80
+    assert both.p == (both.p_noninferior if kind == "noninferiority" else both.p_tost)
+
+
+@pytest.mark.parametrize("population", ["new_probes", "new_seeds_and_probes"])
+@pytest.mark.parametrize("kind", ["mean_diff", "one_sample"])
+def test_numbers_of_seeds_alone_stand_in_no_row_about_probes(tmp_path, kind, population):
+    untrained = {f"p{i}": 0.01 * i for i in range(8)}
+    store = tables(tmp_path / "r", 6, 8, shift=0.1, scatter=0.1)
+    store.commit(with_gaps("baseline", 0, untrained), attempts=1, ray=None)
+    arms = {"a": guided()} | ({"b": plain()} if kind == "mean_diff" else {})
+    row = one(ask(store, kind=kind, population=population, **arms))
+    assert row.estimate is not None
+    assert row.n_probes == 8
+    assert (row.p_exact, row.p_student, row.p_attainable_min) == (None, None, None)
+    assert (row.cohens_d, row.hedges_g, row.g_low, row.g_high) == (None, None, None, None)
+
+
+def test_planning_numbers_are_about_the_verdict_in_its_family(tmp_path):
+    """The smallest effect of one claim of six is that at a sixth of the level."""
+    store = two_arms(tmp_path / "r")
+    alone = one(ask(store, kind="mean_diff", a=guided(), b=plain(), alternative="greater"))
+    sd = np.std([UP[s] - DOWN[s] for s in SEEDS], ddof=1)
+
+    def power(row, alternative: str) -> float:
+        limit = stats.t.isf(0.05 / row.family_size / (1 + (alternative == "two-sided")), 5)
+        return float(stats.nct.sf(limit, 5, row.mde_80 / sd * 6**0.5))
+
+    assert power(alone, "greater") == pytest.approx(0.8, abs=1e-3)
+    low, high = np.sqrt(5 / stats.chi2.isf([0.1, 0.9], 5)) * alone.mde_80
+    assert (alone.mde_low, alone.mde_high) == pytest.approx((low, high))

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from orchestrator.config.contrast_kinds import Compared, Kind, Margin, Subject
+from orchestrator.config.contrast_kinds import Kind, Margin, Population, Subject
 from orchestrator.errors import SweepError
 from orchestrator.stats.records import Alternative
 from tests.builders import parsed
@@ -22,11 +22,10 @@ VALUES = {
     "a": {"condition": "rho-guided", "rho_weight": 0.2},
     "b": {"condition": "sft-only"},
     "over": "rho_weight",
-    "between": {"rho_weight": [0.1, 0.2]},
     "behaviors": ["toxicity"],
     "split": "train",
     "prompts": "benign",
-    "population": "new_probes",
+    "population": "new_seeds",
     "alternative": "greater",
     "sesoi": 0.02,
 }
@@ -43,14 +42,24 @@ def complaint(**contrast) -> str:
 
 
 def everything(kind: Kind) -> dict:
-    found = {"kind": str(kind)} | {k: v for k, v in VALUES.items() if k in kind.rules.allowed}
-    match kind.rules.compares:
-        case Compared.BEHAVIORS:
-            found["between"] = {"behavior": ["toxicity", "bias"]}
-        case Compared.TWO_PAIRS:
-            a = {"condition": "rho-guided"}
-            found |= {"a": a, "b": a}
-    return found
+    said = VALUES | {"alternative": str(min(kind.rules.alternatives))}
+    return {"kind": str(kind)} | {k: v for k, v in said.items() if k in kind.rules.allowed}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_refuses_a_population_or_a_direction_that_its_test_does_not_have(kind):
+    known = {"population": (Population, kind.rules.populations)}
+    known["alternative"] = (Alternative, kind.rules.alternatives)
+    for key, (values, allowed) in known.items():
+        for value in values if key in kind.rules.allowed else ():
+            said = complaint(**everything(kind) | {key: str(value)})
+            assert (f"{key} (line" in said) == (value not in allowed)
+
+
+def test_what_speaks_about_seeds_only_is_declared():
+    seeds_only = {k for k in Kind if k.rules.populations == {Population.NEW_SEEDS}}
+    assert {Kind.SD_RATIO, Kind.TREND, Kind.STRICT_MONOTONE, Kind.LINEARITY} <= seeds_only
+    assert Population.BOTH in Kind.NONINFERIORITY.rules.populations
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -77,7 +86,7 @@ def test_a_null_is_no_arm(kind):
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("alternative", Alternative)
 def test_every_kind_has_a_sentence_for_a_claim_that_nobody_wrote(kind, alternative):
-    if kind.rules.directed and alternative is Alternative.TWO_SIDED:
+    if alternative not in kind.rules.alternatives:
         return
     text = yaml.safe_dump(
         HEAD | {"analysis": {"contrasts": [everything(kind) | {"alternative": str(alternative)}]}}

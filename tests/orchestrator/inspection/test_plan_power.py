@@ -47,8 +47,8 @@ def test_the_smallest_p_is_that_of_the_exact_test(n, alternative, smallest):
 
 def test_five_paired_seeds_are_warned_about():
     assert powers(5)["up"].warning == ("5 paired seeds cannot go below p = 0.0625 in an exact test")
-    assert "needs 6" in powers(5)["spread"].warning
-    assert powers(6)["spread"].warning is None
+    assert "not tested below 4" in powers(3)["spread"].warning
+    assert powers(5)["spread"].warning is None
     assert powers(1)["up"].warning == "1 shared seed: nothing can be tested"
 
 
@@ -60,10 +60,19 @@ def test_a_trend_over_three_doses_counts_sft_only_as_one():
 def test_the_smallest_effect_is_found_four_times_in_five():
     n = 8
     found = powers(n)["up"]
-    limit = stats.t.ppf(0.975, n - 1)
+    assert found.family == 3
+    limit = stats.t.isf(0.05 / 3 / 2, n - 1)
     power = stats.nct.sf(limit, n - 1, found.mde_sd * n**0.5)
     assert power == pytest.approx(0.8, abs=1e-3)
     assert (found.sd, found.mde) == (None, None)
+
+
+def test_a_direction_and_a_smaller_family_find_smaller_effects():
+    one_sided, limit = powers(8, "greater")["up"], stats.t.isf(0.05 / 3, 7)
+    assert stats.nct.sf(limit, 7, one_sided.mde_sd * 8**0.5) == pytest.approx(0.8, abs=1e-3)
+    assert one_sided.mde_sd < powers(8)["up"].mde_sd
+    assert powers(8)["spread"].mde_ratio > powers(16)["spread"].mde_ratio > 1
+    assert powers(8)["dose"].mde_sd > powers(8, "greater")["dose"].mde_sd
 
 
 def test_a_pilot_gives_the_effect_in_nats_per_token(tmp_path):
@@ -76,12 +85,16 @@ def test_a_pilot_gives_the_effect_in_nats_per_token(tmp_path):
     assert found.sd == pytest.approx((pairs[:, 0] - pairs[:, 1]).std(ddof=1))
     assert found.mde == pytest.approx(found.sd * found.mde_sd)
     assert found.assumption == "sd of the paired difference in the pilot"
+    # the 80 % interval of an sd with 5 degrees of freedom
+    factors = np.sqrt(5 / stats.chi2.isf([0.1, 0.9], 5))
+    assert (found.mde_low, found.mde_high) == pytest.approx(tuple(found.mde * factors))
 
 
 def test_plan_prints_power_and_warns(tmp_path):
     found = plan([load("quickstart")], tmp_path)
     text = "\n".join(describe(found))
-    assert "power    rho-vs-sft, toxicity: 3 seeds, exact p from 0.12, finds" in text
+    assert "power    rho-vs-sft: 3 seeds, exact p from 0.12, finds" in text
+    assert text.count("power    rho-vs-sft") == 1  # a line a contrast, whatever its behaviours
     assert "warning  rho-vs-sft: 3 paired seeds cannot go below p = 0.125" in text
 
 

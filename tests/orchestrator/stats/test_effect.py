@@ -42,6 +42,24 @@ def test_the_interval_ends_where_the_noncentral_t_says(n, diff):
         assert share_below(t, df, noncentrality) == pytest.approx(expected, abs=2e-5)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.95, 0.99, 0.9999])
+@pytest.mark.parametrize("t", [-250.0, -7.0, -0.0437, 1e-9, 0.0, 0.03, 0.07, 0.3, 40.0])
+@pytest.mark.parametrize("n", [3, 4, 6, 120])
+def test_the_interval_is_exact_at_every_level_and_t(n, t, level):
+    values = np.arange(n) - (n - 1) / 2
+    values = values / values.std(ddof=1) + t / math.sqrt(n)
+    found, df = g_z(values, level), n - 1
+    for bound, share in ((found.low, (1 + level) / 2), (found.high, (1 - level) / 2)):
+        noncentrality = bound * math.sqrt(n) / bias_factor(df)
+        assert share_below(t, df, noncentrality) == pytest.approx(share, abs=1e-7)
+
+
+def test_near_zero_the_interval_is_not_that_of_zero():
+    low = hedges_g(Summary(n=3, mean=-0.0437, sd=1.0), Summary(n=4, mean=0.0, sd=1.0), 0.99).low
+    at_zero = hedges_g(Summary(n=3, mean=0.0, sd=1.0), Summary(n=4, mean=0.0, sd=1.0), 0.99).low
+    assert low < at_zero - 0.02
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("n", [2, 3, 8])
 def test_the_limit_for_far_t_joins_the_exact_interval(n, sign):

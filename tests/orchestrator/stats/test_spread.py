@@ -10,7 +10,7 @@ from scipy import stats
 from statsmodels.stats.oneway import test_scale_oneway as scale_oneway
 
 from orchestrator.stats.records import Alternative, State, Summary
-from orchestrator.stats.spread import Spread, sd_ratio, sd_ratio_from_summaries
+from orchestrator.stats.spread import Spread, compare_sds, sd_ratio, sd_ratio_from_summaries
 from tests.orchestrator.stats.samples import MIRROR, alternatives, samples, scales, shifts
 
 
@@ -145,3 +145,62 @@ def test_a_sample_with_one_unlike_value_has_no_jackknife():
     found = sd_ratio([0.1, 0.1, 0.1, 0.9], [0.2, 0.3, 0.25, 0.1])
     assert (found.state, found.ratio_jackknife, found.p_jackknife) == (State.OK, None, None)
     assert found.p_f is not None
+
+
+def correlated(rng, n: int, r: float, ratio: float = 1.0):
+    b = rng.normal(size=n)
+    return ratio * (r * b + np.sqrt(1 - r * r) * rng.normal(size=n)), b
+
+
+@pytest.mark.parametrize("is_paired", [True, False])
+@pytest.mark.parametrize("n", [4, 5, 6, 7, 8, 15])
+def test_the_interval_is_the_test_inverted(n, is_paired):
+    rng = np.random.default_rng(n)
+    for _ in range(40):
+        a, b = correlated(rng, n, 0.7, ratio=float(np.exp(rng.normal())))
+        for level in (0.9, 0.95, 0.99):
+            found = compare_sds(a, b, level=level, paired=is_paired)
+            assert (found.p <= 1 - level) == (not found.interval.low <= 1 <= found.interval.high)
+            for end in (found.interval.low, found.interval.high):
+                if 0 < end < np.inf:  # b scaled by an end of the interval is just rejected
+                    there = compare_sds(a, end * b, level=level, paired=is_paired)
+                    assert there.p == pytest.approx(1 - level, rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [4, 6, 12])
+def test_pitman_morgan_is_the_correlation_of_sums_and_differences(n):
+    a, b = correlated(np.random.default_rng(1), n, 0.5, ratio=2.0)
+    for alternative in Alternative:
+        expected = stats.pearsonr(a + b, a - b, alternative=alternative.value)
+        assert compare_sds(a, b, alternative, paired=True).p == pytest.approx(expected.pvalue)
+
+
+def test_which_test_is_made_follows_from_the_values():
+    rng = np.random.default_rng(0)
+    found = {n: correlated(rng, n, 0.5) for n in (3, 4, 6)}
+    names = {
+        n: [compare_sds(a, b, paired=p).test for p in (True, False)] for n, (a, b) in found.items()
+    }
+    assert names == {
+        3: [None, None],
+        4: ["pitman_morgan", "jackknife_log_variance"],
+        6: ["pitman_morgan", "brown_forsythe"],
+    }
+    assert compare_sds(*found[3], paired=True).state is State.NOT_TESTABLE
+    a = found[6][0]
+    assert compare_sds(a, 2 * a, paired=True).state is State.ZERO_VARIANCE
+
+
+def test_where_distances_scatter_widely_the_interval_has_no_end():
+    found = compare_sds([0, 0.1, -0.1, 0.2, -0.2, 0.3], [0, 0, 0, 0, 9, 0.1], paired=False)
+    assert (found.interval.high, found.p > 0.05) == (np.inf, True)
+
+
+@pytest.mark.parametrize(("n", "r"), [(5, 0.9), (8, 0.9), (8, 0.0), (12, 0.99)])
+def test_pairs_are_tested_at_their_level_and_their_interval_holds_the_truth(n, r):
+    rng, runs = np.random.default_rng(3), 1500
+    found = [compare_sds(*correlated(rng, n, r, ratio=2.0), paired=True) for _ in range(runs)]
+    held = np.mean([f.interval.low <= 2 <= f.interval.high for f in found])
+    assert abs(held - 0.95) < 4 * np.sqrt(0.95 * 0.05 / runs)
+    null = [compare_sds(*correlated(rng, n, r), paired=True).p <= 0.05 for _ in range(runs)]
+    assert abs(np.mean(null) - 0.05) < 4 * np.sqrt(0.95 * 0.05 / runs)

@@ -34,7 +34,7 @@ def plan(
     return View(
         key=KEY,
         name=NAME,
-        title=f"What 80 % power takes (two-sided, level {alpha:g})",
+        title=f"What 80 % power of a verdict takes (alpha {alpha:g})",
         columns=(
             words("Contrast", "contrast"),
             plain("smallest effect found", "mde_80"),
@@ -59,6 +59,8 @@ def _seeds(inference: Iterable[Inference]) -> Iterator[Row]:
             if row.verdict != Verdict.INCONCLUSIVE:
                 continue
             assumption = "no formula for this kind of contrast"
+        elif row.mde_low is not None and row.mde_high is not None:
+            assumption += f"; as an estimate, it allows {row.mde_low:.3g} to {row.mde_high:.3g}"
         yield {
             "contrast": f"{row.name}: {row.behavior}" if row.behavior else row.name,
             "contrast_id": row.contrast_id,
@@ -67,7 +69,7 @@ def _seeds(inference: Iterable[Inference]) -> Iterator[Row]:
             "n_seeds_for_80": row.n_for_80,
             "n_prompts_for_80": None,
             "assumption": assumption,
-            "unit": "nat/token" if row.mde_80 is not None else None,
+            "unit": row.kind.rules.unit if row.mde_80 is not None else None,
             "verdict": row.verdict,
         }
 
