@@ -96,6 +96,7 @@ CONTRASTS = pa.schema(
         pa.field("a", pa.string(), nullable=False),
         pa.field("b", pa.string()),
         pa.field("over", pa.string()),
+        pa.field("between", pa.string()),
         pa.field("behaviors", pa.list_(pa.string())),
         pa.field("split", pa.string()),
         pa.field("population", pa.string(), nullable=False),
@@ -120,7 +121,7 @@ def write_analysis(
     _demand_ours(target)
     contrasts = []
     for row in registration.plain()["contrasts"]:
-        arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b") if k in row}
+        arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b", "between") if k in row}
         contrasts.append({**row, **arms, "contrast_id": row["id"], "alpha": registration.alpha})
     tested = [asdict(i) for i in inference]
     files = {  # the mark of an analysis first: one that a full disk ended can be made again there

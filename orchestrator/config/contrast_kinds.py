@@ -22,6 +22,9 @@ class Compared(StrEnum):
     PAIR_OR_BASELINE = "arm a with arm b, or without b with the untrained model"
     ONE = "arm a with the untrained model"
     DOSES = "the arms along `over`"
+    BEST = "the best arm along `over` with arm b"
+    TWO_PAIRS = "arm a with arm b, at the first and at the second value of `between`"
+    BEHAVIORS = "arm a with arm b, or the untrained model, on two behaviours"
     ALL = "all arms, or those that fit a"
 
 
@@ -62,6 +65,9 @@ NAMED_BY: Mapping[Compared, tuple[frozenset[str], frozenset[str]]] = {
     Compared.PAIR_OR_BASELINE: (frozenset({"a"}), frozenset({"b"})),
     Compared.ONE: (frozenset({"a"}), frozenset()),
     Compared.DOSES: (frozenset({"a", "over"}), frozenset()),
+    Compared.BEST: (frozenset({"a", "b", "over"}), frozenset()),
+    Compared.TWO_PAIRS: (frozenset({"a", "b", "between"}), frozenset()),
+    Compared.BEHAVIORS: (frozenset({"a", "between"}), frozenset({"b"})),
     Compared.ALL: (frozenset(), frozenset({"a"})),
 }
 """Keys that name the arms: (needed, allowed)."""
@@ -77,6 +83,13 @@ SIDES = frozenset({Alternative.GREATER, Alternative.LESS})
 NO_SIDE = frozenset({Alternative.TWO_SIDED})
 EVERY = frozenset({"id", "claim", "kind", "split", "alternative", "sesoi"})
 """Keys of every kind."""
+
+
+MORE_OR_LESS = {
+    Alternative.GREATER: "larger",
+    Alternative.LESS: "smaller",
+    Alternative.TWO_SIDED: "other",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +109,7 @@ class Rules:
         supportable: Whether a small p speaks for the claim; else it speaks against it.
         unit: Of the estimate and its interval; empty where there is no estimate.
         claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {margin},
-            {alternative} and {relation}.
+            {first}, {second} (what lies `between`), {alternative} and {relation}.
         relations: What {relation} stands for, by alternative.
     """
 
@@ -122,12 +135,13 @@ class Rules:
     @property
     def allowed(self) -> frozenset[str]:
         """All keys that a contrast of this kind may have, the needed ones among them."""
-        return EVERY | self.needed | NAMED_BY[self.compares][1] | ABOUT[self.about]
+        own = ABOUT[self.about] - ({"behaviors"} if self.compares is Compared.BEHAVIORS else set())
+        return EVERY | self.needed | NAMED_BY[self.compares][1] | own
 
     @property
     def is_difference(self) -> bool:
-        """Whether the estimate is a difference of two arms in nats per token, tested against 0."""
-        arms = self.compares in (Compared.PAIR, Compared.ONE)
+        """Whether the estimate is a difference of scores in nats per token, tested against 0."""
+        arms = self.compares not in (Compared.DOSES, Compared.ALL)
         return arms and self.unit == NAT and self.margin is Margin.OPTIONAL
 
 
@@ -248,6 +262,49 @@ class Kind(StrEnum):
             supportable=False,
             unit=f"{NAT} per dose",
             claim="linearity of {a} over {over}, {alternative}",
+        ),
+    )
+    BEST_OF = (
+        "best_of",
+        Rules(
+            asks="the best dose along `over` above, below or unlike b",
+            test="each dose against b as in `mean_diff`; p of the best times the number of doses, "
+            "its interval at that level (Bonferroni), so that both allow for the choice; the "
+            "estimate does not and is optimistic",
+            compares=Compared.BEST,
+            populations=SEEDS_ONLY,
+            claim="the best of {a} over {over} scores {relation} {b}",
+            relations={
+                Alternative.GREATER: "above",
+                Alternative.LESS: "below",
+                Alternative.TWO_SIDED: "unlike",
+            },
+        ),
+    )
+    INTERACTION = (
+        "interaction",
+        Rules(
+            asks="a minus b larger, smaller or other at the first value of `between` than at the "
+            "second",
+            test="t of the differences of differences: paired over seeds where all four arms "
+            "share them, of two samples of paired differences where each two do, else of four "
+            "means by Welch and Satterthwaite",
+            compares=Compared.TWO_PAIRS,
+            populations=SEEDS_ONLY,
+            claim="{a} minus {b} is {relation} with {first} than with {second}",
+            relations=MORE_OR_LESS,
+        ),
+    )
+    BETWEEN_BEHAVIORS = (
+        "between_behaviors",
+        Rules(
+            asks="a minus b (without b: a minus the untrained model) larger, smaller or other on "
+            "the first behaviour of `between` than on the second",
+            test="as `interaction`; the seeds of both behaviours are the same and so paired",
+            compares=Compared.BEHAVIORS,
+            populations=SEEDS_ONLY,
+            claim="{a} minus {b} is {relation} on {first} than on {second}",
+            relations=MORE_OR_LESS,
         ),
     )
     PROP_DIFF = (

@@ -19,8 +19,8 @@ from orchestrator.config.checked import (
     read,
 )
 from orchestrator.config.condition_rules import Point, condition_of, facts_of
-from orchestrator.config.contrast_kinds import Kind, Population
-from orchestrator.config.fields import ArmFields, Dose, Positive, uses
+from orchestrator.config.contrast_kinds import Compared, Kind, Population
+from orchestrator.config.fields import ArmFields, BetweenFields, Dose, Positive, uses
 from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative
@@ -28,6 +28,8 @@ from tasks.contract.cell import Condition, digest_of
 
 Fields = tuple[tuple[str, Any], ...]
 """Fields and values that name an arm, by name."""
+BEHAVIOR = "behavior"
+"""Stands in `between` for two behaviours of the same arms."""
 Split = Literal["train", "heldout"]
 SPLITS: tuple[str, ...] = get_args(Split)
 
@@ -43,6 +45,8 @@ class Contrast:
         a, b: Fields and values that name an arm, e.g. condition and rho_weight; b is None where
             the kind has one arm, or takes the doses along `over`.
         over: The axis of the doses.
+        between: A field of the arms, or `behavior`, and the two values between which the effects
+            of a over b are compared: the first minus the second.
         behaviors: None for all that are evaluated.
         split: None for the held-out split where there is one.
         prompts: Set of a stress test, for the kinds about answers; None for jailbreaks.
@@ -57,12 +61,22 @@ class Contrast:
     a: Fields
     b: Fields | None = None
     over: str | None = None
+    between: tuple[str, tuple[Any, Any]] | None = None
     behaviors: tuple[str, ...] | None = None
     split: str | None = None
     prompts: str | None = None
     population: Population = Population.NEW_SEEDS
     alternative: Alternative = Alternative.TWO_SIDED
     sesoi: float | None = None
+
+    @property
+    def arms(self) -> list[tuple[str, Fields]]:
+        """Where the file names an arm, and its fields; a and b for each value between."""
+        named = [(name, arm) for name, arm in (("a", self.a), ("b", self.b)) if arm is not None]
+        if self.between is None or self.between[0] == BEHAVIOR:
+            return named
+        field, values = self.between
+        return [(n, _pairs({**dict(arm), field: v})) for n, arm in named for v in values]
 
     @property
     def digest(self) -> str:
@@ -80,6 +94,7 @@ class Contrast:
             a=_pairs(raw.get("a", {})),
             b=None if raw.get("b") is None else _pairs(raw["b"]),
             over=raw.get("over"),
+            between=_field_of(raw.get("between")),
             behaviors=tuple(raw["behaviors"]) if raw.get("behaviors") else None,
             split=raw.get("split"),
             prompts=raw.get("prompts"),
@@ -94,6 +109,8 @@ class Contrast:
         for arm in ("a", "b"):
             if arm in found:
                 found[arm] = {k: _listed(v) for k, v in found[arm]}
+        if "between" in found:
+            found["between"] = {found["between"][0]: _listed(found["between"][1])}
         if "behaviors" in found:
             found["behaviors"] = list(found["behaviors"])
         return found | {k: str(found[k]) for k in ("kind", "population", "alternative")}
@@ -129,6 +146,11 @@ class ContrastEntry(Checked):
     )
     b: ArmFields | None = Field(default=None, description="the arm that a is compared with")
     over: Dose = Field(default=UNSET, description="the axis of the doses")
+    between: BetweenFields | None = Field(
+        default=None,
+        description="one field of the arms (or `behavior`) with two values, between which the "
+        "effects of a over b are compared",
+    )
     behaviors: Texts | None = Field(default=None, description="null: all that are evaluated")
     split: Split = Field(default=UNSET, description="null: the held-out split where there is one")
     prompts: Literal["jailbreak", "matched", "benign"] = Field(
@@ -177,6 +199,10 @@ class ContrastEntry(Checked):
             if key in self.model_fields_set & rules.allowed and getattr(self, key) not in known:
                 choice = " or ".join(sorted(known))
                 found.append((key, f"{self.kind} knows {choice} only, got {getattr(self, key)}"))
+        about_behaviors = rules.compares is Compared.BEHAVIORS
+        if self.between is not None and (self.between.field[0] == BEHAVIOR) != about_behaviors:
+            wanted = f"must be {BEHAVIOR}" if about_behaviors else "must be a field of the arms"
+            found.append(("between", f"{wanted} for {self.kind}"))
         complain(((key,), text, (("kind",),)) for key, text in found)
         return self
 
@@ -243,23 +269,27 @@ def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> 
     grids: tuple[Route, ...] = (("grid",), ("grids",))
     for i, contrast in contrasts.items():
         route: Route = ("analysis", "contrasts", i)
-        for name, arm in (("a", contrast.a), ("b", contrast.b)):
-            if arm is not None and not any(matches(arm, f) for f in facts):
+        for name, arm in contrast.arms:
+            if not any(matches(arm, f) for f in facts):
                 sections = tuple((n.partition(".")[0],) for n, _ in arm)
                 text = f"no cell of the grids has {describe(arm)}"
                 yield (*route, name), text, (*grids, *sections)
-        for k, behavior in enumerate(contrast.behaviors or ()):
+        places = [((*route, "behaviors", k), b) for k, b in enumerate(contrast.behaviors or ())]
+        if contrast.between and contrast.between[0] == BEHAVIOR:
+            values = enumerate(contrast.between[1])
+            places = [((*route, "between", BEHAVIOR, k), b) for k, b in values]
+        for place, behavior in places:
             if behavior not in known:
                 near = hint(behavior, tuple(sorted(known)))
                 text = f"{show(behavior)} is not evaluated{near}"
-                yield (*route, "behaviors", k), text, (*grids, ("probes", "evaluate"))
+                yield place, text, (*grids, ("probes", "evaluate"))
 
 
 def anchored_arms(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The arms of a contrast as a file has them, their relative paths made absolute."""
     return {
         key: {name: anchored(name, value, folder) for name, value in raw[key].items()}
-        for key in ("a", "b")
+        for key in ("a", "b", "between")
         if raw.get(key)
     }
 
@@ -291,6 +321,7 @@ MISSING = {
     "a": "it names an arm",
     "b": "{kind} compares a with b",
     "over": "{kind} needs an axis of doses",
+    "between": "{kind} compares effects between two values",
     "sesoi": "{kind} means nothing without a stated margin",
 }
 """Why a key is needed, of each key that some kind needs."""
@@ -312,12 +343,19 @@ def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
         if condition != arm["condition"]:
             arm = {k: v for k, v in arm.items() if k not in ("rho_weight", "margin")}
         given[key] = arm | {"condition": str(condition)}
+    first, second = "", ""
+    if raw.get("between") is not None:
+        name, values = BetweenFields.model_validate(raw["between"]).field
+        given["between"] = {name: list(values)}
+        first, second = (v if name == BEHAVIOR else describe(((name, v),)) for v in values)
     rules = Kind(given["kind"]).rules
     alternative = Alternative(given.get("alternative", Alternative.TWO_SIDED))
     claim = rules.claim.format(
         a=describe(_pairs(given.get("a", {}))) or "all cells",
         b=describe(_pairs(given["b"])) if given.get("b") else "the baseline",
         over=given.get("over"),
+        first=first,
+        second=second,
         margin=f" by more than {given['sesoi']:g}" if given.get("sesoi") else "",
         alternative=alternative,
         relation=rules.relations[alternative] if rules.relations else "",
@@ -327,7 +365,16 @@ def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
 
 def _pairs(arm: Any) -> Fields:
     items = arm.items() if isinstance(arm, Mapping) else arm
-    return tuple(sorted((str(k), tuple(v) if isinstance(v, list) else v) for k, v in items))
+    return tuple(sorted(((str(k), _tupled(v)) for k, v in items), key=lambda pair: pair[0]))
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
+
+
+def _field_of(raw: Any) -> tuple[str, tuple[Any, Any]] | None:
+    """A field and its two values, of a mapping with one field."""
+    return None if raw is None else _pairs(raw)[0]
 
 
 def _listed(value: Any) -> Any:

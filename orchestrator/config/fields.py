@@ -341,6 +341,36 @@ class ArmBase(Checked):
         return self
 
 
+class BetweenBase(Checked):
+    """One field of an arm, or `behavior`, with the two values that effects are compared between."""
+
+    model_config = ConfigDict(
+        title="Between",
+        json_schema_extra={
+            "x-unknown": "is no field that an arm is trained with",
+            "x-must": "hold one field with two values",
+            "minProperties": 1,
+            "maxProperties": 1,
+        },
+    )
+
+    @model_validator(mode="after")
+    def _one_field_with_two_values(self) -> "BetweenBase":
+        given = sorted(self.model_fields_set)
+        if len(given) != 1:
+            complain([((), f"must hold one field with two values, has {len(given)} fields", ())])
+        name, values = self.field
+        if len(values) != 2:
+            complain([((name,), f"needs two values, got {len(values)}", ())])
+        return self
+
+    @property
+    def field(self) -> tuple[str, tuple[Any, ...]]:
+        """Its name and values."""
+        (name,) = self.model_fields_set
+        return name, getattr(self, name)
+
+
 def _of_fields(base: type[Checked], types: dict[str, Any]) -> Any:
     """A record of fields under their dotted names, all but `condition` optional."""
     made: dict[str, Any] = {}
@@ -364,7 +394,16 @@ if TYPE_CHECKING:
     Dose = str
     GridFields = GridBase
     ArmFields = ArmBase
+    BetweenFields = BetweenBase
 else:
     Dose = Literal[DOSES]
+    BetweenFields = create_model(
+        "BetweenBase",
+        __base__=_of_fields(
+            BetweenBase,
+            {n: axis_of(_typed(FIELDS[n])) for n in AXES if n not in ("condition", "seed")},
+        ),
+        behavior=(axis_of(Text), Field(None, description="two behaviours that are scored")),
+    )
     GridFields = _of_fields(GridBase, {name: axis_of(_typed(FIELDS[name])) for name in AXES})
     ArmFields = _of_fields(ArmBase, {n: _typed(FIELDS[n]) for n in AXES if n != "seed"})

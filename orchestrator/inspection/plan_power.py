@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
-from orchestrator.analysis.inference.choose import NO_BEHAVIOR, Arm, Choice, choose, unscored
+from orchestrator.analysis.inference.choose import AGAINST, Arm, Choice, choose, parts, unscored
 from orchestrator.analysis.inference.power import FORMULAS, Planning
 from orchestrator.cells.facts import facts
 from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Subject
@@ -99,8 +99,9 @@ def _choices(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Cho
     split = contrast.split or ("heldout" if heldout else "train")
     scored = heldout if split == "heldout" else arms
     behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
-    for behavior in contrast.behaviors or behaviors or (NO_BEHAVIOR,):
-        mine = [a for a in scored if behavior in a.facts["probes.evaluate"]]
+    for part in parts(contrast, behaviors):
+        behavior = AGAINST.join(part)
+        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]}]
         if not mine:
             yield behavior, Choice(problem=unscored(behavior, split))
             continue

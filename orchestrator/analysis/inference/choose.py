@@ -22,6 +22,8 @@ from orchestrator.config.contrasts import Contrast, Fields, describe, matches
 from tasks.contract.cell import Condition
 
 FEWEST_DOSES = 3
+AGAINST = " vs "
+"""Joins two behaviours that a row compares."""
 NO_BEHAVIOR = ""
 """Stands for the behaviour of a contrast where nothing is scored on its split."""
 NO_SEEDS = "the untrained model has no seeds; compare an arm with it by kind: one_sample"
@@ -42,8 +44,9 @@ class Choice:
     """Arms that a contrast compares.
 
     Attributes:
-        arms: Ids: one, two (a, b), the doses in ascending order, or all.
-        doses: Values along the axis, one an arm; empty without an axis.
+        arms: Ids: one, two (a, b), the doses in ascending order, the doses and b, all, or four
+            (a, b at the first value of `between`, then at the second).
+        doses: Values along the axis, one a dose; empty without an axis.
         which: Settings that tell it from the contrast's other choices; empty where there is one.
         problem: Why there is nothing to test; then arms may be missing.
     """
@@ -79,6 +82,18 @@ def choose(contrast: Contrast, arms: Sequence[Arm], among: str) -> list[Choice]:
         replace(choice, which=text if texts.count(text) < 2 else f"{text} {choice.arms[0][:8]}")
         for text, (_, choice) in zip(texts, found, strict=True)
     ]
+
+
+def parts(contrast: Contrast, behaviors: Sequence[str]) -> list[tuple[str, ...]]:
+    """What a contrast has a row for: each behaviour, or the two that it compares.
+
+    Args:
+        contrast: The question.
+        behaviors: Those that are scored on its split.
+    """
+    if contrast.kind.rules.compares is Compared.BEHAVIORS and contrast.between:
+        return [contrast.between[1]]
+    return [(b,) for b in contrast.behaviors or behaviors or (NO_BEHAVIOR,)]
 
 
 def unscored(behavior: str, split: str) -> str:
@@ -155,40 +170,89 @@ def _doses(
 ) -> Iterator[Found]:
     """Arms that fit a and differ along one axis only; SFT alone is weight 0 of a hinge."""
     axis = str(contrast.over)
-    groups: dict[tuple[Any, ...], dict[float, list[Arm]]] = defaultdict(lambda: defaultdict(list))
-    free = {axis} | IMPLIED.get(axis, frozenset())
-    for arm in firsts:
-        dose = dose_of(arm, axis)
-        if dose is not None:
-            rest = tuple(sorted((n, v) for n, v in arm.facts.items() if n not in free))
-            groups[rest][dose].append(arm)
-    if not groups:
-        yield {}, Choice(problem=f"{describe(contrast.a)} has no {axis}")
-    for rest, group in groups.items():
-        first = next(iter(group.values()))[0]
-        plain = [a for a in arms if a.facts["condition"] == Condition.SFT_ONLY]
-        if (
-            axis == "rho_weight"
-            and 0.0 not in group
-            and Condition(first.facts["condition"]).has_sft
-        ):
-            zero = [a for a in plain if not disagreements(first.facts, a.facts, free)]
-            if zero:
+    for rest, group in _along(contrast, firsts):
+        if axis == "rho_weight" and 0.0 not in group and Condition(rest["condition"]).has_sft:
+            plain = [a for a in arms if a.facts["condition"] == Condition.SFT_ONLY]
+            if zero := [a for a in plain if not disagreements(rest, a.facts)]:
                 group[0.0] = zero
-        ordered = sorted(group)
-        problem = None
-        if twice := [d for d in ordered if len(group[d]) > 1]:
-            problem = f"{len(group[twice[0]])} arms have {axis}={twice[0]:g}"
-        elif len(ordered) < FEWEST_DOSES:
-            problem = f"needs {FEWEST_DOSES} doses along {axis}, has {len(ordered)}"
-        yield (
-            dict(rest),
-            Choice(
-                arms=tuple(group[d][0].arm_id for d in ordered),
-                doses=tuple(ordered),
-                problem=problem,
-            ),
-        )
+        yield rest, _in_order(group, axis, FEWEST_DOSES)
+
+
+def _best(
+    contrast: Contrast, firsts: Sequence[Arm], arms: Sequence[Arm], among: str
+) -> Iterator[Found]:
+    """Arms that fit a and differ along one axis only, and behind them the one that fits b."""
+    axis, wanted = str(contrast.over), contrast.b or ()
+    others = [arm for arm in arms if matches(wanted, arm.facts)]
+    for rest, group in _along(contrast, firsts):
+        choice = _in_order(group, axis, 2)
+        first = next(iter(group.values()), [Arm(arm_id="", facts=rest)])[0]
+        found, problem = partner(first, others, wanted, varied(contrast), among)
+        if found and found.arm_id in choice.arms:
+            problem = f"{describe(wanted)} is one of the doses; name the doses without it"
+        seconds = (found.arm_id,) if found else ()
+        problem = choice.problem or problem
+        yield rest, replace(choice, arms=(*choice.arms, *seconds), problem=problem)
+
+
+def _along(contrast: Contrast, firsts: Sequence[Arm]) -> list[tuple[Facts, dict[float, list[Arm]]]]:
+    """Groups of arms that differ along the contrast's axis only, by their value on it.
+
+    Their facts are those that the axis leaves alone. One group without doses, if no arm has any.
+    """
+    axis = str(contrast.over)
+    free = {axis} | IMPLIED.get(axis, frozenset())
+    groups: dict[tuple[Any, ...], dict[float, list[Arm]]] = defaultdict(lambda: defaultdict(list))
+    for arm in firsts:
+        rest = tuple(sorted((n, v) for n, v in arm.facts.items() if n not in free))
+        if (dose := dose_of(arm, axis)) is not None:
+            groups[rest][dose].append(arm)
+    return [(dict(rest), group) for rest, group in groups.items()] or [(firsts[0].facts, {})]
+
+
+def _in_order(group: Mapping[float, Sequence[Arm]], axis: str, fewest: int) -> Choice:
+    """The doses in ascending order: at least `fewest`, and one arm at each."""
+    ordered = sorted(group)
+    problem = None
+    if twice := [d for d in ordered if len(group[d]) > 1]:
+        problem = f"{len(group[twice[0]])} arms have {axis}={twice[0]:g}"
+    elif len(ordered) < fewest:
+        problem = f"needs {fewest} doses along {axis}, has {len(ordered)}"
+    arms = tuple(group[d][0].arm_id for d in ordered)
+    return Choice(arms=arms, doses=tuple(ordered), problem=problem)
+
+
+def _four(
+    contrast: Contrast, firsts: Sequence[Arm], arms: Sequence[Arm], among: str
+) -> Iterator[Found]:
+    """Each a with its b at the first value of `between`, and the same two at the second."""
+    field, (one, two) = contrast.between or ("", ("", ""))
+    first, second = ((field, one),), ((field, two),)
+    b = contrast.b or ()
+    bs = [a for a in arms if matches(b, a.facts)]
+    free = varied(contrast)
+    starts = [a for a in firsts if matches(first, a.facts)]
+    if not starts:
+        yield {}, Choice(problem=f"no {among} has {describe((*contrast.a, *first))}")
+    for start in starts:
+        corners, problems = [start], []
+        for fields, candidates, place, allowed in (
+            (b, bs, first, free),
+            (contrast.a, firsts, second, {field}),
+            (b, bs, second, free | {field}),
+        ):
+            fitting = [a for a in candidates if matches(place, a.facts)]
+            found, reason = partner(start, fitting, (*fields, *place), allowed, among)
+            corners += [found] if found else []
+            problems += [reason] if reason else []
+        if not problems and len({c.arm_id for c in corners}) < 4:
+            problems = [f"{field} makes no other arm of {describe(b)}; ask mean_diff of a"]
+        arms_found = tuple(c.arm_id for c in corners)
+        yield start.facts, Choice(arms=arms_found, problem=next(iter(problems), None))
+
+
+def _on_two_behaviors(contrast: Contrast, *rest: Any) -> Iterator[Found]:
+    return _single(contrast, *rest) if contrast.b is None else _pairs(contrast, *rest)
 
 
 _CHOOSERS: Mapping[Compared, Callable[..., Iterator[Found]]] = {
@@ -196,5 +260,8 @@ _CHOOSERS: Mapping[Compared, Callable[..., Iterator[Found]]] = {
     Compared.PAIR_OR_BASELINE: _pairs,
     Compared.ONE: _single,
     Compared.DOSES: _doses,
+    Compared.BEST: _best,
+    Compared.TWO_PAIRS: _four,
+    Compared.BEHAVIORS: _on_two_behaviors,
     Compared.ALL: _all,
 }

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from orchestrator.analysis.inference import answers, doses, means, select
+from orchestrator.analysis.inference import answers, doses, effects, means, select
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
@@ -15,6 +15,7 @@ Label = TypeVar("Label", Alternative, Population)
 PROCEDURES: Mapping[Kind, Procedure] = {
     **means.PROCEDURES,
     **doses.PROCEDURES,
+    **effects.PROCEDURES,
     **answers.PROCEDURES,
 }
 """How each kind is computed; `Kind` has what is declared of it."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, relative
-from orchestrator.analysis.inference.choose import NO_BEHAVIOR, choose, unscored
+from orchestrator.analysis.inference.choose import AGAINST, choose, parts, unscored
 from orchestrator.analysis.inference.question import Chosen, Study
 from orchestrator.analysis.inference.record import ANSWERS
 from orchestrator.config.contrast_kinds import Subject
@@ -24,14 +24,16 @@ def _of_scores(study: Study) -> Iterator[Chosen]:
     """Among the arms scored on each behaviour that the contrast names, or on all."""
     selector, contrast = study.selector, study.contrast
     split = contrast.split or (selector.splits[0] if selector.splits else "heldout")
-    for behavior in contrast.behaviors or selector.behaviors(split) or (NO_BEHAVIOR,):
-        scored = {e.arm_id: e for e in selector.scored(behavior, split)}
+    for part in parts(contrast, selector.behaviors(split)):
+        scores = [{e.arm_id: e for e in selector.scored(b, split)} for b in part]
+        scored = [arm for arm in scores[0] if all(arm in found for found in scores)]
+        behavior = AGAINST.join(part)
         place: dict[str, Any] = {"behavior": behavior, "split": split}
         if not scored:
             yield Chosen(problem=unscored(behavior, split), **place)
             continue
         for choice in choose(contrast, [*map(study.arm, scored)], "scored cell"):
-            arms = [scored[i] for i in choice.arms]
+            arms = [found[i] for found in scores for i in choice.arms]
             own_zeros = _differ(study, arms) if choice.problem is None else False
             yield Chosen(
                 arms=tuple(relative(e) if own_zeros else e for e in arms),

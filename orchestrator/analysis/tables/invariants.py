@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.inference.choose import AGAINST
 from orchestrator.analysis.inference.record import ANSWERS, Inference
 from orchestrator.analysis.tables.answers.columns import BY_CATEGORY, STRESS, SUM
 from orchestrator.analysis.tables.view import Column, Missing, Row, Shape, View
@@ -88,7 +89,8 @@ def _claimed(evidence: Sequence[ArmEvidence], inference: Iterable[Inference]) ->
     known = {(e.behavior, e.split) for e in evidence}
     for row in inference:
         answered = row.behavior and row.verdict != Verdict.NOT_TESTABLE
-        if answered and row.split != ANSWERS and (row.behavior, row.split) not in known:
+        named = {(behavior, row.split) for behavior in row.behavior.split(AGAINST)}
+        if answered and row.split != ANSWERS and not named <= known:
             yield (
                 f"T13 claims, {row.name}: {row.verdict} on {row.behavior} ({row.split}), "
                 "which was not evaluated"

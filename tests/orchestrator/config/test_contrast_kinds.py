@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from orchestrator.config.contrast_kinds import Kind, Margin, Population, Subject
+from orchestrator.config.contrast_kinds import Compared, Kind, Margin, Population, Subject
 from orchestrator.errors import SweepError
 from orchestrator.stats.records import Alternative
 from tests.builders import parsed
@@ -22,6 +22,7 @@ VALUES = {
     "a": {"condition": "rho-guided", "rho_weight": 0.2},
     "b": {"condition": "sft-only"},
     "over": "rho_weight",
+    "between": {"rho_weight": [0.1, 0.2]},
     "behaviors": ["toxicity"],
     "split": "train",
     "prompts": "benign",
@@ -43,7 +44,13 @@ def complaint(**contrast) -> str:
 
 def everything(kind: Kind) -> dict:
     said = VALUES | {"alternative": str(min(kind.rules.alternatives))}
-    return {"kind": str(kind)} | {k: v for k, v in said.items() if k in kind.rules.allowed}
+    found = {"kind": str(kind)} | {k: v for k, v in said.items() if k in kind.rules.allowed}
+    match kind.rules.compares:
+        case Compared.BEHAVIORS:
+            found["between"] = {"behavior": ["toxicity", "bias"]}
+        case Compared.TWO_PAIRS:
+            found |= {"a": {"condition": "rho-guided"}, "b": {"condition": "rho-guided"}}
+    return found
 
 
 @pytest.mark.parametrize("kind", Kind)
