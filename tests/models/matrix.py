@@ -6,6 +6,7 @@
 import json
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,9 +63,9 @@ class Seen:
         return f"| {layout} | {self.path} | {names} | {rest} |"
 
 
-def run(layout: str, folder: Path) -> Seen:
-    """Make such a model, and take it from `plan` to answers."""
-    model = LAYOUTS[layout](folder / "model")
+def run(make: Callable[[Path], Path], folder: Path) -> Seen:
+    """Make a model, and take it from `plan` to answers."""
+    model = make(folder / "model")
     there = projections_of(model)
     keys = [k for k in KEYS if k in there.linear] or sorted(there.linear)
     sweep, results = folder / "matrix.yaml", folder / "results" / "matrix"
@@ -110,7 +111,7 @@ def main() -> None:
     rows = [HEAD, "|---|---|---|---|"]
     for layout in LAYOUTS:
         with tempfile.TemporaryDirectory() as folder:
-            seen = run(layout, Path(folder))
+            seen = run(LAYOUTS[layout], Path(folder))
         assert math.isfinite(seen.parity)
         print(f"{layout}: {seen.path}, parity {seen.parity:.1e}, {seen.answers} answers")
         rows.append(seen.row(layout))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_layout_is_planned_trained_scored_and_asked(layout, tmp_path):
     """If the line differs: python -m tests.models.matrix."""
-    seen = run(layout, tmp_path)
+    seen = run(LAYOUTS[layout], tmp_path)
     assert seen.parity < PARITY
     assert seen.answers == 2 * 65
     assert seen.row(layout) == documented()[layout]

@@ -21,8 +21,9 @@ from tasks.data.sft import Record
 from tasks.data.tokens import encode_pairs, render
 from tasks.model.model import Models
 from tasks.scoring.score import score
+from tests.models.matrix import PARITY, run
 from tests.models.tokenizers import FAMILIES, LOSSLESS, VOCABULARY, bring
-from tests.toys import make_model
+from tests.toys import CHAT, make_model
 
 QUICK = settings(max_examples=25, deadline=None)
 PARTS = [
@@ -186,6 +187,16 @@ CLOSE = {
 def test_the_border_of_texts_that_differ_by_little(brought, model, positive, negative):
     demand_border(brought, model, positive, negative)
     demand_border(brought, model, negative, positive)
+
+
+@pytest.mark.slow
+def test_a_model_with_it_is_planned_trained_scored_and_asked(family, tmp_path):
+    def make(folder: Path) -> Path:
+        return bring(make_model(folder, vocab_size=VOCABULARY), family, chat_template=CHAT)
+
+    seen = run(make, tmp_path)
+    assert seen.parity < PARITY
+    assert seen.answers == 2 * 65
 
 
 def test_the_border_of_the_shipped_pairs(brought, model):
