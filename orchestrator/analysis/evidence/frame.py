@@ -3,7 +3,7 @@
 Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -105,6 +105,7 @@ class Frame:
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
         self._groups: _Groups | None = None
         self._evidence: list[ArmEvidence] | None = None
+        self._unscored_by_arm: dict[str, Counter[str]] | None = None
 
     def evidence(self) -> list[ArmEvidence]:
         """One record per arm, behaviour and split that has a scored cell; arms in order.
@@ -181,6 +182,22 @@ class Frame:
         """Ids of the trained cells of some arms: one untrained model serves many sweeps."""
         rows = (r for arm in arm_ids for r in self._arms[arm] if r["condition"] != BASELINE)
         return frozenset(r["cell_id"] for r in rows)
+
+    def losses(self, arm: ArmEvidence) -> str:
+        """Seeds of an arm without a score, e.g. `4 of 8 of sft-only (4 diverged)`, or nothing."""
+        if self._unscored_by_arm is None:
+            self._unscored_by_arm = defaultdict(Counter)
+            for row in self.unscored:
+                self._unscored_by_arm[row["arm_id"]][row["status"]] += 1
+        counts = Counter(self._unscored_by_arm.get(arm.arm_id, {}))
+        scored = len(self._arms[arm.arm_id])
+        if scored > arm.n:
+            counts["without a score"] = scored - arm.n
+        if not counts:
+            return ""
+        why = ", ".join(f"{n} {status}" for status, n in counts.items())
+        lost = counts.total()
+        return f"{lost} of {lost + arm.n} of {arm.label} ({why})"
 
     def facts(self, arm_id: str) -> Facts:
         """An arm's settings under the names of a sweep file."""

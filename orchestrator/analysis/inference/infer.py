@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from orchestrator.analysis.evidence.comparison import PAIRED
 from orchestrator.analysis.inference import answers, doses, effects, means, select
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
-from orchestrator.analysis.inference.record import Family, Inference
+from orchestrator.analysis.inference.record import LOST, PAIRED_ON, Family, Inference
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
 from orchestrator.stats.records import Alternative
 
@@ -42,8 +43,18 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
             yield Tested(row=replace(row, status="missing", notes=(chosen.problem,)))
         else:
             found = PROCEDURES[kind](Ask(study=study, chosen=chosen, row=row))
-            notes = (*chosen.notes, *found.row.notes)
+            notes = (*chosen.notes, *found.row.notes, *_losses(study, chosen, found.row))
             yield replace(found, row=replace(found.row, notes=notes))
+
+
+def _losses(study: Study, chosen: Chosen, row: Inference) -> Iterator[str]:
+    """Notes on seeds that a row's arms were meant to have and its test does not use."""
+    lost = dict.fromkeys(text for arm in chosen.arms if (text := study.frame.losses(arm)))
+    if lost:
+        yield f"{LOST}{', '.join(lost)}"
+    most = max(row.n_a or 0, row.n_b or 0)
+    if row.pairing == PAIRED and row.n_pairs is not None and row.n_pairs < most:
+        yield f"{PAIRED_ON}{row.n_pairs} of {row.n_a} and {row.n_b} seeds"
 
 
 def _blank(study: Study, chosen: Chosen) -> Inference:

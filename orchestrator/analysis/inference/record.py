@@ -17,6 +17,18 @@ WITHOUT = "without "
 """Begins the note that names cells of a row's arms which have no scores."""
 
 
+LOST = "seeds lost: "
+"""Begins the note that counts seeds of a row's arms without a score."""
+
+
+PAIRED_ON = "paired on "
+"""Begins the note of a row in which some seeds have no partner."""
+
+
+REMARKS = (WITHOUT, LOST, PAIRED_ON)
+"""Beginnings of notes that stand beside the verdict of a claim."""
+
+
 class Family(StrEnum):
     """`primary` contrasts were registered before the data (Holm), the others were not (BH)."""
 

@@ -12,7 +12,7 @@ from orchestrator.config.contrasts import Contrast
 from orchestrator.errors import UserError
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import Store
-from tasks.contract.cell import CellResult, ProbeScoreRow
+from tasks.contract.cell import CellResult, ProbeScoreRow, Status
 from tests.builders import a_result, a_spec, filled, launched
 from tests.orchestrator.analysis.asking import ask, guided, keyed, plain, scored
 
@@ -465,3 +465,43 @@ def test_planning_numbers_are_about_the_verdict_in_its_family(tmp_path):
     assert power(alone, "greater") == pytest.approx(0.8, abs=1e-3)
     low, high = np.sqrt(5 / stats.chi2.isf([0.1, 0.9], 5)) * alone.mde_80
     assert (alone.mde_low, alone.mde_high) == pytest.approx((low, high))
+
+
+def notes_of(row: Inference) -> str:
+    return "; ".join(row.notes)
+
+
+def test_seeds_without_a_partner_are_counted(tmp_path):
+    cells = [keyed("rho-guided", 0.5 + 0.013 * (s % 5), s) for s in range(1, 9)]
+    cells += [keyed("sft-only", 0.1 + 0.011 * (s % 3), s) for s in range(7, 15)]
+    store = filled(tmp_path / "r", *cells)
+    row = one(ask(store, kind="mean_diff", a=guided(), b=plain()))
+    assert (row.n_pairs, row.n_a, row.n_b) == (2, 8, 8)
+    assert "paired on 2 of 8 and 8 seeds" in row.notes
+    claims = next(v for v in analyze([store]).views if v.name == "claims")
+    assert "paired on 2 of 8 and 8 seeds" in claims.rows[0]["reason"]
+
+
+@pytest.mark.parametrize("keys", [True, False])
+def test_seeds_that_diverged_or_have_no_score_are_counted_in_the_claim(tmp_path, keys):
+    cells = []
+    for seed in range(1, 9):
+        found = scored("rho-guided", 0.5 + 0.013 * seed, seed=seed, key=keys)
+        if seed > 4:
+            found = a_result(found.spec, {}, status=Status.DIVERGED)
+        cells.append(found)
+        rho = None if seed == 2 else 0.1 + 0.011 * (seed % 3)
+        cells.append(scored("sft-only", rho, seed=seed, key=keys))
+    store = filled(tmp_path / "r", *cells)
+    expected = (
+        "seeds lost: 4 of 8 of rho-guided w=0.2 m=0.1 (4 diverged), "
+        "1 of 8 of sft-only (1 without a score)"
+    )
+    assert expected in one(ask(store, kind="mean_diff", a=guided(), b=plain())).notes
+    claims = next(v for v in analyze([store]).views if v.name == "claims")
+    assert expected in claims.rows[0]["reason"]
+
+
+def test_a_complete_row_says_nothing_of_losses(tmp_path):
+    row = one(ask(two_arms(tmp_path / "r"), kind="mean_diff", a=guided(), b=plain()))
+    assert "seeds" not in notes_of(row)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from math import exp
 
-from orchestrator.analysis.inference.record import OPPOSITE, WITHOUT, Inference
+from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Inference
 from orchestrator.analysis.tables.columns import data, p_value, words
 from orchestrator.analysis.tables.view import Missing, View, p_text
 from orchestrator.config.contrast_kinds import LOG_RATIO
@@ -27,8 +27,8 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
     found = []
     for (claim, population, family, split), rows in groups.items():
         known = [r.p_adjusted for r in rows if r.p_adjusted is not None]
-        # Which cells have no scores is said once a claim, not once a part.
-        without = dict.fromkeys(n for r in rows for n in r.notes if n.startswith(WITHOUT))
+        # What was lost is said once a claim, not once a part.
+        without = dict.fromkeys(n for r in rows for n in r.notes if n.startswith(REMARKS))
         found.append(
             {
                 "claim": claim,
@@ -77,7 +77,7 @@ def _reason(row: Inference) -> str:
     """A part's numbers, or why it has none; a log ratio is written as the ratio."""
     part = f"{row.behavior} {row.verdict}".strip()
     if row.verdict == Verdict.NOT_TESTABLE:
-        notes = [note for note in row.notes if not note.startswith(WITHOUT)]
+        notes = [note for note in row.notes if not note.startswith(REMARKS)]
         return f"{part} ({'; '.join(notes) or row.status})"
     ratio, numbers = row.kind.rules.unit == LOG_RATIO, []
 
