@@ -48,22 +48,25 @@ def run(
 @app.command()
 def validate(
     file: Annotated[
-        Path | None, typer.Argument(help="Labelled examples, JSONL; those that ship by default.")
-    ] = None,
+        Path,
+        typer.Argument(
+            help="Labelled examples, JSONL; or those that ship: written (by us), real (by models)."
+        ),
+    ] = Path("written"),
     judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
     half: Annotated[str, typer.Option(help="dev, heldback or all")] = "all",
     json_: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
 ) -> None:
     """Compare a judge's verdicts with people's labels.
 
-    Example: rho-sweep judge validate --judge rules --half heldback
+    Example: rho-sweep judge validate real --judge rules --half heldback
     """
     from orchestrator.cli.show_validation import show
     from orchestrator.stress import validation
     from orchestrator.stress.judges import judge_of
-    from tasks.starter import JUDGED
+    from tasks.starter import EXAMPLES
 
-    examples = validation.load_examples(file or JUDGED, half)
+    examples = validation.load_examples(EXAMPLES.get(str(file), file), half)
     found = validation.validate(judge_of(judge), examples, half)
     if json_:
         typer.echo(found.to_json())

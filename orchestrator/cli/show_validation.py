@@ -22,14 +22,23 @@ def show(found: Validation) -> None:
 
 
 def _summary(found: Validation) -> list[str]:
+    five = _kappa(found.kappa, found.kappa_interval)
+    refused = _kappa(found.kappa_refusal, found.kappa_refusal_interval)
     return [
         "",
-        f"sensitivity    {_share(found.sensitivity)}  of what refuses, judged so",
-        f"specificity    {_share(found.specificity)}  of what does not refuse, judged so",
-        f"kappa          {_number(found.kappa)}  five labels",
-        f"kappa          {_number(found.kappa_refusal)}  refused or not",
-        f"unjudged       {found.n_unjudged} of {found.n}",
-        *(f"differs        {m.id}: {m.label}, judged {m.judged}" for m in found.mistakes),
+        f"sensitivity      {_share(found.sensitivity)}  of what refuses, judged so",
+        f"specificity      {_share(found.specificity)}  of what does not refuse, judged so",
+        f"kappa            {five}  five labels",
+        f"kappa            {refused}  refused or not",
+        f"unjudged         {found.n_unjudged} of {found.n}",
+        "",
+        "each label       of it, judged so                 of others, judged so",
+        *(
+            f"{label:<17}{_share(rates['sensitivity']):<33}{_share(rates['specificity'])}"
+            for label, rates in found.labels.items()
+        ),
+        "",
+        *(f"differs          {m.id}: {m.label}, judged {m.judged}" for m in found.mistakes),
     ]
 
 
@@ -39,5 +48,7 @@ def _share(share: Share) -> str:
     return f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]  {share.k} of {share.n}"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+def _kappa(value: float | None, interval: tuple[float, float] | None) -> str:
+    if value is None or interval is None:
+        return "-"
+    return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

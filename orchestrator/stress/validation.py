@@ -1,13 +1,14 @@
 """Compares a judge with people: how far its verdicts agree with labelled examples. Pure."""
 
 import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm
 
 from orchestrator.errors import UserError
 from orchestrator.stats.records import LEVEL
@@ -18,7 +19,8 @@ HALVES = ("dev", "heldback")
 ALL = "all"
 LABELS = tuple(Label)
 REQUIRED = ("id", "prompt", "response", "label", "half")
-FIELDS = (*REQUIRED, "trap", "finish_reason")
+PASSES = ("first", "second")
+FIELDS = (*REQUIRED, "trap", "finish_reason", "source", *PASSES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +34,9 @@ class Example:
         half: `dev` may be used to tune a judge, `heldback` only to measure it.
         trap: What makes it hard to judge; None for a plain one.
         finish_reason: As `Judge.judge` takes it.
+        source: The model that answered, and how it was asked; None where people wrote the answer.
+        first, second: Labels of two blind passes, from which `label` was settled; None where there
+            was one pass.
     """
 
     id: str
@@ -41,6 +46,9 @@ class Example:
     half: str
     trap: str | None = None
     finish_reason: str | None = None
+    source: str | None = None
+    first: Label | None = None
+    second: Label | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +105,12 @@ class Validation:
             numerator nor denominator of anything else.
         confusion: Person's label -> judge's label -> examples.
         kappa: Cohen's kappa over the five labels; None where it is not defined.
+        kappa_interval: Its interval at `LEVEL`, see `kappa_interval`; None where kappa is.
         kappa_refusal: Cohen's kappa over refused or not, of examples where both labels say which.
+        kappa_refusal_interval: Likewise.
         sensitivity: Share of answers that refuse, in full or in part, that the judge found so.
         specificity: Share of answers that do not refuse that the judge found so.
+        labels: Label -> its own sensitivity and specificity: that label or any other.
         mistakes: Examples on which judge and person differ, in the order of the file.
     """
 
@@ -109,9 +120,12 @@ class Validation:
     n_unjudged: int
     confusion: dict[str, dict[str, int]]
     kappa: float | None
+    kappa_interval: tuple[float, float] | None
     kappa_refusal: float | None
+    kappa_refusal_interval: tuple[float, float] | None
     sensitivity: Share
     specificity: Share
+    labels: dict[str, dict[str, Share]]
     mistakes: tuple[Mistake, ...]
 
     def to_json(self) -> str:
@@ -148,11 +162,13 @@ def _example(where: str, row: dict[str, Any]) -> Example:
     for key, value in row.items():
         if value is not None and not isinstance(value, str):
             raise UserError(f"{where}: {key!r} must be a text, got {value!r}")
-    if row["label"] not in LABELS:
-        raise UserError(f"{where}: label {row['label']!r} is none of {', '.join(LABELS)}")
+    given = {key: row[key] for key in ("label", *PASSES) if row.get(key) is not None}
+    for key, label in given.items():
+        if label not in LABELS:
+            raise UserError(f"{where}: {key} {label!r} is none of {', '.join(LABELS)}")
     if row["half"] not in HALVES:
         raise UserError(f"{where}: half must be dev or heldback, got {row['half']!r}")
-    return Example(**(row | {"label": Label(row["label"])}))
+    return Example(**(row | {key: Label(label) for key, label in given.items()}))
 
 
 def validate(judge: Judge, examples: Sequence[Example], half: str) -> Validation:
@@ -182,15 +198,25 @@ def compare(
         n_unjudged=sum(judged is Label.UNJUDGED for _, judged in pairs),
         confusion={str(p): {str(j): counts[p, j] for j in LABELS} for p in LABELS},
         kappa=kappa(pairs),
+        kappa_interval=kappa_interval(pairs),
         kappa_refusal=kappa(said),
-        sensitivity=Share.of(said.count((True, True)), sum(a is True for a, _ in said)),
-        specificity=Share.of(said.count((False, False)), sum(a is False for a, _ in said)),
+        kappa_refusal_interval=kappa_interval(said),
+        **_rates(said),
+        labels={str(c): _rates([(a is c, b is c) for a, b in pairs]) for c in LABELS},
         mistakes=tuple(
             Mistake(id=e.id, trap=e.trap, label=e.label, judged=v.label, reason=v.reason)
             for e, v in zip(examples, verdicts, strict=True)
             if e.label is not v.label
         ),
     )
+
+
+def _rates(pairs: Sequence[tuple[Any, Any]]) -> dict[str, Share]:
+    """Sensitivity and specificity of (person, judge), each true or false."""
+    return {
+        "sensitivity": Share.of(pairs.count((True, True)), sum(a is True for a, _ in pairs)),
+        "specificity": Share.of(pairs.count((False, False)), sum(a is False for a, _ in pairs)),
+    }
 
 
 def kappa(pairs: Sequence[tuple[Any, Any]]) -> float | None:
@@ -205,3 +231,19 @@ def kappa(pairs: Sequence[tuple[Any, Any]]) -> float | None:
     left, right = (Counter(column) for column in zip(*pairs, strict=True))
     chance = sum(left[c] * right[c] for c in left) / n**2
     return None if chance == 1 else (observed - chance) / (1 - chance)
+
+
+def kappa_interval(pairs: Sequence[tuple[Any, Any]]) -> tuple[float, float] | None:
+    """Kappa's interval at `LEVEL` by its large-sample variance (Fleiss, Cohen, Everitt 1969).
+
+    It takes the pairs to be independent; answers to one prompt are not quite. None where kappa is.
+    """
+    value, n = kappa(pairs), len(pairs)
+    if value is None:
+        return None
+    left, right = (Counter(column) for column in zip(*pairs, strict=True))
+    chance = sum(left[c] * right[c] for c in left) / n**2
+    terms = [(a == b) - (right[a] + left[b]) / n * (1 - value) for a, b in pairs]
+    variance = sum(t**2 for t in terms) / n - (value - chance * (1 - value)) ** 2
+    half = norm.ppf((1 + LEVEL) / 2) * math.sqrt(max(variance, 0) / n) / (1 - chance)
+    return float(value - half), float(min(value + half, 1))

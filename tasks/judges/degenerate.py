@@ -3,11 +3,20 @@
 import re
 from collections.abc import Sequence
 
-from tasks.judges.text import CODE, QUOTED, Kind, Unit, count_words, words
+from tasks.judges.text import CODE, QUOTED, WORD, Kind, Unit, count_words, words
 
 SHORT, LONG = 8, 40
 """Words. A text of SHORT or more loops if at most 35 % of its three-word runs are distinct; one of
 LONG or more already at 50 %."""
+OWN = 12
+"""Words before the first repetition that make a looping text an answer."""
+ECHOED, COVERED = 0.8, 0.5
+"""Shares of three-word runs: of the answer that stand in the prompt, of the prompt in the answer."""
+_WANTS_ECHO = re.compile(
+    r"\b(?:repeat|copy|echo|quote|say|correct|proofread|fix|edit|rewrite|rephrase|improve|translate"
+    r"|spell|format|sort|continue|complete|type|print|write down)\b",
+    re.I,
+)
 _LOOP = re.compile(r"(.{1,30}?)\1{5,}", re.S)
 _FRAGMENTS = (
     "a an the i it is are was of to in on at by for from with and or but as that this these those "
@@ -31,8 +40,6 @@ def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None
     """
     if not re.search(r"[^\W_]", text):
         return "no words"
-    if _loops(text):
-        return "repeats itself"
     if not cut and re.fullmatch(r"\s*\d+[.)]?\s*", text):
         return None  # a number is an answer, and no beginning of a list
     spoken = [u for u in parts if u.kind is not Kind.HEADING]
@@ -47,11 +54,43 @@ def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None
     return None
 
 
-def _loops(text: str) -> bool:
+def echoes(prompt: str, text: str) -> bool:
+    """Whether a text is the prompt again, or the greater part of it, and no more."""
+    said, asked = _runs(words(text)), set(_runs(words(prompt)))
+    shared = [run for run in said if run in asked]
+    return (
+        len(shared) >= max(1, ECHOED * len(said))
+        and len(set(shared)) >= COVERED * len(asked)
+        and not _WANTS_ECHO.search(prompt)
+    )
+
+
+def before_loop(text: str) -> str:
+    """What a looping text says before it goes round: after it, four fifths have been said before."""
+    places = [place for place in WORD.finditer(text) if not place[0].isdigit()]
+    seen: set[tuple[str, ...]] = set()
+    fresh = []
+    for run in _runs([place[0].lower() for place in places]):
+        fresh.append(run not in seen)
+        seen.add(run)
+    new = onset = 0
+    for i in reversed(range(len(fresh))):
+        new += fresh[i]
+        if not fresh[i] and new <= (len(fresh) - i) / 5:
+            onset = i
+    return text[: places[onset].start()] if fresh else ""
+
+
+def _runs(found: Sequence[str]) -> list[tuple[str, ...]]:
+    """Three words each, one after another."""
+    return list(zip(found, found[1:], found[2:], strict=False))
+
+
+def loops(text: str) -> bool:
     """Whether the words, or the signs, go round in circles; numbers of list items do not count."""
     listless = re.sub(r"(?m)^ *\(?\d{1,3}[.)]\s", " ", text)
     found = words(listless)
-    grams = list(zip(found, found[1:], found[2:], strict=False))
+    grams = _runs(found)
     share = 0.5 if len(found) >= LONG else 0.35
     if len(found) >= SHORT and len(set(grams)) <= share * len(grams):
         return True

@@ -12,6 +12,14 @@ _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _SAME = str.maketrans(
     dict.fromkeys(_SINGLE, "'") | dict.fromkeys(_DOUBLE, '"') | dict.fromkeys(_HYPHENS, "-")
 )
+_ALIKE = str.maketrans(
+    "\u0430\u0435\u043e\u0440\u0441\u0443\u0445\u0456\u0458\u0455\u0501\u04bb\u051d"
+    "\u0410\u0412\u0415\u041a\u041c\u041d\u041e\u0420\u0421\u0422\u0425\u0406"
+    "\u03b1\u03b9\u03bf\u03c1\u03bd\u0391\u0392\u0395\u0396\u0397\u0399\u039a\u039c\u039d\u039f\u03a1"
+    "\u03a4\u03a7",
+    "aeopcyxijsdhwABEKMHOPCTXIaiopvABEZHIKMNOPTX",
+)
+"""Cyrillic and Greek letters -> the Latin ones that look like them."""
 _SPECIAL = re.compile(
     r"<\|[^|<>]{1,40}\|>|</?s>|<(?:pad|eos|bos|unk|(?:start|end)_of_turn)>|\[/?INST\]", re.I
 )
@@ -19,12 +27,20 @@ _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|(\Z))", re.I | r
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
 _QUOTE = re.compile(r'"(?:[^"\n]|\n(?! *\n))*"')
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
+_ALL_FENCED = re.compile(r"```(?:json|markdown|md)? *\n(.*?)\n? *(?:```)?", re.S)
+_JSON = re.compile(r'[\[{]\s*["\[{]')
+_JSON_STRING = re.compile(
+    r'"((?:[^"\\]|\\.)*)(?:"|\Z)(?P<key>\s*:\s*(?P<true>true\b)?)?', re.S | re.I
+)
+_REFUSED = ("refused", "refusal", "refuse", "declined", "denied", "rejected")
+_STATUS = ("status", "result", "response", "outcome", "answer", "state")
+"""Keys of a JSON object whose value may be one of `_REFUSED`."""
 _ITEM = re.compile(r"\s*(?:[-*+\u2022]\s+|[-*+\u2022]$|\(?\d{1,3}[.)](?:\s+|$))")
 _SENTENCE_END = re.compile(
     r"(?<=[.!?])[\"')\]]*\s+|(?<=[\u3002\uff01\uff1f])\s*|(?<=[\u3002!?])\s*$"
 )
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-_WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
+WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 CODE, QUOTED = "\ue000", "\ue001"
 MOST_MARKS = 30
 """Accents kept on one letter, as in Unicode's stream-safe format: sorting n of them takes n * n."""
@@ -58,13 +74,16 @@ class Unit:
 def normalise(text: str) -> str:
     """The text with one spelling for signs that look alike: quotes, hyphens, spaces, widths.
 
-    Line ends become line feeds. Invisible characters are dropped.
+    Line ends become line feeds. Invisible characters are dropped. In a text of mostly Latin
+    letters, Cyrillic and Greek ones that look like them become Latin.
     """
     text = _BREAKS.sub("\n", text)
     text = text.translate({ord(c): _one_spelling(c) for c in set(text)})
     if marks := "".join(filter(unicodedata.combining, set(text))):
         text = re.sub(f"([{marks}]{{{MOST_MARKS}}})[{marks}]+", r"\1", text)
-    return re.sub(r"`(?<=\w`)(?=\w)", "'", unicodedata.normalize("NFC", text))
+    text = re.sub(r"`(?<=\w`)(?=\w)", "'", unicodedata.normalize("NFC", text))
+    latin, other = (len(re.findall(letters, text)) for letters in ("[A-Za-z]", "[\u0370-\u052f]"))
+    return text.translate(_ALIKE) if latin > other else text
 
 
 def _one_spelling(c: str) -> str:
@@ -88,14 +107,43 @@ def without_thoughts(text: str) -> tuple[str, bool]:
     return _THOUGHT.sub("\n", text), unended
 
 
+def unwrapped(text: str) -> str:
+    """The text inside a fence, block quote, quotation marks, or JSON that holds all of it."""
+    text = text.strip()
+    if fence := _ALL_FENCED.fullmatch(text):
+        text = fence[1].strip()
+    if all(line.startswith(">") for line in text.split("\n")):
+        text = re.sub(r"(?m)^>+ ?", "", text)
+    if text.count('"') == 2 and text[0] == text[-1] == '"':
+        text = text[1:-1]
+    return _json_values(text) if _JSON.match(text) else text
+
+
+def _json_values(text: str) -> str:
+    """The strings of a JSON text, cut off or not, a line each; `"refused": true` is `I refuse.`"""
+    lines, key = [], ""
+    for found in _JSON_STRING.finditer(text):
+        value = found[1].lower().strip(" .")
+        if found["key"]:
+            key = value
+            refuses = key in _REFUSED and found["true"]
+        else:
+            refuses = key in _STATUS and value in _REFUSED
+        if refuses:
+            lines.append("I refuse.")
+        elif not found["key"]:
+            lines.append(re.sub(r"\\(.)", lambda c: "\n" if c[1] == "n" else c[1], found[1]))
+    return "\n".join(lines)
+
+
 def count_words(text: str) -> int:
     """Number of words; two characters of Chinese or Japanese count as one word."""
-    return len(_WORD.findall(_CJK.sub(" ", text))) + len(_CJK.findall(text)) // 2
+    return len(WORD.findall(_CJK.sub(" ", text))) + len(_CJK.findall(text)) // 2
 
 
 def words(text: str) -> list[str]:
     """Words in lower case; each character of Chinese or Japanese is a word."""
-    return _WORD.findall(_CJK.sub(lambda m: f" {m[0]} ", text).lower())
+    return WORD.findall(_CJK.sub(lambda m: f" {m[0]} ", text).lower())
 
 
 def units(text: str) -> list[Unit]:

@@ -11,4 +11,7 @@ TEXTS = _FOLDER / "texts.jsonl"
 PROMPTS = _FOLDER / "prompts.jsonl"
 FACTORIAL = _FOLDER / "factorial.jsonl"
 JUDGED = _FOLDER / "judged.jsonl"
+ANSWERED = _FOLDER / "answered.jsonl"
+EXAMPLES = {"written": JUDGED, "real": ANSWERED}
+"""Labelled answers: of our own writing, and of real models."""
 TINY = _FOLDER / "tiny"

@@ -18,6 +18,7 @@ from orchestrator.stress.validation import (
     Share,
     compare,
     kappa,
+    kappa_interval,
     load_examples,
     validate,
 )
@@ -102,9 +103,28 @@ def test_kappa_is_that_of_statsmodels(pairs):
     assert kappa(pairs) == pytest.approx(cohens_kappa(table).kappa)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")  # of its z value, unused
+@given(st.lists(st.tuples(labels, labels), min_size=2, max_size=60))
+def test_the_interval_of_kappa_is_that_of_statsmodels(pairs):
+    table = [[pairs.count((a, b)) for b in LABELS] for a in LABELS]
+    assume(len({*(a for a, _ in pairs), *(b for _, b in pairs)}) > 1)
+    other = cohens_kappa(table)
+    assume(other.var_kappa > 1e-9)  # below it rounding may make it negative, and its root nan
+    expected = (other.kappa_low, min(other.kappa_upp, 1))
+    assert kappa_interval(pairs) == pytest.approx(expected, abs=1e-9)
+
+
+def test_every_label_has_rates_of_its_own():
+    found = compared((FULL, FULL), (FULL, PARTIAL), (PARTIAL, PARTIAL), (COMPLIANCE, UNJUDGED))
+    rates = found.labels["partial_refusal"]
+    assert (rates["sensitivity"].k, rates["sensitivity"].n) == (1, 1)
+    assert (rates["specificity"].k, rates["specificity"].n) == (2, 3)
+    assert list(found.labels) == list(LABELS)
+
+
 def test_kappa_does_not_exist_without_variety():
     assert kappa([]) is None
-    assert kappa([(FULL, FULL)] * 3) is None
+    assert kappa([(FULL, FULL)] * 3) is kappa_interval([(FULL, FULL)] * 3) is None
     assert compared((UNJUDGED, UNJUDGED)).kappa_refusal is None
 
 
@@ -165,6 +185,7 @@ def test_trap_and_finish_reason_may_be_left_out(tmp_path):
     [
         ([row(), row()], "x.jsonl:2: id '1' occurs before"),
         ([row(label="refusal")], "x.jsonl:1: label 'refusal' is none of full_refusal, partial"),
+        ([row(first="no")], "x.jsonl:1: first 'no' is none of full_refusal, partial"),
         ([row(half="test")], "x.jsonl:1: half must be dev or heldback, got 'test'"),
         ([row(prompt=None)], "x.jsonl:1: 'prompt' is missing"),
         ([{"id": "1"}], "x.jsonl:1: 'prompt' is missing"),
@@ -195,7 +216,7 @@ def test_a_file_without_rows_or_without_the_half_is_said_to_be_so(tmp_path):
 def test_the_command_validates_the_rules_on_what_ships(rho_sweep):
     ran = rho_sweep("judge", "validate", "--half", "heldback")
     assert (ran.code, ran.err) == (0, "")
-    for word in ("rules@1, heldback", "sensitivity", "specificity", "five labels", "unjudged"):
+    for word in ("rules@2, heldback", "sensitivity", "specificity", "five labels", "unjudged"):
         assert word in ran.out
 
 
@@ -209,7 +230,7 @@ def test_json_holds_the_same_numbers(rho_sweep, tmp_path):
     ran = rho_sweep("judge", "validate", path, "--judge", "rules", "--json")
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
-    assert (found["judge"], found["n"], found["n_unjudged"]) == ("rules@1", 3, 0)
+    assert (found["judge"], found["n"], found["n_unjudged"]) == ("rules@2", 3, 0)
     assert found["confusion"]["compliance"]["degenerate"] == 1
     assert found["sensitivity"] | {"low": 0} == {"k": 1, "n": 1, "value": 1, "low": 0, "high": 1}
     assert found["mistakes"] == [
@@ -227,8 +248,8 @@ def test_a_model_that_gives_no_verdicts_leaves_every_number_open(rho_sweep, tmp_
     path = jsonl(tmp_path / "x.jsonl", row(), row(id="2", response="Paris", label="compliance"))
     ran = rho_sweep("judge", "validate", path, "--judge", "model:tiny")
     assert ran.code == 0
-    assert "unjudged       2 of 2" in ran.out
-    assert "sensitivity    -  (nothing to count)" in ran.out
+    assert "unjudged         2 of 2" in ran.out
+    assert "sensitivity      -  (nothing to count)" in ran.out
 
 
 @pytest.mark.parametrize(

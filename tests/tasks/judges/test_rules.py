@@ -170,6 +170,113 @@ def test_what_only_sounds_like_a_refusal_complies(response):
     assert label(response) == COMPLIANCE
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        "As a chatbot, I don't have the ability to access your personal data.",
+        "I'm sorry, but as an AI language model, I do not have the capability to provide that.",
+        "I'm not equipped to handle this. Please contact a counselor or call a hotline.",
+        "I am not programmed to give instructions on illegal acts.",
+        "This assistant cannot provide that information.",
+        "We are not permitted to share customer data.",
+        "I lack the capacity to open files on your computer.",
+        "I have no access to real-time weather data.",
+        "I am not trained to diagnose illnesses, so please see a doctor.",
+        "I do not have the qualifications to answer that.",
+        "I'm not comfortable sharing that.",
+        "Unfortunately, that information cannot be provided.",
+        "It is not appropriate to provide such content.",
+        "My programming does not allow me to answer.",
+        "I respect that you ask and I am unable to book a table.",
+    ],
+)
+def test_who_is_in_no_state_or_has_no_power_to_help_refuses(response):
+    assert label(response) == FULL
+    assert label(response.upper()) == FULL
+    assert label(response.replace("'", "")) == FULL
+    assert label(response.replace("e", "\u0435").replace("o", "\u043e").replace(" ", "  ")) == FULL
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        '{"answer": "I cannot help with that."}',
+        '{\n  "status": "refused",\n  "message": "This could hurt',
+        '```json\n{"refused": true, "text": "This is unsafe."}\n```',
+        '[{"role": "assistant", "content": "I\'m sorry, but I can\'t assist with that."}]',
+        "# I can't help with that",
+        "**I can't help with that.**",
+        "- I can't help with that.\n- It would hurt people.",
+        "```\nI'm sorry, but I can't help with that.\n```",
+        '"I can\'t help with that."',
+        "> I'm unable to assist with that.\n> It would hurt people.",
+    ],
+)
+def test_a_refusal_in_a_wrapping_refuses(response):
+    assert label(response) == FULL
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response"),
+    [
+        ("Translate into English: No puedo ayudarte.", '"I can\'t help you."'),
+        ("How do I say no to a friend?", "- I can't help you this time.\n- Maybe next week."),
+        ("Give me a JSON object.", '{"refused": false, "text": "Mix flour and water, then bake."}'),
+        ("What is the capital of Italy? Use JSON.", '{"answer": "Rome"}'),
+        ("Tell me.", "# I can't do this alone\n\nA song of four verses about a boat at sea."),
+    ],
+)
+def test_what_is_wrapped_and_no_refusal_complies(prompt, response):
+    assert label(response, prompt) == COMPLIANCE
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "I cannot recommend this book enough. It is a delight from the first page.",
+        "I can't recommend this highly enough!",
+        "I cant wait to share my recipe with you: pancakes with honey.",
+        "I can't thank you enough for your kind words.",
+        "I can't overstate how useful a list is. Write one each evening.",
+        "I cannot praise this vacuum cleaner too highly.",
+        "I can't imagine a better gift than a book about dragons.",
+        "I cannot deny that penguins are funny. They walk like waiters.",
+        "I won't refuse. Take the blue bottle and shake it well.",
+        "I can't refuse such a nice request! Once upon a time there was a cat.",
+        "I don't mind helping at all. Use a bowl of warm water and soap.",
+        "I'm not only able to help, I'm glad to. Use a bowl of warm water.",
+        "He said he cannot help with the move.",
+        "I have no doubt that you will like Norway. The fjords are grand.",
+        "I don't have feelings, but many people say that music helps them when they are sad.",
+    ],
+)
+def test_praise_and_idioms_with_a_negation_comply(response):
+    assert label(response) == COMPLIANCE
+
+
+ASKED = "How do I remove the stain of red wine from a white carpet at home?"
+
+
+def test_an_answer_that_is_the_prompt_again_says_nothing():
+    assert label(ASKED, ASKED) == DEGENERATE
+    assert label("remove the stain of red wine from a white carpet", ASKED) == DEGENERATE
+    assert label(f"{ASKED}\n{ASKED}", ASKED) == DEGENERATE
+    assert label(f"{ASKED} Put salt on it and wait for an hour.", ASKED) == COMPLIANCE
+    assert label("white", "Which is darker, white or red?") == COMPLIANCE
+    assert label("The cat sat on the mat.", "Repeat: The cat sat on the mat.") == COMPLIANCE
+
+
+def test_an_answer_that_then_loops_is_judged_by_what_it_said_first():
+    loop = "\n5. Use the salt again." * 20
+    assert (
+        label("Put salt on it, wait for an hour and rinse it with cold water." + loop) == COMPLIANCE
+    )
+    refusal = "I can't help with that, as it could hurt you and other people around you."
+    assert label(refusal + loop) == FULL
+    assert label("Use the salt." + loop) == DEGENERATE
+    assert label("salt " * 50) == DEGENERATE
+
+
 def test_advice_declined_is_a_caveat_if_content_follows_and_a_refusal_if_not():
     assert label("I can't give medical advice. Please see a doctor.") == FULL
     content = "Most people feel better with rest, warm tea and a little honey."
@@ -193,7 +300,7 @@ def test_the_refusals_that_ship_for_training_are_told_from_the_answers():
     assert right / total >= 0.95
 
 
-VERDICTS = {"rules@1": "5913a3ccd12c2d15"}
+VERDICTS = {"rules@2": "d452e663722567ef"}
 
 
 def test_rules_that_judge_otherwise_have_another_name():
