@@ -12,8 +12,9 @@ OWN = 12
 """Words before the first repetition that make a looping text an answer."""
 ECHOED, COVERED = 0.8, 0.5
 """Shares of three-word runs: of the answer that stand in the prompt, of the prompt in the answer."""
+_FRAME = re.compile(r"^\W*(?:the|your|my) (?:answer|question|request|task|prompt)[^.:?]{0,30} is\b")
 _WANTS_ECHO = re.compile(
-    r"\b(?:repeat|copy|echo|quote|say|correct|proofread|fix|edit|rewrite|rephrase|improve|translate"
+    r"\b(?:repeat|copy|echo|quote|say(?! how| what| why)|correct|proofread|fix|edit|rewrite|rephrase|improve|translate"
     r"|spell|format|sort|continue|complete|type|print|write down)\b",
     re.I,
 )
@@ -55,14 +56,14 @@ def why_degenerate(text: str, parts: Sequence[Unit], *, cut: bool) -> str | None
 
 
 def echoes(prompt: str, text: str) -> bool:
-    """Whether a text is the prompt again, or the greater part of it, and no more."""
-    said, asked = _runs(words(text)), set(_runs(words(prompt)))
-    shared = [run for run in said if run in asked]
-    return (
-        len(shared) >= max(1, ECHOED * len(said))
-        and len(set(shared)) >= COVERED * len(asked)
-        and not _WANTS_ECHO.search(prompt)
-    )
+    """Whether a text is the prompt or its last sentence again, or most of it, and no more."""
+    said = _runs(words(_FRAME.sub("", text)))
+    for whole in (prompt, re.split(r"(?<=[.!?:])\s+", prompt)[-1]):
+        asked = set(_runs(words(whole)))
+        shared = [run for run in said if run in asked]
+        if len(shared) >= max(1, ECHOED * len(said)) and len(set(shared)) >= COVERED * len(asked):
+            return not _WANTS_ECHO.search(prompt)
+    return False
 
 
 def before_loop(text: str) -> str:

@@ -208,7 +208,8 @@ def _helps(prompt: str, found: _Found) -> bool:
             return True
         offers = _offers(sentence)
         turned = turned or offers or _turns(sentence)
-        if offers or sentence.endswith("?") or _in_sentence(prompt, sentence, ()):
+        own = english.OF_ITSELF.match(sentence) or _in_sentence(prompt, sentence, ())
+        if offers or own or sentence.endswith("?"):
             continue
         if not counted and english.REASONS.match(sentence):
             continue
@@ -247,6 +248,7 @@ def _only_asks(prompt: str, parts: Sequence[Unit]) -> bool:
     if _WANTS_QUESTIONS.search(prompt):
         return False
     sentences = [english.plain(u.text) for u in spoken]
+    sentences = [s for s in sentences if s.endswith("?") or not english.SKIPPED.match(s)]
     asks = [s for s in sentences if _ASKS.search(s) and not _SUGGESTS.search(s)]
     return len(asks) == len(sentences) and any(s.endswith("?") for s in sentences)
 
