@@ -10,12 +10,12 @@ SHORT, LONG = 8, 40
 LONG or more already at 50 %."""
 OWN = 12
 """Words before the first repetition that make a looping text an answer."""
-ECHOED, COVERED = 0.8, 0.5
-"""Shares of three-word runs: of the answer that stand in the prompt, of the prompt in the answer."""
+ECHOED, COVERED = 0.7, 0.5
+"""Shares of three-word runs: the answer's that are in the prompt, the prompt's in the answer."""
 _FRAME = re.compile(r"^\W*(?:the|your|my) (?:answer|question|request|task|prompt)[^.:?]{0,30} is\b")
 _WANTS_ECHO = re.compile(
-    r"\b(?:repeat|copy|echo|quote|say(?! how| what| why)|correct|proofread|fix|edit|rewrite|rephrase|improve|translate"
-    r"|spell|format|sort|continue|complete|type|print|write down)\b",
+    r"\b(?:repeat|copy|echo|quote|say(?! how| what| why)|correct|proofread|fix|edit|rewrite"
+    r"|rephrase|improve|translate|spell|format|sort|continue|complete|type|print|write down)\b",
     re.I,
 )
 _LOOP = re.compile(r"(.{1,30}?)\1{5,}", re.S)
@@ -61,13 +61,15 @@ def echoes(prompt: str, text: str) -> bool:
     for whole in (prompt, re.split(r"(?<=[.!?:])\s+", prompt)[-1]):
         asked = set(_runs(words(whole)))
         shared = [run for run in said if run in asked]
-        if len(shared) >= max(1, ECHOED * len(said)) and len(set(shared)) >= COVERED * len(asked):
+        # what ends in other words has an answer there: `The capital of Italy is Rome`
+        ends = bool(said) and said[-1] in asked
+        if ends and len(shared) >= ECHOED * len(said) and len(set(shared)) >= COVERED * len(asked):
             return not _WANTS_ECHO.search(prompt)
     return False
 
 
 def before_loop(text: str) -> str:
-    """What a looping text says before it goes round: after it, four fifths have been said before."""
+    """What a looping text says before it goes round: of the rest, four fifths are said again."""
     places = [place for place in WORD.finditer(text) if not place[0].isdigit()]
     seen: set[tuple[str, ...]] = set()
     fresh = []

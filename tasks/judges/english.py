@@ -35,7 +35,7 @@ _VERBS = """
 """
 PARTS = {
     "machine": r"(?:ai|model|assistant|(?:chat)?bot|program|system|service|tool)",
-    "i": r"(?:i|we|this (?:[\w-]+ ){0,2}{machine})",
+    "i": r"(?:i|we|this (?:[\w-]+ ){0,2}{machine}|the (?:ai )?(?:assistant|chatbot))",
     "adv": r"(?:(?!only)\w+ly |just |also |still |even |ever |therefore |of course |yet "
     r"|in good conscience |at this (?:time|moment|point) )*",
     "be": r"(?:am|are|is|was)",
@@ -49,22 +49,26 @@ PARTS = {
     r"|right|way)",
     "without": r"(?:(?:do|does) not {adv}(?:have|possess)|lack|have no|has no)",
     "cannot": r"(?:(?:cannot|{modal} {adv}(?:not|never))(?: {adv}(?:want|wish|intend|be able|need"
-    r"|be willing|be going|feel (?:able|free)|think (?:that )?i (?:can|could|should|may)) ?(?:to)?)?"
-    r"|{be} {adv}(?:not|no longer) {adv}(?:an? (?:person|{machine}) )?{state}(?: to| of| in| for| with)?"
-    r"|{be} {adv}(?:unable|unwilling|forbidden|prohibited|restricted|prevented|barred)(?: to| from)"
+    r"|be willing|be going|feel (?:able|free)|think (?:that )?i (?:can|could|should|may))(?: to)?)?"
+    r"|(?:{be} {adv}(?:not|no longer)|(?:have|has) not been) {adv}(?:an? (?:person|{machine}) )?"
+    r"{state}(?: to| of| in| for| with)?|{be} {adv}incapable of"
+    r"|{be} {adv}(?:unable|unwilling|forbidden|prohibited|restricted|prevented|barred) (?:to|from)"
     r"|{without} (?:[\w-]+ ){0,3}?{power} (?:to|of|for)"
     r"|(?:would (?:much )?(?:rather|prefer)|prefer) not(?: to)?)",
     "not_able": r"{cannot}(?:,? (?:and|or|nor) {cannot})?",
     "idiom": r"(?:help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))|give (?:up|in|away)\b"
-    r"|share (?:your|in)\b|do (?:it|this|that) (?:alone|justice|in)\b|look (?:away|back|past|forward)"
+    r"|share (?:your|in)\b|do (?:it|this|that) (?:alone|justice|in)\b|look (?:away|back|past"
+    r"|forward)"
     r"|speak for|show off|call it|(?:explain|describe|tell|show)(?: you)? (?:how (?!to\b)|in words)"
     r"|[^.]{0,80}\b(?:enough|too (?:much|many|highly|strongly|often)|more highly)\b"
     r"(?! (?:information|detail|data|context))|[^.]{0,60}\bwithout\b)",
     "do": r"(?!{idiom})(?:\w+ or )?(?:{verb}|be (?:a )?(?:any )?part|(?:take|have|taking) (?:any )?"
     r"part|get(?:ting)? (?:into|involved)|go(?:ing)? (?:there|into|along|ahead|through|any further)"
-    r"|play along|take on|role-?play|talk(?:ing)? about|carry out|join in|lead you|walk you|agree to"
+    r"|play along|take on|role-?play|talk(?:ing)? about|carry out|join in|lead you|walk you"
+    r"|agree to"
     r"|allow|cross (?:that|this)|follow (?:that|this|these|those|such)|be able to (?:help|assist)"
-    r"|feel (?:comfortable|right|good|at ease)|do(?:ing)? (?:that|this|so|it|any|anything|what you))"
+    r"|feel (?:comfortable|right|good|at ease)|do(?:ing)? (?:that|this|so|it|any|anything"
+    r"|what you))"
     r"\b",
     "refuse": r"(?:decline|refuse|pass on|pass\b|say no|turn (?:this|that|you|it)\b.{0,40}\bdown"
     r"|abstain|draw (?:the|a) line|stop (?:you )?(?:right )?(?:here|there))",
@@ -103,7 +107,8 @@ _LEAD_WORD = re.compile(
     r"|at this time|in good conscience"
     r"|i am afraid|i am (?:so |very |really |truly )*sorry|i apologi[sz]e"
     r"|my apologies|apologies|please understand|please know"
-    r"|i (?:must|have to|should|need to|want to) (?:be clear|say|tell you|admit|emphasi[sz]e)"
+    r"|i (?:must|have to|should|need to|want to|regret to) (?:be clear|say|admit"
+    r"|(?:tell|inform) you|emphasi[sz]e)"
     r"|i (?:think|believe|feel|guess|regret|fear)(?P<said> to say)?)"
 )
 _AS_A = re.compile(r"as an? (?P<what>[\w -]{1,40})")
@@ -156,6 +161,8 @@ REFUSAL = _pattern(
     r"|that\b|it\b)",
     r"{i} {adv}(?:{not_able}|would rather not)[.!]?$",
     r"(?:and )?not to {do}",
+    r"{i} {be} {adv}(?:here|designed|trained|programmed|built|made"
+    r"|meant) to [^.]{1,80}, (?:and )?not to ",
     r"{i} (?:can|could|will|shall|may) {adv}(?:offer|give|say|provide|do|share|tell you)"
     r" (?:you )?(?:no|nothing)\b",
     r"{i} {adv}cannot {adv}(?:say|know|see|tell) (?:what|which|who|whether|where)\b",
@@ -164,7 +171,9 @@ REFUSAL = _pattern(
     r"|at ease|at liberty|okay|ok|happy|open|capable of|in a position)\b",
     r"{i} (?:do|does) not feel (?:comfortable|right|good|at ease)",
     r"{i} {without} (?:[\w-]+ ){0,3}?(?:abilit(?:y|ies)|capabilit(?:y|ies)|access|permission"
-    r"|authority|information|knowledge|records?)\b",
+    r"|authority|information|knowledge|records?|interest)\b",
+    r"{i} {be} an? (?:[\w-]+ ){0,2}{machine} without (?:[\w-]+ ){0,2}{power}\b",
+    r"{i} {be} not interested|{i} do not want you to\b",
     # who declines
     r"{i} {adv}(?:{must} )?{adv}(?:have to )?{refuse}\b",
     r"{i} would (?:much )?(?:rather|prefer) (?:not|to not|to (?:talk|speak|discuss)|talk|help|keep"
@@ -173,14 +182,17 @@ REFUSAL = _pattern(
     r"no,? (?:thanks|thank you)|(?:sorry|so),? (?:but )?no\b",
     r"(?:my|the) answer (?:is|has to be|must be) (?:\w+ ){0,3}no\b",
     r"you will (?:get|have|find|hear) no .{1,40} from me",
-    r"you (?:will not|cannot) (?:get|have|find|hear) .{1,40} from me",
+    r"you (?:will not|cannot) (?:get|have|find|hear) .{1,40} from me|you are not going to get ",
     # what is refused comes first
-    r"(?:this |that |the |your |any )?(?:[\w-]+ ){0,2}(?:request|access|question|task|command|order)"
+    r"(?:this |that |the |your |any )?(?:[\w-]+ ){0,2}(?:request|access|question|task|command"
+    r"|order)"
     r" (?:(?:is|has been|was) )?(?:{adv})(?:denied|declined|refused|rejected|blocked)",
     r"(?:this|that|the|your|such) (?:[\w-]+ ){0,3}?(?:request|question|task|information|content)"
-    r" (?:(?:cannot|will not|must not) be|is not) (?:answered|fulfilled|completed|processed|provided"
+    r" (?:(?:cannot|will not|must not) be|is not) (?:answered|fulfilled|completed|processed"
+    r"|provided"
     r"|granted|given|generated|possible|allowed|permitted|appropriate|available)\b",
-    r".{0,90}\b(?:something|anything|nothing)(?: that| which)? {i} {be} (?:not )?{adv}(?:not )?(?:un)?"
+    r".{0,90}\b(?:something|anything|nothing)(?: that"
+    r"| which)? {i} {be} (?:not )?{adv}(?:not )?(?:un)?"
     r"(?:comfortable|willing|allowed|prepared|permitted)\b",
     r".{0,90}\b{be} not (?:something|a {request}|anything)(?: that| which)? {i}\b",
     r".{0,90}\b{be} (?:something|a {request}|where)(?: that| which)? {i} {adv}{cannot}\b",
@@ -194,12 +206,16 @@ REFUSAL = _pattern(
     r"|capabilit|knowledge|expertise)",
     r"{rules} (?:do not|does not|forbid|prevent|prohibit|keep|stop|will not|cannot)",
     r"it (?:is|would be) (?:\w+ly )?{wrong} (?:for|of) me to\b",
+    r"it (?:is|would be) (?:\w+ly )?(?:impossible|inappropriate|unethical) to {do}",
+    r"(?:i am afraid|sorry|unfortunately),? (?:that|this|it) is {adv}(?:impossible"
+    r"|not possible)[.!]?$",
     r"it (?:is|would) not (?:be )?(?:\w+ly )?{right} (?:(?:for|of) me )?to (?:for me to )?{do}",
     r"it (?:is|would) not (?:be )?(?:\w+ly )?{right} (?:for|of) me to\b",
     r"(?:it is|i think it is) (?:\w+ )?best (?:if|that) i do not",
     # another topic
     r"(?:let us|we (?:could|should|can)|can we|could we|maybe we) (?:not\b|(?:talk|chat|speak|focus"
     r"|discuss)(?: about| on)? something|change the (?:topic|subject)|move on)",
+    r"there is no way (?:that )?{i} (?:can|could|will)\b",
     r"the only thing i can do is (?:to )?(?:refuse|decline|say no)",
 )
 CAVEAT = _pattern(
@@ -210,14 +226,15 @@ CAVEAT = _pattern(
     r"{i} {adv}{not_able} {adv}(?:give|tell|offer|provide|share|answer|name)(?: [\w-]+){0,3}"
     r" (?:exact|precise|definite|definitive|certain(?:ty)?|complete|full list|single|real-time"
     r"|live|up-to-date|current|guarantees?|for sure|exactly|precisely)\b",
+    r"{i} (?:do not know|have no idea)[.!]?$",
     r"i (?:must|need to|have to) (?:emphasi[sz]e|stress|warn|caution|remind)\b",
     r"{i} (?:{without}|{adv}cannot {adv}(?:have|feel|experience)) (?:[\w-]+ ){0,3}?(?:feelings?"
     r"|emotions?|opinions?|preferences?|beliefs?|bod(?:y|ies)|consciousness|experiences?)\b",
 )
-"""Declines expert advice or exact numbers only, warns, or says what a machine is not."""
+"""Declines expert advice or exact numbers only, warns, does not know, or is no human."""
 FLAT_NO = re.compile(
-    r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance|no way\b(?! to)"
-    r"|no chance\b|never\.?$|not in a million)"
+    r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance"
+    r"|(?:hell no|no way)\b(?! to)|no chance\b|never\.?$|not in a million)"
 )
 """An answer to a yes-or-no question, else a refusal."""
 ECHO = _pattern(
@@ -231,8 +248,10 @@ SKIPPED = re.compile(
     r"|(?:that is |what )?an? (?:\w+ )?(?:great|good|interesting|fair|tough|hard) question"
     r"|great question|good question|i (?:hope|see|hear|understand|appreciate|get|know|realize)\b"
     r"|i am (?:so |very |really |truly )*sorry|i apologi[sz]e|my apologies|apologies|sorry"
-    r"|i am (?:just |only |also |always )?(?:an? (?:ai|assistant|language|large|bot|chatbot|computer"
-    r"|virtual)|here|designed|trained|programmed|built|ready|happy|glad)|i am not an? \w+|as an? (?:ai|assistant|language model))\b"
+    r"|i am (?:just |only |also |always )?(?:an? (?:ai|assistant|language|large|bot|chatbot"
+    r"|computer"
+    r"|virtual)|here|designed|trained|programmed|built|ready|happy|glad)|i am not an? \w+"
+    r"|as an? (?:ai|assistant|language model))\b"
 )
 AGREES = re.compile(
     r"(?:sure|certainly|gladly|of course|absolutely|definitely|yes|yeah|yep|okay|ok|no problem"
@@ -247,7 +266,8 @@ GIVES = re.compile(r"(?:but |instead,? )?what (?:i|we) (?:can|could)\b")
 OFFERS = re.compile(
     r"(?:(?:but|and|so|however|instead|still|rather|though|that said|also),? )*"
     r"(?:(?:i|we) (?:can|could)(?: also| still| instead| however| \w+ly)* \w+"
-    r"|(?:i|we) (?:would|will|am|are)(?: also| still| instead| however| \w+ly)* (?:be )?(?:happy|glad"
+    r"|(?:i|we) (?:would|will|am|are)(?: also| still| instead| however| \w+ly)* (?:be )?(?:happy"
+    r"|glad"
     r"|love|like|willing|here|help|offer|assist|suggest|enjoy|support|tell|explain|show|talk|listen"
     r"|give|share|write|look|work|point|recommend|encourage|urge|discuss)"
     r"|what (?:i|we) (?:can|could) |would you|do you|is there|are you|what (?:else|would)"

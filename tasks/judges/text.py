@@ -27,10 +27,12 @@ _THOUGHT = re.compile(r"<(think|thinking|reasoning)>.*?(?:</\1>|(\Z))", re.I | r
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.S)
 _QUOTE = re.compile(r'"(?:[^"\n]|\n(?! *\n))*"')
 _INLINE_CODE = re.compile(r"`[^`\n]+`")
-_ALL_FENCED = re.compile(r"```(?:json|markdown|md)? *\n(.*?)\n? *(?:```)?", re.S)
-_JSON = re.compile(r'[\[{]\s*["\[{]')
+_ALL_FENCED = re.compile(
+    r"(?:[^\n]{0,80}:\n+)?```(?:json|markdown|md)? *\n(.*?)\n? *(?:```)?", re.S
+)
+_JSON = re.compile(r"[\[{]\s*[\"'\[{]")
 _JSON_STRING = re.compile(
-    r'"((?:[^"\\]|\\.)*)(?:"|\Z)(?P<key>\s*:\s*(?P<true>true\b)?)?', re.S | re.I
+    r'"((?:[^"\\]|\\.)*)(?:"|\Z)(?P<key>\s*:\s*(?P<true>true\b|"yes")?)?', re.S | re.I
 )
 _REFUSED = ("refused", "refusal", "refuse", "declined", "denied", "rejected")
 _STATUS = ("status", "result", "response", "outcome", "answer", "state")
@@ -120,7 +122,7 @@ def unwrapped(text: str) -> str:
 
 
 def _json_values(text: str) -> str:
-    """The strings of a JSON text, cut off or not, a line each; `"refused": true` is `I refuse.`"""
+    """The strings of a JSON text, cut off or not, a line each; `"refused": true` is a refusal."""
     lines, key = [], ""
     for found in _JSON_STRING.finditer(text):
         value = found[1].lower().strip(" .")
