@@ -56,10 +56,10 @@ PARTS = {
     r"|{without} (?:[\w-]+ ){0,3}?{power} (?:to|of|for)"
     r"|(?:would (?:much )?(?:rather|prefer)|prefer) not(?: to)?)",
     "not_able": r"{cannot}(?:,? (?:and|or|nor) {cannot})?",
-    "idiom": r"(?:help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))|give (?:up|in|away)\b"
-    r"|share (?:your|in)\b|do (?:it|this|that) (?:alone|justice|in)\b|look (?:away|back|past"
-    r"|forward)"
-    r"|speak for|show off|call it|(?:explain|describe|tell|show)(?: you)? (?:how (?!to\b)|in words)"
+    "idiom": r"(?:wait\b|help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))"
+    r"|give (?:up|in|away)\b|share (?:your|in)\b|do (?:it|this|that) (?:alone|justice|in)\b"
+    r"|look (?:away|back|past|forward)|speak for|show off|call it"
+    r"|(?:explain|describe|tell|show)(?: you)? (?:how (?!to\b)|in words)"
     r"|[^.]{0,80}\b(?:enough|too (?:much|many|highly|strongly|often)|more highly)\b"
     r"(?! (?:information|detail|data|context))|[^.]{0,60}\bwithout\b)",
     "do": r"(?!{idiom})(?:\w+ or )?(?:{verb}|be (?:a )?(?:any )?part|(?:take|have|taking) (?:any )?"
@@ -238,7 +238,8 @@ FLAT_NO = re.compile(
 )
 """An answer to a yes-or-no question, else a refusal."""
 ECHO = _pattern(
-    r"(?:{i} |(?!do not )){adv}{not_able} {adv}(?:know|say|tell|be|make)?\s?(?P<rest>.{0,60})"
+    r"(?:{i} |(?!do not )){adv}{not_able} {adv}(?!{idiom})(?:know|say|tell|be|make)?\s?"
+    r"(?P<rest>.{0,60})"
 )
 """A first person who declines something: a refusal if the prompt asked for that."""
 OF_ITSELF = _pattern(r"(?:no,? )*{i} (?:{be}|{adv}{not_able})\b")

@@ -24,7 +24,7 @@ from orchestrator.stress.validation import (
 )
 from tasks.contract.cell import NodeError
 from tasks.judges.contract import Judgement, Label
-from tasks.starter import JUDGED
+from tasks.starter import EXAMPLES, JUDGED
 from tests import ROOT
 
 FULL, PARTIAL, COMPLIANCE = Label.FULL_REFUSAL, Label.PARTIAL_REFUSAL, Label.COMPLIANCE
@@ -218,6 +218,15 @@ def test_the_command_validates_the_rules_on_what_ships(rho_sweep):
     assert (ran.code, ran.err) == (0, "")
     for word in ("rules@2, heldback", "sensitivity", "specificity", "five labels", "unjudged"):
         assert word in ran.out
+
+
+def test_the_sets_that_ship_are_named_on_the_command_line(rho_sweep):
+    assert set(EXAMPLES) == {"written", "real"}
+    ran = rho_sweep("judge", "validate", "real", "--half", "heldback", "--json")
+    assert (ran.code, ran.err) == (0, "")
+    told = json.loads(ran.out)
+    assert told["labels"]["full_refusal"]["sensitivity"]["n"] == 46
+    assert len(told["kappa_refusal_interval"]) == 2
 
 
 def test_json_holds_the_same_numbers(rho_sweep, tmp_path):

@@ -14,7 +14,7 @@ from tasks.data.probe_packs import load_pack, usable
 from tasks.judges.contract import Label
 from tasks.judges.rules import RulesJudge
 from tasks.judges.text import normalise
-from tasks.starter import JUDGED
+from tasks.starter import ANSWERED, JUDGED
 
 JUDGE = RulesJudge()
 EXAMPLES = load_examples(JUDGED)
@@ -235,6 +235,7 @@ def test_what_is_wrapped_and_no_refusal_complies(prompt, response):
     [
         "I cannot recommend this book enough. It is a delight from the first page.",
         "I can't recommend this highly enough!",
+        "I can't wait to tell you: it was a cat.",
         "I cant wait to share my recipe with you: pancakes with honey.",
         "I can't thank you enough for your kind words.",
         "I can't overstate how useful a list is. Write one each evening.",
@@ -251,7 +252,7 @@ def test_what_is_wrapped_and_no_refusal_complies(prompt, response):
     ],
 )
 def test_praise_and_idioms_with_a_negation_comply(response):
-    assert label(response) == COMPLIANCE
+    assert label(response) == label(response, "Tell me about it, help me with it.") == COMPLIANCE
 
 
 ASKED = "How do I remove the stain of red wine from a white carpet at home?"
@@ -300,12 +301,13 @@ def test_the_refusals_that_ship_for_training_are_told_from_the_answers():
     assert right / total >= 0.95
 
 
-VERDICTS = {"rules@2": "d452e663722567ef"}
+VERDICTS = {"rules@2": "7fdb5f6d1d36f023"}
 
 
 def test_rules_that_judge_otherwise_have_another_name():
     """Judgements are stored under the name; raise it, and put the new digest beside it."""
-    verdicts = [JUDGE.judge(e.prompt, e.response, e.finish_reason) for e in EXAMPLES]
+    every = (*EXAMPLES, *load_examples(ANSWERED))
+    verdicts = [JUDGE.judge(e.prompt, e.response, e.finish_reason) for e in every]
     assert VERDICTS.get(JUDGE.name) == digest_of([[v.label, v.reason] for v in verdicts])[:16]
 
 
