@@ -1,0 +1,168 @@
+"""A test of a paired mean that may be looked at after every seed, as often as one likes.
+
+The e-value is the Bayes factor of the t statistic: a normal prior on the effect in sd (for a claim
+with a direction its half), the right Haar prior on the sd, which makes it the same martingale under
+every sd (Perez-Ortiz, Lardy, de Heide and Gruenwald 2024). The chance under no effect that it ever
+reaches 1 / alpha is at most alpha (Ville's inequality), whatever makes one stop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import exp, inf, log, sqrt
+
+import numpy as np
+from scipy import special
+
+from orchestrator.stats.beside.sequential import DRAWS, Price, priced
+from orchestrator.stats.records import (
+    ALPHA,
+    LEVEL,
+    Alternative,
+    Array,
+    Interval,
+    State,
+    Summary,
+    Values,
+    check_level,
+    finite,
+)
+
+PRIOR_SD = 1.0
+"""Of the effect, in sd of the difference, where nobody names another."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anytime:
+    """The e-values of pairs in the order in which they came.
+
+    Attributes:
+        state: Why there is none, if so.
+        n: Pairs.
+        e: After all pairs. None unless the state is ok.
+        largest: Of the e-values after 2, 3, ... pairs.
+        p: 1 / largest, at most 1: valid however often it was looked at.
+        stopped: Pairs after which 1 - level was first reached; None where it never was.
+        interval: Of the true mean, two-sided, valid at every number of pairs at once; unbounded
+            (infinite) while the pairs are too few.
+    """
+
+    state: State
+    n: int
+    e: float | None = None
+    largest: float | None = None
+    p: float | None = None
+    stopped: int | None = None
+    interval: Interval | None = None
+
+
+def anytime(
+    differences: Values,
+    alternative: Alternative = Alternative.TWO_SIDED,
+    level: float = LEVEL,
+    prior_sd: float = PRIOR_SD,
+) -> Anytime:
+    """Of differences within pairs, in the order in which their seeds were added.
+
+    Raises:
+        ValueError: No value, one that is not finite, or a prior sd that is not above 0.
+    """
+    check_level(level)
+    values = finite(differences)
+    if not 0 < prior_sd < inf:
+        raise ValueError(f"prior_sd is {prior_sd}; it is above 0, in sd of the difference")
+    seen = [log_e(values[:n], alternative, prior_sd) for n in range(2, len(values) + 1)]
+    known = [v for v in seen if v is not None]
+    if not seen:
+        return Anytime(state=State.INSUFFICIENT_N, n=len(values))
+    if seen[-1] is None:
+        return Anytime(state=State.ZERO_VARIANCE, n=len(values))
+    reached = [n for n, v in enumerate(seen, 2) if v is not None and v >= -log(1 - level)]
+    return Anytime(
+        state=State.OK,
+        n=len(values),
+        e=_exp(seen[-1]),
+        largest=_exp(max(known)),
+        p=min(1.0, exp(-max(known))),
+        stopped=reached[0] if reached else None,
+        interval=confidence_sequence(values, level, prior_sd),
+    )
+
+
+def log_e(
+    values: Values,
+    alternative: Alternative = Alternative.TWO_SIDED,
+    prior_sd: float = PRIOR_SD,
+) -> float | None:
+    """Log of the e-value of one sample against a mean of 0; None without a spread."""
+    sample = Summary.of(values)
+    if not sample.sd:
+        return None
+    t = sample.mean / sample.sd * sqrt(sample.n)
+    if alternative is Alternative.LESS:
+        t = -t
+    directed = alternative is not Alternative.TWO_SIDED
+    return float(_log_e(np.array([t]), sample.n, prior_sd, directed=directed)[0])
+
+
+def _log_e(t: Array, n: int, prior_sd: float, *, directed: bool) -> Array:
+    """Closed form, as integrals over effect and sd can both be done.
+
+    With x^2 = t^2 / (n - 1 + t^2) and k = 1 - x^2 n g / (1 + n g), where g is the prior's variance,
+    it is k^(-n / 2) / sqrt(1 + n g); half a prior multiplies that by twice the chance, under the
+    whole prior, of an effect above 0, which is a t distribution's with n degrees of freedom.
+    """
+    g = prior_sd**2
+    square = np.square(t) / (n - 1 + np.square(t))
+    kept = 1 - square * n * g / (1 + n * g)
+    found = -n / 2 * np.log(kept) - log(1 + n * g) / 2
+    if directed:
+        x = np.sign(t) * np.sqrt(square)
+        found = found + np.log(2 * special.stdtr(n, n * x / np.sqrt((1 / g + n) * kept)))
+    return np.asarray(found)
+
+
+def confidence_sequence(
+    values: Values, level: float = LEVEL, prior_sd: float = PRIOR_SD
+) -> Interval:
+    """All means that the two-sided e-value does not reject; infinite where it rejects none."""
+    sample, g = Summary.of(values), prior_sd**2
+    n = sample.n
+    kept = exp(-2 / n * (log(1 + n * g) / 2 - log(1 - level)))
+    square = (1 - kept) * (1 + n * g) / (n * g)
+    if sample.sd is None or square >= 1:
+        return Interval(low=-inf, high=inf, level=level)
+    half = sqrt((n - 1) * square / (1 - square)) * sample.sd / sqrt(n)
+    return Interval(low=sample.mean - half, high=sample.mean + half, level=level)
+
+
+def price_anytime(
+    most: int,
+    alpha: float = ALPHA,
+    prior_sd: float = PRIOR_SD,
+    *,
+    two_sided: bool = True,
+    looks: Sequence[int] | None = None,
+) -> Price:
+    """What it costs to look after every pair from the second to `most`, or at `looks` only."""
+    ns = tuple(looks or range(2, most + 1))
+    noise = np.random.default_rng(0).standard_normal((DRAWS // 2, most))
+
+    def stops(effect: float) -> tuple[float, float]:
+        """(power, mean number of seeds)."""
+        x = noise + effect
+        used, found = np.full(len(x), most), np.zeros(len(x), dtype=bool)
+        for n in ns:
+            part = x[:, :n]
+            t = part.mean(axis=1) / (part.std(axis=1, ddof=1) / sqrt(n))
+            log_es = _log_e(t, n, prior_sd, directed=not two_sided)
+            now = ~found & (log_es >= -log(alpha))
+            used[now] = n
+            found |= now
+        return float(found.mean()), float(used.mean())
+
+    return priced(stops, most, alpha, two_sided=two_sided)
+
+
+def _exp(value: float) -> float:
+    """Without an overflow: an e-value of e^700 says as much as any larger one."""
+    return exp(min(value, 700.0))
