@@ -241,6 +241,8 @@ class RayEngine:
         Raises:
             UserError: It has died too often, or does not come back.
         """
+        if not ray_local.has_died():
+            ray_local.kill()  # `ray.shutdown` would wait for a raylet that is stopped
         self._shut()
         if self._starts == STARTS:
             raise UserError(

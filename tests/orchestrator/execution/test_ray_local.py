@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from signal import SIGKILL, SIGSTOP
 
 import psutil
 import pytest
@@ -254,7 +255,7 @@ def harm():
         time.sleep(0.1)
     for child in psutil.Process().children(recursive=True):
         if child.name() == sys.argv[3]:
-            child.kill()
+            child.send_signal(int(sys.argv[4]))
 
 try:
     with closing(ray_engine.RayEngine(recycle_after=1, slots=1, node=Sleeper)) as engine:
@@ -282,13 +283,25 @@ def test_a_ray_of_this_machine_that_dies_is_started_again_so_many_times(
 ):
     """Nobody else would start it, and the cells would wait for their only host for ever."""
     done = subprocess.run(
-        [sys.executable, "-c", SWEEP, tmp_path / "s", str(starts), victim],
+        [sys.executable, "-c", SWEEP, tmp_path / "s", str(starts), victim, str(SIGKILL.value)],
         capture_output=True,
         text=True,
         timeout=200,
     )
     assert says in done.stdout, done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_raylet_that_is_stopped_is_as_good_as_dead(tmp_path):
+    """Ray's list of nodes says so after a minute and a half; no call into Ray may hang on it."""
+    done = subprocess.run(
+        [sys.executable, "-c", SWEEP, tmp_path / "s", "2", "raylet", str(SIGSTOP.value)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert "3 done" in done.stdout, done.stderr
 
 
 NOISE = """\
