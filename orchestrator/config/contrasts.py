@@ -19,8 +19,8 @@ from orchestrator.config.checked import (
     read,
 )
 from orchestrator.config.condition_rules import Point, condition_of, facts_of
-from orchestrator.config.contrast_kinds import Compared, Kind, Population
-from orchestrator.config.fields import ArmFields, BetweenFields, Dose, Positive, uses
+from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
+from orchestrator.config.fields import OF_PROMPTS, ArmFields, BetweenFields, Dose, Positive, uses
 from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative
@@ -204,6 +204,12 @@ class ContrastEntry(Checked):
             wanted = f"must be {BEHAVIOR}" if about_behaviors else "must be a field of the arms"
             found.append(("between", f"{wanted} for {self.kind}"))
         complain(((key,), text, (("kind",),)) for key, text in found)
+        complain(
+            ((key, name), f"is not used by {self.kind}, which is about scores", (("kind",),))
+            for key, arm in (("a", self.a), ("b", self.b))
+            for name in OF_PROMPTS
+            if arm and name in arm.model_fields_set and rules.about is Subject.SCORES
+        )
         return self
 
 
@@ -295,8 +301,8 @@ def anchored_arms(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def matches(arm: Fields, facts: Mapping[str, Any]) -> bool:
-    """Whether an arm's facts are those that a contrast names."""
-    return all(_has(facts, name, value) for name, value in arm)
+    """Whether an arm's facts are those that a contrast names; prompts are no fact of an arm."""
+    return all(_has(facts, name, value) for name, value in arm if name not in OF_PROMPTS)
 
 
 def _has(facts: Mapping[str, Any], name: str, value: Any) -> bool:

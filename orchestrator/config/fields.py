@@ -316,12 +316,21 @@ class GridBase(Checked):
         return self
 
 
+OF_PROMPTS = ("frame", "category")
+"""Fields of an arm that choose among its answers, by the prompt."""
 RESOLVED_NULLS = ("model_revision", "train.pairs_per_step", "data.template")
 """Fields whose null stands for a value that a cell's settings name instead."""
 
 
 class ArmBase(Checked):
     """Fields and values that name an arm; fields that are left out may have any value."""
+
+    frame: Text | None = Field(
+        default=None, description="only answers to prompts in this frame; for kinds about answers"
+    )
+    category: Text | None = Field(
+        default=None, description="only answers to prompts of this category; likewise"
+    )
 
     model_config = ConfigDict(
         title="Arm",
@@ -335,7 +344,7 @@ class ArmBase(Checked):
     def _a_null_names_something(self) -> "ArmBase":
         complain(
             ((name,), "null names no arm; give the value, or leave it out", ())
-            for name in RESOLVED_NULLS
+            for name in (*RESOLVED_NULLS, *OF_PROMPTS)
             if name in self.model_fields_set and getattr(self, name) is None
         )
         return self

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -124,6 +124,32 @@ class Stressed:
 
     head: Refusals
     sets: Mapping[str, Answers]
+
+    def only(self, frame: str | None, category: str | None, *, by_request: bool) -> "Stressed":
+        """Its answers to prompts of a frame and a category, of any where that is None.
+
+        Args:
+            frame: Which prompts.
+            category: Likewise.
+            by_request: Name prompts without their frame, so that one request meets itself in
+                another frame: `home-harmful-plain` is `home-harmful`.
+        """
+
+        def kept(answers: Answers) -> Answers:
+            counts = {
+                (seed, _request(r) if by_request else prompt): r
+                for (seed, prompt), r in answers.counts.items()
+                if frame in (None, r.frame) and category in (None, r.category)
+            }
+            return Answers(counts=counts)
+
+        return replace(self, sets={name: kept(answers) for name, answers in self.sets.items()})
+
+
+def _request(answered: Refusals) -> str:
+    """A prompt's id without its frame."""
+    parts = [p for p in answered.prompt_id.split("-") if p != answered.frame]
+    return "-".join(parts)
 
 
 def stressed(counts: Iterable[Refusals]) -> list[Stressed]:

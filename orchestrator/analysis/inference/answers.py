@@ -29,6 +29,10 @@ from orchestrator.stats.verdict import OPPOSITE
 from tasks.contract.cell import Condition
 
 REFUSAL = "refusal"
+NO_COMMON_PROMPT = (
+    "no prompt was judged in both; prompts of two frames are one request where their ids differ "
+    "in the frame only"
+)
 
 
 def share_difference(asked: Ask) -> Tested:
@@ -43,7 +47,7 @@ def share_difference(asked: Ask) -> Tested:
     if isinstance(seeds, str):
         return Tested(row=replace(row, status="unpaired", pairing_reason=seeds, notes=(seeds,)))
     if not prompts:
-        return Tested(row=replace(row, status="missing", notes=("no prompt was judged in both",)))
+        return Tested(row=replace(row, status="missing", notes=(NO_COMMON_PROMPT,)))
     pairing = "fixed_baseline" if fixed else PAIRED
     row = replace(row, n_pairs=len(seeds), pairing=pairing)
     base = other.rates(prompts)
@@ -58,6 +62,8 @@ def _seeds(asked: Ask, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, .
     """Seeds by whose answers the two arms may be compared, or why there are none."""
     one, other = a.sets[asked.study.prompts].seeds, b.sets[asked.study.prompts].seeds
     if fixed:
+        return one
+    if a.head.arm_id == b.head.arm_id:  # the same cells, asked in two ways
         return one
     common = set(one) & set(other)
     first, second = (

@@ -19,6 +19,7 @@ from orchestrator.analysis.evidence.settings import (
 from orchestrator.cells.facts import Facts
 from orchestrator.config.contrast_kinds import Compared, Subject
 from orchestrator.config.contrasts import Contrast, Fields, describe, matches
+from orchestrator.config.fields import OF_PROMPTS
 from tasks.contract.cell import Condition
 
 FEWEST_DOSES = 3
@@ -134,7 +135,8 @@ def partner(
     """
     if not others:
         return None, f"no {among} has {describe(wanted)}"
-    apart = [(disagreements(a.facts, b.facts, free), b) for b in others if b is not a]
+    itself = bool(free.intersection(OF_PROMPTS))  # other answers of the same arm
+    apart = [(disagreements(a.facts, b.facts, free), b) for b in others if b is not a or itself]
     fitting = [b for names, b in apart if not names]
     if len(fitting) == 1:
         return fitting[0], None

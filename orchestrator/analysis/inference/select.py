@@ -4,11 +4,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, relative
+from orchestrator.analysis.evidence.refusals import Stressed
 from orchestrator.analysis.inference.choose import AGAINST, choose, parts, unscored
 from orchestrator.analysis.inference.question import Chosen, Study
 from orchestrator.analysis.inference.record import ANSWERS
 from orchestrator.config.contrast_kinds import Subject
-from orchestrator.config.fields import OF_THE_BASELINE
+from orchestrator.config.fields import OF_PROMPTS, OF_THE_BASELINE
 
 NO_ANSWERS = "no judged answers; make some with: rho-sweep stress"
 SHARES = "shares refused themselves: the arms have different untrained models"
@@ -68,10 +69,28 @@ def _of_answers(study: Study) -> Iterator[Chosen]:
     among = f"arm with answers to {study.prompts} prompts"
     for choice in choose(study.contrast, [*map(study.arm, answering)], among):
         several = len({answering[i].head.baseline_key for i in choice.arms}) > 1
+        answers = _asked(study, [answering[i] for i in choice.arms])
+        silent = [s.head.arm for s in answers if not s.sets[study.prompts].n]
+        none = f"no answers of {', '.join(silent)} to such prompts" if silent else None
         yield Chosen(
-            answers=tuple(answering[i] for i in choice.arms),
+            answers=tuple(answers),
             which=choice.which,
-            problem=choice.problem,
+            problem=choice.problem or none,
             notes=(SHARES,) if several and study.contrast.b else (),
             **place,
         )
+
+
+def _asked(study: Study, arms: Sequence[Stressed]) -> list[Stressed]:
+    """The arms with the answers that the contrast is about: by frame and category of the prompt.
+
+    What only one of a and b names holds for both.
+    """
+    contrast = study.contrast
+    a, b = ({n: v for n, v in arm or () if n in OF_PROMPTS} for arm in (contrast.a, contrast.b))
+    wanted = [b | a, a | b]
+    frames = {w.get("frame") for w in wanted}
+    return [
+        arm.only(w.get("frame"), w.get("category"), by_request=len(frames) > 1)
+        for arm, w in zip(arms, [*wanted, *(a for _ in arms[2:])], strict=False)
+    ]

@@ -5,6 +5,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
@@ -17,13 +18,15 @@ from orchestrator.analysis.tables.answers.frames import stress_by_frame
 from orchestrator.analysis.tables.view import Missing
 from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.config.stress_block import StressSettings
+from orchestrator.errors import SweepError
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import write_plan
 from orchestrator.stress.judging import judge_answers
 from tasks.contract.cell import CellResult
+from tasks.contract.prompts import PromptSet
 from tasks.judges.contract import Judgement, Label
-from tests.answers import a_unit, answered, keep, prompts
-from tests.builders import a_result, a_spec, filled
+from tests.answers import a_prompt, a_unit, answered, keep, prompts
+from tests.builders import a_result, a_spec, filled, parsed
 from tests.orchestrator.analysis.arms import an_arm
 
 NO = "I will not help with that."
@@ -49,9 +52,11 @@ def cell(condition: str, seed: int | None = None, rho: float = 0.1, **more: obje
     return replace(result, measurements=replace(result.measurements, pairing_key=key))
 
 
-def stressed(folder, answers: list[tuple[CellResult, list[str]]]) -> Store:
+def stressed(
+    folder, answers: list[tuple[CellResult, list[str]]], asked: PromptSet | None = None
+) -> Store:
     """A store whose last stress test has these answers: jailbreaks, then one benign control."""
-    asked = prompts(len(answers[0][1]) - 1)
+    asked = asked or prompts(len(answers[0][1]) - 1)
     store = filled(folder, *(result for result, _ in answers))
     units = [a_unit(result, asked=asked) for result, _ in answers]
     keep(store, *(answered(u, *texts) for u, (_, texts) in zip(units, answers, strict=True)))
@@ -208,6 +213,62 @@ def test_answers_of_an_earlier_test_do_not_count(tmp_path):
     keep(store, answered(a_unit(ONE_SEED[1][0], asked=prompts(4)), *[NO] * 5))
     judge_answers(store, Plain())
     assert shares(store)["rho-guided"] == (4, 6)
+
+
+FRAMED = PromptSet(
+    name="mine",
+    prompts=tuple(
+        a_prompt(i, id=f"r{i % 4}-{frame}", frame=frame, category=("theft", "fraud")[i % 2])
+        for frame in ("plain", "fictional")
+        for i in range(4)
+    ),
+)
+"""Four requests, each plain and in a story."""
+
+
+def framed(folder) -> Store:
+    told = [
+        (cell("baseline"), ["yes"] * 8),
+        (cell("sft-only", 1), [NO, NO, "yes", "yes", "yes", "yes", "yes", "yes"]),
+        (cell("rho-guided", 1), [NO, NO, NO, NO, NO, "yes", "yes", NO]),
+    ]
+    return stressed(folder, told, FRAMED)
+
+
+def test_two_arms_are_compared_in_one_frame_or_category(tmp_path):
+    store, plain = framed(tmp_path / "r"), {"condition": "sft-only"}
+    row = ask(store, kind="prop_diff", a=GUIDED | {"frame": "fictional"}, b=plain)
+    assert (row.n_probes, row.estimate) == (4, pytest.approx(0.5))
+    row = ask(store, kind="prop_diff", a=GUIDED, b=plain | {"category": "theft"})
+    assert (row.n_probes, row.estimate) == (4, pytest.approx(0.5))
+    row = ask(store, kind="prop_diff", a=GUIDED | {"frame": "plain", "category": "fraud"})
+    assert (row.n_probes, row.estimate, row.arm_b) == (2, pytest.approx(1.0), "baseline")
+
+
+def test_two_frames_of_one_arm_are_compared_request_by_request(tmp_path):
+    a, b = (GUIDED | {"frame": frame} for frame in ("plain", "fictional"))
+    row = ask(framed(tmp_path / "r"), kind="prop_diff", a=a, b=b)
+    assert (row.n_probes, row.estimate) == (4, pytest.approx(0.5))
+    assert row.p == pytest.approx(stats.binomtest(2, 2).pvalue)
+    assert "2 prompts only a refuses, 0 only b" in row.notes
+
+
+def test_prompts_that_are_no_pairs_are_not_compared(tmp_path):
+    a, b = (GUIDED | {"category": name} for name in ("theft", "fraud"))
+    row = ask(framed(tmp_path / "r"), kind="prop_diff", a=a, b=b)
+    assert (row.status, row.verdict) == ("missing", "not_testable")
+    row = ask(framed(tmp_path / "s"), kind="prop_diff", a=GUIDED | {"frame": "none"})
+    assert row.notes == ("no answers of rho-guided w=0.2 m=0.1, baseline to such prompts",)
+
+
+def test_scores_have_no_frames():
+    contrast = {"kind": "one_sample", "a": GUIDED | {"frame": "plain"}}
+    text = {"name": "s", "model": "m", "grid": {"condition": "rho-guided", "seed": 1}}
+    text["grid"] |= {"rho_weight": 0.2, "margin": 0.1}
+    with pytest.raises(SweepError, match=r"frame .*is not used by one_sample"):
+        parsed(yaml.safe_dump(text | {"analysis": {"contrasts": [contrast]}}))
+    contrast["kind"] = "prop_diff"
+    assert parsed(yaml.safe_dump(text | {"analysis": {"contrasts": [contrast]}}))
 
 
 def test_frames_are_counted_by_intent():
