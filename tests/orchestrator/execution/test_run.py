@@ -14,7 +14,7 @@ from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import Ended, Engine, InlineEngine, Report, Sign
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import HostUp, Job
-from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules
+from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules, Schedule, Settled
 from orchestrator.results import live
 from orchestrator.results.store import Store
 from tasks.contract.cell import Progress
@@ -93,6 +93,23 @@ def test_every_attempt_has_one_row_with_host_start_end_and_why(tmp_path):
         assert row["started_at"] <= row["ended_at"]
     assert store.rows("cells")[0]["attempts"] == 2
     assert not (store.folder / live.FILE).exists()
+
+
+@pytest.mark.parametrize("taken", [{}, {"resumed_steps": 3}, {"resumed_passes": 2}])
+def test_a_cell_that_went_on_from_a_checkpoint_teaches_nothing_about_speed(
+    tmp_path, monkeypatch, taken
+):
+    told, handle = [], Schedule.handle
+
+    def spy(self, event, now_s):
+        told.append(event)
+        return handle(self, event, now_s)
+
+    monkeypatch.setattr(Schedule, "handle", spy)
+    measured = replace(a_result(SPECS[0]).measurements, **taken)
+    run(tmp_path, Script([HostUp("m1", 1)], [ok(0, measurements=measured)]), work(1))
+    (settled,) = [e for e in told if isinstance(e, Settled)]
+    assert settled.ok is (not taken)
 
 
 def test_a_cell_that_fits_nowhere_is_a_failure_with_numbers_and_the_others_run(tmp_path, capsys):
