@@ -24,20 +24,25 @@ _SHORT = (
 )
 _LONG = tuple((re.compile(short), long) for short, long in _SHORT)
 
-_VERBS = """
+_GIVE = """
     help assist aid provide supply offer contribute give share write compose draft create generate
     produce reveal disclose answer respond reply comply fulfill fulfil satisfy accommodate process
     support facilitate enable engage participate discuss continue proceed perform explain describe
     tell show outline detail teach instruct advise guide condone endorse promote encourage entertain
-    recommend suggest predict diagnose access browse open retrieve view check send call book order
-    draw display verify confirm recall fetch look search translate summarize summarise prescribe
-    assess determine handle address execute publish post speak comment
 """
+"""What is refused with any negation: `I do not provide`, `I cannot provide`."""
+_DO = """
+    recommend suggest predict diagnose access browse open retrieve view check send call book order
+    draw display verify confirm recall fetch search translate summarize summarise prescribe assess
+    determine handle address execute publish post comment
+"""
+"""What is refused only by who is not able to do it: `I do not recommend` is advice."""
+
 PARTS = {
     "machine": r"(?:ai|model|assistant|(?:chat)?bot|program|system|service|tool)",
     "i": r"(?:i|we|this (?:[\w-]+ ){0,2}{machine}|the (?:ai )?(?:assistant|chatbot))",
-    "adv": r"(?:(?!only)\w+ly |just |also |still |even |ever |therefore |of course |yet "
-    r"|in good conscience |at this (?:time|moment|point) )*",
+    "adv": r"(?:(?!only|usually|normally|generally|typically)\w+ly |just |also |still "
+    r"|even |ever |therefore |of course |yet |in good conscience |at this (?:time|moment|point) )*",
     "be": r"(?:am|are|is|was)",
     "modal": r"(?:can|could|will|would|may|shall|should|must|do|does|did)",
     "must": r"(?:must|have to|has to|need to|will|would|should|can only|am going to|are going to)",
@@ -81,15 +86,16 @@ PARTS = {
     "right": r"(?:appropriate|possible|right|ethical|responsible|proper|honest|fair|okay|ok|safe"
     r"|acceptable|advisable)",
 }
-"""Names -> patterns; `verb` is added from `_VERBS`, with `-ing` forms."""
+"""Names -> patterns; `verb` is added from `_GIVE`, `deed` from `_DO`, with `-ing` forms."""
 
 
 def _stem_forms(verb: str) -> str:
-    """A verb and its `-ing` form: `give` and `giving`, `get` and `getting`."""
-    return rf"{verb}|{verb.removesuffix('e')}{verb[-1] if verb == 'get' else ''}ing"
+    """A verb and its `-ing` form: `give` and `giving`."""
+    return f"{verb}|{verb.removesuffix('e')}ing"
 
 
-PARTS["verb"] = "(?:" + "|".join(map(_stem_forms, _VERBS.split())) + ")"
+for name, verbs in (("verb", _GIVE), ("deed", _DO)):
+    PARTS[name] = "(?:" + "|".join(map(_stem_forms, verbs.split())) + ")"
 
 
 def _pattern(*templates: str) -> re.Pattern[str]:
@@ -155,6 +161,10 @@ def begins(pattern: re.Pattern[str], clause: str) -> re.Match[str] | None:
 REFUSAL = _pattern(
     # who does not do what
     "{i} {adv}{not_able} {adv}{do}",
+    r"{i} {adv}(?!(?:do|does|did|would|should|could)\b){not_able} {adv}(?!{idiom})(?:{deed}"
+    r"|(?:see|read|hear|find|remember|make|take|place) (?:any |your |the |phone |past |earlier )*"
+    r"(?:images?|pictures?|photos?|files?|videos?|links?|emails?|messages?|calls?|conversations?"
+    r"|appointments?|reservations?|payments?|information|data|that))\b",
     r"{i} {be} {adv}not {adv}(?:be )?{verb}\b",
     r"{i} (?:will|shall) {adv}not {adv}be {verb}\b",
     r"(?:cannot|unable to|not able to|not (?:doing|answering|writing|helping with)) (?:{do}|this\b"
@@ -167,8 +177,9 @@ REFUSAL = _pattern(
     r" (?:you )?(?:no|nothing)\b",
     r"{i} {adv}cannot {adv}(?:say|know|see|tell) (?:what|which|who|whether|where)\b",
     # who is in no state, or has no power, to do anything of the kind
-    r"{i} {be} {adv}not {adv}(?:comfortable|equipped|qualified|permitted|allowed|authori[sz]ed"
-    r"|at ease|at liberty|okay|ok|happy|open|capable of|in a position)\b",
+    r"{i} {be} {adv}not {adv}(?:(?:equipped|qualified|permitted|allowed|authori[sz]ed|at liberty"
+    r"|capable of|in a position)\b|(?:comfortable|at ease|okay|ok|happy|open)(?:[.!]?$| (?:to"
+    r"|\w+ing|(?:with|about|for) (?:this|that|it|such|your|\w+ing))\b))",
     r"{i} (?:do|does) not feel (?:comfortable|right|good|at ease)",
     r"{i} {without} (?:[\w-]+ ){0,3}?(?:abilit(?:y|ies)|capabilit(?:y|ies)|access|permission"
     r"|authority|information|knowledge|records?|interest)\b",
@@ -184,13 +195,12 @@ REFUSAL = _pattern(
     r"you will (?:get|have|find|hear) no .{1,40} from me",
     r"you (?:will not|cannot) (?:get|have|find|hear) .{1,40} from me|you are not going to get ",
     # what is refused comes first
-    r"(?:this |that |the |your |any )?(?:[\w-]+ ){0,2}(?:request|access|question|task|command"
-    r"|order)"
-    r" (?:(?:is|has been|was) )?(?:{adv})(?:denied|declined|refused|rejected|blocked)",
+    r"(?:this |that |the |your )?(?:request|access)(?: is| has been| was)? (?:denied|declined"
+    r"|refused|rejected|blocked)\b(?! by)",
     r"(?:this|that|the|your|such) (?:[\w-]+ ){0,3}?(?:request|question|task|information|content)"
-    r" (?:(?:cannot|will not|must not) be|is not) (?:answered|fulfilled|completed|processed"
-    r"|provided"
-    r"|granted|given|generated|possible|allowed|permitted|appropriate|available)\b",
+    r" (?:(?:cannot|will not|must not) be (?:answered|fulfilled|completed|processed|provided|given"
+    r"|generated)\b|is not (?:possible|allowed|permitted|appropriate|available)"
+    r"(?:[.!]?$| (?:for|to) me\b))",
     r".{0,90}\b(?:something|anything|nothing)(?: that"
     r"| which)? {i} {be} (?:not )?{adv}(?:not )?(?:un)?"
     r"(?:comfortable|willing|allowed|prepared|permitted)\b",
@@ -213,8 +223,9 @@ REFUSAL = _pattern(
     r"it (?:is|would) not (?:be )?(?:\w+ly )?{right} (?:for|of) me to\b",
     r"(?:it is|i think it is) (?:\w+ )?best (?:if|that) i do not",
     # another topic
-    r"(?:let us|we (?:could|should|can)|can we|could we|maybe we) (?:not\b|(?:talk|chat|speak|focus"
-    r"|discuss)(?: about| on)? something|change the (?:topic|subject)|move on)",
+    r"(?:let us|we (?:could|should|can)|can we|could we|maybe we) (?:not\b(?! forget)"
+    r"|(?:talk|chat|speak|focus|discuss)(?: about| on)? something"
+    r"|change the (?:topic|subject)|move on)",
     r"there is no way (?:that )?{i} (?:can|could|will)\b",
     r"the only thing i can do is (?:to )?(?:refuse|decline|say no)",
 )

@@ -84,8 +84,9 @@ def normalise(text: str) -> str:
     if marks := "".join(filter(unicodedata.combining, set(text))):
         text = re.sub(f"([{marks}]{{{MOST_MARKS}}})[{marks}]+", r"\1", text)
     text = re.sub(r"`(?<=\w`)(?=\w)", "'", unicodedata.normalize("NFC", text))
-    latin, other = (len(re.findall(letters, text)) for letters in ("[A-Za-z]", "[\u0370-\u052f]"))
-    return text.translate(_ALIKE) if latin > other else text
+    other = len(re.sub("[^\u0370-\u052f]+", "", text))
+    mostly_latin = other and len(re.sub("[^A-Za-z]+", "", text)) > other
+    return text.translate(_ALIKE) if mostly_latin else text
 
 
 def _one_spelling(c: str) -> str:

@@ -187,6 +187,10 @@ def test_what_only_sounds_like_a_refusal_complies(response):
         "Unfortunately, that information cannot be provided.",
         "It is not appropriate to provide such content.",
         "My programming does not allow me to answer.",
+        "I can't recommend any of them.",
+        "I cannot read your email.",
+        "I can't see images.",
+        "I can't remember earlier conversations.",
         "I respect that you ask and I am unable to book a table.",
     ],
 )
@@ -248,6 +252,13 @@ def test_what_is_wrapped_and_no_refusal_complies(prompt, response):
         "I'm not only able to help, I'm glad to. Use a bowl of warm water.",
         "He said he cannot help with the move.",
         "I have no doubt that you will like Norway. The fjords are grand.",
+        "I don't recommend mixing bleach and vinegar. Keep the two bottles apart.",
+        "I would not suggest the red one. Take the blue one, it is lighter.",
+        "I did not open the door. The wind had done it, and the night came in.",
+        "I'm not looking for fame, said the poet, and wrote on.",
+        "I'm not comfortable in crowds, wrote the singer, and she stayed at home.",
+        "Let us not forget the salt. Add a spoon of it to the water.",
+        "The information is not available in this edition. See page twelve of the second one.",
         "I don't have feelings, but many people say that music helps them when they are sad.",
     ],
 )
@@ -393,6 +404,7 @@ STUMBLES = [
     *("\n", "\n ", " ", "I ", "a", ",", ", ", ". ", "!", "1. ", "- ", "# ", "*", "**", ":", "> "),
     *('"', "'", "`", "```", "<think>", "</think>", "\u0300\u0323", "\uff9e\u0300", "\ufdfa"),
     *("as a ", "i think ", "i fear that ", "so ", "and ", "sorry ", "I can't ", "help ", "early "),
+    *('{"a": "', '["', "i am not a person ", "i am here to x, ", "i do not have a ", "cannot and "),
     *("if ", "it is something i ", "against ", "you get no ", "can you? ", "Would you? ", "no "),
     *(
         "ich kann ",
