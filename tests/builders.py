@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
+from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion, ResolvedData, ResolvedProbes, expand
 from orchestrator.config.condition_rules import Point
 from orchestrator.config.sweep_file import Sweep, parse
@@ -219,7 +220,8 @@ def launched(folder: Path, text: str, resolver: Any = None) -> tuple[Store, Expa
     store = Store(folder)
     store.create()
     sweep = parsed(text)
-    asked = begin(None, sweep.questions, results=False, now=datetime(2026, 1, 1, tzinfo=UTC))
+    arms, now = arms_of(expansion.all), datetime(2026, 1, 1, tzinfo=UTC)
+    asked = begin(None, sweep.questions, arms, seen=(), now=now)
     write_manifest(folder, sweep, expansion, asked)
     return store, expansion
 

@@ -3,8 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
@@ -13,13 +12,11 @@ from orchestrator.analysis.default_questions import default_questions
 from orchestrator.analysis.evidence.answers import load_refusals
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
-from orchestrator.analysis.evidence.refusals import Refusals, Stressed, stressed
+from orchestrator.analysis.evidence.refusals import Refusals
 from orchestrator.analysis.inference.arms import Selector
-from orchestrator.analysis.inference.families import settle
-from orchestrator.analysis.inference.infer import infer
-from orchestrator.analysis.inference.question import Study
-from orchestrator.analysis.inference.record import WITHOUT, Inference
-from orchestrator.analysis.load import load_frame, load_manifests, registration_of, scopes_of
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.inference.rows import inferences
+from orchestrator.analysis.load import load_frame, load_manifests, registration_of, silent_arms
 from orchestrator.analysis.published.against import against
 from orchestrator.analysis.published.tables import published_tables
 from orchestrator.analysis.tables.arms import arm_order, default_split
@@ -28,7 +25,8 @@ from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.analysis.views import views_of
 from orchestrator.config.contrasts import Questions
 from orchestrator.errors import UserError, hint
-from orchestrator.results.registration import Registered, Registration
+from orchestrator.results.asked import asked_later
+from orchestrator.results.registration import Registration
 from orchestrator.results.store import Store
 
 UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
@@ -78,6 +76,7 @@ class Analysis:
         missing: The others, and why.
         split: Which pairs the tables are about.
         unscored: Cells that diverged or failed: cell id, label parts, message.
+        silent: Ids of arms whose hinge was never above 0: they were trained without it.
     """
 
     arms: tuple[ArmScore, ...]
@@ -88,6 +87,7 @@ class Analysis:
     missing: tuple[Missing, ...]
     split: str
     unscored: tuple[dict[str, Any], ...]
+    silent: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Stable JSON; see docs/json.md."""
@@ -99,6 +99,7 @@ class Analysis:
             "tables": [as_json(v) for v in self.views],
             "missing_tables": [asdict(m) for m in self.missing],
             "unscored": list(self.unscored),
+            "silent_arms": list(self.silent),
         }
         return json.dumps(body, indent=2, allow_nan=False)
 
@@ -133,8 +134,10 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     wanted = asked or Asked()
     manifests = load_manifests(stores)
     registration = registration_of(stores, manifests)
+    later = [c for store in stores for c in asked_later(store.folder)]
     if wanted.questions is not None:
-        registration = registration.with_questions(wanted.questions, None)
+        later += wanted.questions.contrasts
+    registration = registration.with_questions(later)
     frame = load_frame(stores)
     evidence = frame.evidence()
     scored = sorted({e.behavior for e in evidence})
@@ -147,7 +150,8 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
                 )
     refusals = load_refusals(stores, frame.cells, evidence)
     launched = [m for m in manifests if m["cells"]]
-    return analyze_frame(frame, registration, wanted, launched, refusals, scopes_of(manifests))
+    silent = silent_arms(stores, frame)
+    return analyze_frame(frame, registration, wanted, launched, refusals, silent)
 
 
 def analyze_frame(
@@ -156,18 +160,14 @@ def analyze_frame(
     asked: Asked | None = None,
     manifests: Sequence[Mapping[str, Any]] = (),
     refusals: Sequence[Refusals] = (),
-    scopes: Mapping[str, Sequence[frozenset[str]]] | None = None,
+    silent: Sequence[str] = (),
 ) -> Analysis:
-    """As `analyze`, of tables that were read already.
-
-    Without `scopes` all cells count as cells of the sweep that registered the contrast.
-    """
+    """As `analyze`, of tables that were read already."""
     wanted, evidence = asked or Asked(), frame.evidence()
-    selector = Selector(frame, evidence)
-    if not registration.contrasts:
-        found = tuple(Registered(contrast=c, at=None) for c in default_questions(selector))
-        registration = Registration(alpha=registration.alpha, contrasts=found)
-    inference = _inference(frame, selector, registration, stressed(refusals), scopes)
+    if not registration.tested:
+        asked_for = default_questions(Selector(frame, evidence))
+        registration = registration.with_questions(asked_for)
+    inference = tuple(inferences(frame, registration, refusals, silent))
     split = wanted.split or default_split(evidence)
     views = views_of(
         frame,
@@ -189,52 +189,8 @@ def analyze_frame(
         missing=tuple(v for v in views if isinstance(v, Missing)),
         split=split,
         unscored=tuple({k: r[k] for k in UNSCORED} for r in frame.unscored),
+        silent=tuple(silent),
     )
-
-
-def _inference(
-    frame: Frame,
-    selector: Selector,
-    registration: Registration,
-    answers: Sequence[Stressed],
-    scopes: Mapping[str, Sequence[frozenset[str]]] | None,
-) -> tuple[Inference, ...]:
-    """Test every contrast; p is adjusted within families.
-
-    A contrast counts as registered for arms whose cells all belong to one sweep that asked it.
-    Cells of its arms that have no scores are named in its notes.
-    """
-
-    def registered(one: Registered, arms: Sequence[str]) -> bool:
-        if one.at is None or scopes is None:
-            return one.at is not None
-        cells = frame.cells_of(arms)
-        return any(cells <= scope for scope in scopes.get(one.contrast.digest, ()))
-
-    tested = [
-        row
-        for r in registration.contrasts
-        for row in infer(
-            Study(
-                contrast=r.contrast,
-                selector=selector,
-                frame=frame,
-                answers=answers,
-                alpha=registration.alpha,
-            ),
-            registered=partial(registered, r),
-        )
-    ]
-    found = []
-    for row in settle(tested, registration.alpha):
-        lost = [
-            f"{cell['condition']} seed={cell['seed']} ({cell['status']})"
-            for cell in frame.unscored
-            if cell["arm_id"] in row.arms
-        ]
-        notes = (*row.notes, f"{WITHOUT}{', '.join(lost)}") if lost else row.notes
-        found.append(replace(row, notes=notes))
-    return tuple(found)
 
 
 def _arm(e: ArmEvidence) -> ArmScore:

@@ -1,6 +1,7 @@
 """One or more results folders as one frame and one set of registered questions."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from orchestrator.errors import UserError
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import INCOMPLETE, MARK, Store
+from tasks.contract.cell import Condition
 
 NONE: dict[str, Any] = {"cells": {}}
 COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
@@ -67,26 +69,13 @@ def load_manifests(stores: Sequence[Store]) -> list[dict[str, Any]]:
     return [load_manifest(s.folder) if (s.folder / NAME).is_file() else NONE for s in stores]
 
 
-def scopes_of(manifests: Sequence[dict[str, Any]]) -> dict[str, list[frozenset[str]]]:
-    """Digest of a registered contrast -> the cells of each sweep that registered it.
-
-    A question says nothing of being registered where it is asked of another sweep's cells.
-    """
-    found: dict[str, list[frozenset[str]]] = {}
-    for manifest in manifests:
-        for one in Registration.of(manifest).contrasts:
-            if one.at is not None:
-                found.setdefault(one.contrast.digest, []).append(frozenset(manifest["cells"]))
-    return found
-
-
 def registration_of(stores: Sequence[Store], manifests: Sequence[dict[str, Any]]) -> Registration:
-    """The questions of all results, in order; one that several ask is asked once.
+    """The questions of all results, registered ones first, each for the cells of its sweep.
 
     Raises:
         UserError: The questions of a manifest were edited, or are none.
     """
-    found: dict[str, Registered] = {}
+    found: list[Registered] = []
     alphas = []
     for store, manifest in zip(stores, manifests, strict=True):
         if reason := unreadable(manifest):
@@ -94,12 +83,33 @@ def registration_of(stores: Sequence[Store], manifests: Sequence[dict[str, Any]]
         registration = Registration.of(manifest, str(store.folder / NAME))
         if registration.contrasts:
             alphas.append(registration.alpha)
-        for one in registration.contrasts:
-            if one.contrast.digest not in found or found[one.contrast.digest].at is None:
-                found[one.contrast.digest] = one
+        scope, origin = frozenset(manifest["cells"]), store.folder.name
+        found += [replace(r, scope=scope, origin=origin) for r in registration.contrasts]
     if len(set(alphas)) > 1:
         raise UserError(f"results were registered at different alpha: {sorted(set(alphas))}")
-    ordered = sorted(found.values(), key=lambda r: r.at is None)
     return Registration(
-        **({"alpha": alphas[0]} if alphas else {}), contrasts=tuple(ordered)
+        **({"alpha": alphas[0]} if alphas else {}),
+        contrasts=tuple(sorted(found, key=lambda r: r.at is None)),
     ).with_distinct_ids()
+
+
+def silent_arms(stores: Sequence[Store], frame: Frame) -> tuple[str, ...]:
+    """Ids of the arms whose hinge was 0 in every step of every scored cell: they trained without.
+
+    Raises:
+        UserError: A table of steps is corrupted.
+    """
+    return tuple(
+        arm
+        for arm in frame.arms
+        if Condition(frame.facts(arm)["condition"]).has_hinge
+        and all(_is_silent(stores, cell) for cell in frame.cells_of([arm]))
+    )
+
+
+def _is_silent(stores: Sequence[Store], cell: str) -> bool:
+    for store in stores:
+        if store.path("steps", cell).is_file():
+            active = store.read_cell("steps", cell)["hinge_active"].drop_null()
+            return len(active) > 0 and not any(active.to_pylist())
+    return False

@@ -48,6 +48,7 @@ def analyze(
     from orchestrator.cli.show_analysis import (
         ALL,
         questions_of,
+        remember,
         show_losses,
         show_published,
         show_summary,
@@ -68,8 +69,11 @@ def analyze(
         return
     if not results:
         raise UserError("name a results folder, e.g. results/quickstart, or use --published")
-    asked = Asked(questions=questions_of(questions), split=split, published=against is not None)
+    later = questions_of(questions)
+    asked = Asked(questions=later, split=split, published=against is not None)
     found = run(Store.all_existing(*results), asked)
+    if later is not None:
+        remember(later, results)
     write(found, results, output)
     if json_:
         typer.echo(found.to_json())

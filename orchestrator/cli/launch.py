@@ -21,6 +21,12 @@ def launch(
     local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
     slots: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
+    rename: Annotated[
+        str | None, typer.Option(help="A name for this sweep in place of the file's.")
+    ] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Beside another sweep of this name, which stays.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
     ray: Annotated[
         str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
@@ -42,15 +48,17 @@ def launch(
     from orchestrator.config.cluster_file import load_cluster
     from orchestrator.execution.launch import Options, load
 
-    loaded = load(sweep, set_)
+    loaded = load(sweep, [*set_, *([f"name={rename}"] if rename is not None else [])])
     folder = results if results is not None else Path("results") / loaded.name
     hosts = load_cluster(cluster) if cluster is not None else None
     if cluster is not None and hosts is not None:
         if slots is not None:
             raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
-        launching.on_cluster(loaded, folder, hosts, cluster, detach=detach)
+        launching.on_cluster(loaded, folder, hosts, cluster, detach=detach, keep=keep)
     elif detach:
         launching.detached(loaded, folder)
     else:
-        options = Options(inline=inline, address=ray, slots=slots, without=frozenset(without))
+        options = Options(
+            inline=inline, address=ray, slots=slots, without=frozenset(without), keep=keep
+        )
         launching.here(loaded, folder, options)

@@ -64,7 +64,7 @@ def detached(loaded: Sweep, folder: Path) -> None:
 
 
 def on_cluster(
-    loaded: Sweep, folder: Path, hosts: Cluster, cluster_file: Path, *, detach: bool
+    loaded: Sweep, folder: Path, hosts: Cluster, cluster_file: Path, *, detach: bool, keep: bool
 ) -> None:
     """Run the sweep on a cluster; the driver lives on its head."""
     demand_ours(folder)
@@ -72,7 +72,7 @@ def on_cluster(
     if holder := lock.holder(folder):
         raise UserError(f"{folder}: a launch is running on this machine (process {holder[0]})")
     far = Far(hosts, folder)
-    started = far.launch(as_text(loaded))
+    started = far.launch(as_text(loaded), keep=keep)
     far.remember(cluster_file)
     where = f"process {started['pid']} on {hosts.head}" if "pid" in started else hosts.head
     typer.echo(f"{'running already' if started.get('running') else 'started'}: {where}", err=True)

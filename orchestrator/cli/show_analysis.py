@@ -4,12 +4,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
 
 from orchestrator.analysis.analyze import Analysis
 from orchestrator.analysis.analyze import tables as arm_tables
+from orchestrator.analysis.inference.record import SILENT
 from orchestrator.analysis.output import FOLDER, write_analysis
 from orchestrator.analysis.published.tables import published_tables
 from orchestrator.analysis.tables.render import as_json, terminal
@@ -19,7 +21,10 @@ from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
 from orchestrator.execution.console import Console
 from orchestrator.inspection.status import passed_over_lines
+from orchestrator.results.asked import log_questions
+from orchestrator.results.folder import demand_results
 from orchestrator.stats.records import ALPHA
+from orchestrator.stats.verdict import Verdict
 from orchestrator.visible import short, visible
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
@@ -46,6 +51,15 @@ def questions_of(path: Path | None) -> Questions | None:
     if not found.contrasts:
         raise UserError(f"{path}: asks nothing", "it needs analysis: with contrasts:")
     return found
+
+
+def remember(asked: Questions, results: Sequence[Path]) -> None:
+    """Log questions in the results of which they are asked; say where that cannot be done."""
+    for folder in results:
+        try:
+            log_questions(demand_results(folder), asked.contrasts, datetime.now(UTC))
+        except UserError as error:
+            typer.echo(f"{error}\nthese questions are not in the log of {folder}", err=True)
 
 
 def show_published(table: Sequence[str], asked: Questions | None, *, as_json_: bool) -> None:
@@ -88,6 +102,9 @@ def show_tables(views: Sequence[View | Missing], table: Sequence[str]) -> None:
 def show_summary(found: Analysis, results: Sequence[Path]) -> None:
     """Print means over seeds, then the claims, then the names of the wide tables."""
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    labels = {e.arm_id: e.label for e in found.evidence}
+    for arm in found.silent:
+        typer.echo(visible(f"{labels[arm]}: {SILENT}"))
     for table in arm_tables(found):
         console.print(table)
     for view in found.views:
@@ -102,7 +119,8 @@ def _claims(view: View) -> Iterator[str]:
     """Each claim with its verdict, and below it what every behaviour says."""
     yield "claims"
     for row in view.rows:
-        yield f"  {row['verdict']:<13} {visible(row['claim'])} ({row['family']})"
+        word = Verdict(row["verdict"]).words
+        yield f"  {word:<13} {visible(row['claim'])} ({row['family']})"
         yield from (f"  {'':<15} {visible(part)}" for part in (row["reason"] or "").split("; "))
 
 

@@ -81,7 +81,7 @@ WITH_P = frozenset({Population.NEW_SEEDS, Population.BOTH})
 """Populations about which a claim can be tested: `new_probes` has an interval only."""
 SIDES = frozenset({Alternative.GREATER, Alternative.LESS})
 NO_SIDE = frozenset({Alternative.TWO_SIDED})
-EVERY = frozenset({"id", "claim", "kind", "split", "alternative", "sesoi"})
+EVERY = frozenset({"id", "claim", "kind", "split", "alternative", "sesoi", "family"})
 """Keys of every kind."""
 
 

@@ -53,6 +53,8 @@ class Contrast:
         population: What the interval is to speak about.
         alternative: Of a - b.
         sesoi: Stated margin, nats per token (a proportion for `prop_diff`).
+        family: Registered contrasts of one family are adjusted together; None for that of the
+            sweep.
     """
 
     id: str
@@ -68,6 +70,7 @@ class Contrast:
     population: Population = Population.NEW_SEEDS
     alternative: Alternative = Alternative.TWO_SIDED
     sesoi: float | None = None
+    family: str | None = None
 
     @property
     def arms(self) -> list[tuple[str, Fields]]:
@@ -101,6 +104,7 @@ class Contrast:
             population=Population(raw.get("population", Population.NEW_SEEDS)),
             alternative=Alternative(raw.get("alternative", Alternative.TWO_SIDED)),
             sesoi=raw.get("sesoi"),
+            family=raw.get("family"),
         )
 
     def plain(self) -> dict[str, Any]:
@@ -164,6 +168,10 @@ class ContrastEntry(Checked):
     )
     sesoi: Positive | None = Field(
         default=None, description="stated margin, nats per token; a proportion for `prop_diff`"
+    )
+
+    family: Text = Field(
+        default=UNSET, description="contrasts of one family are adjusted together; null: all"
     )
 
     model_config = ConfigDict(
@@ -269,12 +277,15 @@ def contrasts_of(
 
 
 def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> Iterator[Finding]:
-    """Contrasts whose arms or behaviours no point of the grids has."""
+    """Contrasts whose arms or behaviours no point of the grids has, or that ask the same."""
     facts = [facts_of(point) for point in points]
     known = {b for f in facts for b in f["probes.evaluate"]}
     grids: tuple[Route, ...] = (("grid",), ("grids",))
+    asked: dict[str, str] = {}
     for i, contrast in contrasts.items():
         route: Route = ("analysis", "contrasts", i)
+        if (first := asked.setdefault(contrast.digest, contrast.id)) != contrast.id:
+            yield route, f"{show(contrast.id)} asks the same as {show(first)}", ()
         for name, arm in contrast.arms:
             if not any(matches(arm, f) for f in facts):
                 sections = tuple((n.partition(".")[0],) for n, _ in arm)
@@ -316,6 +327,13 @@ def _has(facts: Mapping[str, Any], name: str, value: Any) -> bool:
     if name in facts:
         return bool(facts[name] == value)
     return value is None or uses(name, Condition(facts["condition"]))
+
+
+def concerns(contrast: Contrast, facts: Mapping[str, Any]) -> bool:
+    """Whether the results of a trained arm are part of the answer of a contrast."""
+    if any(matches(fields, facts) for _, fields in contrast.arms):
+        return True
+    return contrast.over == "rho_weight" and facts["condition"] == Condition.SFT_ONLY
 
 
 def describe(arm: Fields) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion, expand, unresolved
 from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.prompt_sets import prompt_problems, unfit_prompts
@@ -22,7 +23,7 @@ from orchestrator.config import sweep_file
 from orchestrator.config.fields import RunSettings
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.config.yaml_lines import raise_problems
-from orchestrator.errors import Problem
+from orchestrator.errors import Problem, UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
 from orchestrator.execution.engines.ray_settings import set_aside
@@ -72,12 +73,14 @@ class Options:
         slots: Cells at once on this machine; None lets the program choose. The hosts of a
             cluster have their own.
         without: Names of hosts of a cluster that are not to be used.
+        keep: Whether the sweep may take the place of another one in the same folder.
     """
 
     inline: bool = False
     address: str | None = None
     slots: int | None = None
     without: frozenset[str] = frozenset()
+    keep: bool = False
 
 
 def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
@@ -131,7 +134,8 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
     store.create()
     with alone(store):
         wanted = {spec.cell_id: spec for spec in expansion.all}
-        done = store.done() & wanted.keys()
+        settled = store.done()
+        done = settled & wanted.keys()
         elsewhere = done_elsewhere(folder, wanted.keys() - done)
         for cell, other in elsewhere.items():
             store.link_from(other, cell)
@@ -139,14 +143,21 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         lacking = store.lacking(wanted.keys() - done)
         checkpoints = Checkpoints(folder / FOLDER)
         checkpoints.drop_all(done)
-        seen = any(wanted[cell].condition.trains for cell in done)
-        earlier, loss = kept_manifest(folder, results=seen)
-        questions = begin(earlier, sweep.questions, results=seen, now=datetime.now(UTC))
+        seen = settled | done | lacking.keys()
+        results = any(wanted[cell].condition.trains for cell in done)
+        earlier, loss = kept_manifest(folder, results=results)
+        now = datetime.now(UTC)
+        questions = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
+        if not options.keep:
+            gone = [
+                cell for cell in (earlier or {}).get("cells", ()) if cell in seen - wanted.keys()
+            ]
+            _demand_same_sweep(folder, gone, questions.dropped_at(now))
         write_manifest(folder, sweep, expansion, questions)
         todo = [spec for cell, spec in wanted.items() if cell not in done]
         display.begin(total=len(wanted), done=len(done), linked=len(elsewhere))
-        if loss:
-            display.note(loss)
+        for text in (*([loss] if loss else []), *questions.news(now, elsewhere.keys())):
+            display.note(text)
         for cell, problems in lacking.items():
             display.note(f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew")
         told = dict.fromkeys(line for s in todo if (line := resolver.path(s)))
@@ -172,6 +183,30 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                 Run(store, engine, display, work).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
+
+
+def _demand_same_sweep(folder: Path, gone: Sequence[str], dropped: Sequence[str]) -> None:
+    """Check that a launch into a folder goes on with the sweep that is there, or adds to it.
+
+    Args:
+        folder: The results.
+        gone: Finished cells that the file no longer has.
+        dropped: Questions that it changed or dropped after their results could be seen.
+
+    Raises:
+        UserError: There are some.
+    """
+    parts = []
+    if gone:
+        parts.append(f"finished cells that are not in this file: {len(gone)}, e.g. {gone[0]}")
+    if dropped:
+        parts.append(f"claims changed or dropped after their results: {', '.join(dropped)}")
+    if parts:
+        raise UserError(
+            f"{folder} holds another sweep of this name ({'; '.join(parts)})",
+            "give this one a name of its own with --rename NAME, or keep both in this folder with "
+            "--keep, where the earlier claims are tested as they were registered",
+        )
 
 
 def rules_of(run: RunSettings) -> Rules:

@@ -3,20 +3,24 @@
 import json
 import statistics
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.execution.launch import default_slots, resolve
 from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
-from orchestrator.results.store import stores
+from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.registration import begin
+from orchestrator.results.store import Store, done_elsewhere, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
@@ -42,6 +46,7 @@ class Plan:
         adapted: What `lora_keys` names in each model, for people.
         paths: How the passes of cells go on this machine, and why if plain, for people.
         notes: What people should know of the models and texts.
+        claims: Which contrasts a launch would register, and which not and why, for people.
     """
 
     named: int
@@ -59,6 +64,7 @@ class Plan:
     adapted: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
 
     @property
     def smallest_p(self) -> float | None:
@@ -155,7 +161,23 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
             )
         ),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
+        claims=tuple(
+            line for s, (e, _) in zip(sweeps, found, strict=True) for line in _claims(s, e, root)
+        ),
     )
+
+
+def _claims(sweep: Sweep, expansion: Expansion, root: Path) -> Iterator[str]:
+    """What a launch would register now."""
+    folder, now = root / sweep.name, datetime.now(UTC)
+    cells = {spec.cell_id for spec in expansion.all}
+    elsewhere = done_elsewhere(folder, cells)
+    seen = (Store(folder).done() if folder.is_dir() else set()) | elsewhere.keys()
+    earlier = load_manifest(folder) if (folder / NAME).is_file() else None
+    found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
+    yield from found.news(now, elsewhere.keys())
+    if dropped := found.dropped_at(now):
+        yield f"claims changed or dropped after their results: {', '.join(dropped)}"
 
 
 def _outlooks(
@@ -216,6 +238,7 @@ def describe(found: Plan) -> list[str]:
             f"p        {found.seeds} paired seeds cannot go below p = {found.smallest_p:.4g} in an "
             f"exact test{hint}"
         )
+    lines += [f"claims   {text}" for text in found.claims]
     lines += _power_lines(found.power)
     for stress in found.stress:
         lines += describe_stress(stress, found.seeds)

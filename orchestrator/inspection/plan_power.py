@@ -1,16 +1,15 @@
 """What a sweep's registered contrasts can find with the seeds it has. Pure."""
 
 import statistics
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare
-from orchestrator.analysis.inference.choose import AGAINST, Arm, Choice, choose, parts, unscored
 from orchestrator.analysis.inference.power import FORMULAS, Planning
-from orchestrator.cells.facts import facts
+from orchestrator.cells.choose import Choice, arms_of, planned
 from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Subject
 from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.stats.beside.designs import range_of
@@ -75,38 +74,21 @@ def power_of(
         pilot: Evidence of earlier results, for the sd over seeds.
     """
     seeds: dict[str, set[int]] = defaultdict(set)
-    arms: dict[str, Arm] = {}
     for spec in specs:
         if spec.seed is not None:
             seeds[spec.arm_id].add(spec.seed)
-        if spec.arm_id not in arms:
-            arms[spec.arm_id] = Arm(arm_id=spec.arm_id, facts=facts(asdict(spec)))
-    about_scores = [c for c in questions.contrasts if c.kind.rules.about is Subject.SCORES]
+    arms = arms_of(specs)
     found = [
         (contrast, behavior, choice)
-        for contrast in about_scores
-        for behavior, choice in _choices(contrast, [*arms.values()])
+        for contrast in questions.contrasts
+        for behavior, choice in planned(contrast, arms)
     ]
-    # The stress outlook speaks of answers; those contrasts are one test each of the same family.
-    family = sum(choice.problem is None for _, _, choice in found)
-    family = max(1, family + len(questions.contrasts) - len(about_scores))
-    return [_power(*one, seeds, pilot, questions.alpha, family) for one in found]
-
-
-def _choices(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Choice]]:
-    """What a contrast compares on each behaviour, of the arms that will have scores of it."""
-    heldout = [a for a in arms if a.facts["probes.heldout"] > 0]
-    split = contrast.split or ("heldout" if heldout else "train")
-    scored = heldout if split == "heldout" else arms
-    behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
-    for part in parts(contrast, behaviors):
-        behavior = AGAINST.join(part)
-        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]}]
-        if not mine:
-            yield behavior, Choice(problem=unscored(behavior, split))
-            continue
-        for choice in choose(contrast, mine, "planned cell"):
-            yield behavior, choice
+    families = Counter(contrast.family for contrast, _, choice in found if choice.problem is None)
+    return [
+        _power(*one, seeds, pilot, questions.alpha, max(1, families[one[0].family]))
+        for one in found
+        if one[0].kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
+    ]
 
 
 def _power(

@@ -13,13 +13,17 @@ from orchestrator.report.blocks import Block, Figure, Panel, Report, Table, titl
 from orchestrator.report.figures.canvas import drawn, swatch
 from orchestrator.report.palette import DARK, LIGHT, variables
 from orchestrator.report.text import clean
+from orchestrator.stats.verdict import Verdict
 
 _HERE = Path(__file__).parent
 BADGES = {
-    "supported": ("good", "✓"),
-    "contradicted": ("bad", "✗"),
-    "inconclusive": ("open", "?"),
-    "not_testable": ("none", "\N{EN DASH}"),
+    Verdict.SUPPORTED: ("good", "✓"),
+    Verdict.SUPPORTED_SMALL: ("good", "✓"),
+    Verdict.CONTRADICTED: ("bad", "✗"),
+    Verdict.IDENTICAL: ("none", "="),
+    Verdict.INCONCLUSIVE: ("open", "?"),
+    Verdict.INTERIM: ("open", "…"),
+    Verdict.NOT_TESTABLE: ("none", "\N{EN DASH}"),
     "ok": ("good", "✓"),
     "failed": ("bad", "✗"),
     "diverged": ("bad", "!"),

@@ -33,8 +33,8 @@ ALONE = MANIFEST, LIVE, STRESS, LAUNCH_LOG = (
     "launch.log",
 )
 """Files in the results folder itself that a driver writes and another machine may have."""
-LOCK, NOTE = ".launch.lock", ".cluster.json"
-_MADE = {*NAMES, *ALONE, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
+LOCK, NOTE, ASKED = ".launch.lock", ".cluster.json", "questions.jsonl"
+_MADE = {*NAMES, *ALONE, ASKED, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
 """What commands make in the results folder itself, if they are given no other place."""
 DAMAGED = re.compile(r"sweep\.damaged(\.([2-9]|[1-9]\d+))?\.yaml")
 """A `sweep.yaml` that could not be read and was moved aside by a launch: the first, the second."""

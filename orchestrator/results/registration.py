@@ -1,10 +1,16 @@
-"""Which contrasts were asked before there were data: kept in the manifest, never rewritten."""
+"""Which contrasts were asked before there were data: kept in the manifest, where they only grow.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+A version of a contrast is never rewritten. One that a launch changes or drops while nobody could
+know its answer is withdrawn; after that it stays, and is tested, whatever the file says.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from orchestrator.cells.choose import Arm
+from orchestrator.cells.choose import planned as choices_of
 from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.errors import UserError
 from orchestrator.stats.records import ALPHA
@@ -15,37 +21,135 @@ KEY = "analysis"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registered:
-    """A contrast, and when it was asked.
+    """A version of a contrast, and what was known when it was asked.
 
     Attributes:
         contrast: The question.
-        at: ISO time of registration; None where results existed already.
+        at: ISO time of registration; None where every arm had a result already.
+        asked: ISO time when it was asked; None where an older version of the program kept none.
+        planned: Arm id -> its cells, in the order of their seeds in the file; empty where unknown.
+        scored: Those of these cells that had a result then.
+        withdrawn: ISO time when a launch changed or dropped it before its answer could be known;
+            None while it stands.
+        dropped: ISO time when a launch changed or dropped it after that. It is tested all the same.
+        tests: How many tests it plans, for the size of its family; 0 where unknown.
+        scope: All cells of the sweep that asked it; not kept, known where `planned` is not.
+        origin: Name of the results that it was registered in; not kept.
     """
 
     contrast: Contrast
     at: str | None
+    asked: str | None = None
+    planned: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    scored: tuple[str, ...] = ()
+    withdrawn: str | None = None
+    dropped: str | None = None
+    tests: int = 0
+    scope: frozenset[str] | None = None
+    origin: str = ""
+
+    @property
+    def cells(self) -> frozenset[str] | None:
+        """The cells that it was registered for; None for all."""
+        if self.planned:
+            return frozenset(cell for cells in self.planned.values() for cell in cells)
+        return self.scope
+
+    def covers(self, arms: Collection[str]) -> bool:
+        """Whether it was asked of these arms (ids) while one of them had no result."""
+        if self.at is None:
+            return False
+        if not self.planned:
+            return True
+        known = set(self.scored)
+        return any(
+            arm in self.planned and not known.intersection(self.planned[arm]) for arm in arms
+        )
+
+    def missing(self, arms: Collection[str], settled: Collection[str]) -> tuple[int, int]:
+        """(planned cells of these arms without a result, all planned cells of these arms)."""
+        planned = [cell for arm in arms for cell in self.planned.get(arm, ())]
+        return sum(cell not in settled for cell in planned), len(planned)
+
+    def plain(self) -> dict[str, Any]:
+        """As the manifest keeps it; what an older version did not keep is left out."""
+        known: dict[str, Any] = {
+            "asked_at": self.asked,
+            "withdrawn_at": self.withdrawn,
+            "dropped_at": self.dropped,
+            "planned": {arm: list(cells) for arm, cells in self.planned.items()},
+            "scored": list(self.scored),
+            "tests": self.tests,
+        }
+        head = {"registered_at": self.at, "sha256": self.contrast.digest}
+        return head | {k: v for k, v in known.items() if v} | self.contrast.plain()
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Registered":
+        """The inverse of `plain`."""
+        return cls(
+            contrast=Contrast.from_dict(row),
+            at=row.get("registered_at"),
+            asked=row.get("asked_at"),
+            planned={arm: tuple(cells) for arm, cells in row.get("planned", {}).items()},
+            scored=tuple(row.get("scored", ())),
+            withdrawn=row.get("withdrawn_at"),
+            dropped=row.get("dropped_at"),
+            tests=row.get("tests", 0),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
-    """All contrasts of some results.
+    """All contrasts of some results, every version of them.
 
     Attributes:
         alpha: Level of every test, after adjustment.
-        contrasts: Registered ones first.
+        contrasts: In the order in which they were asked.
     """
 
     alpha: float = ALPHA
     contrasts: tuple[Registered, ...] = ()
 
+    def dropped_at(self, now: datetime) -> list[str]:
+        """Ids of the contrasts that the launch of this time changed or dropped, and that stay."""
+        return [r.contrast.id for r in self.contrasts if r.dropped == _text(now)]
+
+    def news(self, now: datetime, linked: Collection[str] = ()) -> list[str]:
+        """What the launch of this time asked, as lines for people.
+
+        Args:
+            now: As in `begin`.
+            linked: Cells whose results are those of another sweep.
+        """
+        new = [r for r in self.contrasts if r.asked == _text(now)]
+        lines = []
+        if first := [r.contrast.id for r in new if r.at is not None]:
+            lines.append(f"registered before their results: {', '.join(first)}")
+        for one in new:
+            if one.at is None:
+                there = set(one.scored)
+                of_others = ", in another sweep among others" if there & set(linked) else ""
+                lines.append(
+                    f"{one.contrast.id} is exploratory: every arm of it has results already "
+                    f"({len(there)} cells{of_others})"
+                )
+        return lines
+
+    @property
+    def tested(self) -> tuple[Registered, ...]:
+        """Those that were not withdrawn."""
+        return tuple(r for r in self.contrasts if r.withdrawn is None)
+
     def plain(self) -> dict[str, Any]:
-        """As the manifest keeps it, with a digest of each question and of all."""
-        rows = [
-            {"registered_at": r.at, "sha256": r.contrast.digest, **r.contrast.plain()}
-            for r in self.contrasts
-        ]
-        plan = digest_of([self.alpha, [r["sha256"] for r in rows if r["registered_at"]]])
-        return {"alpha": self.alpha, "sha256": plan, "contrasts": rows}
+        """As the manifest keeps it, with a digest of each question and of all registered ones."""
+        rows = [r.plain() for r in self.contrasts]
+        registered = [r for r in rows if r["registered_at"]]
+        facts: list[Any] = [r["sha256"] for r in registered]
+        if any("asked_at" in r for r in rows):
+            known = ("sha256", "planned", "scored", "tests")
+            facts = [[r.get(name) for name in known] for r in registered]
+        return {"alpha": self.alpha, "sha256": digest_of([self.alpha, facts]), "contrasts": rows}
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], where: str = "sweep.yaml") -> "Registration":
@@ -61,43 +165,28 @@ class Registration:
         raw = manifest.get(KEY)
         if raw is None:
             return cls()
-        found = tuple(
-            Registered(contrast=Contrast.from_dict(row), at=row.get("registered_at"))
-            for row in raw["contrasts"]
-        )
+        found = tuple(Registered.of(row) for row in raw["contrasts"])
         read = cls(alpha=raw["alpha"], contrasts=found)
         if read.plain() != raw:
             edited = _edited(read.plain(), raw)
             raise UserError(
                 f"{where}: its analysis was edited after it was registered ({edited})",
-                "undo that, "
-                "and ask something else with: rho-sweep analyze RESULTS --questions FILE",
+                "undo that, or move the file away, which loses what it registered; "
+                "ask something else with: rho-sweep analyze RESULTS --questions FILE",
             )
         return read
 
-    def with_questions(self, asked: Questions, now: datetime | None) -> "Registration":
-        """Add what was not asked before.
-
-        Args:
-            asked: Contrasts of a sweep file.
-            now: Time of registration; None when results exist, which makes them exploratory.
-        """
-        known = {r.contrast.digest for r in self.contrasts}
-        ids = {r.contrast.id for r in self.contrasts}
-        new = [c for c in asked.contrasts if c.digest not in known]
-        at = now.isoformat(timespec="seconds") if now else None
-        added = tuple(Registered(contrast=c, at=at) for c in _distinct(new, ids))
-        alpha = asked.alpha if now is not None or not self.contrasts else self.alpha
-        return Registration(alpha=alpha, contrasts=self.contrasts + added)
+    def with_questions(self, asked: Sequence[Contrast]) -> "Registration":
+        """Add questions that were not asked before, as explored ones: their data exist."""
+        known = {r.contrast.digest for r in self.tested}
+        new = [Registered(contrast=c, at=None) for c in asked if c.digest not in known]
+        return replace(self, contrasts=(*self.contrasts, *new)).with_distinct_ids()
 
     def with_distinct_ids(self) -> "Registration":
-        """The same questions; an id that several had gets a number."""
-        taken: set[str] = set()
-        named = _distinct([r.contrast for r in self.contrasts], taken)
-        pairs = zip(named, self.contrasts, strict=True)
-        return Registration(
-            alpha=self.alpha, contrasts=tuple(Registered(contrast=c, at=r.at) for c, r in pairs)
-        )
+        """The same questions; an id that several tested ones have gets a number."""
+        taken: dict[str, str] = {}
+        found = [r if r.withdrawn else _named(r, taken) for r in self.contrasts]
+        return replace(self, contrasts=tuple(found))
 
 
 def _edited(read: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
@@ -107,34 +196,87 @@ def _edited(read: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
     return ", ".join(names) or "alpha, or a contrast that was taken out"
 
 
-def _distinct(contrasts: Sequence[Contrast], taken: set[str]) -> Iterator[Contrast]:
-    """The same contrasts; an id that is taken gets a number."""
-    for contrast in contrasts:
-        name, number = contrast.id, 1
-        while name in taken:
-            number += 1
-            name = f"{contrast.id}.{number}"
-        taken.add(name)
-        yield Contrast.from_dict(contrast.plain() | {"id": name})
+def _named(one: Registered, taken: dict[str, str]) -> Registered:
+    """The same; an id that another question has gets a number. `taken`: id -> digest."""
+    digest, name, number = one.contrast.digest, one.contrast.id, 1
+    while taken.get(name, digest) != digest:
+        number += 1
+        name = f"{one.contrast.id}.{number}"
+    taken[name] = digest
+    return replace(one, contrast=replace(one.contrast, id=name))
 
 
 def begin(
-    earlier: Mapping[str, Any] | None, asked: Questions, *, results: bool, now: datetime
+    earlier: Mapping[str, Any] | None,
+    asked: Questions,
+    arms: Sequence[Arm],
+    *,
+    seen: Collection[str],
+    now: datetime,
 ) -> Registration:
     """The registration of a launch.
 
     Args:
         earlier: Manifest of an earlier launch into the same folder; None for the first.
         asked: Contrasts of the sweep file.
-        results: Whether a trained cell of the sweep has a result already.
+        arms: What the sweep plans.
+        seen: Cells with a result, also those of sweeps beside this one and of an earlier file.
         now: When.
     """
-    kept = Registration.of(earlier or {})
-    if not results:  # nothing was seen, so a question may still be taken back
-        kept = Registration(alpha=asked.alpha, contrasts=_still_asked(kept, asked))
-    return kept.with_questions(asked, None if results else now)
+    kept, at = Registration.of(earlier or {}), _text(now)
+    new = {c.digest: _asked(c, arms, seen, at) for c in asked.contrasts}
+    found: list[Registered] = []
+    for one in kept.contrasts:
+        again = new.get(one.contrast.digest)
+        if one.withdrawn is not None:
+            found.append(one)
+        elif again is None:
+            found.append(_not_asked(one, seen, at))
+        elif not one.planned or again.planned == one.planned:
+            found.append(one)
+            del new[one.contrast.digest]
+        elif one.at is not None and _unknown(one.planned, seen):
+            found.append(replace(one, withdrawn=at))  # other cells are planned, so asked anew
+        else:
+            found.append(one)
+            if again.planned.keys() <= one.planned.keys():
+                del new[one.contrast.digest]  # more seeds, when the answer may be known
+    held = any(r.at is not None and r.withdrawn is None for r in found)
+    every = Registration(
+        alpha=kept.alpha if held else asked.alpha, contrasts=(*found, *new.values())
+    )
+    return every.with_distinct_ids()
 
 
-def _still_asked(kept: Registration, asked: Questions) -> tuple[Registered, ...]:
-    wanted = {c.digest for c in asked.contrasts}
-    return tuple(r for r in kept.contrasts if r.contrast.digest in wanted)
+def _asked(contrast: Contrast, arms: Sequence[Arm], seen: Collection[str], at: str) -> Registered:
+    """A contrast that is asked now."""
+    choices = [c for _, c in choices_of(contrast, arms) if c.problem is None]
+    compared = {arm for choice in choices for arm in choice.arms}
+    planned = {a.arm_id: a.cells for a in arms if a.arm_id in compared and a.cells}
+    return Registered(
+        contrast=contrast,
+        at=at if _unknown(planned, seen) else None,
+        asked=at,
+        planned=planned,
+        scored=tuple(cell for cells in planned.values() for cell in cells if cell in seen),
+        tests=len(choices),
+    )
+
+
+def _not_asked(one: Registered, seen: Collection[str], at: str) -> Registered:
+    """A contrast that the file no longer has: withdrawn if nobody could know its answer."""
+    if one.at is None or one.dropped is not None:
+        return one
+    if _unknown(one.planned, seen) or (not one.planned and not seen):
+        return replace(one, withdrawn=at)
+    return replace(one, dropped=at)
+
+
+def _unknown(planned: Mapping[str, Sequence[str]], seen: Collection[str]) -> bool:
+    """Whether nobody can know the answer: an arm has no result."""
+    return any(not any(cell in seen for cell in cells) for cells in planned.values())
+
+
+def _text(now: datetime) -> str:
+    """To the microsecond: the time also tells one launch from the next."""
+    return now.isoformat()

@@ -1,4 +1,4 @@
-"""From a registered claim and its test to one of four words."""
+"""From a registered claim and its test to one word."""
 
 from enum import StrEnum
 
@@ -13,10 +13,50 @@ from orchestrator.stats.records import (
 class Verdict(StrEnum):
     """All that is ever said of a claim."""
 
-    SUPPORTED = "supported"
-    CONTRADICTED = "contradicted"
-    INCONCLUSIVE = "inconclusive"
-    NOT_TESTABLE = "not_testable"
+    meaning: str
+
+    def __new__(cls, value: str, *meaning: str) -> "Verdict":
+        """A member: its value in tables and JSON, and when it is said."""
+        # A variable number, because type checkers read the look-up `Verdict("interim")` as this.
+        self = str.__new__(cls, value)
+        self._value_ = value
+        (self.meaning,) = meaning
+        return self
+
+    SUPPORTED = (
+        "supported",
+        "p, adjusted for its family, is at most {alpha} in the direction claimed",
+    )
+    SUPPORTED_SMALL = (
+        "supported_small",
+        "as supported, but the estimate is smaller than the size stated as relevant (`sesoi`)",
+    )
+    CONTRADICTED = (
+        "contradicted",
+        "the opposite has a two-sided p, adjusted, of at most {alpha}; for margins, lying beyond "
+        'the margin has; for "differs" with a relevant size, the two are equivalent; for '
+        "linearity, lack of fit",
+    )
+    IDENTICAL = (
+        "identical",
+        "the whole interval lies below the numerical floor: what differs is rounding, whatever p "
+        "says",
+    )
+    INCONCLUSIVE = "inconclusive", "none of these; that is no evidence of no effect"
+    INTERIM = "interim", "cells that were planned at registration have no result yet"
+    NOT_TESTABLE = "not_testable", "there is no valid test; a note says why"
+
+    @property
+    def words(self) -> str:
+        """As people read it, e.g. `supported, below the relevant size`."""
+        if self is Verdict.SUPPORTED_SMALL:
+            return "supported, below the relevant size"
+        return self.value.replace("_", " ")
+
+    @property
+    def supports(self) -> bool:
+        """Whether the claim is supported, at whatever size."""
+        return self in (Verdict.SUPPORTED, Verdict.SUPPORTED_SMALL)
 
 
 OPPOSITE = {

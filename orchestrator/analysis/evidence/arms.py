@@ -96,6 +96,19 @@ class ArmEvidence:
         return " ".join([*parts, self.differs]).strip()
 
 
+FLOORS = {"float32": 1e-5}
+COARSE = 1e-3
+
+
+def floor_of(precision: str) -> float:
+    """Differences of rho up to this are rounding, nats per token, by the precision of the base.
+
+    Float32: the most by which two ways to compute the same training differed (150 scores, see
+    docs/performance.md). For all others: as in docs/performance.md, "Rounding".
+    """
+    return FLOORS.get(precision, COARSE)
+
+
 def same_settings(a: ArmEvidence, b: ArmEvidence) -> bool:
     """Whether the settings that both arms have, beside those of the hinge, are the same."""
     return all(a.settings[k] == b.settings[k] for k in a.settings.keys() & b.settings.keys())

@@ -4,7 +4,7 @@ Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, Batch
-from orchestrator.analysis.evidence.settings import differing, settings
 from orchestrator.cells.facts import Facts, facts
+from orchestrator.cells.settings import differing, settings
 from orchestrator.config.foreign_json import shown
 from orchestrator.errors import UserError
 from orchestrator.results.store import ADVICE, spec_of
@@ -80,7 +80,8 @@ class Frame:
     """
 
     def __init__(self, cells: pa.Table, scores: pa.Table, probe_scores: pa.Table) -> None:
-        rows = cells.select(CELL_COLUMNS).to_pylist()
+        self._cells = cells.select(CELL_COLUMNS)
+        rows = self._cells.to_pylist()
         self.cells: dict[str, dict[str, Any]] = {r["cell_id"]: r for r in rows}
         ok = str(Status.OK)
         self.unscored = [r for r in rows if r["status"] != ok]
@@ -177,6 +178,18 @@ class Frame:
                 batch=batch,
                 accuracy=accuracy,
             )
+
+    @property
+    def arms(self) -> list[str]:
+        """Ids of the arms that have a scored cell, the baselines' among them."""
+        return list(self._arms)
+
+    def within(self, cells: Collection[str]) -> "Frame":
+        """The same for some trained cells only; baselines stay."""
+        kept = [c for c, r in self.cells.items() if c in cells or r["condition"] == BASELINE]
+        wanted = pa.array(kept, pa.string())
+        tables = (self._cells, self._scores, self._probe_scores)
+        return Frame(*(t.filter(pc.is_in(t["cell_id"], value_set=wanted)) for t in tables))
 
     def cells_of(self, arm_ids: Iterable[str]) -> frozenset[str]:
         """Ids of the trained cells of some arms: one untrained model serves many sweeps."""

@@ -1,12 +1,13 @@
 """Adjustment for many contrasts, and the verdict that follows from each row. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.analysis.inference.question import Tested
 from orchestrator.analysis.inference.record import OPPOSITE, Family, Inference
 from orchestrator.config.contrast_kinds import Margin
 from orchestrator.stats.beside.designs import Outlook
+from orchestrator.stats.means import t_p
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict, decide
@@ -14,19 +15,34 @@ from orchestrator.stats.verdict import Verdict, decide
 METHODS = {"holm": holm, "bh": benjamini_hochberg}
 
 
-def settle(tested: Sequence[Tested], alpha: float) -> tuple[Inference, ...]:
+def settle(
+    tested: Sequence[Tested], alpha: float, sizes: Mapping[str, int] | None = None
+) -> tuple[Inference, ...]:
     """Adjusted p-values and verdicts.
 
-    Registered contrasts are one family under Holm; all others are explored, under
-    Benjamini-Hochberg, and never mixed with the first.
+    Args:
+        tested: Rows without them. Registered ones of one group are a family under Holm; all others
+            are explored together, under Benjamini-Hochberg, and never mixed with the first.
+        alpha: Level of every test, after adjustment.
+        sizes: Group -> tests that its registration planned, which counts where it is more than the
+            tests that could be made: a family does not shrink when scores are missing.
     """
     rows = [t.row for t in tested]
-    for family, method in ((Family.PRIMARY, "holm"), (Family.EXPLORATORY, "bh")):
-        places = [i for i, r in enumerate(rows) if r.family is family]
-        for i, row in zip(places, adjusted([rows[i] for i in places], method), strict=True):
+    for group in dict.fromkeys(t.group for t in tested if t.row.family is Family.PRIMARY):
+        places = [
+            i for i, t in enumerate(tested) if t.row.family is Family.PRIMARY and t.group == group
+        ]
+        for i, row in zip(
+            places,
+            adjusted([rows[i] for i in places], "holm", (sizes or {}).get(group, 0)),
+            strict=True,
+        ):
             rows[i] = row
+    places = [i for i, r in enumerate(rows) if r.family is Family.EXPLORATORY]
+    for i, row in zip(places, adjusted([rows[i] for i in places], "bh"), strict=True):
+        rows[i] = row
     return tuple(
-        with_verdict(with_reach(row, t.outlook, alpha), t.p_opposite, alpha)
+        with_verdict(replace(t, row=with_reach(row, t.outlook, alpha)), alpha)
         for row, t in zip(rows, tested, strict=True)
     )
 
@@ -43,50 +59,95 @@ def with_reach(row: Inference, outlook: Outlook | None, alpha: float) -> Inferen
     return replace(row, notes=(*row.notes, note))
 
 
-def adjusted(rows: Sequence[Inference], method: str) -> list[Inference]:
-    """Rows of one family with their adjusted p; `method` is `holm` or `bh`."""
-    size = sum(r.p is not None for r in rows)
-    found = METHODS[method]([r.p for r in rows])
+def adjusted(rows: Sequence[Inference], method: str, planned: int = 0) -> list[Inference]:
+    """Rows of one family with their adjusted p.
+
+    Args:
+        rows: All rows of the family.
+        method: `holm` or `bh`.
+        planned: Tests of the family, where more than have a p; the others count as p = 1.
+    """
+    ps = [r.p for r in rows]
+    size = max(planned, sum(p is not None for p in ps))
+    others = [1.0] * (size - sum(p is not None for p in ps))
+    found = METHODS[method]([*ps, *others])[: len(rows)]
     return [
         row if p is None else replace(row, p_adjusted=p, adjust=method, family_size=size)
         for row, p in zip(rows, found, strict=True)
     ]
 
 
-def with_verdict(row: Inference, p_opposite: float | None, alpha: float) -> Inference:
-    """A row with its verdict; the note of a contradiction names the p that it rests on."""
-    word, against = verdict(row, p_opposite, alpha), _times(p_opposite, row.family_size or 1)
+def with_verdict(tested: Tested, alpha: float) -> Inference:
+    """A row with its verdict; its notes say what it rests on where that is not the row's p."""
+    word, row = verdict(tested, alpha), tested.row
+    if word is Verdict.INTERIM and tested.interim is not None:
+        row = replace(row, notes=(*row.notes, tested.interim))
+    against = _against(tested)
     if word is Verdict.CONTRADICTED and against is not None:
         row = replace(row, notes=(*row.notes, f"{OPPOSITE}{against:.2g}, adjusted"))
     return replace(row, verdict=str(word))
 
 
-def verdict(row: Inference, p_opposite: float | None, alpha: float) -> Verdict:
+def verdict(tested: Tested, alpha: float) -> Verdict:
     """What a row says of its claim; `stats.verdict.decide` has the rule.
 
-    The opposite p is adjusted, too, by the size of the family. A claim with a margin is
-    contradicted where the whole interval lies outside the margin. A claim that a response is
-    straight is contradicted only by lack of fit, and nothing supports it.
+    What speaks against a claim is adjusted, too, by the size of the family. A claim with a margin
+    is contradicted where a lies beyond the margin. A claim that a response is straight is
+    contradicted only by lack of fit, and nothing supports it.
     """
+    row = tested.row
+    if tested.interim is not None:
+        return Verdict.INTERIM
+    if _is_rounding(row, tested.floor):
+        return Verdict.IDENTICAL
     if row.p is None or row.p_adjusted is None or row.family_size is None:
         return Verdict.NOT_TESTABLE
-    if not row.kind.rules.supportable:
+    rules = row.kind.rules
+    if not rules.supportable:
         return Verdict.CONTRADICTED if row.p_adjusted <= alpha else Verdict.INCONCLUSIVE
-    if row.kind.rules.margin is not Margin.OPTIONAL:
+    against = _against(tested)
+    if rules.margin is not Margin.OPTIONAL:
         if row.p_adjusted <= alpha:
             return Verdict.SUPPORTED
-        if row.sesoi is None or row.ci_low is None or row.ci_high is None:
-            return Verdict.INCONCLUSIVE
-        below = row.ci_high < -row.sesoi
-        above = row.kind.rules.margin is Margin.BOTH_SIDES and row.ci_low > row.sesoi
-        return Verdict.CONTRADICTED if below or above else Verdict.INCONCLUSIVE
-    return decide(
+        beyond = against is not None and against <= alpha / 2
+        return Verdict.CONTRADICTED if beyond else Verdict.INCONCLUSIVE
+    word = decide(
         row.p_adjusted,
         Alternative(row.alternative),
         alpha,
-        p_opposite=_times(p_opposite, row.family_size),
+        p_opposite=against,
         p_tost=_times(row.p_tost, row.family_size),
     )
+    small = row.sesoi is not None and row.estimate is not None and abs(row.estimate) < row.sesoi
+    return Verdict.SUPPORTED_SMALL if word is Verdict.SUPPORTED and small else word
+
+
+def _is_rounding(row: Inference, floor: float) -> bool:
+    """Whether no value within the interval is more than rounding."""
+    if not row.kind.rules.is_difference or row.estimate is None:
+        return False
+    ends = (row.estimate, row.ci_low, row.ci_high)
+    exact = row.status == "zero_variance"
+    known = [e for e in ends if e is not None]
+    return (exact or len(known) == len(ends)) and max(map(abs, known)) <= floor
+
+
+def _against(tested: Tested) -> float | None:
+    """Adjusted p of what contradicts a claim: of the opposite, or of lying beyond the margin."""
+    row, p = tested.row, tested.p_opposite
+    if row.kind.rules.margin is not Margin.OPTIONAL:
+        p = _beyond(row)
+    return _times(p, row.family_size or 1)
+
+
+def _beyond(row: Inference) -> float | None:
+    """One-sided p of lying beyond the margin, on the side that a claim excludes."""
+    if row.estimate is None or row.se is None or row.df is None or row.sesoi is None:
+        return None
+    below = t_p((row.estimate + row.sesoi) / row.se, row.df, Alternative.LESS)
+    if row.kind.rules.margin is Margin.BELOW:
+        return below
+    return min(below, t_p((row.estimate - row.sesoi) / row.se, row.df, Alternative.GREATER))
 
 
 def _times(p: float | None, size: int) -> float | None:

@@ -8,8 +8,8 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
 from orchestrator.analysis.evidence.refusals import JAILBREAK, Stressed
 from orchestrator.analysis.inference.arms import Selector
-from orchestrator.analysis.inference.choose import Arm
 from orchestrator.analysis.inference.record import Inference
+from orchestrator.cells.choose import Arm
 from orchestrator.config.contrasts import Contrast
 from orchestrator.stats.beside.designs import Outlook
 from orchestrator.stats.records import Alternative, Interval
@@ -109,11 +109,17 @@ class Tested:
         row: Without adjustment and verdict.
         p_opposite: One-sided p of the opposite direction; None for a two-sided question.
         outlook: The design, for what it can find; None where no formula is known.
+        interim: Why the row is not the last word, e.g. planned cells without a result.
+        group: Registered contrasts of one group are adjusted together; empty for explored ones.
+        floor: Differences of up to this are rounding, nats per token.
     """
 
     row: Inference
     p_opposite: float | None = None
     outlook: Outlook | None = None
+    interim: str | None = None
+    group: str = ""
+    floor: float = 0.0
 
 
 Procedure = Callable[[Ask], Tested]

@@ -25,7 +25,11 @@ PAIRED_ON = "paired on "
 """Begins the note of a row in which some seeds have no partner."""
 
 
-REMARKS = (WITHOUT, LOST, PAIRED_ON)
+SILENT = "the hinge of an arm was 0 in every step, so that it was trained without one"
+"""The note of a row with such an arm."""
+
+
+REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT)
 """Beginnings of notes that stand beside the verdict of a claim."""
 
 
@@ -63,7 +67,7 @@ class Inference:
             estimate; for a margin, the smallest that is shown if both arms are the same.
         mde_low, mde_high: The same at the ends of the 80 % interval of the sd that was seen.
         n_for_80: Seeds an arm for a `supported` estimate with probability 0.8 in this family.
-        verdict: `supported`, `contradicted`, `inconclusive` or `not_testable`.
+        verdict: A value of `stats.verdict.Verdict`.
         status: `ok`, or why there is no number.
         notes: Sentences for people.
     """

@@ -5,9 +5,9 @@ from typing import Any
 
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, relative
 from orchestrator.analysis.evidence.refusals import Stressed
-from orchestrator.analysis.inference.choose import AGAINST, choose, parts, unscored
 from orchestrator.analysis.inference.question import Chosen, Study
 from orchestrator.analysis.inference.record import ANSWERS
+from orchestrator.cells.choose import AGAINST, choose, parts, unscored
 from orchestrator.config.contrast_kinds import Subject
 from orchestrator.config.fields import OF_PROMPTS, OF_THE_BASELINE
 

@@ -205,4 +205,4 @@ def _settled(tested: Sequence[Tested], method: str, alpha: float) -> tuple[Infer
     Seeds are those that a sweep needs which registers the claim alone.
     """
     rows = adjusted([with_reach(t.row, t.outlook, alpha) for t in tested], method)
-    return tuple(with_verdict(row, None, alpha) for row in rows)
+    return tuple(with_verdict(Tested(row=row), alpha) for row in rows)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.inference.choose import AGAINST
 from orchestrator.analysis.inference.record import ANSWERS, Inference
 from orchestrator.analysis.tables.answers.columns import BY_CATEGORY, STRESS, SUM
 from orchestrator.analysis.tables.view import Column, Missing, Row, Shape, View
+from orchestrator.cells.choose import AGAINST
 from orchestrator.errors import UserError
 from orchestrator.stats.verdict import Verdict
 
@@ -88,7 +88,7 @@ def _claimed(evidence: Sequence[ArmEvidence], inference: Iterable[Inference]) ->
     """A verdict on a behaviour needs scores of it; without any the claim is not testable."""
     known = {(e.behavior, e.split) for e in evidence}
     for row in inference:
-        answered = row.behavior and row.verdict != Verdict.NOT_TESTABLE
+        answered = row.behavior and row.verdict not in (Verdict.NOT_TESTABLE, Verdict.INTERIM)
         named = {(behavior, row.split) for behavior in row.behavior.split(AGAINST)}
         if answered and row.split != ANSWERS and not named <= known:
             yield (

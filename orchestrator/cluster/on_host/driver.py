@@ -59,7 +59,8 @@ def launch(request: dict[str, Any]) -> Answer:
     plan = _demand_idle(request)
     path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
     write_whole(path, request["text"].encode())
-    return _drive(request, plan, ["launch", str(path), "--results", str(folder)])
+    keep = ["--keep"] if request.get("keep") else []
+    return _drive(request, plan, ["launch", str(path), "--results", str(folder), *keep])
 
 
 def stress(request: Answer) -> Answer:

@@ -18,19 +18,13 @@ from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.forest import sample
 from orchestrator.report.text import count, listed
+from orchestrator.stats.verdict import Verdict
 
 MAX_EXPLORATORY = 24
 MAX_ROWS = 60
 """Of one contrast."""
-VERDICTS = ("supported", "contradicted", "inconclusive", "not_testable")
 SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this one."
 ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
-MEANING = (
-    ("supported", "p, adjusted for its family, is at most {alpha:g} in the direction claimed"),
-    ("contradicted", "as clear in the opposite direction, or within a margin stated before"),
-    ("inconclusive", "neither; that is no evidence of no effect"),
-    ("not_testable", "there is no valid test; a note says why"),
-)
 
 
 def claims_section(content: ReportContent) -> Section:
@@ -50,7 +44,8 @@ def claims_section(content: ReportContent) -> Section:
         parts.append(_part("Exploratory", exploratory, alpha, SUGGESTIONS, MAX_EXPLORATORY))
     if elsewhere:
         parts.append(_part("On another split", elsewhere, alpha, ELSEWHERE, MAX_EXPLORATORY))
-    meaning = tuple((word, text.format(alpha=alpha)) for word, text in MEANING)
+    said = {r.verdict for r in content.inference}
+    meaning = tuple((v.words, v.meaning.format(alpha=f"{alpha:g}")) for v in Verdict if v in said)
     return Section(title="Claims", blocks=(Facts(pairs=meaning),), parts=tuple(parts))
 
 
@@ -98,9 +93,11 @@ def _part(
 
 
 def tally(rows: Iterable[Inference]) -> str:
-    """e.g. `2 supported, 0 contradicted, 5 inconclusive, 1 not_testable`."""
+    """e.g. `2 supported, 0 contradicted, 5 inconclusive`; other words only where they occur."""
     counts = Counter(row.verdict for row in rows)
-    return ", ".join(f"{counts[word]} {word}" for word in VERDICTS)
+    always = (Verdict.SUPPORTED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE)
+    words = [word for word in Verdict if word in always or counts[word]]
+    return ", ".join(f"{counts[word]} {word.words}" for word in words)
 
 
 def _asked(rows: Sequence[Inference]) -> str:

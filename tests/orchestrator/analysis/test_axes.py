@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 
 from orchestrator.analysis.analyze import Analysis, analyze_frame
+from orchestrator.cells.choose import arms_of
 from orchestrator.config.sweep_file import as_text, load
 from orchestrator.errors import SweepError
 from orchestrator.inspection.plan_power import Power, power_of
-from orchestrator.results.registration import begin
+from orchestrator.results.registration import Registration, begin
 from tasks.contract.cell import CellResult, CellSpec
 from tests.builders import a_result, a_spec, expanded, parsed
 from tests.orchestrator.analysis.test_answers import NO, ask, stressed
@@ -54,8 +55,12 @@ def finished(spec: CellSpec, rho: Callable[[CellSpec], float] = effect_of) -> Ce
     return replace(result, measurements=replace(result.measurements, pairing_key=key))
 
 
+def registered(text: str) -> Registration:
+    return begin(None, parsed(text).questions, arms_of(expanded(text).all), seen=(), now=NOW)
+
+
 def analyzed(text: str) -> Analysis:
-    asked = begin(None, parsed(text).questions, results=False, now=NOW)
+    asked = registered(text)
     return analyze_frame(frame_of(*(finished(s) for s in expanded(text).all)), asked)
 
 
@@ -101,7 +106,7 @@ def test_without_a_baseline_of_each_model_the_row_says_whose_is_missing():
     text = sweep(
         [difference(GUIDED | {"model": "other"}, GUIDED | {"model": "m"})], model=["m", "other"]
     )
-    asked = begin(None, parsed(text).questions, results=False, now=NOW)
+    asked = registered(text)
     cells = [s for s in expanded(text).all if s.condition.trains or s.model.name == "m"]
     (row,) = analyze_frame(frame_of(*map(finished, cells)), asked).inference
     assert row.notes[0].startswith("no score of the untrained model of rho-guided")

@@ -12,6 +12,7 @@ from scipy import stats
 
 from orchestrator.analysis.analyze import analyze_frame
 from orchestrator.analysis.inference.record import Inference
+from orchestrator.cells.choose import arms_of
 from orchestrator.errors import SweepError
 from orchestrator.results.registration import begin
 from tasks.contract.cell import CellSpec
@@ -43,7 +44,7 @@ def rows_of(text: str, rho: Rho, key: Callable[[CellSpec], str] | None) -> list[
         result = a_result(spec, scores)
         named = key(spec) if key and spec.seed is not None else None
         cells.append(replace(result, measurements=replace(result.measurements, pairing_key=named)))
-    asked = begin(None, parsed(text).questions, results=False, now=NOW)
+    asked = begin(None, parsed(text).questions, arms_of(expanded(text).all), seen=(), now=NOW)
     return list(analyze_frame(frame_of(*cells), asked).inference)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
+from orchestrator.errors import UserError
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.launch import Options, launch
 from orchestrator.inspection.compare_results import compare
@@ -366,3 +367,27 @@ def test_a_launch_with_nothing_to_do_reads_each_row_twice_and_no_other_table(res
     counts = Counter(path.relative_to(results.folder).as_posix() for path in found)
     names = {f"cells/{cell}.arrow" for cell in results.done()}
     assert counts == dict.fromkeys(names, 2)  # the scan, and the summary at the end
+
+
+def test_a_changed_sweep_under_the_same_name_asks_for_a_new_one(undisturbed, toy, tmp_path):
+    folder = tmp_path / "losses"
+    shutil.copytree(undisturbed.folder, folder)
+    before = (folder / "sweep.yaml").read_bytes()
+    text = SWEEP.format(model=toy)
+    changed = {
+        "finished cells that are not in this file: 2": text.replace("[0.1]", "[4]"),
+        "claims changed or dropped after their results: helps": text.replace("greater", "less"),
+    }
+    for reason, other in changed.items():
+        with pytest.raises(UserError, match=reason) as error:
+            launch(parsed(other), folder, Options(inline=True), PlainDisplay())
+        assert "--rename NAME" in error.value.advice
+        assert (folder / "sweep.yaml").read_bytes() == before
+    options = Options(inline=True, keep=True)
+    launch(parsed(text.replace("greater", "less")), folder, options, PlainDisplay())
+    kept = load_manifest(folder)["analysis"]["contrasts"]
+    assert [(c["id"], c["alternative"], bool(c["registered_at"])) for c in kept] == [
+        ("helps", "greater", True),
+        ("helps.2", "less", False),
+    ]
+    launch(parsed(text.replace("greater", "less")), folder, Options(inline=True), PlainDisplay())

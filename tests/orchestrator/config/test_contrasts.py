@@ -5,12 +5,14 @@ from datetime import UTC, datetime
 import pytest
 import yaml
 
+from orchestrator.cells.choose import arms_of
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.config.sweep_file import load, presets
 from orchestrator.errors import SweepError, UserError
 from orchestrator.results.registration import KEY, Registration, begin
-from tests.builders import launched, parsed
+from tasks.contract.cell import digest_of
+from tests.builders import expanded, launched, parsed
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LATER = datetime(2026, 2, 2, 3, 4, 5, tzinfo=UTC)
@@ -94,6 +96,11 @@ def test_two_contrasts_may_not_share_an_id():
     assert "is given twice" in complaints(ONE + TREND.replace("dose", "up"))
 
 
+def test_two_contrasts_may_not_ask_the_same():
+    (_, entry) = ONE.split("  contrasts:\n")
+    assert '"again" asks the same as "up"' in complaints(ONE + entry.replace("id: up", "id: again"))
+
+
 @pytest.mark.parametrize("preset", presets())
 def test_every_preset_with_seeds_asks_something_that_its_cells_can_answer(preset):
     sweep = load(preset)
@@ -109,9 +116,19 @@ def test_a_contrast_survives_the_way_through_the_manifest(tmp_path):
     assert all(r.at for r in found.contrasts)
 
 
+CELLS = expanded(HEAD).cells
+ARMS = arms_of(expanded(HEAD).all)
+SEEN = {c.cell_id for c in CELLS if c.seed == 1}
+"""One seed of every arm has a result."""
+
+
+def plan(text: str, earlier: dict | None = None, seen=(), now=NOW, arms=ARMS) -> Registration:
+    return begin(earlier, questions(text), arms, seen=seen, now=now)
+
+
 def test_a_question_asked_after_the_first_result_is_not_registered():
-    first = begin(None, questions(ONE), results=False, now=NOW).plain()
-    second = begin({KEY: first}, questions(ONE + TREND), results=True, now=LATER)
+    first = plan(ONE).plain()
+    second = plan(ONE + TREND, {KEY: first}, SEEN, LATER)
     assert [(r.contrast.id, r.at) for r in second.contrasts] == [
         ("up", NOW.isoformat()),
         ("dose", None),
@@ -119,31 +136,83 @@ def test_a_question_asked_after_the_first_result_is_not_registered():
     assert second.plain()["sha256"] == first["sha256"]
 
 
+def test_a_question_is_registered_while_one_of_its_arms_has_no_result():
+    plain = {c.cell_id for c in CELLS if c.condition == "sft-only"}
+    (one,) = plan(ONE, seen=plain).contrasts
+    assert one.at == NOW.isoformat()
+    assert set(one.scored) == plain
+    guided = next(c.arm_id for c in CELLS if c.hinge and c.hinge.rho_weight == 0.2)
+    assert one.covers([guided, CELLS[0].arm_id])
+    assert not one.covers([CELLS[0].arm_id])
+
+
 def test_a_registered_question_stays_when_the_file_drops_it_after_the_data():
-    first = begin(None, questions(ONE), results=False, now=NOW).plain()
-    kept = begin({KEY: first}, questions(""), results=True, now=LATER)
-    assert [r.contrast.id for r in kept.contrasts] == ["up"]
-    assert begin({KEY: first}, questions(""), results=False, now=LATER).contrasts == ()
+    first = plan(ONE).plain()
+    kept = plan("", {KEY: first}, SEEN, LATER)
+    assert [(r.contrast.id, r.dropped) for r in kept.tested] == [("up", LATER.isoformat())]
+    assert kept.dropped_at(LATER) == ["up"]
+
+
+def test_a_question_taken_back_before_the_data_stays_in_the_history_only():
+    first = plan(ONE).plain()
+    kept = plan("", {KEY: first}, now=LATER)
+    assert kept.tested == ()
+    assert [(r.contrast.id, r.withdrawn) for r in kept.contrasts] == [("up", LATER.isoformat())]
 
 
 def test_a_question_changed_after_the_data_is_another_question():
-    first = begin(None, questions(ONE), results=False, now=NOW).plain()
-    changed = questions(ONE.replace("greater", "less"))
-    both = begin({KEY: first}, changed, results=True, now=LATER).contrasts
+    first = plan(ONE).plain()
+    both = plan(ONE.replace("greater", "less"), {KEY: first}, SEEN, LATER).contrasts
     assert [(r.contrast.id, r.contrast.alternative, r.at is None) for r in both] == [
         ("up", "greater", False),
         ("up.2", "less", True),
     ]
 
 
+def test_seeds_that_come_after_the_data_are_no_part_of_what_was_registered():
+    first = plan(ONE).plain()
+    more = arms_of(expanded(HEAD.replace("[1, 2]", "[1, 2, 3]")).all)
+    (one,) = plan(ONE, {KEY: first}, SEEN, LATER, more).contrasts
+    assert one.cells == frozenset(
+        c.cell_id for c in CELLS if not c.hinge or c.hinge.rho_weight == 0.2
+    )
+    (early, anew) = plan(ONE, {KEY: first}, (), LATER, more).contrasts
+    assert early.withdrawn
+    assert len(anew.cells) == 6
+
+
+def test_an_arm_that_comes_after_the_data_is_registered_for_itself():
+    text = ONE.replace(", rho_weight: 0.2}", "}")
+    first = plan(text).plain()
+    more = arms_of(expanded(HEAD.replace("[0.1, 0.2]", "[0.1, 0.2, 0.5]")).all)
+    old, new = plan(text, {KEY: first}, SEEN, LATER, more).contrasts
+    (added,) = new.planned.keys() - old.planned.keys()
+    assert new.at == LATER.isoformat()
+    assert new.covers([added])
+    assert not any(new.covers([arm]) for arm in old.planned)
+
+
+def test_a_version_comes_back_from_the_manifest_as_it_was():
+    plain = plan(ONE, {KEY: plan(ONE + TREND).plain()}, SEEN, LATER).plain()
+    assert Registration.of({KEY: plain}).plain() == plain
+
+
+def test_a_manifest_of_an_older_version_is_read():
+    contrast = questions(ONE).contrasts[0]
+    row = {"registered_at": "2026-01-01", "sha256": contrast.digest, **contrast.plain()}
+    digest = digest_of([0.05, [contrast.digest]])
+    old = {KEY: {"alpha": 0.05, "sha256": digest, "contrasts": [row]}}
+    assert plan(ONE, old, SEEN, LATER).plain() == old[KEY]
+
+
 def test_alpha_cannot_be_changed_after_the_data():
-    first = begin(None, questions(ONE), results=False, now=NOW).plain()
+    first = plan(ONE).plain()
     loose = Questions(alpha=0.1, contrasts=questions(ONE).contrasts)
-    assert begin({KEY: first}, loose, results=True, now=LATER).alpha == 0.05
+    assert begin({KEY: first}, loose, ARMS, seen=SEEN, now=LATER).alpha == 0.05
 
 
 def test_an_edited_manifest_is_refused():
-    plain = begin(None, questions(ONE), results=False, now=NOW).plain()
+    plain = plan(ONE).plain()
     plain["contrasts"][0]["alternative"] = "less"
     with pytest.raises(UserError, match=r"edited after it was registered \(up\)"):
         Registration.of({KEY: plain})

@@ -6,7 +6,7 @@ from orchestrator.analysis.inference.record import Family
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.report.blocks import Claim, Facts, Note, Section
 from orchestrator.report.outline import outline
-from orchestrator.report.sections.claims import VERDICTS, claims_section
+from orchestrator.report.sections.claims import claims_section
 from orchestrator.stats.verdict import Verdict
 from tests.orchestrator.report.contents import a_content, a_row
 
@@ -27,10 +27,11 @@ def cells(claim: Claim) -> list[list[str]]:
     return [[c.text(row) for c in claim.table.columns] for row in claim.table.rows]
 
 
-def test_the_words_are_those_of_the_statistics():
-    assert set(VERDICTS) == {str(v) for v in Verdict}
-    (words,) = [b for b in section(a_row()).blocks if isinstance(b, Facts)]
-    assert [word for word, _ in words.pairs] == list(VERDICTS)
+def test_every_word_that_is_said_is_explained():
+    rows = [a_row(verdict=str(v)) for v in Verdict]
+    (words,) = [b for b in section(*rows).blocks if isinstance(b, Facts)]
+    assert [word for word, _ in words.pairs] == [v.words for v in Verdict]
+    assert "at most 0.05" in words.pairs[0][1]
 
 
 def test_claims_come_first():

@@ -65,11 +65,15 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
 def joint(verdicts: Iterable[str]) -> Verdict:
     """Verdict of a claim from the verdicts of its parts.
 
-    Contradicted if one part is; else the verdict that all parts share, or inconclusive.
+    Contradicted if one part is; else interim if one is; else the verdict that all parts share, or
+    inconclusive. Supported parts of which some are below the relevant size are that together.
     """
     found = {Verdict(v) for v in verdicts}
-    if Verdict.CONTRADICTED in found:
-        return Verdict.CONTRADICTED
+    for word in (Verdict.CONTRADICTED, Verdict.INTERIM):
+        if word in found:
+            return word
+    if all(word.supports for word in found):
+        return max(found, key=list(Verdict).index)
     return found.pop() if len(found) == 1 else Verdict.INCONCLUSIVE
 
 

@@ -5,22 +5,22 @@ are compared only where the settings agree that the contrast does not vary itsel
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from orchestrator.analysis.evidence.settings import (
+from orchestrator.cells.facts import Facts, facts
+from orchestrator.cells.settings import (
     IMPLIED,
     differing,
     disagreements,
     settings,
     value_text,
 )
-from orchestrator.cells.facts import Facts
 from orchestrator.config.contrast_kinds import Compared, Subject
 from orchestrator.config.contrasts import Contrast, Fields, describe, matches
 from orchestrator.config.fields import OF_PROMPTS
-from tasks.contract.cell import Condition
+from tasks.contract.cell import CellSpec, Condition
 
 FEWEST_DOSES = 3
 AGAINST = " vs "
@@ -28,16 +28,32 @@ AGAINST = " vs "
 NO_BEHAVIOR = ""
 """Stands for the behaviour of a contrast where nothing is scored on its split."""
 NO_SEEDS = "the untrained model has no seeds; compare an arm with it by kind: one_sample"
-NO_SEEDS = "the untrained model has no seeds; compare an arm with it by kind: one_sample"
 UNTRAINED: Fields = (("condition", str(Condition.BASELINE)),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arm:
-    """An arm as far as choosing needs it; facts are under the names of a sweep file."""
+    """An arm as far as choosing needs it.
+
+    Attributes:
+        arm_id: Its id.
+        facts: Its settings under the names of a sweep file.
+        cells: Ids of its trained cells, in the order of the file; empty where nobody asks for them.
+    """
 
     arm_id: str
     facts: Facts
+    cells: tuple[str, ...] = ()
+
+
+def arms_of(specs: Iterable[CellSpec]) -> list[Arm]:
+    """The arms of planned cells, in order, the untrained ones among them."""
+    found: dict[str, Arm] = {}
+    for spec in specs:
+        arm = found.get(spec.arm_id) or Arm(arm_id=spec.arm_id, facts=facts(asdict(spec)))
+        cells = (spec.cell_id,) if spec.condition.trains else ()
+        found[spec.arm_id] = replace(arm, cells=(*arm.cells, *cells))
+    return [*found.values()]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +111,27 @@ def parts(contrast: Contrast, behaviors: Sequence[str]) -> list[tuple[str, ...]]
     if contrast.kind.rules.compares is Compared.BEHAVIORS and contrast.between:
         return [contrast.between[1]]
     return [(b,) for b in contrast.behaviors or behaviors or (NO_BEHAVIOR,)]
+
+
+def planned(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Choice]]:
+    """(behaviour, what the contrast compares on it) of arms that are planned.
+
+    For a contrast on answers the behaviour is empty.
+    """
+    if contrast.kind.rules.about is Subject.ANSWERS:
+        yield from ((NO_BEHAVIOR, choice) for choice in choose(contrast, arms, "planned cell"))
+        return
+    heldout = [a for a in arms if a.facts["probes.heldout"] > 0]
+    split = contrast.split or ("heldout" if heldout else "train")
+    scored = heldout if split == "heldout" else arms
+    behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
+    for part in parts(contrast, behaviors):
+        behavior = AGAINST.join(part)
+        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]}]
+        if not mine:
+            yield behavior, Choice(problem=unscored(behavior, split))
+            continue
+        yield from ((behavior, choice) for choice in choose(contrast, mine, "planned cell"))
 
 
 def unscored(behavior: str, split: str) -> str:

@@ -1,0 +1,133 @@
+"""All rows of an analysis: registered contrasts on their own cells, then what is explored."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+
+from orchestrator.analysis.evidence.arms import floor_of
+from orchestrator.analysis.evidence.frame import Frame
+from orchestrator.analysis.evidence.refusals import Refusals, Stressed, stressed
+from orchestrator.analysis.inference.arms import Selector
+from orchestrator.analysis.inference.families import settle
+from orchestrator.analysis.inference.infer import infer
+from orchestrator.analysis.inference.question import Study, Tested
+from orchestrator.analysis.inference.record import SILENT, WITHOUT, Family, Inference
+from orchestrator.config.contrasts import Contrast, concerns
+from orchestrator.results.registration import Registered, Registration
+from tasks.contract.cell import Status
+
+SETTLED = (str(Status.OK), str(Status.DIVERGED))
+"""Ways to end after which a cell is not tried again."""
+Key = tuple[str, str, str, tuple[str, ...], frozenset[str]]
+"""Of a row: digest of its contrast, behaviour, split, arms, cells."""
+
+
+class Part:
+    """Results, or those of some of their cells, as contrasts are asked of them."""
+
+    def __init__(self, frame: Frame, refusals: Sequence[Refusals]) -> None:
+        self.frame, self._refusals = frame, refusals
+        self._selector = Selector(frame, frame.evidence())
+        self.settled = {c for c, row in frame.cells.items() if row["status"] in SETTLED}
+
+    @cached_property
+    def _answers(self) -> list[Stressed]:
+        return stressed(self._refusals)
+
+    def of(self, one: Registered) -> "Part":
+        """The cells that a contrast was registered for; all, where it concerns no others."""
+        cells = one.cells
+        if cells is None or all(
+            self.frame.cells_of([arm]) <= cells
+            for arm in self.frame.arms
+            if concerns(one.contrast, self.frame.facts(arm))
+        ):
+            return self
+        frame = self.frame.within(cells)
+        places = {(row["arm_id"], row["seed"]) for row in frame.cells.values()}
+        return Part(frame, [r for r in self._refusals if (r.arm_id, r.seed) in places])
+
+    def registered(self, one: Registered, alpha: float) -> Iterator[Tested]:
+        """The rows of a contrast; those for arms that it was not registered for are explored."""
+        for tested in infer(self._study(one.contrast, alpha), registered=one.covers):
+            row, interim = tested.row, None
+            if row.registered or row.status == "missing":
+                lost, planned = one.missing(row.arms or one.planned, self.settled)
+                interim = f"{lost} of {planned} planned cells have no result yet" if lost else None
+                row = replace(row, registered=True, family=Family.PRIMARY)
+            yield self._measured(replace(tested, row=row, interim=interim))
+
+    def explored(self, contrast: Contrast, alpha: float) -> Iterator[Tested]:
+        """The rows of a contrast for all arms that it fits."""
+        yield from map(
+            self._measured, infer(self._study(contrast, alpha), registered=lambda _: False)
+        )
+
+    def key(self, contrast: Contrast, row: Inference) -> Key:
+        """What two rows have in common that say the same."""
+        cells = self.frame.cells_of(row.arms)
+        return contrast.digest, row.behavior, row.split, row.arms, cells
+
+    def _measured(self, tested: Tested) -> Tested:
+        """The row with the numerical floor of the precision that its arms were computed in."""
+        cells = self.frame.cells_of(tested.row.arms)
+        precisions = {str(self.frame.cells[cell]["base_precision"]) for cell in cells}
+        floor = max((floor_of(p) for p in precisions), default=0.0)
+        return replace(tested, floor=floor)
+
+    def _study(self, contrast: Contrast, alpha: float) -> Study:
+        return Study(
+            contrast=contrast,
+            selector=self._selector,
+            frame=self.frame,
+            answers=self._answers,
+            alpha=alpha,
+        )
+
+
+def inferences(
+    frame: Frame,
+    registration: Registration,
+    refusals: Sequence[Refusals],
+    silent: Collection[str] = (),
+) -> Iterator[Inference]:
+    """Every contrast tested, adjusted within its family, with a verdict.
+
+    A registered contrast is tested on the cells that were planned when it was registered. Cells
+    that came later, e.g. of more seeds, are no part of that; with them it is explored.
+    """
+    whole, alpha = Part(frame, refusals), registration.alpha
+    found: list[Tested] = []
+    sizes: Counter[str] = Counter()
+    seen: set[Key] = set()
+    answered: set[str] = set()
+    for one in (r for r in registration.tested if r.at is not None):
+        part, group = whole.of(one), f"{one.origin}/{one.contrast.family or ''}"
+        every = list(part.registered(one, alpha))
+        rows = [t for t in every if t.row.registered]
+        if part is whole and len(rows) == len(every):
+            answered.add(one.contrast.digest)
+        rows = [t for t in rows if part.key(one.contrast, t.row) not in seen]
+        seen |= {part.key(one.contrast, t.row) for t in rows}
+        sizes[group] += max(len(rows), 0 if one.scored else one.tests)
+        found += [replace(t, group=group) for t in rows]
+    for contrast in {r.contrast.digest: r.contrast for r in registration.tested}.values():
+        if contrast.digest not in answered:
+            rows = list(whole.explored(contrast, alpha))
+            found += [t for t in rows if whole.key(contrast, t.row) not in seen]
+    for row in settle(found, alpha, sizes):
+        yield _with_losses(row, frame, silent)
+
+
+def _with_losses(row: Inference, frame: Frame, silent: Collection[str]) -> Inference:
+    """The row; its notes name cells of its arms without scores, and arms without a hinge."""
+    lost = [
+        f"{cell['condition']} seed={cell['seed']} ({cell['status']})"
+        for cell in frame.unscored
+        if cell["arm_id"] in row.arms
+    ]
+    notes = [f"{WITHOUT}{', '.join(lost)}"] if lost else []
+    if any(arm in silent for arm in row.arms):
+        notes.append(SILENT)
+    return replace(row, notes=(*row.notes, *notes))

@@ -1,0 +1,253 @@
+"""What is registered cannot be exchanged, and a verdict says what it rests on."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestrator.analysis.analyze import Asked, analyze
+from orchestrator.analysis.inference.record import Inference
+from orchestrator.cells.choose import arms_of
+from orchestrator.results.asked import asked_later, log_questions
+from orchestrator.results.manifest import write_manifest
+from orchestrator.results.registration import begin
+from orchestrator.results.store import Store
+from tasks.contract.cell import CellSpec, Status
+from tests.builders import a_failure, a_result, expanded, parsed
+
+SWEEP = """\
+name: s
+model: toy
+probes: {{evaluate: [bias, factual], train: [factual], heldout: 0}}
+grid: {{condition: [sft-only, rho-guided], rho_weight: [{weights}], margin: [{margin}],
+  seed: [{seeds}]}}
+analysis:
+  contrasts:
+    - {{id: up, claim: it helps, kind: mean_diff, a: {{condition: rho-guided}},
+       b: {{condition: sft-only}}, behaviors: [{behaviors}], alternative: {alternative}}}
+"""
+NOISE = (0.00, 0.03, -0.02, 0.01, -0.03, 0.02, 0.04, -0.01)
+FIRST, THEN = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def sweep(
+    *, seeds=range(1, 7), weights="0.2", margin="0.1", behaviors="factual", alternative="greater"
+) -> str:
+    return SWEEP.format(
+        seeds=", ".join(map(str, seeds)),
+        weights=weights,
+        margin=margin,
+        behaviors=behaviors,
+        alternative=alternative,
+    )
+
+
+def launch(folder: Path, text: str, now: datetime = FIRST) -> tuple[CellSpec, ...]:
+    """Write the manifest as a launch does, and return the cells; none is run."""
+    store, expansion = Store(folder), expanded(text)
+    store.create()
+    path = folder / "sweep.yaml"
+    earlier = yaml.safe_load(path.read_text()) if path.exists() else None
+    asked = begin(
+        earlier, parsed(text).questions, arms_of(expansion.all), seen=store.done(), now=now
+    )
+    write_manifest(folder, parsed(text), expansion, asked)
+    return expansion.all
+
+
+def rho(spec: CellSpec, effect: float = 0.1) -> float:
+    noise = NOISE[(spec.seed or 0) % len(NOISE)]
+    return (effect + 0.2 * noise if spec.hinge else 0.0) + noise
+
+
+def run(
+    folder: Path,
+    cells: tuple[CellSpec, ...],
+    which: Callable[[CellSpec], bool] = bool,
+    effect: float = 0.1,
+    behaviors: tuple[str, ...] = ("bias", "factual"),
+) -> None:
+    """Give a result to those cells that have none."""
+    store = Store(folder)
+    for spec in cells:
+        if which(spec) and spec.cell_id not in store.done():
+            result = a_result(spec, {(b, "train"): rho(spec, effect) for b in behaviors})
+            key = replace(result.measurements, pairing_key=f"seed {spec.seed}")
+            store.commit(replace(result, measurements=key), attempts=1, ray=None)
+
+
+def rows(*folders: Path) -> list[Inference]:
+    return list(analyze([Store(f) for f in folders]).inference)
+
+
+def one(found: list[Inference], **facts: object) -> Inference:
+    (row,) = [r for r in found if all(getattr(r, k) == v for k, v in facts.items())]
+    return row
+
+
+def test_a_claim_cannot_be_exchanged_after_the_results(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep(alternative="less")))
+    launch(tmp_path, sweep(), THEN)
+    found = rows(tmp_path)
+    assert one(found, registered=True).verdict == "contradicted"
+    assert one(found, registered=True).alternative == "less"
+    assert one(found, registered=False).alternative == "greater"
+
+
+def test_the_same_words_of_other_cells_are_no_answer_to_the_claim(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep(alternative="less")))
+    run(tmp_path, launch(tmp_path, sweep(margin="4"), THEN), effect=0.5)
+    found = rows(tmp_path)
+    (first,) = (r for r in found if r.alternative == "less" and r.registered)
+    assert first.arm_a == "rho-guided w=0.2 m=0.1"
+    assert first.estimate == pytest.approx(0.1, abs=0.01)
+    assert all("m=4" in r.arm_a for r in found if r.registered and r.alternative == "greater")
+
+
+def test_seeds_added_after_a_look_change_no_registered_number(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep(seeds=range(1, 6))), effect=0.01)
+    before = one(rows(tmp_path), registered=True)
+    run(tmp_path, launch(tmp_path, sweep(seeds=range(1, 9)), THEN), effect=0.5)
+    found = rows(tmp_path)
+    assert one(found, registered=True) == before
+    assert one(found, registered=False).n_pairs == 8
+
+
+def test_before_all_planned_seeds_are_in_a_verdict_is_interim(tmp_path):
+    cells = launch(tmp_path, sweep())
+    run(tmp_path, cells, lambda s: s.seed != 6)
+    row = one(rows(tmp_path))
+    assert (row.verdict, row.p < 0.05) == ("interim", True)
+    assert "2 of 12 planned cells have no result yet" in row.notes
+    run(tmp_path, cells)
+    assert one(rows(tmp_path)).verdict == "supported"
+
+
+def test_a_failed_cell_is_missing_and_a_diverged_one_is_a_result(tmp_path):
+    cells = launch(tmp_path, sweep())
+    run(tmp_path, cells, lambda s: s.seed not in (5, 6))
+    last, other = (s for s in cells if s.hinge and s.seed in (5, 6))
+    run(tmp_path, cells, lambda s: s not in (last, other))
+    Store(tmp_path).commit(a_result(last, status=Status.DIVERGED), attempts=1, ray=None)
+    Store(tmp_path).commit_failure(a_failure(other), attempts=1, ray=None)
+    assert one(rows(tmp_path)).verdict == "interim"
+    run(tmp_path, cells)
+    row = one(rows(tmp_path))
+    assert row.verdict == "supported"
+    assert any("diverged" in note for note in row.notes)
+
+
+def test_a_family_does_not_shrink_with_the_scores(tmp_path):
+    both = sweep(behaviors="bias, factual")
+    run(tmp_path / "s", launch(tmp_path / "s", both), behaviors=("factual",))
+    row = one(rows(tmp_path / "s"), behavior="factual")
+    assert row.family_size == 2
+    assert row.p_adjusted == pytest.approx(2 * row.p)
+
+
+def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
+    run(tmp_path / "a", launch(tmp_path / "a", sweep()))
+    alone = one(rows(tmp_path / "a"))
+    run(tmp_path / "b", launch(tmp_path / "b", sweep(margin="0.5")))
+    found = [r for r in rows(tmp_path / "a", tmp_path / "b") if r.registered]
+    assert [r.p_adjusted for r in found if "m=0.1" in r.arm_a] == [alone.p_adjusted]
+
+
+def test_two_sweeps_pooled_are_explored_beside_what_each_registered(tmp_path):
+    run(tmp_path / "a", launch(tmp_path / "a", sweep(seeds=range(1, 5))), effect=0.01)
+    run(tmp_path / "b", launch(tmp_path / "b", sweep(seeds=range(5, 9))), effect=0.01)
+    found = rows(tmp_path / "a", tmp_path / "b")
+    assert sorted((r.registered, r.n_pairs) for r in found) == [(False, 8), (True, 4), (True, 4)]
+
+
+def test_named_families_are_adjusted_apart(tmp_path):
+    contrast = "    - {{id: {id}, claim: {id}, kind: mean_diff, family: {id}, a: {{condition: \
+rho-guided}}, b: {{condition: sft-only}}, behaviors: [factual]}}\n"
+    text = sweep() + contrast.format(id="x") + contrast.format(id="y")
+    run(tmp_path, launch(tmp_path, text))
+    assert [r.family_size for r in rows(tmp_path)] == [1, 1, 1]
+
+
+def test_a_question_of_an_arm_without_results_is_still_registered(tmp_path):
+    first = launch(tmp_path, sweep())
+    run(tmp_path, first, lambda s: not s.hinge)
+    cells = launch(tmp_path, sweep(alternative="two-sided"), THEN)
+    run(tmp_path, cells)
+    found = rows(tmp_path)
+    assert [(r.registered, r.alternative) for r in found] == [(True, "two-sided")]
+
+
+@pytest.mark.parametrize(
+    ("effect", "noise", "verdict"), [(0.0, 0.0, "identical"), (6e-7, 1.0, "identical")]
+)
+def test_a_difference_below_the_floor_is_identical_whatever_p_says(
+    tmp_path, effect, noise, verdict
+):
+    cells = launch(tmp_path, sweep())
+    store = Store(tmp_path)
+    for spec in cells:
+        tiny = effect * (1 + 0.1 * noise * (spec.seed or 0)) if spec.hinge else 0.0
+        result = a_result(spec, {("factual", "train"): 0.5 + 0.01 * (spec.seed or 0) + tiny})
+        key = replace(result.measurements, pairing_key=f"seed {spec.seed}")
+        store.commit(replace(result, measurements=key), attempts=1, ray=None)
+    row = one(rows(tmp_path))
+    assert row.verdict == verdict
+    assert effect == 0 or row.p < 1e-3
+
+
+def test_a_support_below_the_relevant_size_is_named_so(tmp_path):
+    text = sweep().replace("alternative: greater", "alternative: greater, sesoi: 0.5")
+    run(tmp_path, launch(tmp_path, text))
+    assert one(rows(tmp_path)).verdict == "supported_small"
+
+
+def test_what_lies_beyond_a_margin_contradicts_only_after_adjustment(tmp_path):
+    margins = "    - {{id: m{i}, claim: m{i}, kind: noninferiority, a: {{condition: sft-only}}, \
+b: {{condition: rho-guided}}, behaviors: [factual], sesoi: {sesoi}}}\n"
+    clear = "".join(margins.format(i=i, sesoi=0.01) for i in range(3))
+    run(tmp_path / "clear", launch(tmp_path / "clear", sweep() + clear))
+    words = {r.verdict for r in rows(tmp_path / "clear") if r.kind == "noninferiority"}
+    assert words == {"contradicted"}
+    # One interval that just lies beyond the margin is no contradiction among many.
+    row = one(rows(tmp_path / "clear"), contrast_id="m0")
+    edge = -row.ci_high - 1e-4
+    many = "".join(margins.format(i=i, sesoi=round(edge, 6)) for i in range(8))
+    run(tmp_path / "many", launch(tmp_path / "many", sweep() + many))
+    words = {r.verdict for r in rows(tmp_path / "many") if r.kind == "noninferiority"}
+    assert words == {"inconclusive"}
+
+
+def test_questions_asked_one_by_one_are_counted_together(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep()))
+    kinds = ("mean_diff", "equivalence", "noninferiority")
+    for kind in kinds:
+        margin = "" if kind == "mean_diff" else ", sesoi: 0.001"
+        asked = parsed(
+            sweep()
+            .replace("mean_diff", kind)
+            .replace("it helps", kind)
+            .replace(", alternative: greater", f", split: train{margin}")
+        ).questions
+        log_questions(tmp_path, asked.contrasts, THEN)
+        log_questions(tmp_path, asked.contrasts, THEN)
+    assert [c.kind for c in asked_later(tmp_path)] == list(kinds)
+    found = analyze([Store(tmp_path)], Asked()).inference
+    assert {r.family_size for r in found if not r.registered} == {3}
+
+
+def test_an_arm_whose_hinge_never_was_active_is_named(tmp_path):
+    cells = launch(tmp_path, sweep())
+    store = Store(tmp_path)
+    for spec in cells:
+        result = a_result(spec, {("factual", "train"): rho(spec)})
+        active = 0.0 if spec.hinge else None
+        steps = tuple(replace(s, hinge_active=active) for s in result.steps)
+        store.commit(replace(result, steps=steps), attempts=1, ray=None)
+    found = analyze([store])
+    (arm,) = found.silent
+    row = one(list(found.inference), registered=True)
+    assert arm == row.arms[0]
+    assert any("trained without" in note for note in row.notes)
