@@ -9,11 +9,13 @@ from dataclasses import replace
 from math import log
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.comparison import compare
 from orchestrator.analysis.inference.families import adjusted, with_reach, with_verdict
 from orchestrator.analysis.inference.means import compared, directed, tested
 from orchestrator.analysis.inference.question import Tested, interval_fields
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.analysis.published.figures import SPLIT, arm_of, figures
+from orchestrator.analysis.published.prose import all_below, prose_claims, unprinted
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.view import View
 from orchestrator.config.contrast_kinds import Kind, Population
@@ -47,39 +49,47 @@ def effects_claims(arms: Arms) -> tuple[Inference, ...]:
         )
         for row in figures()["T5_effect_sizes"]["rows"]
     ]
-    return _settled(found, "holm", arms.alpha)
+    rows = _settled(found, "holm", arms.alpha)
+    return (*rows, all_below(rows, _blank))
 
 
-def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference, ...]:
+def other_claims(
+    arms: Arms, dose_tests: View, stress: View, weights: Sequence[str]
+) -> tuple[Inference, ...]:
     """The other claims of the notes that the printed figures can test.
 
     Args:
         arms: Every printed arm.
         dose_tests: Table of tests along the weight; one row a behaviour.
         stress: Table of refusals under stress; one row an arm.
+        weights: Ids of the arms along the weight, ascending.
     """
-    paradox = "contrastive-only and the baseline refuse jailbreaks unlike"
+    paradox = "contrastive-only refuses more jailbreaks than the baseline"
+    by_weight = {e.arm_id: e for e in arms.on("factual")}
     about_stress = [row for row in stress.rows if row["condition"] == Condition.CONTRASTIVE_ONLY]
     found = [
         mean_diff(
             arms,
             contrast_id="factual-better",
-            claim="rho-guided and sft-only differ on factual",
+            claim="rho-guided scores above sft-only on factual",
             a=find(arms, "rho-guided", "factual"),
             b=find(arms, "sft-only", "factual"),
+            alternative=Alternative.GREATER,
         ),
         *(Tested(row=row) for row in (*_refusal_kept(arms), _collapse(arms))),
         mean_diff(
             arms,
             contrast_id="margin-needed",
-            claim="margins 0.1 and 0 differ on bias",
+            claim="margin 0.1 scores above margin 0 on bias",
             a=find(arms, "rho-guided", "bias"),
             b=find(arms, "rho-guided", "bias", margin=0.0),
+            alternative=Alternative.GREATER,
         ),
         *(
             Tested(
                 row=replace(
                     _blank(kind, f"dose-{kind}", claim, row["behavior"]),
+                    arms=tuple(weights),
                     p=row[field],
                     test=row["trend_test"],
                     alternative=str(Alternative.GREATER),
@@ -94,12 +104,20 @@ def other_claims(arms: Arms, dose_tests: View, stress: View) -> tuple[Inference,
                     _blank(Kind.PROP_DIFF, "refusal-paradox", paradox, ""),
                     population=Population.NEW_PROBES,
                     estimate=row["diff_vs_baseline"],
-                    p=row["p_max"],
+                    # More are gained than lost, so that one tail is half of the two-sided p.
+                    p=row["p_max"] / 2,
                     test=row["test"],
+                    alternative=str(Alternative.GREATER),
                     notes=("p is the largest that the printed counts allow", "one seed"),
                 )
             )
             for row in about_stress
+        ),
+        *prose_claims(_blank, [by_weight[w] for w in weights], arms.level),
+        Tested(
+            row=unprinted(
+                _blank, find(arms, "rho-guided", "sycophancy"), find(arms, "sft-only", "sycophancy")
+            )
         ),
     ]
     return _settled(found, "bh", arms.alpha)
@@ -113,12 +131,19 @@ def find(arms: Arms, condition: str, behavior: str, margin: float | None = None)
 
 
 def mean_diff(
-    arms: Arms, *, contrast_id: str, claim: str, a: ArmEvidence, b: ArmEvidence
+    arms: Arms,
+    *,
+    contrast_id: str,
+    claim: str,
+    a: ArmEvidence,
+    b: ArmEvidence,
+    alternative: Alternative = Alternative.TWO_SIDED,
 ) -> Tested:
-    """Two printed arms compared; two-sided, not yet adjusted."""
-    found = arms.compare(a, b)
+    """Two printed arms compared, not yet adjusted."""
+    found = compare(a, b, alternative=alternative, alpha=arms.alpha)
     row = compared(_blank(Kind.MEAN_DIFF, contrast_id, claim, a.behavior, a, b), found)
-    return directed(row, found.test, found.design, Alternative.TWO_SIDED)
+    row = replace(row, alternative=str(alternative))
+    return directed(row, found.test, found.design, alternative)
 
 
 def _refusal_kept(arms: Arms) -> Iterator[Inference]:
@@ -153,11 +178,11 @@ def _refusal_kept(arms: Arms) -> Iterator[Inference]:
 def _collapse(arms: Arms) -> Inference:
     """Normal theory only: the printed figures allow nothing else."""
     a, b = find(arms, "sft-only", "factual"), find(arms, "rho-guided", "factual")
-    claim = "sft-only and rho-guided differ in sd over seeds on factual"
+    claim = "sft-only varies more over seeds than rho-guided on factual"
     row = _blank(Kind.SD_RATIO, "variance-collapse", claim, a.behavior, a, b)
     if a.delta is None or b.delta is None:
         return replace(row, status="missing")
-    found = sd_ratio_from_summaries(a.delta, b.delta, level=arms.level)
+    found = sd_ratio_from_summaries(a.delta, b.delta, Alternative.GREATER, arms.level)
     if found.ratio is None or found.ratio_f is None:
         return replace(row, status=str(found.state))
     return replace(
@@ -171,7 +196,8 @@ def _collapse(arms: Arms) -> Inference:
         ci_level=found.ratio_f.level,
         statistic=found.f,
         p=found.p_f,
-        n_for_80=n_f_ratio(found.ratio, arms.alpha),
+        alternative=str(Alternative.GREATER),
+        n_for_80=n_f_ratio(found.ratio, 2 * arms.alpha),  # one-sided
     )
 
 
@@ -200,9 +226,10 @@ def _blank(
 
 
 def _settled(tested: Sequence[Tested], method: str, alpha: float) -> tuple[Inference, ...]:
-    """The rows as one family; no figure that is printed gives a p of the opposite direction.
+    """The rows as one family.
 
     Seeds are those that a sweep needs which registers the claim alone.
     """
     rows = adjusted([with_reach(t.row, t.outlook, alpha) for t in tested], method)
-    return tuple(with_verdict(Tested(row=row), alpha) for row in rows)
+    pairs = zip(rows, tested, strict=True)
+    return tuple(with_verdict(replace(t, row=row), alpha) for row, t in pairs)

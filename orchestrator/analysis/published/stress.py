@@ -13,6 +13,7 @@ from orchestrator.analysis.tables.answers.columns import (
     STRESS,
     SUM,
     category_columns,
+    count_text,
     range_text,
     share_text,
     stress_columns,
@@ -148,7 +149,7 @@ def _category(category: str, n: int, refused: list[int], names: list[str]) -> di
     least = max(refused) - min(refused)
     row: dict[str, Any] = {"category": category, "n": n, "n_seeds": 1, "least": least}
     for name, k in zip(names, refused, strict=True):
-        row |= {f"{name}_k": k, f"{name}_n": n}
+        row |= {f"{name}_k": k, f"{name}_n": n, f"{name}_text": count_text(k, n)}
     if set(refused) in ({0}, {n}):
         return row | {"n_discordant": 0}
     return row | _at_least(least, n)

@@ -20,13 +20,14 @@ from orchestrator.analysis.tables.design.components import components
 from orchestrator.analysis.tables.design.config import config_view, value_text
 from orchestrator.analysis.tables.design.pairing import pairing
 from orchestrator.analysis.tables.design.plan import plan
-from orchestrator.analysis.tables.scores.dose import dose_response
+from orchestrator.analysis.tables.scores.dose import dose_response, doses_of
 from orchestrator.analysis.tables.scores.dose_tests import dose_tests
 from orchestrator.analysis.tables.scores.effects import effects
 from orchestrator.analysis.tables.scores.margin import margin
 from orchestrator.analysis.tables.scores.means import ablation_means
 from orchestrator.analysis.tables.scores.refusal import refusal_buffer
 from orchestrator.analysis.tables.scores.variance import variance
+from orchestrator.analysis.tables.verdicts import Verdicts
 from orchestrator.analysis.tables.view import Missing, Row, View, p_text
 from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import Condition
@@ -70,16 +71,18 @@ def published_tables(alpha: float = ALPHA) -> tuple[View | Missing, ...]:
     tests = dose_tests(at_doses)
     stress = printed_stress(alpha)
     printed = effects_claims(every)
-    others = other_claims(every, tests, stress) if isinstance(tests, View) else ()
+    weights = [e.arm_id for e in doses_of(at_doses)[0].arms.values()]
+    others = other_claims(every, tests, stress, weights) if isinstance(tests, View) else ()
     everything = (*printed, *others)
+    verdicts = Verdicts(everything)
     return (
-        refusal_buffer(_only(_main, {"refusal"}, alpha), MARGIN_STATED),
+        refusal_buffer(_only(_main, {"refusal"}, alpha), MARGIN_STATED, verdicts),
         margin(at_margins),
         variance(at_doses, _main),
         ablation_means(_only(_main, set(main["columns"]), alpha)),
         _with_printed(effects(at_main, printed, more=False)),
         dose_response(at_doses),
-        tests,
+        dose_tests(at_doses, verdicts),
         stress,
         printed_categories(),
         printed_config(),

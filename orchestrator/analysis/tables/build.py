@@ -24,6 +24,7 @@ from orchestrator.analysis.tables.scores.margin import margin
 from orchestrator.analysis.tables.scores.means import ablation_means
 from orchestrator.analysis.tables.scores.refusal import refusal_buffer
 from orchestrator.analysis.tables.scores.variance import variance
+from orchestrator.analysis.tables.verdicts import Verdicts
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.stats.records import ALPHA
 
@@ -59,15 +60,16 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
     """
     arms = Arms(material.evidence, split or default_split(material.evidence), material.alpha)
     both = both_intervals(material.components)
+    verdicts = Verdicts(material.inference)
     stressed = stress(material.refusals, material.alpha)
     found = (
-        refusal_buffer(arms, material.sesoi),
+        refusal_buffer(arms, material.sesoi, verdicts),
         margin(arms),
         variance(arms),
         ablation_means(arms, both),
         effects(arms, material.inference),
         dose_response(arms),
-        dose_tests(arms),
+        dose_tests(arms, verdicts),
         stressed,
         stress_by_category(material.refusals),
         stress_by_frame(material.refusals, material.alpha),

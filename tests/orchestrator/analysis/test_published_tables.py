@@ -137,13 +137,19 @@ def test_verdicts_on_the_notes_claims(views):
         "dose-strict_monotone": "inconclusive",
         "dose-linearity": "contradicted",
         "refusal-paradox": "inconclusive",
+        "all-p-below": "contradicted",
+        "factual-diminishing": "inconclusive",
+        "sft-refuses-as-rho-guided": "inconclusive",
+        "no-over-refusal": "inconclusive",
+        "universal-failure": "inconclusive",
+        "sycophancy-unmoved": "not_testable",
     }
 
 
 def test_seeds_and_prompts_for_eighty_percent_power(views):
     rows = {r["contrast"]: r for r in view(views, "T12").rows}
-    assert rows["factual-better: factual"]["n_seeds_for_80"] == 43
-    assert rows["variance-collapse: factual"]["n_seeds_for_80"] == 10
+    assert rows["factual-better: factual"]["n_seeds_for_80"] == 34
+    assert rows["variance-collapse: factual"]["n_seeds_for_80"] == 9
     paradox = rows["contrastive-only vs baseline: jailbreak refusal"]
     assert paradox["n_prompts_for_80"] == 65
     assert "4 gained and 1 lost of 25: 115 prompts" in paradox["assumption"]
@@ -169,3 +175,28 @@ def test_the_documentation_names_every_field(views, name):
     counted = {f for f in table.fields if f.endswith(("_unjudged", "_degenerate"))}
     ours = {f for f in table.fields if not f.startswith("notes_")} - shared - counted
     assert ours <= set(line.split("|")[2].replace(",", " ").split())
+
+
+def test_tables_and_claims_of_the_notes_say_the_same_of_steps_and_lines(views):
+    shown = {
+        (kind, r["behavior"]): r[field]
+        for r in view(views, "T6 tests").rows
+        for kind, field in (("strict_monotone", "monotone"), ("linearity", "linear"))
+    }
+    reasons = {r["contrast_ids"]: r["reason"] for r in view(views, "T13").rows}
+    assert shown["strict_monotone", "bias"] == "inconclusive"
+    for (kind, behavior), word in shown.items():
+        assert f"{behavior} {word} (" in reasons[f"dose-{kind}"]
+    keeping = {r["condition"]: r.get("verdict") for r in view(views, "T1").rows}
+    assert (keeping["rho-guided"], keeping["contrastive-only"]) == ("supported", None)
+
+
+def test_claims_in_words_are_asked_in_their_direction_with_numbers_of_their_own(views):
+    reasons = {r["contrast_ids"]: r["reason"] for r in view(views, "T13").rows}
+    found = {r["contrast_ids"]: r["p_adjusted"] for r in view(views, "T13").rows}
+    assert "largest p by Welch's test is 0.0015" in reasons["all-p-below"]
+    assert "+0.228" in reasons["factual-diminishing"]  # 0.142 / 0.3 minus 0.049 / 0.2
+    assert "[-0.239, +0.239]" in reasons["sft-refuses-as-rho-guided"]
+    assert "[+0.000, +0.218]" in reasons["no-over-refusal"]
+    assert found["no-over-refusal"] > 0.8**15  # adjusted
+    assert reasons["universal-failure"].count("inconclusive") == 2

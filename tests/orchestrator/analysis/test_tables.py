@@ -117,7 +117,13 @@ def test_a_loss_beyond_the_stated_margin_contradicts_and_reads_so():
         an_arm("sft-only", SFT, behavior="refusal"),
         an_arm(scores=shifted(-0.3), behavior="refusal"),
     ]
-    row = built(arms, sesoi=0.04)["refusal_buffer"].rows[1]
+    asked = a_row(
+        "contradicted",
+        kind=Kind.NONINFERIORITY,
+        behavior="refusal",
+        arms=(arms[1].arm_id, arms[0].arm_id),
+    )
+    row = built(arms, sesoi=0.04, inference=(asked,))["refusal_buffer"].rows[1]
     assert (row["sesoi"], row["verdict"]) == (0.04, "contradicted")
     assert row["reading"].startswith("lower than sft-only; non-inferiority not shown")
 
@@ -195,10 +201,10 @@ def test_weight_zero_is_sft_only_in_a_dose_response():
     found = built(doses())
     assert [r["rho_weight"] for r in found["dose_response"].rows] == [0.0, 0.1, 0.2, 0.5]
     row = found["dose_tests"].rows[0]
+    assert (row["monotone"], row["linear"]) == (None, None)
     assert row["n_pairs"] == 6
     assert (row["trend_test"], row["trend_p"]) == ("page", row["page_p"])
     assert row["jt_p"] is not None
-    assert row["monotone"] == "supported"
 
 
 def test_a_dose_response_of_unpaired_seeds_is_tested_between_arms():
@@ -206,10 +212,17 @@ def test_a_dose_response_of_unpaired_seeds_is_tested_between_arms():
     assert (row["trend_test"], row["page_p"], row["n_pairs"]) == ("jonckheere", None, None)
 
 
-def test_a_step_that_falls_contradicts_that_every_step_rises():
+def test_a_table_shows_the_verdict_of_the_claim_or_none():
     evidence = doses()
-    evidence[2] = replace(evidence[2], **_scores({s: v - 5 for s, v in evidence[2].scores.items()}))
-    assert built(evidence)["dose_tests"].rows[0]["monotone"] == "contradicted"
+    arms = tuple(e.arm_id for e in evidence)
+    asked = [
+        a_row("contradicted", kind=Kind.STRICT_MONOTONE, arms=arms),
+        a_row("inconclusive", kind=Kind.LINEARITY, arms=arms),
+    ]
+    row = built(evidence, inference=asked)["dose_tests"].rows[0]
+    assert (row["monotone"], row["linear"]) == ("contradicted", "inconclusive")
+    others = [replace(i, arms=arms[1:]) for i in asked]
+    assert built(evidence, inference=others)["dose_tests"].rows[0]["monotone"] is None
 
 
 def _scores(scores):

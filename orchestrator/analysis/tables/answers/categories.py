@@ -5,7 +5,12 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from orchestrator.analysis.evidence.refusals import JAILBREAK, Answers, Refusals, names, stressed
-from orchestrator.analysis.tables.answers.columns import BY_CATEGORY, SUM, category_columns
+from orchestrator.analysis.tables.answers.columns import (
+    BY_CATEGORY,
+    SUM,
+    category_columns,
+    count_text,
+)
 from orchestrator.analysis.tables.view import Missing, Row, View
 
 KEY, NAME = BY_CATEGORY
@@ -57,4 +62,5 @@ def _row(category: str, prompts: Collection[str], arms: dict[str, Answers]) -> R
         mine = [r for (_, prompt), r in answers.counts.items() if prompt in wanted]
         row[f"{name}_k"] = sum(r.refused for r in mine)
         row[f"{name}_n"] = sum(r.judged for r in mine)
+        row[f"{name}_text"] = count_text(row[f"{name}_k"], row[f"{name}_n"])
     return row

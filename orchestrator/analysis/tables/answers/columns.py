@@ -75,12 +75,15 @@ def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
 
 
 def category_columns(names: Sequence[str]) -> tuple[Column, ...]:
-    """Columns of T8: one with refused answers for each arm."""
+    """Columns of T8: one with refused of judged answers for each arm."""
     return (
         *of_notes(
             words("Category", "category"),
             count("n", "n", "prompt"),
-            *(count(f"{name} refused", f"{name}_k", "answer") for name in names),
+            *(
+                count(f"{name} refused", f"{name}_k", "answer", instead=f"{name}_text")
+                for name in names
+            ),
         ),
         count("seeds", "n_seeds"),
         count("prompts on which arms differ", "n_discordant", "prompt", instead="discordant_text"),
@@ -91,6 +94,11 @@ def category_columns(names: Sequence[str]) -> tuple[Column, ...]:
 def range_text(found: Interval | None) -> str | None:
     """An interval of a share, e.g. `[48%, 83%]`."""
     return f"[{100 * found.low:.0f}%, {100 * found.high:.0f}%]" if found else None
+
+
+def count_text(k: int, n: int) -> str | None:
+    """e.g. `2/3`; None where nothing was judged."""
+    return f"{k}/{n}" if n else None
 
 
 def share_text(k: int, n: int) -> str | None:

@@ -96,4 +96,5 @@ def _reason(row: Inference) -> str:
         numbers.append(f"p {p_text(row.p_adjusted)}")
     if row.verdict == Verdict.CONTRADICTED:
         numbers += [note for note in row.notes if note.startswith(OPPOSITE)]
-    return f"{part} ({', '.join(numbers)})" if numbers else part
+    said = numbers or [note for note in row.notes if not note.startswith(REMARKS)]
+    return f"{part} ({', '.join(said)})" if said else part

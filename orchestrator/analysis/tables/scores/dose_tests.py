@@ -14,20 +14,26 @@ from orchestrator.analysis.tables.scores.dose import (
     group_fields,
     paired_rows,
 )
+from orchestrator.analysis.tables.verdicts import Verdicts
 from orchestrator.analysis.tables.view import Missing, View, p_text
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats import trend
 from orchestrator.stats.dose import DoseShape, dose_shape
-from orchestrator.stats.records import (
-    Alternative,
-)
 from orchestrator.stats.trend import Step
-from orchestrator.stats.verdict import Verdict, decide
 
 NAME = "dose_tests"
+NOTHING_ASKED = Verdicts()
+ASKED = (("monotone", Kind.STRICT_MONOTONE), ("linear", Kind.LINEARITY))
+"""(column, kind of contrast whose verdict it shows)."""
 
 
-def dose_tests(arms: Arms) -> View | Missing:
-    """One row a behaviour: trend, strict monotonicity, linearity; p not adjusted."""
+def dose_tests(arms: Arms, verdicts: Verdicts = NOTHING_ASKED) -> View | Missing:
+    """One row a behaviour: trend, strict monotonicity, linearity; p not adjusted.
+
+    Args:
+        arms: Evidence of one split.
+        verdicts: Of contrasts about steps and lines; without one a row has no verdict.
+    """
     groups = doses_of(arms)
     lines = [
         (group, behavior, found)
@@ -69,13 +75,25 @@ def dose_tests(arms: Arms) -> View | Missing:
             *group_columns(len(groups)),
         ),
         rows=tuple(
-            {**group_fields(g), "behavior": b, **_tests(found, arms.alpha)} for g, b, found in lines
+            {
+                **group_fields(g),
+                "behavior": b,
+                **_tests(found),
+                **{
+                    field: verdicts.of(kind, [e.arm_id for e in found.values()], b, arms.split)
+                    for field, kind in ASKED
+                },
+            }
+            for g, b, found in lines
         ),
-        notes=("p values are not adjusted for the number of behaviours; one-sided, of a rise.",),
+        notes=(
+            "p values are not adjusted for the number of behaviours; one-sided, of a rise. "
+            "Verdicts are those of claims, where p is adjusted.",
+        ),
     )
 
 
-def _tests(found: Mapping[float, ArmEvidence], alpha: float) -> dict[str, Any]:
+def _tests(found: Mapping[float, ArmEvidence]) -> dict[str, Any]:
     """Trend, steps and straight line of one behaviour, from weight -> evidence."""
     doses, evidence = list(found), list(found.values())
     # Deltas where all weights have one, else scores: the shape is the same.
@@ -101,17 +119,16 @@ def _tests(found: Mapping[float, ArmEvidence], alpha: float) -> dict[str, Any]:
         "trend_p": p,
         "trend_test": name,
         "n_pairs": len(rows) if rows else None,
-        **_monotone(steps, alpha),
-        **_linear(dose_shape(doses, samples), alpha),
+        **_monotone(steps),
+        **_linear(dose_shape(doses, samples)),
     }
 
 
-def _monotone(steps: Sequence[Step], alpha: float) -> dict[str, Any]:
-    """Whether every step rises; contradicted where a step falls, counted among all steps."""
+def _monotone(steps: Sequence[Step]) -> dict[str, Any]:
+    """Whether every step rises."""
     strict = trend.strict_p(steps)
     known = [(s.p, s) for s in steps if s.p is not None]
-    largest, worst = max(known, key=lambda pair: pair[0], default=(None, None))
-    falls = None if largest is None else min(1.0, len(known) * (1 - largest))
+    _, worst = max(known, key=lambda pair: pair[0], default=(None, None))
     texts = [
         "none" if s.diff is None else f"{s.diff:+.3f}" + ("" if s.p is None else f", {p_text(s.p)}")
         for s in steps
@@ -119,17 +136,14 @@ def _monotone(steps: Sequence[Step], alpha: float) -> dict[str, Any]:
     return {
         "p_strict": strict,
         "worst_step": f"{worst.low:g} to {worst.high:g}" if worst else None,
-        "monotone": str(decide(strict, Alternative.GREATER, alpha, p_opposite=falls)),
         "steps": "; ".join(texts),
     }
 
 
-def _linear(shape: DoseShape, alpha: float) -> dict[str, Any]:
-    """Lack of fit can contradict a straight line; nothing here can support one."""
+def _linear(shape: DoseShape) -> dict[str, Any]:
+    """How well a straight line fits."""
     f, p, slopes = shape.f_lack_of_fit, shape.p_lack_of_fit, shape.segment_slopes
-    verdict, text, last = Verdict.NOT_TESTABLE, None, None
-    if p is not None:
-        verdict = Verdict.CONTRADICTED if p <= alpha else Verdict.INCONCLUSIVE
+    text, last = None, None
     if f is not None and p is not None:
         text = f"F({shape.df[0]},{shape.df[1]}) = {f:.2f}, p {p_text(p)}"
     # Returns that diminish make the last segment's slope the lowest.
@@ -142,7 +156,6 @@ def _linear(shape: DoseShape, alpha: float) -> dict[str, Any]:
         "lof_text": text,
         "r2_means": shape.r2_means,
         **{f"slope_{i}": s for i, s in enumerate(slopes, 1)},
-        "linear": str(verdict),
         "slopes": ", ".join(f"{s:.2f}" for s in slopes),
         "last_segment": last,
     }

@@ -18,25 +18,27 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
+from orchestrator.analysis.tables.verdicts import Verdicts
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.equivalence import Equivalence, equivalence
 from orchestrator.stats.multiplicity import holm
-from orchestrator.stats.records import (
-    Alternative,
-)
-from orchestrator.stats.verdict import decide
 
+NOTHING_ASKED = Verdicts()
 KEY, NAME = "T1", "refusal_buffer"
 REFUSAL = "refusal"
 
 
-def refusal_buffer(arms: Arms, sesoi: float | None = None) -> View | Missing:
+def refusal_buffer(
+    arms: Arms, sesoi: float | None = None, verdicts: Verdicts = NOTHING_ASKED
+) -> View | Missing:
     """Delta rho of refusal by arm, and its difference to sft-only.
 
     Args:
         arms: Evidence of one split.
         sesoi: Loss of refusal that would not matter, nats per token; without one nothing is said
             about keeping refusal.
+        verdicts: Of contrasts that ask for non-inferiority; without one a row has no verdict.
     """
     found = [e for e in arms.on(REFUSAL) if e.delta is not None]
     if not found:
@@ -50,8 +52,8 @@ def refusal_buffer(arms: Arms, sesoi: float | None = None) -> View | Missing:
     notes = ["No margin was stated, so that nothing is said about keeping refusal."]
     if sesoi is not None:
         notes = [
-            f'The verdict is on "not below sft-only by more than {sesoi:g} nat/token", '
-            "Holm-adjusted over the arms shown."
+            f"p of non-inferiority: not below sft-only by more than {sesoi:g} nat/token, not "
+            "adjusted. The verdict is that of the claim, where one asks it of the arm."
         ]
     if None in references:
         notes.append("Where nothing is compared, not exactly one sft-only arm has the settings.")
@@ -63,7 +65,7 @@ def refusal_buffer(arms: Arms, sesoi: float | None = None) -> View | Missing:
         name=NAME,
         title=arms.title("Refusal beside SFT alone", [e.n for e in found]),
         columns=(*_columns(sesoi, arms.ci), *SETTINGS),
-        rows=tuple(_rows(arms, found, references, compared, sesoi)),
+        rows=tuple(_rows(arms, found, references, compared, sesoi, verdicts)),
         notes=tuple(notes),
     )
 
@@ -95,13 +97,13 @@ def _rows(
     references: Sequence[ArmEvidence | None],
     compared: Sequence[Comparison | None],
     sesoi: float | None,
+    verdicts: Verdicts,
 ) -> Iterator[Row]:
-    """One row an arm; p of differences and p of non-inferiority are two families of Holm's."""
+    """One row an arm; p of differences are one family of Holm's."""
     margins = [equivalence(c.test, sesoi, arms.alpha) if c and sesoi else None for c in compared]
     differ = holm([c.test.p if c else None for c in compared])
-    keep = holm([m.p_noninferior if m else None for m in margins])
-    for arm, reference, one, margin, p_differ, p_keep in zip(
-        found, references, compared, margins, differ, keep, strict=True
+    for arm, reference, one, margin, p_differ in zip(
+        found, references, compared, margins, differ, strict=True
     ):
         row: dict[str, Any] = {
             **arms.identity(arm),
@@ -112,18 +114,14 @@ def _rows(
             "diff_text": "ref" if reference is not None and one is None else None,
         }
         if one is not None:
-            if sesoi is None:
-                verdict = decide(p_differ, Alternative.TWO_SIDED, arms.alpha)
-            else:  # of "not below sft-only by more than the margin"
-                opposite = None if p_keep is None else 1 - p_keep
-                verdict = decide(p_keep, Alternative.GREATER, arms.alpha, p_opposite=opposite)
+            ids = [arm.arm_id, *([reference.arm_id] if reference else [])]
             row |= {
                 **numbers(one),
                 "diff_ref": one.test.diff,
                 "p_holm": p_differ,
                 "p_noninferior": margin.p_noninferior if margin else None,
                 "p_tost": margin.p_tost if margin else None,
-                "verdict": str(verdict),
+                "verdict": verdicts.of(Kind.NONINFERIORITY, ids, REFUSAL, arms.split),
                 "reading": _reading(one, margin, p_differ, arms.alpha),
             }
         yield row
