@@ -162,7 +162,8 @@ def _parts(se: float, df: float | None) -> tuple[Array, Array]:
     if df is None:
         return np.array([se**2]), np.ones(1)
     nodes, weights = np.polynomial.legendre.leggauss(WEIGHTS)
-    return se**2 * df / special.chdtri(df, (1 - nodes) / 2), weights / 2
+    spread = special.chdtri(df, (1 - nodes) / 2) / df
+    return np.asarray(se**2 / spread), np.asarray(weights / 2, dtype=np.float64)
 
 
 def _marginal(
