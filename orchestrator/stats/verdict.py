@@ -2,8 +2,7 @@
 
 from enum import StrEnum
 
-from orchestrator.stats.equivalence import equivalence
-from orchestrator.stats.means import MeanTest, t_p
+from orchestrator.stats.means import MeanTest, equivalence, t_p
 from orchestrator.stats.records import (
     ALPHA,
     Alternative,

@@ -16,7 +16,7 @@ from orchestrator.analysis.inference.question import (
 )
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind, Margin, Population
-from orchestrator.stats import effect, equivalence, exact, means
+from orchestrator.stats import effect, exact, means
 from orchestrator.stats.beside.designs import Aim, CrossedDesign, MeanDesign, Outlook
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.means import MeanTest
@@ -30,7 +30,7 @@ def mean_diff(ask: Ask) -> Tested:
     if test is None:
         return Tested(row=row)
     if ask.contrast.sesoi is not None and test.state is State.OK:
-        shown = equivalence.equivalence(test, ask.contrast.sesoi, ask.study.alpha)
+        shown = means.equivalence(test, ask.contrast.sesoi, ask.study.alpha)
         row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
     return directed(row, test, found.design, ask.contrast.alternative)
 
@@ -198,7 +198,7 @@ def margin_test(ask: Ask) -> Tested:
     test, sesoi = found.test, ask.contrast.sesoi
     if test is None or test.state is not State.OK or test.diff is None or sesoi is None:
         return Tested(row=row)
-    shown = equivalence.equivalence(test, sesoi, ask.study.alpha)
+    shown = means.equivalence(test, sesoi, ask.study.alpha)
     below = ask.contrast.kind.rules.margin is Margin.BELOW
     row = replace(
         row,

@@ -19,7 +19,7 @@ from orchestrator.analysis.published.prose import all_below, prose_claims, unpri
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.view import View
 from orchestrator.config.contrast_kinds import Kind, Population
-from orchestrator.stats.equivalence import equivalence
+from orchestrator.stats.means import equivalence
 from orchestrator.stats.power import n_f_ratio
 from orchestrator.stats.records import (
     Alternative,

@@ -217,7 +217,7 @@ def g10(lib: Copy, case: Case) -> None:
     tests += [(f"published_rho_vs_sft_{d}", published, d) for d in given["deltas"]]
     assert {name for name, _, _ in tests} == set(case.expected)
     for name, test, delta in tests:
-        e, found = case.expected[name], lib.equivalence.equivalence(test, delta)
+        e, found = case.expected[name], lib.means.equivalence(test, delta)
         case.close(
             [found.p_noninferior, found.p_upper, found.p_tost],
             [e["p_noninferior"], e["p_upper"], e["p_tost"]],

@@ -13,9 +13,8 @@ from scipy import stats
 
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.effect import bias_factor, hedges_g
-from orchestrator.stats.equivalence import equivalence
 from orchestrator.stats.exact import permutation, sign_flip
-from orchestrator.stats.means import one_sample, paired, student, welch
+from orchestrator.stats.means import equivalence, one_sample, paired, student, welch
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.power import power_mcnemar
 from orchestrator.stats.proportions import mcnemar, proportion

@@ -11,8 +11,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from orchestrator.stats.crossed import crossed, mean_squares
-from orchestrator.stats.equivalence import equivalence
-from orchestrator.stats.means import one_sample
+from orchestrator.stats.means import equivalence, one_sample
 from orchestrator.stats.records import Alternative, State
 from tests.orchestrator.stats.samples import (
     MIRROR,

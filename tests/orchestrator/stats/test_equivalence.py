@@ -8,8 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from statsmodels.stats.weightstats import ttost_ind, ttost_paired
 
-from orchestrator.stats.equivalence import equivalence
-from orchestrator.stats.means import paired, student, welch
+from orchestrator.stats.means import equivalence, paired, student, welch
 from orchestrator.stats.records import Summary
 from tests.orchestrator.stats.samples import pairs, samples
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from orchestrator.stats.equivalence import equivalence
-from orchestrator.stats.means import paired, welch
+from orchestrator.stats.means import equivalence, paired, welch
 from orchestrator.stats.records import Alternative, Summary
 from orchestrator.stats.verdict import Verdict, decide, verdict
 from tests.orchestrator.stats.samples import MIRROR, pairs, samples

@@ -21,7 +21,7 @@ from orchestrator.analysis.tables.columns import (
 from orchestrator.analysis.tables.verdicts import Verdicts
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
 from orchestrator.config.contrast_kinds import Kind
-from orchestrator.stats.equivalence import Equivalence, equivalence
+from orchestrator.stats.means import Equivalence, equivalence
 from orchestrator.stats.multiplicity import holm
 
 NOTHING_ASKED = Verdicts()

@@ -21,8 +21,7 @@ from orchestrator.stats.beside.designs import (
     smallest_effect,
 )
 from orchestrator.stats.crossed import crossed
-from orchestrator.stats.equivalence import equivalence
-from orchestrator.stats.means import paired, welch
+from orchestrator.stats.means import equivalence, paired, welch
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import mcnemar
 from orchestrator.stats.records import Alternative, Summary
