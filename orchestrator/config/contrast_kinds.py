@@ -162,7 +162,7 @@ class Kind(StrEnum):
         "mean_diff",
         Rules(
             asks="a above, below, or unlike b",
-            test="paired t where pairing is earned, else Welch; exact sign-flip or permutation "
+            test="paired t where seeds are paired, else Welch; exact sign-flip or permutation "
             "beside it",
             compares=Compared.PAIR,
             planned=Planned.MEANS,
@@ -214,7 +214,7 @@ class Kind(StrEnum):
         "sd_ratio",
         Rules(
             asks="a varies more or less over seeds than b",
-            test="Pitman-Morgan where pairing is earned (scores normal over seeds); else "
+            test="Pitman-Morgan where seeds are paired (scores normal over seeds); else "
             "Brown-Forsythe from 6 seeds, below that jackknife of the log variance; the interval "
             "is the same test inverted; not testable below 4",
             compares=Compared.PAIR,
@@ -287,8 +287,8 @@ class Kind(StrEnum):
             asks="a minus b larger, smaller or other at the first value of `between` than at the "
             "second",
             test="t of the differences of differences: paired over seeds where all four arms "
-            "share them, of two samples of paired differences where each two do, else of four "
-            "means by Welch and Satterthwaite",
+            "share them, of two samples of paired differences where only the two arms of each "
+            "difference do, else of four means by Welch and Satterthwaite",
             compares=Compared.TWO_PAIRS,
             populations=SEEDS_ONLY,
             claim="{a} minus {b} is {relation} with {first} than with {second}",

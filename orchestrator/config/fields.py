@@ -49,7 +49,8 @@ class Cell(Checked):
         description="separation the hinge asks for, nats per token; required with a hinge",
     )
     seed: Annotated[Seed | None, TRAINS] = Field(
-        default=None, description="of adapter, order and dropout; required but for the baseline"
+        default=None,
+        description="seed of adapter, order and dropout; required except for the baseline",
     )
 
 
@@ -170,7 +171,7 @@ class StressSettings(Checked):
     samples: Count = Field(default=1, description="answers to each prompt; 1 at temperature 0")
     temperature: AtLeastZero = Field(default=GREEDY, description="0 is greedy")
     max_tokens: Count = Field(default=256, description="tokens of an answer at most")
-    seed: Seed = Field(default=0, description="of the draws; of no use at temperature 0")
+    seed: Seed = Field(default=0, description="seed of the random draws; not used at temperature 0")
     thinking: Literal["off", "strip"] = Field(
         default="strip",
         description="`strip`: a model that thinks may do so, and what follows its thought is "

@@ -190,7 +190,7 @@ class Cluster(Checked):
         examples=["/opt/homebrew/bin/python3.11"],
     )
     root: Annotated[str, Field(pattern=FOLDER), AfterValidator(lambda v: v.rstrip("/"))] = Field(
-        default="~/.rho-sweep", description="folder on every host for all that is ours"
+        default="~/.rho-sweep", description="folder on every host for all files of rho-sweep"
     )
     head: str = Field(
         default="",
