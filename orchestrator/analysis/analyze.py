@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from rich.table import Table
@@ -12,6 +12,7 @@ from orchestrator.analysis.default_questions import default_questions
 from orchestrator.analysis.evidence.answers import load_refusals
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.frame import Frame
+from orchestrator.analysis.evidence.launches import launch_drift
 from orchestrator.analysis.evidence.refusals import Refusals
 from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.inference.record import Inference
@@ -77,6 +78,7 @@ class Analysis:
         split: Which pairs the tables are about.
         unscored: Cells that diverged or failed: cell id, label parts, message.
         silent: Ids of arms whose hinge was never above 0: they were trained without it.
+        warnings: Sentences on scores that follow the order of the launch, or the host.
     """
 
     arms: tuple[ArmScore, ...]
@@ -88,6 +90,7 @@ class Analysis:
     split: str
     unscored: tuple[dict[str, Any], ...]
     silent: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """Stable JSON; see docs/json.md."""
@@ -100,6 +103,7 @@ class Analysis:
             "missing_tables": [asdict(m) for m in self.missing],
             "unscored": list(self.unscored),
             "silent_arms": list(self.silent),
+            "warnings": list(self.warnings),
         }
         return json.dumps(body, indent=2, allow_nan=False)
 
@@ -151,7 +155,8 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     refusals = load_refusals(stores, frame.cells, evidence)
     launched = [m for m in manifests if m["cells"]]
     silent = silent_arms(stores, frame)
-    return analyze_frame(frame, registration, wanted, launched, refusals, silent)
+    found = analyze_frame(frame, registration, wanted, launched, refusals, silent)
+    return replace(found, warnings=tuple(launch_drift(stores, frame)))
 
 
 def analyze_frame(

@@ -105,6 +105,8 @@ def show_summary(found: Analysis, results: Sequence[Path]) -> None:
     labels = {e.arm_id: e.label for e in found.evidence}
     for arm in found.silent:
         typer.echo(visible(f"{labels[arm]}: {SILENT}"))
+    for text in found.warnings:
+        typer.echo(visible(f"warning: {text}"))
     for table in arm_tables(found):
         console.print(table)
     for view in found.views:

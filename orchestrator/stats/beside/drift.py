@@ -17,6 +17,8 @@ ALPHA = 0.01
 """Level of a warning; there are three, and several behaviours."""
 ORDERS = 4999
 """Drawn orders; no p falls below 1 / 5000."""
+MOST = 4000
+"""Cells above which nothing is drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +30,8 @@ class Drift:
         rho: Spearman's correlation with the order of start; p_order two-sided.
         serial: Correlation of the ranks of neighbours in that order; p_serial of likeness.
         p_hosts: Of Kruskal and Wallis's statistic over hosts; None with one host.
-        warnings: Sentences, none where nothing is seen. All numbers None below 6 cells or where
-            no arm has a spread.
+        warnings: Sentences, none where nothing is seen. All numbers None below 6 cells, above
+            `MOST`, and where no arm has a spread.
     """
 
     n: int
@@ -63,13 +65,12 @@ def drift(
     names, places = np.array(arms)[order], np.array(hosts)[order]
     rest, kept = _residuals(values[order], names)
     rest, names, places = rest[kept], names[kept], places[kept]
-    if len(rest) < 6 or not np.ptp(rest):
+    if not 6 <= len(rest) <= MOST or not np.ptp(rest):
         return Drift(n=len(rest))
     ranks = stats.rankdata(rest)
     ranks -= ranks.mean()
     rng = np.random.default_rng(0)
-    count = min(ORDERS, max(199, 4_000_000 // len(ranks)))
-    drawn = np.tile(ranks, (count, 1))
+    drawn = np.tile(ranks, (min(ORDERS, 4_000_000 // len(ranks)), 1))
     for arm in np.unique(names):
         mine = np.flatnonzero(names == arm)
         drawn[:, mine] = rng.permuted(drawn[:, mine], axis=1)
