@@ -1,6 +1,7 @@
-"""100,000 synthetic cells x 6 behaviours and 5 million probe rows, analysed; a resume scan.
+"""Time and memory to analyse 100,000 synthetic cells (6 behaviours, 5 million probe rows).
 
-Run: make bench-analyze. Prints seconds, peak memory, and whether the goals were met:
+Run: make bench-analyze. Also measures the scan of a launch that resumes. Prints seconds, peak
+memory, and whether the goals were met:
 20 s and 4 GB for the analysis, 2 s for the scan of 10,000 finished cells.
 """
 
@@ -44,7 +45,7 @@ GOAL_S, GOAL_BYTES, GOAL_SCAN_S = 20.0, 4 * 2**30, 2.0
 
 
 def specs() -> list[CellSpec]:
-    """One spec an arm; seeds are filled in later."""
+    """One spec per arm; seeds are filled in later."""
     probes = ProbeSpec(
         pack="synthetic", train=BEHAVIORS, evaluate=BEHAVIORS, heldout=0.0, digest="probes"
     )
@@ -159,13 +160,13 @@ def _cell(spec: CellSpec, seed: int | None, shared: dict | None = None) -> dict:
 
 
 def _table(name: str, columns: dict[str, pa.Array]) -> pa.Table:
-    """Only the columns that an analysis reads; the others do not exist."""
+    """A table with only the columns that an analysis reads."""
     fields = [TABLES[name].field(c) for c in columns]
     return pa.table(list(columns.values()), names=[f.name for f in fields])
 
 
 def questions() -> Registration:
-    """Means, spread, trend, and one interval over seeds and probes, at a corner of the grid."""
+    """Contrasts at a corner of the grid: means, spread, trend, one over seeds and probes."""
     where = (("train.learning_rate", RATES[3]), ("train.lora_rank", RANKS[3]))
     guided = (("condition", "rho-guided"), *where)
     plain = (("condition", "sft-only"), *where)

@@ -4,10 +4,10 @@
 
 Dose-response, ablation and no-margin: 45 trainings by name, 35 of them distinct. rho-eval's way is
 three scripts, one cell after the other in one process: load the model, train with its own trainer,
-score every pair one text at a time; the untrained model is scored once in each script. Ours is the
-real command, from its start to its end, workers and tables included, then `analyze`. Both get the
-same model, texts, pairs and cores; the model is the tiny one, the data are few. Ours runs before
-and after the other, since machines are shared.
+score every pair one text at a time; the untrained model is scored once in each script. Our way is
+the real command from start to end, with workers and tables, then `analyze`. Both get the
+same model (tiny), texts, pairs and cores; the data sets are small. Ours runs once before and once
+after rho-eval's, because other work on the machine changes the times.
 """
 
 import argparse
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def _settings(folder: Path, pairs: list[Pair], texts: list[str]) -> list[str]:
-    """The miniature as overrides of the published sweep."""
+    """Overrides that make the published sweep small."""
     pack, source = folder / "pairs.jsonl", folder / "texts.jsonl"
     rows = [
         {"id": p.id, "behavior": p.behavior, "positive": p.positive, "negative": p.negative}

@@ -30,7 +30,7 @@ CELL_S = 60.0
 
 
 class Quiet(PlainDisplay):
-    """Counts, and says nothing."""
+    """A display that counts finished cells and prints nothing."""
 
     def settled(self, *_: object) -> None:
         pass
@@ -47,7 +47,7 @@ class Nothing:
 
 
 class Immediate:
-    """An engine whose cells have ended by the next look."""
+    """An engine whose cells have ended at the next poll."""
 
     name = "immediate"
 
@@ -80,7 +80,7 @@ def work(count: int) -> Work:
 
 
 def seconds(engine: Engine, count: int, folder: Path) -> float:
-    """A whole launch of cells that do nothing."""
+    """Duration of a whole launch of cells that do nothing."""
     store = Store(folder)
     store.create()
     todo = work(count)

@@ -1,8 +1,8 @@
-"""Estimated against measured memory: one real cell per point, peaks of the MLX allocator.
+"""Compares estimated with measured memory: one real cell per point, peak of MLX's allocator.
 
     make bench-memory
 
-Prints estimate over measurement for each (model, condition, length, batch), and the extremes.
+Prints estimate / measurement for each (model, condition, length, batch), and the extremes.
 """
 
 import tempfile

@@ -1,9 +1,10 @@
-"""CPU time of commands from start to end, against `python -c pass`: what imports cost.
+"""CPU time of commands from start to end, beside `python -c pass`: shows what imports cost.
 
     make bench-start
 
-Every command runs in a process of its own, in turn, `--repeats` times; the median of user and
-system seconds is shown. `launch` is counted up to its first line, in a process that ends there.
+Each command runs `--repeats` times, in a new process each time; the commands take turns. The
+median of user and system seconds is shown. `launch` is counted up to its first line, in a process
+that ends there.
 """
 
 import argparse
@@ -35,7 +36,7 @@ from orchestrator.__main__ import main
 
 
 def commands(folder: Path) -> dict[str, list[str]]:
-    """What is shown -> the process that is measured."""
+    """Name to print -> command line of the process that is measured."""
     store, expansion = launched(folder / "s", SWEEP)
     store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
     results = str(store.folder)

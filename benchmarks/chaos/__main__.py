@@ -31,7 +31,7 @@ SHORT = 90
 
 
 def arguments() -> argparse.Namespace:
-    """What was asked for."""
+    """The command line's options."""
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
@@ -43,7 +43,7 @@ def arguments() -> argparse.Namespace:
 
 
 def in_own_mounts() -> None:
-    """Start again with mounts that nobody else sees, and that end with this process."""
+    """Restart this program in a mount namespace of its own, which ends with the process."""
     if needs_root() is None and OWN_MOUNTS not in os.environ:
         os.environ[OWN_MOUNTS] = "1"
         command = [sys.executable, "-m", "benchmarks.chaos", *sys.argv[1:]]
@@ -51,7 +51,7 @@ def in_own_mounts() -> None:
 
 
 def chosen(asked: argparse.Namespace) -> list[str]:
-    """Kinds that were asked for and can be had; says which cannot, and why."""
+    """Kinds that were asked for and can run on this machine; prints the others with the reason."""
     names = [n for n in asked.kinds.split(",") if n] or list(FAULTS)
     unknown = sorted(set(names) - FAULTS.keys())
     if unknown:
@@ -85,8 +85,8 @@ class Harness:
     """Plays rounds in one temporary folder.
 
     Args:
-        root: That folder.
-        stack: Ends the lab, if one was needed.
+        root: The temporary folder.
+        stack: Ends the lab, if one was started.
     """
 
     def __init__(self, root: Path, stack: ExitStack) -> None:
@@ -149,10 +149,11 @@ class Harness:
 
 
 def main() -> None:
-    """Play, print, sum up."""
+    """Play all rounds, print their lines and the summary."""
     asked = arguments()
     in_own_mounts()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # launches end too
+    # an exit that runs the `finally` blocks, so that launches are ended, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     kinds = chosen(asked)
     if not kinds:
         sys.exit("no fault is left")
@@ -184,7 +185,7 @@ def tidy(root: Path, outcomes: list[Outcome]) -> None:
 
 
 def lines(number: int, seed: str, kind: str, where: str, outcome: Outcome) -> Iterator[str]:
-    """One line for a round, and one more for each thing that is wrong."""
+    """The line of a round, and one more line for each problem."""
     hit = outcome.hit or "-"
     verdict = "not hit" if outcome.hit is None else "FAILED" if outcome.problems else "survived"
     yield (

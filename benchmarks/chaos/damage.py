@@ -14,7 +14,7 @@ GROUPS = {
 
 
 def tear(file: Path, rng: Random) -> str:
-    """Cut a file somewhere; returns what was done."""
+    """Cut a file off at a random place; returns a description."""
     before = file.stat().st_size
     size = rng.randrange(before)
     with file.open("r+b") as opened:
@@ -23,18 +23,18 @@ def tear(file: Path, rng: Random) -> str:
 
 
 def flip(file: Path, rng: Random) -> str:
-    """Flip one bit; returns what was done."""
+    """Flip one random bit of a file; returns a description."""
     content = bytearray(file.read_bytes())
     place, bit = rng.randrange(len(content)), rng.randrange(8)
     content[place] ^= 1 << bit
-    # into the file as it is: a sibling may have a second name for it
+    # in place: the folder of another sweep may hold a hard link to the same file
     with file.open("r+b") as opened:
         opened.write(content)
     return f"bit {bit} of byte {place} of {len(content)} flipped"
 
 
 def pick(folder: Path, rng: Random) -> Path:
-    """A file that is worth damaging; each group that has one is as likely as the others."""
+    """A random file to damage; every group of files that is not empty is equally likely."""
     found = [
         [p for pattern in patterns for p in sorted(folder.glob(pattern)) if p.stat().st_size]
         for patterns in GROUPS.values()
@@ -43,6 +43,6 @@ def pick(folder: Path, rng: Random) -> Path:
 
 
 def owner(folder: Path, file: Path) -> str | None:
-    """The cell that a file belongs to; None for the sweep's own."""
+    """Id of the cell that a file belongs to; None for a file of the whole sweep."""
     parts = file.relative_to(folder).parts
     return parts[1].partition(".")[0] if len(parts) > 1 else None

@@ -28,7 +28,7 @@ def nothing(scene: Scene) -> None:
 
 
 def can_be_had() -> str | None:
-    """For faults that need nothing special: no reason against them."""
+    """`why_not` of faults that can run anywhere: None."""
     return None
 
 
@@ -37,12 +37,14 @@ class Fault:
     """A kind of fault.
 
     Attributes:
-        act: Does it, and says what was hit; also undoes what has an end, such as a full disk.
-        needs_ray: Whether it means nothing without Ray.
+        act: Makes the fault and returns what was hit; also ends a fault that has an end, such as a
+            full disk.
+        needs_ray: Whether it exists only with Ray.
         in_lab: Whether it happens in the lab of namespaces.
-        from_done: Cells that must be committed before; 0: the results folder, -1: nothing.
-        prepare: Is called before the first launch.
-        why_not: Why it cannot be had here; None if it can.
+        from_done: Cells that must be committed before the fault; 0: the results folder must exist;
+            -1: no condition.
+        prepare: Called before the first launch.
+        why_not: Returns why it cannot run on this machine; None if it can.
     """
 
     act: Callable[[Scene], str]
@@ -54,7 +56,7 @@ class Fault:
 
 
 def kill(role: str) -> Callable[[Scene], str]:
-    """SIGKILL of one process."""
+    """Send SIGKILL to one process."""
 
     def act(scene: Scene) -> str:
         victim = scene.find(role)
@@ -65,7 +67,7 @@ def kill(role: str) -> Callable[[Scene], str]:
 
 
 def pause(role: str) -> Callable[[Scene], str]:
-    """SIGSTOP of one process, and SIGCONT: before or after the driver gives a worker up."""
+    """SIGSTOP one process, SIGCONT it 2 to 30 s later; the driver may have given it up by then."""
 
     def act(scene: Scene) -> str:
         victim, seconds = scene.find(role), scene.rng.uniform(2, 30)
@@ -79,13 +81,13 @@ def pause(role: str) -> Callable[[Scene], str]:
 
 
 def needs_root() -> str | None:
-    """Mounts need root on Linux; __main__ gives the harness a mount table of its own then."""
+    """Why no mount is possible; root on Linux gets a mount table of its own from __main__."""
     ours = sys.platform == "linux" and os.geteuid() == 0
     return None if ours else "needs Linux and root for a mount"
 
 
 def mount_small_disk(scene: Scene) -> None:
-    """Results on a file system of their own."""
+    """Put the results on a small file system of their own."""
     disk = scene.folder / "disk"
     disk.mkdir()
     mount(scene, "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk))
@@ -93,7 +95,7 @@ def mount_small_disk(scene: Scene) -> None:
 
 
 def mount(scene: Scene, *words: str) -> None:
-    """Mount until the end of the round; the last word is where."""
+    """Call `mount` with these words; the last is the folder, unmounted when the round ends."""
     subprocess.run(["mount", *words], check=True)
     scene.stack.callback(subprocess.run, ["umount", "-l", words[-1]], check=False)
 
@@ -110,7 +112,7 @@ def fill_disk(scene: Scene) -> str:
 
 
 def obey_permissions(scene: Scene) -> None:
-    """Root may write where nobody may; these launches run without that right."""
+    """Run launches without root's right to ignore file permissions."""
     if sys.platform == "linux" and os.geteuid() == 0:
         scene.wrap = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
@@ -121,7 +123,8 @@ def forbid_writing(scene: Scene) -> str:
     places = [scene.results, *scene.results.rglob("*")]
     modes = {}
     for path in places:
-        with suppress(FileNotFoundError):  # the program renames files meanwhile
+        # the program renames files at the same time, so a listed file may be gone
+        with suppress(FileNotFoundError):
             modes[path] = path.stat().st_mode
             path.chmod(modes[path] & ~0o222)
     scene.now.wait(seconds)
@@ -132,7 +135,7 @@ def forbid_writing(scene: Scene) -> str:
 
 
 def mount_read_only(scene: Scene) -> str:
-    """After the driver's death: a launch while the results lie on a read-only file system."""
+    """Kill the driver, then launch while the results are on a read-only mount."""
     scene.end_driver()
     place = str(scene.results)
     subprocess.run(["mount", "--bind", place, place], check=True)
@@ -146,13 +149,13 @@ def mount_read_only(scene: Scene) -> str:
 
 
 def needs_compiler() -> str | None:
-    """The clock is another one by a small library that comes in front of libc."""
+    """Why no fake clock is possible: it needs a small library, compiled to stand before libc."""
     ready = sys.platform == "linux" and shutil.which("cc")
     return None if ready else "needs Linux and a C compiler"
 
 
 def fake_clock(scene: Scene) -> None:
-    """The launches' Python code reads the time of day with what a file says added."""
+    """Make the launches' Python code add the number in a file to the time of day."""
     clock, library = scene.folder / "clock", scene.folder / "clock.so"
     clock.write_text("0")
     source = Path(__file__).with_name("clock.c")
@@ -161,7 +164,7 @@ def fake_clock(scene: Scene) -> None:
 
 
 def set_clock(seconds: int) -> Callable[[Scene], str]:
-    """Set the launches' clock; it stays so."""
+    """Move the launches' clock; it is not moved back."""
 
     def act(scene: Scene) -> str:
         (scene.folder / "clock").write_text(str(seconds))
@@ -187,20 +190,20 @@ def damaged(how: Callable[[Path, Random], str]) -> Callable[[Scene], str]:
 
 
 def launch_twice(scene: Scene) -> str:
-    """A second launch beside the first, from the first moment on or in its middle."""
+    """Start a second launch beside the first, at once or while the first runs."""
     first = scene.now
     scene.launch().wait(120)
     second = scene.now
     hit = f"the second: {second.said}"
     if second.code == 0 or first.code is not None:
         return hit
-    scene.launches.remove(second)  # refused, as it should be; the first is waited for
+    scene.launches.remove(second)  # the second was refused, as it should be; now wait for the first
     scene.launches.insert(0, second)
     return hit
 
 
 def move_results(scene: Scene) -> str:
-    """Another name for the results, after the driver's death."""
+    """Kill the driver and rename the results folder."""
     scene.end_driver()
     target = scene.results.with_name("renamed")
     scene.results = scene.results.rename(target)
@@ -208,7 +211,7 @@ def move_results(scene: Scene) -> str:
 
 
 def copy_results(scene: Scene) -> str:
-    """The results copied elsewhere, as to another machine, after the driver's death."""
+    """Kill the driver and copy the results to another folder, as if to another machine."""
     scene.end_driver()
     target = scene.folder / "elsewhere" / scene.results.name
     scene.results = shutil.copytree(scene.results, target)
@@ -216,7 +219,7 @@ def copy_results(scene: Scene) -> str:
 
 
 def cut_link(scene: Scene) -> str:
-    """A machine's cable out, and in again."""
+    """Cut the network link of a machine, and restore it."""
     lab, name = the_lab(scene).lab, scene.rng.choice([*HOSTS, LAPTOP])
     seconds = scene.rng.uniform(5, 60)
     lab.cut(name)
@@ -226,7 +229,7 @@ def cut_link(scene: Scene) -> str:
 
 
 def sleep_laptop(scene: Scene) -> str:
-    """A closed lid: no cable, and no process of the laptop moves."""
+    """As a closed lid: stop all processes of the laptop and cut its link, then undo both."""
     site, seconds = the_lab(scene), scene.rng.uniform(5, 60)
     asleep = site.on(LAPTOP)
     site.lab.cut(LAPTOP)
@@ -243,7 +246,7 @@ def sleep_laptop(scene: Scene) -> str:
 
 
 def the_lab(scene: Scene) -> InLab:
-    """The site of a fault that happens there only."""
+    """The scene's site, for faults that happen only in the lab."""
     assert isinstance(scene.site, InLab)
     return scene.site
 

@@ -1,4 +1,4 @@
-"""A launch as a process: what it prints, and everything that it started."""
+"""A launch as a process: its output, and all processes that it started."""
 
 import re
 import subprocess
@@ -54,7 +54,7 @@ class Launch:
 
     @property
     def said(self) -> str:
-        """The line that tells most: an error, else the last one that is no progress."""
+        """The most useful line of the output: an error, else the last line that is not progress."""
         lines = [x for x in self.printed.splitlines() if x.strip() and not PROGRESS.match(x)]
         errors = [x for x in lines if x.startswith("error:")]
         ended = f"ended by signal {-self.code}" if self.code and self.code < 0 else "nothing"
@@ -66,7 +66,7 @@ class Launch:
         return TRACE.search(self.printed) is not None
 
     def tree(self) -> list[psutil.Process]:
-        """What it started and lives, whoever the parent is by now."""
+        """Living processes that the launch started, even if their parent has ended."""
         children = defaultdict(list)
         for process in psutil.process_iter(["ppid"]):
             children[process.info["ppid"]].append(process)
@@ -81,7 +81,7 @@ class Launch:
         return list(self._seen.values())
 
     def looks(self, limit_s: float) -> Iterator[None]:
-        """Again and again, while it runs and the time is not over; its tree is kept in view."""
+        """Yield again and again until the launch or the time ends; keeps its tree up to date."""
         deadline = time.monotonic() + limit_s
         while self.code is None and time.monotonic() < deadline:
             self.tree()
@@ -89,20 +89,20 @@ class Launch:
             time.sleep(LOOK_EVERY_S)
 
     def wait(self, limit_s: float) -> bool:
-        """Until it ends; whether it did."""
+        """Wait until the launch ends; whether it ended in time."""
         for _ in self.looks(limit_s):
             pass
         return self.code is not None
 
     def end(self) -> None:
-        """SIGKILL; its descendants notice by themselves."""
+        """Send SIGKILL to the launch only; its descendants end by themselves."""
         self.tree()
         with suppress(psutil.Error):
             self.process.kill()
         self.process.wait()
 
     def sweep_up(self, patience_s: float) -> list[str]:
-        """Kill what outlives the launch by so long; what that was."""
+        """Kill descendants that live this long after the launch; returns which ones."""
         deadline = time.monotonic() + patience_s
         while self.tree() and time.monotonic() < deadline:
             time.sleep(LOOK_EVERY_S)

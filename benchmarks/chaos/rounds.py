@@ -54,7 +54,7 @@ MOVE = re.compile(r"^(?:error: )?(?P<path>[^\s:]+): .*move it away", re.MULTILIN
 
 
 class NotHitError(Exception):
-    """The fault found nothing to hit."""
+    """There was nothing that the fault could hit."""
 
 
 def write_sweep(folder: Path, name: str) -> None:
@@ -75,8 +75,8 @@ class Moment:
     """When a fault hits.
 
     Attributes:
-        done: So many cells are committed; 0: the results folder is there; -1: at once.
-        wait_s: Seconds after that.
+        done: This many cells are committed; 0: the results folder exists; -1: at once.
+        wait_s: Seconds to wait after that.
     """
 
     done: int
@@ -93,17 +93,17 @@ class Scene:
 
     Attributes:
         site: Where the launches run.
-        folder: Of the round.
+        folder: The round's folder.
         sweep: The sweep file's text and name.
         results: The results folder; a fault may move it.
-        words: More of every launch's command line.
-        rng: The round's own.
-        environment: More variables of every launch.
-        wrap: What every launch's command line begins with.
-        stack: Undone at the end of the round.
-        launches: Made so far.
+        words: Added to the command line of every launch.
+        rng: Random generator of this round.
+        environment: Variables added for every launch.
+        wrap: Words before the command line of every launch.
+        stack: What it holds is undone at the end of the round.
+        launches: All launches of the round so far.
         touched: Cells that the fault damaged, or that were deleted as a message said.
-        history: What was finished whenever a launch had ended.
+        history: Finished cells after each launch.
         stale: The results changed after the last launch, so it has to be launched again.
     """
 
@@ -127,7 +127,7 @@ class Scene:
         return self.launches[-1]
 
     def launch(self) -> Launch:
-        """Begin another one."""
+        """Start another launch."""
         place = os.path.relpath(self.results, self.folder)
         words = ["launch", self.sweep, "--results", place, *self.site.options, *self.words]
         log = self.folder / f"launch-{len(self.launches) + 1}.log"
@@ -135,7 +135,7 @@ class Scene:
         return self.now
 
     def wait_for(self, moment: Moment) -> None:
-        """Until it has come, or the launch has ended."""
+        """Wait until the moment has come, or the launch has ended."""
         cells = self.site.cells(self.results)
         for _ in self.now.looks(LIMIT_S):
             done = len(list(cells.glob("*.arrow"))) if cells.is_dir() else -1
@@ -147,7 +147,7 @@ class Scene:
         """A living process of the launch with that role.
 
         Raises:
-            NotHitError: There was none until the launch ended.
+            NotHitError: The launch ended before there was one.
         """
         for _ in self.now.looks(60):
             found = [p for p in self.site.living(self.now) if role(p) == wanted]
@@ -156,7 +156,7 @@ class Scene:
         raise NotHitError(f"no {wanted}")
 
     def end_driver(self) -> None:
-        """A power cut for the launch: its driver is killed, and what is left of it waited for."""
+        """Kill the driver, as a power cut would, and wait until its other processes have ended."""
         with suppress(NotHitError):
             self.find("driver").kill()
         self.now.wait(60)
@@ -164,11 +164,11 @@ class Scene:
         self.stale = True
 
     def sweep_up(self, patience_s: float = 0) -> list[str]:
-        """Kill what outlives the launches by so long; what that was."""
+        """Kill processes that live this long after the launches; returns which ones."""
         return [name for launch in self.launches for name in launch.sweep_up(patience_s)]
 
     def remember(self) -> None:
-        """Note what is finished, while nothing runs."""
+        """Note which cells are finished, while nothing runs."""
         self.history.append(finished(self.results))
 
 
@@ -178,13 +178,13 @@ class Outcome:
 
     Attributes:
         hit: What was hit; None if nothing was.
-        when: The moment.
-        said: By the launch that was hit.
-        launches: How many it took.
-        seconds: In all.
-        lost, doubled: Cells.
-        problems: Everything that is not as it should be.
-        notes: What is worth a word.
+        when: The moment of the fault.
+        said: Message of the launch that was hit.
+        launches: Number of launches until the end.
+        seconds: Duration of the round.
+        lost, doubled: Ids of cells.
+        problems: Everything that is wrong, in words.
+        notes: Facts to print that are no problem.
     """
 
     hit: str | None
@@ -229,7 +229,7 @@ def play(scene: Scene, moment: Moment, act: Callable[[Scene], str], twin: Path) 
 
 
 def to_the_end(scene: Scene, twin: Path) -> list[str]:
-    """Launch again until every cell is there, and do what messages say; what went wrong."""
+    """Launch again until every cell is finished, doing what messages say; returns problems."""
     problems = []
     while True:
         if not scene.now.wait(LIMIT_S):

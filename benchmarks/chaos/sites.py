@@ -18,7 +18,7 @@ COMMAND = ["-m", "orchestrator", "launch"]
 
 
 class Site(Protocol):
-    """A place for launches."""
+    """A place where launches run."""
 
     options: tuple[str, ...]
     """Of every launch here."""
@@ -26,19 +26,19 @@ class Site(Protocol):
     def start(
         self, folder: Path, words: list[str], log: Path, more: dict[str, str], wrap: list[str]
     ) -> Launch:
-        """Run `rho-sweep` in a folder, with more variables, through another command."""
+        """Start `rho-sweep` in a folder, with added variables, behind the words of `wrap`."""
 
     def folder(self, number: str) -> Path:
         """A new, empty folder for a round."""
 
     def living(self, launch: Launch) -> list[psutil.Process]:
-        """All processes that work for a launch."""
+        """All processes that belong to a launch."""
 
     def cells(self, results: Path) -> Path:
-        """The folder that gets a file when a cell is done."""
+        """The folder that gets one file per finished cell."""
 
     def before_again(self) -> None:
-        """What a user does before launching again."""
+        """Do what a user must do before launching again."""
 
 
 class Here:
@@ -54,7 +54,7 @@ class Here:
         self._root = root
 
     def folder(self, number: str) -> Path:
-        """Each round has a root of its own, so that no finished cell is taken over."""
+        """Has its own results root, so that no finished cell of another round is reused."""
         found = self._root / number
         found.mkdir()
         return found
@@ -62,17 +62,17 @@ class Here:
     def start(
         self, folder: Path, words: list[str], log: Path, more: dict[str, str], wrap: list[str]
     ) -> Launch:
-        """With this interpreter and this code; Ray's files lie beside the rounds."""
+        """Start it with this interpreter and this code; Ray's files go beside the rounds."""
         environment = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": str(self._root)} | more
         argv = [*wrap, sys.executable, "-m", "orchestrator", *words]
         return Launch(argv, log, folder, environment)
 
     def living(self, launch: Launch) -> list[psutil.Process]:
-        """What the launch started."""
+        """The launch and all processes that it started."""
         return launch.tree()
 
     def cells(self, results: Path) -> Path:
-        """In the results themselves."""
+        """The `cells` folder of the results."""
         return results / "cells"
 
     def before_again(self) -> None:
@@ -93,7 +93,7 @@ class InLab:
         self.before_again()
 
     def folder(self, number: str) -> Path:
-        """The laptop's home, without what earlier rounds left: it would be taken over."""
+        """The laptop's home, without results of earlier rounds, whose cells would be reused."""
         shutil.rmtree(
             self.lab.machines[HOSTS[0]].folder / "root/.rho-sweep/results", ignore_errors=True
         )
@@ -105,29 +105,29 @@ class InLab:
     def start(
         self, folder: Path, words: list[str], log: Path, more: dict[str, str], wrap: list[str]
     ) -> Launch:
-        """On the laptop, whose shell begins in its home."""
+        """Start it on the laptop, where a shell begins in the home folder."""
         words = [*wrap, sys.executable, "-m", "orchestrator", *words]
         argv = self.lab.laptop.command(*words, **more)
         return Launch(argv, log, folder, dict(os.environ))
 
     def living(self, launch: Launch) -> list[psutil.Process]:  # noqa: ARG002 - Ray is not its child
-        """Everything on the lab's machines, but for the processes that hold them up."""
+        """All processes on the lab's machines, except those that keep the machines running."""
         return [p for name in self.lab.machines for p in self.on(name)]
 
     def on(self, name: str) -> list[psutil.Process]:
-        """Everything on one machine, but for its process 1."""
+        """All processes on one machine, except its process 1."""
         first = self.lab.machines[name].pid
         return [
             p for p in psutil.process_iter() if p.pid != first and _space(p.pid) == _space(first)
         ]
 
     def cells(self, results: Path) -> Path:
-        """On the head."""
+        """The `cells` folder of the results on the head."""
         head = self.lab.machines[HOSTS[0]].folder
         return head / "root/.rho-sweep/results" / results.name / "cells"
 
     def before_again(self) -> None:
-        """Start what does not run."""
+        """Start Ray where it does not run (`cluster up`)."""
         self.lab.laptop.rho_sweep("cluster", "up", self._cluster, timeout_s=240, check=False)
 
 
@@ -138,7 +138,7 @@ def _space(pid: int) -> str | None:
 
 
 def role(process: psutil.Process) -> str | None:
-    """`driver`, `worker`, `board`, `raylet`, `gcs`, `keeper`; None for everything else."""
+    """`driver`, `worker`, `board`, `raylet`, `gcs` or `keeper`; None for any other process."""
     try:
         words = process.cmdline()
     except psutil.Error:

@@ -1,4 +1,4 @@
-"""Many cells that do nothing, through real Ray, while what they cost is watched: `make soak`.
+"""Runs many cells that do nothing through real Ray and measures files and memory: `make soak`.
 
 A thread looks at open files and memory of the driver and of the board (the actor that collects
 signs of life), and at the size of Ray's temporary folder.
@@ -32,12 +32,12 @@ LOOK_EVERY_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Something that must not grow.
+    """A measurement that must not grow.
 
     Attributes:
-        name: Of what and whose.
-        unit: How many of the measured unit are one of the printed unit, and its name.
-        spare: What it may grow by, in the printed unit: the noise of allocators, a late import.
+        name: What is measured, and of which process.
+        unit: How many measured units make one printed unit, and the name of the printed unit.
+        spare: Growth that is allowed, in the printed unit, for allocator noise and late imports.
     """
 
     name: str
@@ -58,7 +58,7 @@ Sample = tuple[float, ...]
 
 
 def measured(board: psutil.Process, folder: Path) -> Sample:
-    """What the figures are now."""
+    """The present values of all figures."""
     driver = psutil.Process()
     values = [float(v) for p in (driver, board) for v in (p.num_fds(), p.memory_info().rss)]
     size = 0
@@ -101,7 +101,7 @@ def watched(folder: Path) -> Iterator[list[Sample]]:
 def line(figure: Figure, values: list[float]) -> tuple[str, bool]:
     """Start, middle and end as text, and whether it grows from the middle on.
 
-    The first half is not judged: pools of threads and connections fill, modules are loaded.
+    The first half is not judged, because pools of threads and connections fill and modules load.
     """
     by, name = figure.unit
     tenth = max(1, len(values) // 10)

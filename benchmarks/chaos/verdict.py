@@ -22,9 +22,9 @@ class Verdict:
     """What is wrong with results.
 
     Attributes:
-        lost: Cells whose scores or adapter are missing, or other than the twin's.
-        doubled: Cells that were finished and ran again although nothing had happened to them.
-        problems: All of that and what else does not fit, in words.
+        lost: Cells whose scores or adapter are missing or differ from the twin's.
+        doubled: Cells that were finished and undamaged, and yet ran again.
+        problems: These and all other contradictions, in words.
     """
 
     lost: frozenset[str]
@@ -49,9 +49,9 @@ def judge(
     """Compare results with the twin's.
 
     Args:
-        results: Of the round.
-        twin: Of the same sweep, undisturbed.
-        history: What was finished at several times, in order.
+        results: Results folder of the round.
+        twin: Results folder of the same sweep without a fault.
+        history: Finished cells at several times, in order.
         touched: Cells that were damaged or deleted by hand, and so may have run again.
     """
     now, problems = finished(results), []
@@ -96,7 +96,7 @@ def _other_adapters(results: Path, twin: Path) -> set[str]:
 
 
 def _journal(store: Store, spared: set[str]) -> tuple[set[str], list[str]]:
-    """Cells that ended well twice, and what in the journal contradicts the cells' rows."""
+    """Cells that ended well twice, and contradictions between the journal and the cells' rows."""
     attempts: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in store.rows("attempts"):
         attempts[row["cell_id"]].append(row)
