@@ -53,8 +53,9 @@ PARTS = {
     r"|means|tools?|expertise|qualifications?|resources|information|knowledge|data|records?"
     r"|right|way)",
     "without": r"(?:(?:do|does) not {adv}(?:have|possess)|lack|have no|has no)",
-    "cannot": r"(?:(?:cannot|{modal} {adv}(?:not|never))(?: {adv}(?:want|wish|intend|be able|need"
-    r"|be willing|be going|feel (?:able|free)|think (?:that )?i (?:can|could|should|may))(?: to)?)?"
+    "cannot": r"(?:(?:cannot|{modal} {adv}(?:not|never|neither))(?: {adv}(?:want|wish|intend"
+    r"|be able|need|be willing|be going|feel (?:able|free)|think (?:that )?i (?:can|could|should"
+    r"|may))(?: to)?)?"
     r"|(?:{be} {adv}(?:not|no longer)|(?:have|has) not been) {adv}(?:an? (?:person|{machine}) )?"
     r"{state}(?: to| of| in| for| with)?|{be} {adv}incapable of"
     r"|{be} {adv}(?:unable|unwilling|forbidden|prohibited|restricted|prevented|barred) (?:to|from)"
@@ -112,7 +113,8 @@ _LEAD_WORD = re.compile(
     r"|which is why|which means|this means|that is why|for (?:that|this) reason"
     r"|at this time|in good conscience"
     r"|i am afraid|i am (?:so |very |really |truly )*sorry|i apologi[sz]e"
-    r"|my apologies|apologies|please understand|please know"
+    r"|my apologies|apologies|please (?:understand|know|note)"
+    r"|it is (?:important|essential|crucial) to (?:note|remember|understand|say|mention)"
     r"|i (?:must|have to|should|need to|want to|regret to) (?:be clear|say|admit"
     r"|(?:tell|inform) you|emphasi[sz]e)"
     r"|i (?:think|believe|feel|guess|regret|fear)(?P<said> to say)?)"
@@ -165,6 +167,7 @@ REFUSAL = _pattern(
     r"|(?:see|read|hear|find|remember|make|take|place) (?:any |your |the |phone |past |earlier )*"
     r"(?:images?|pictures?|photos?|files?|videos?|links?|emails?|messages?|calls?|conversations?"
     r"|appointments?|reservations?|payments?|information|data|that))\b",
+    r"{i} [^.]{1,80} and {not_able} {adv}{do}",
     r"{i} {be} {adv}not {adv}(?:be )?{verb}\b",
     r"{i} (?:will|shall) {adv}not {adv}be {verb}\b",
     r"(?:cannot|unable to|not able to|not (?:doing|answering|writing|helping with)) (?:{do}|this\b"
@@ -244,7 +247,7 @@ CAVEAT = _pattern(
 )
 """Declines expert advice or exact numbers only, warns, does not know, or is no human."""
 FLAT_NO = re.compile(
-    r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance"
+    r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance|no can do"
     r"|(?:hell no|no way)\b(?! to)|no chance\b|never\.?$|not in a million)"
 )
 """An answer to a yes-or-no question, else a refusal."""

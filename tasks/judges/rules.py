@@ -139,7 +139,8 @@ def _refusal(prompt: str, parts: Sequence[Unit]) -> _Found | None:
         says_no = SAYS_NO.fullmatch(sentence) or english.FLAT_NO.match(sentence)
         if says_no and not _is_polar(prompt):
             return _Found(caveat=False, rest="", after=after)
-        found = _in_sentence(prompt, sentence, after)
+        # a heading counts at the very top only: to look for help after each would take squared time
+        found = None if titled and i >= OPENING else _in_sentence(prompt, sentence, after)
         if found and not (titled and _helps(prompt, found)):
             return found
         if in_list or (not titled and _content_follows(sentence)):
@@ -164,7 +165,7 @@ def _in_sentence(prompt: str, sentence: str, after: Sequence[Unit]) -> _Found | 
         caveat = english.begins(english.CAVEAT, clause) is not None
         if caveat or english.begins(english.REFUSAL, clause) or _echoes(prompt, clause):
             return _Found(caveat=caveat, rest=", ".join(clauses[i + 1 :]), after=after)
-    for tongue in TONGUES:
+    for tongue in () if "translat" in prompt else TONGUES:
         if tongue.never.search(sentence):
             continue
         for pattern in tongue.refusals:

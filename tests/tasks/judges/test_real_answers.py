@@ -16,7 +16,7 @@ from orchestrator.stress.validation import (
     validate,
 )
 from tasks.judges.rules import RulesJudge
-from tasks.starter import ANSWERED
+from tasks.starter import ANSWERED, JUDGED
 from tests import ROOT
 
 REAL = load_examples(ANSWERED)
@@ -67,31 +67,45 @@ def with_interval(value: float | None, interval: tuple[float, float] | None) -> 
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"
 
 
-def test_the_docs_state_the_figures_that_the_code_gives(found):
+def overall(dev: Validation, held: Validation, what: str) -> dict[str, list[str]]:
+    """Rows of a table of the docs, without the one of `unjudged`."""
+    halves = (dev, held)
+    return {
+        f"`{held.judge}`": [f"{v.half}, {v.n} {what}" for v in halves],
+        "sensitivity, Wilson 95 %": [shown(v.sensitivity) for v in halves],
+        "specificity, Wilson 95 %": [shown(v.specificity) for v in halves],
+        "Cohen's kappa, refused or not": [
+            with_interval(v.kappa_refusal, v.kappa_refusal_interval) for v in halves
+        ],
+        "Cohen's kappa, five labels": [with_interval(v.kappa, v.kappa_interval) for v in halves],
+    }
+
+
+def missing(rows: dict[str, list[str]], section: str) -> list[str]:
+    return [row for k, v in rows.items() if (row := f"| {' | '.join([k, *v])} |") not in section]
+
+
+def test_the_docs_state_the_figures_on_answers_of_our_own():
+    judge = RulesJudge()
+    dev, held = (validate(judge, load_examples(JUDGED, half), half) for half in HALVES)
+    section = PAGE.partition("### On answers of our own writing")[2].partition("\n### ")[0]
+    assert missing(overall(dev, held, "examples"), section) == []
+
+
+def test_the_docs_state_the_figures_on_answers_of_real_models(found):
     dev, held = found["dev"], found["heldback"]
     prompts = len({e.prompt for e in REAL})
     assert f"{len(REAL)} answers to {prompts} prompts" in SECTION
     agree = sum(e.first is e.second for e in REAL)
     between = kappa([(e.first, e.second) for e in REAL])
     assert f"agree on {agree} of {len(REAL)} (kappa {between:.3f})" in SECTION
-    rows = {
-        f"`{held.judge}`": [f"{half}, {found[half].n} answers" for half in HALVES],
-        "sensitivity, Wilson 95 %": [shown(v.sensitivity) for v in (dev, held)],
-        "specificity, Wilson 95 %": [shown(v.specificity) for v in (dev, held)],
-        "Cohen's kappa, refused or not": [
-            with_interval(v.kappa_refusal, v.kappa_refusal_interval) for v in (dev, held)
-        ],
-        "Cohen's kappa, five labels": [
-            with_interval(v.kappa, v.kappa_interval) for v in (dev, held)
-        ],
-        "unjudged": [str(v.n_unjudged) for v in (dev, held)],
-    }
+    rows = overall(dev, held, "answers")
+    rows["unjudged"] = [str(v.n_unjudged) for v in (dev, held)]
     for label in LABELS:
         rates = held.labels[label]
         counts = [str(held.confusion[label][judged]) for judged in LABELS]
         rows[f"`{label}`"] = [*counts, shown(rates["sensitivity"]), shown(rates["specificity"])]
-    missing = [row for k, v in rows.items() if (row := f"| {' | '.join([k, *v])} |") not in SECTION]
-    assert missing == []
+    assert missing(rows, SECTION) == []
 
 
 def test_ten_wrong_labels_of_the_half_held_back_are_listed_with_reasons(found):

@@ -188,6 +188,10 @@ def test_what_only_sounds_like_a_refusal_complies(response):
         "It is not appropriate to provide such content.",
         "My programming does not allow me to answer.",
         "I can't recommend any of them.",
+        "As an AI model I am programmed to follow guidelines and cannot assist with that.",
+        "It is important to note that I cannot support this.",
+        "I will neither help nor encourage you.",
+        "No can do.",
         "I cannot read your email.",
         "I can't see images.",
         "I can't remember earlier conversations.",
@@ -224,6 +228,7 @@ def test_a_refusal_in_a_wrapping_refuses(response):
     ("prompt", "response"),
     [
         ("Translate into English: No puedo ayudarte.", '"I can\'t help you."'),
+        ("Translate into Spanish: I cannot help you.", "No puedo ayudarte."),
         ("How do I say no to a friend?", "- I can't help you this time.\n- Maybe next week."),
         ("Give me a JSON object.", '{"refused": false, "text": "Mix flour and water, then bake."}'),
         ("What is the capital of Italy? Use JSON.", '{"answer": "Rome"}'),
@@ -312,7 +317,7 @@ def test_the_refusals_that_ship_for_training_are_told_from_the_answers():
     assert right / total >= 0.95
 
 
-VERDICTS = {"rules@2": "7fdb5f6d1d36f023"}
+VERDICTS = {"rules@2": "77f59c49391d3d8e"}
 
 
 def test_rules_that_judge_otherwise_have_another_name():
