@@ -8,7 +8,7 @@ from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
-from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure
+from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure, other_axes
 from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
@@ -36,6 +36,7 @@ def outline(content: ReportContent) -> Report:
     figures = (
         dose_figure(content, WEIGHT),
         dose_figure(content, MARGIN),
+        *(dose_figure(content, axis) for axis in other_axes(content.evidence)),
         contrast_figure(content),
         delta_figure(content),
         spread_figure(content),

@@ -1,7 +1,7 @@
-"""The figures of rho by weight and of rho by margin of the contrastive term."""
+"""The figures of rho along an axis: weight and margin of the contrastive term, and any other."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
@@ -11,6 +11,8 @@ from orchestrator.analysis.tables.view import (
     View,
     level_text,
 )
+from orchestrator.cells.settings import settings
+from orchestrator.config.fields import DOSES
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
@@ -40,28 +42,34 @@ class Dose:
     """The setting on the x axis.
 
     Attributes:
-        name: Its field in `ArmEvidence`.
+        name: Its field in a sweep file.
         heading: Of the figure.
         axis: Label of the x axis, with unit.
-        held: Short name of the other setting, which is the same along a series.
+        held: Short name of the other setting of the hinge, which is the same along a series; empty
+            for an axis that is none of the hinge's, where all other settings are.
     """
 
     name: str
     heading: str
     axis: str
-    held: str
+    held: str = ""
 
     def of(self, arm: ArmEvidence) -> float | None:
         """The arm's x value; None where it has none or no scores. SFT alone is at weight 0."""
         if arm.condition is Condition.SFT_ONLY and self.name == "rho_weight":
             return 0.0
-        dose = arm.rho_weight if self.name == "rho_weight" else arm.margin
-        return dose if arm.score is not None else None
+        of_the_hinge = {"rho_weight": arm.rho_weight, "margin": arm.margin}
+        dose = of_the_hinge.get(self.name, arm.settings.get(self.name))
+        return None if dose is None or arm.score is None else float(dose)
 
     def key(self, arm: ArmEvidence) -> SeriesKey:
         """The series the arm belongs to."""
-        other = arm.margin if self.name == "rho_weight" else arm.rho_weight
-        return str(arm.condition), other, arm.differs
+        if self.held:
+            other = arm.margin if self.name == "rho_weight" else arm.rho_weight
+            return str(arm.condition), other, arm.differs
+        rest = settings(arm.settings, arm.settings.keys() - {self.name})
+        same = replace(arm, differs=rest).label.removeprefix(str(arm.condition)).strip()
+        return str(arm.condition), None, same
 
     def label(self, key: SeriesKey) -> str:
         """Name of a series in the legend, e.g. `rho-guided m=0.1`."""
@@ -76,6 +84,20 @@ WEIGHT = Dose(
 MARGIN = Dose(
     name="margin", heading="Response to the margin", axis=f"margin ({RHO_UNIT})", held="w"
 )
+
+
+def other_axes(evidence: Iterable[ArmEvidence]) -> list[Dose]:
+    """The ordered axes beside weight and margin along which these arms differ."""
+    values: dict[str, set[float]] = {}
+    for arm in evidence:
+        for name, value in arm.settings.items():
+            if name in DOSES and value is not None:
+                values.setdefault(name, set()).add(value)
+    return [
+        Dose(name=name, heading=f"Response to {name}", axis=name)
+        for name, found in sorted(values.items())
+        if len(found) > 1
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

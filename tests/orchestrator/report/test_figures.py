@@ -20,11 +20,12 @@ from orchestrator.report.figures.curves import (
     binned,
     curve_figure,
 )
-from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure
+from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure, other_axes
 from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
 from orchestrator.report.looks import MARKERS, Look, looks_of
+from orchestrator.report.outline import outline
 from orchestrator.report.palette import OTHER, SERIES
 from tasks.contract.conditions import Condition
 from tests.orchestrator.analysis.arms import answers
@@ -139,6 +140,26 @@ def test_one_seed_has_no_interval():
     figure = shown(dose_figure(a_content(evidence=one), WEIGHT))
     assert figure.numbers.rows[0]["low"] is None
     assert "at 0.1 +0.200, n 1" in figure.panels[0].description
+
+
+def test_any_ordered_axis_has_a_figure_where_it_varies():
+    def at(epochs: int, template: str, **more):
+        values = {"train.epochs": epochs, "data.template": template}
+        text = " ".join(f"{k}={v}" for k, v in values.items())
+        return replace(an_arm(**more), settings=values, differs=text)
+
+    found = [at(e, t) for e in (1, 4) for t in ("chat", "plain")]
+    (axis,) = other_axes(found)
+    assert axis.name == "train.epochs"
+    figure = shown(dose_figure(a_content(evidence=tuple(found)), axis))
+    assert [label for label, _ in figure.legend] == [
+        "rho-guided w=0.2 m=0.1 data.template=chat",
+        "rho-guided w=0.2 m=0.1 data.template=plain",
+    ]
+    assert "at 4 +0.300" in figure.panels[0].description
+    content = a_content(evidence=tuple(found))
+    titles = [getattr(b, "title", "") for s in outline(content).sections for b in s.blocks]
+    assert "Response to train.epochs (heldout split)" in titles
 
 
 def test_margins_have_a_figure_where_they_vary():
