@@ -20,7 +20,7 @@ test: venv  ## the default tests, under 3 minutes on two cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not cluster and not lab and not real"
 
 test-slow: venv  ## the tests that the default leaves out
-	$(BIN)/python -m pytest -m "slow or cluster or real"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow or cluster or real"
 
 test-lab: venv  ## the long tests of a cluster, every fault among them; needs root and namespaces
 	$(BIN)/python -m pytest -s -m lab
