@@ -177,8 +177,7 @@ def _claims(sweep: Sweep, expansion: Expansion, root: Path) -> Iterator[str]:
     found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
     yield from found.news(now, elsewhere.keys())
     if dropped := found.dropped_at(now):
-        names = ", ".join(dropped)
-        yield f"changed or dropped after their results: {names}; a launch asks for --rename or --keep"
+        yield f"changed or dropped after their results: {', '.join(dropped)}"
 
 
 def _outlooks(
