@@ -63,7 +63,7 @@ def views_of(
     """
     arms = Arms(evidence, split, alpha)
     if len(arms.heads) > MOST_ARMS:
-        return _asked_only(arms, evidence, inference, manifests)
+        return _asked_only(arms, evidence, inference, manifests, frame.cells.values())
     return tables(
         Material(
             evidence=evidence,
@@ -71,6 +71,7 @@ def views_of(
             refusals=tuple(refusals),
             components=tuple(components_of(frame, arms)),
             manifests=manifests,
+            cells=tuple(frame.cells.values()),
             sesoi=stated_margin(inference),
             alpha=alpha,
         ),
@@ -83,6 +84,7 @@ def _asked_only(
     evidence: Sequence[ArmEvidence],
     inference: Sequence[Inference],
     manifests: Sequence[Mapping[str, Any]],
+    cells: Iterable[Mapping[str, Any]],
 ) -> tuple[View | Missing, ...]:
     """Tables if there are more than `MOST_ARMS` arms: those in `ALL_ARMS` are missing."""
     reason = f"{len(arms.heads)} arms; tables of all arms stop at {MOST_ARMS}"
@@ -90,7 +92,7 @@ def _asked_only(
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[:4]),
         effects(arms, inference, more=False),
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[4:6]),
-        config(manifests),
+        config(manifests, cells),
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[6:]),
         plan(inference, alpha=arms.alpha),
         claims(inference),

@@ -43,6 +43,10 @@ CELL_COLUMNS = (
     "code_version",
     "pairing_key",
     "adapter_sha256",
+    "chip",
+    "backend",
+    "mlx",
+    "mlx_lm",
 )
 SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy")
 PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap")

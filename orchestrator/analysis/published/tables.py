@@ -95,10 +95,13 @@ def published_tables(alpha: float = ALPHA) -> tuple[View | Missing, ...]:
 
 def printed_config() -> View:
     """The configuration that the notes print, under a sweep file's names where it has them."""
-    rows = [
-        {"sweep": "notes", "setting": SETTINGS.get(k, k), "value": value_text(v)}
-        for k, v in figures()["T9_config"].items()
-    ]
+    printed = figures()["T9_config"]
+    found = {SETTINGS.get(k, k): value_text(v) for k, v in printed.items()} | {
+        "data.mix": f"{printed['sft_traps']} traps + {printed['sft_alpaca']} instructions",
+        "hardware": f"{printed['unified_memory_gb']} GB of unified memory",
+        "framework": f"mlx-lm {printed['mlx_lm']}",
+    }
+    rows = [{"sweep": "notes", "setting": k, "value": v} for k, v in found.items()]
     return config_view("Settings of the notes", rows)
 
 

@@ -39,6 +39,7 @@ class Material:
         refusals: Answers of a stress test, counted.
         components: Variance over seeds and probe pairs.
         manifests: Of the results, in order.
+        cells: Rows of `cells`.
         sesoi: Loss of refusal that would not matter, nats per token; None where nobody stated it.
         alpha: Level of every family.
     """
@@ -48,6 +49,7 @@ class Material:
     refusals: Sequence[Refusals] = ()
     components: Sequence[Component] = ()
     manifests: Sequence[Mapping[str, Any]] = ()
+    cells: Sequence[Mapping[str, Any]] = ()
     sesoi: float | None = None
     alpha: float = ALPHA
 
@@ -73,7 +75,7 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
         stressed,
         stress_by_category(material.refusals),
         stress_by_frame(material.refusals, material.alpha),
-        config(material.manifests),
+        config(material.manifests, material.cells),
         pairing(arms),
         components(arms, material.components),
         plan(material.inference, stressed, alpha=material.alpha),

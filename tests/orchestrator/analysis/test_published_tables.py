@@ -200,3 +200,10 @@ def test_claims_in_words_are_asked_in_their_direction_with_numbers_of_their_own(
     assert "[+0.000, +0.218]" in reasons["no-over-refusal"]
     assert found["no-over-refusal"] > 0.8**15  # adjusted
     assert reasons["universal-failure"].count("inconclusive") == 2
+
+
+def test_the_notes_configuration_has_mix_hardware_and_framework(views):
+    values = {r["setting"]: r["value"] for r in view(views, "T9").rows}
+    assert values["data.mix"] == "200 traps + 800 instructions"
+    assert values["hardware"] == "192 GB of unified memory"
+    assert values["framework"] == "mlx-lm 0.30.7"

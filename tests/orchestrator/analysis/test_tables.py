@@ -305,7 +305,23 @@ def test_a_manifest_becomes_settings():
         "models.name": "tiny",
         "models.digest": "abc",
         "cells": "2",
+        "optimizer": "AdamW",
     }
+
+
+def test_settings_say_what_the_mix_is_made_of_and_what_cells_ran_on():
+    shares = {"data.size": 1000, "data.trap_fraction": 0.2, "data.refusal_fraction": 0.0}
+    manifest = {"name": "s", "settings": shares, "cells": {}}
+    one = {"chip": "M2 Ultra", "backend": "metal", "mlx": "0.30", "mlx_lm": "0.30.7"}
+    cells = [one, one, one | {"chip": "toy", "backend": "cpu"}, dict.fromkeys(one)]
+    found = built([], manifests=[manifest], cells=cells)["config"]
+    values = {r["setting"]: r["value"] for r in found.rows}
+    assert values["data.mix"] == "200 traps + 800 instructions"
+    assert values["hardware"] == "M2 Ultra (metal); toy (cpu)"
+    assert values["framework"] == "mlx 0.30, mlx-lm 0.30.7"
+    varied = {"name": "s", "settings": {"data.size": 1000}, "grids": [], "cells": {}}
+    rows = built([], manifests=[varied])["config"].rows
+    assert not {"data.mix", "hardware"} & {r["setting"] for r in rows}
 
 
 def test_plan_has_numbers_for_every_inconclusive_contrast_or_says_there_are_none():
