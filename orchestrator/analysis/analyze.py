@@ -26,8 +26,7 @@ from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.analysis.views import views_of
 from orchestrator.config.contrasts import Questions
 from orchestrator.errors import UserError, hint
-from orchestrator.results.asked import asked_later
-from orchestrator.results.registration import Registration
+from orchestrator.results.registration import Registration, asked_later
 from orchestrator.results.store import Store
 
 UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")

@@ -21,8 +21,8 @@ from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
 from orchestrator.execution.console import Console
 from orchestrator.inspection.status import passed_over_lines
-from orchestrator.results.asked import log_questions
 from orchestrator.results.folder import demand_results
+from orchestrator.results.registration import log_questions
 from orchestrator.stats.records import ALPHA
 from orchestrator.stats.verdict import Verdict
 from orchestrator.visible import short, visible

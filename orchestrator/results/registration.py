@@ -2,19 +2,26 @@
 
 A version of a contrast is never rewritten. One that a launch changes or drops while nobody could
 know its answer is withdrawn; after that it stays, and is tested, whatever the file says.
+
+Questions asked of finished results are a log beside them, which only grows as well: whoever asks
+until something turns up has asked many questions, and they are counted together.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from orchestrator.cells.choose import Arm
 from orchestrator.cells.choose import planned as choices_of
 from orchestrator.config.contrasts import Contrast, Questions
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, writing
+from orchestrator.results.folder import ASKED
 from orchestrator.stats.records import ALPHA
-from tasks.contract.cell import digest_of
+from tasks.contract.cell import NodeError, digest_of
+from tasks.sources.jsonl import parse_json, read_text
 
 KEY = "analysis"
 
@@ -280,3 +287,42 @@ def _unknown(planned: Mapping[str, Sequence[str]], seen: Collection[str]) -> boo
 def _text(now: datetime) -> str:
     """To the microsecond: the time also tells one launch from the next."""
     return now.isoformat()
+
+
+def asked_later(folder: Path) -> Iterator[Contrast]:
+    """The questions of the log, in order, each once.
+
+    Raises:
+        UserError: The log is damaged.
+    """
+    path = folder / ASKED
+    seen: set[str] = set()
+    if not path.is_file():
+        return
+    try:
+        for line in read_text(path).splitlines():
+            contrast = Contrast.from_dict(parse_json(line)["contrast"])
+            if contrast.digest not in seen:
+                seen.add(contrast.digest)
+                yield contrast
+    except (NodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: is damaged ({error})",
+            "it lists the questions asked of these results; delete it only if none was asked",
+        ) from None
+
+
+def log_questions(folder: Path, contrasts: Iterable[Contrast], now: datetime) -> None:
+    """Add questions to the log that are not in it.
+
+    Raises:
+        UserError: The log is damaged, or cannot be written.
+    """
+    known = {c.digest for c in asked_later(folder)}
+    new = [c for c in contrasts if c.digest not in known]
+    at = now.isoformat(timespec="seconds")
+    lines = [json.dumps({"asked_at": at, "contrast": c.plain()}) + "\n" for c in new]
+    path = folder / ASKED
+    if lines:
+        with writing(path), path.open("a", encoding="utf-8") as log:
+            log.write("".join(lines))

@@ -11,9 +11,8 @@ import yaml
 from orchestrator.analysis.analyze import Asked, analyze
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.cells.choose import arms_of
-from orchestrator.results.asked import asked_later, log_questions
 from orchestrator.results.manifest import write_manifest
-from orchestrator.results.registration import begin
+from orchestrator.results.registration import asked_later, begin, log_questions
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellSpec, Status
 from tests.builders import a_failure, a_result, expanded, parsed
