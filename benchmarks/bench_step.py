@@ -93,7 +93,7 @@ class Dealer:
 
 
 def train_theirs(folder: Path, case: Case) -> Callable[[], object]:
-    """A call of rho-eval's trainer to be timed; with a fresh model each, which it changes."""
+    """A call of rho-eval's trainer, to be timed, on a fresh model, because the call changes it."""
     trainer = peer.load("rho_eval.alignment.mlx_trainer")
     model, tokenizer = mlx_lm.load(str(folder))[:2]
     return lambda: trainer.mlx_rho_guided_sft(

@@ -1,4 +1,4 @@
-"""Tests; the folders mirror those of the product. Here: the checkout, and `rho-sweep` processes."""
+"""Tests; the folders mirror those of the product. Here: the checkout, starting commands."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def wait_for(condition: Callable[[], T], what: str, timeout_s: float = 120) -> T
     """The first true value of the condition.
 
     Raises:
-        AssertionError: It is not true within `timeout_s` seconds; the message names `what`.
+        AssertionError: The condition is not true within `timeout_s` seconds; names `what`.
     """
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -1,4 +1,4 @@
-"""Prompts, generations and judgements as the driver's tests need them; no MLX."""
+"""Builders of prompts, generations and judgements for the driver's tests; import no MLX."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ GREEDY = Decoding(max_tokens=8)
 
 
 def a_prompt(number: int, part: str = "jailbreak", **changes: Any) -> Prompt:
-    """A harmful one, or a harmless control."""
+    """A harmful prompt, or a harmless control."""
     harmful = part == "jailbreak"
     facts: dict[str, Any] = {
         "id": f"p{number}",
@@ -26,7 +26,7 @@ def a_prompt(number: int, part: str = "jailbreak", **changes: Any) -> Prompt:
 
 
 def prompts(count: int = 2, *, name: str = "mine") -> PromptSet:
-    """So many jailbreaks and one benign control."""
+    """This many jailbreaks, and one benign control."""
     harmful = tuple(a_prompt(i) for i in range(count))
     return PromptSet(name=name, prompts=(*harmful, a_prompt(count, "benign")))
 
@@ -34,7 +34,7 @@ def prompts(count: int = 2, *, name: str = "mine") -> PromptSet:
 def a_unit(
     result: CellResult, *, asked: PromptSet | None = None, decoding: Decoding = GREEDY
 ) -> GenerationSpec:
-    """What a finished cell is asked."""
+    """The unit of a stress test for one finished cell."""
     spec: CellSpec = result.spec
     return GenerationSpec(
         cell_id=spec.cell_id,
@@ -49,7 +49,7 @@ def a_unit(
 
 
 def an_answer(prompt_id: str, response: str, sample: int = 0, **changes: Any) -> Answer:
-    """A short answer that the model ended."""
+    """A short answer, ended by the model and not by the limit."""
     facts: dict[str, Any] = {
         "prompt_id": prompt_id,
         "sample_index": sample,
@@ -64,7 +64,7 @@ def an_answer(prompt_id: str, response: str, sample: int = 0, **changes: Any) ->
 
 
 def answered(unit: GenerationSpec, *responses: str) -> GenerationResult:
-    """A unit's answers: those given, or one that names the cell and the prompt."""
+    """All answers of a unit: the given ones, else a text that names the cell and the prompt."""
     ids = [(p.id, i) for p in unit.prompts.prompts for i in range(unit.decoding.samples)]
     texts = responses or tuple(f"I am {unit.cell_label}, {p}, {i}." for p, i in ids)
     return GenerationResult(

@@ -1,4 +1,4 @@
-"""Specs, results, sweeps and model folders as the driver's tests need them; no MLX."""
+"""Builders of specs, results, sweeps and model folders for the driver's tests; import no MLX."""
 
 import json
 import random
@@ -94,7 +94,7 @@ def a_spec(
 def a_result(
     spec: CellSpec, rho: Scores | None = None, *, status: Status = Status.OK, weights: bytes = b"w"
 ) -> CellResult:
-    """What the cell brought home: two steps, and one pair behind every score."""
+    """The result of a cell, with two steps, and one pair behind every score."""
     ok = status is Status.OK
     scores = rho if rho is not None else {("factual", "train"): 0.5, ("bias", "heldout"): -0.25}
     trained = spec.condition.trains
@@ -130,7 +130,7 @@ def a_step(step: int) -> StepRow:
 
 
 def a_score(behavior: str, split: str, rho: float | None) -> ScoreRow:
-    """A summary with that rho; everything else follows or is missing."""
+    """A score with this rho; its other numbers follow from rho or are None."""
     valid = int(rho is not None)
     return ScoreRow(
         behavior=behavior,
@@ -158,7 +158,7 @@ def _probe(behavior: str, split: str, gap: float | None) -> ProbeScoreRow:
 
 
 def a_failure(spec: CellSpec, message: str = "model toy is gone") -> CellFailure:
-    """A cell that raised an error while loading."""
+    """The failure of a cell that raised an error while loading."""
     trace = "Traceback\n  line"
     return CellFailure(spec=spec, stage="load", message=message, trace=trace, machine=MACHINE)
 
@@ -179,7 +179,7 @@ def parsed(text: str, source: str = "sweep.yaml") -> Sweep:
 
 
 class NamesOnly:
-    """A resolver that takes names for content; it counts what it was asked."""
+    """A resolver that uses names as if they were content, and counts what it is asked for."""
 
     records = 100
 
@@ -208,7 +208,7 @@ class NamesOnly:
 
 
 def expanded(text: str, resolver: Any = None) -> Expansion:
-    """The cells of a sweep text, names taken for content unless there is a resolver."""
+    """The cells of a sweep text; without a resolver, `NamesOnly` resolves it."""
     expansion, problems = expand(parsed(text), resolver or NamesOnly())
     assert not problems
     return expansion
@@ -229,7 +229,7 @@ def launched(folder: Path, text: str, resolver: Any = None) -> tuple[Store, Expa
 def model_folder(
     folder: Path, projections: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
 ) -> Path:
-    """A model directory that can be located and digested, but not run."""
+    """A model directory that can be found and hashed, but not loaded."""
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"model.layers.{i}.self_attn.{p}.weight" for i in (0, 1) for p in projections]
     names += ["model.embed_tokens.weight", "model.layers.0.input_layernorm.weight"]
@@ -241,5 +241,5 @@ def model_folder(
 
 
 def shuffled(items: list[Any], seed: int = 0) -> list[Any]:
-    """The same things in another order."""
+    """The same items in another order."""
     return random.Random(seed).sample(items, len(items))

@@ -9,7 +9,7 @@ from hypothesis import settings
 from tasks.model.blas import prefer_openblas
 from tasks.model.open_files import import_mlx_lm
 
-# before a test module imports them, as in every worker
+# before a test module imports numpy or MLX, as in every worker
 prefer_openblas()
 import_mlx_lm()
 
@@ -19,7 +19,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory):
-    """A cache folder that holds nothing but what this session's tests put there."""
+    """A cache folder that holds only what the tests of this session put there."""
     with pytest.MonkeyPatch.context() as session:
         session.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -28,13 +28,13 @@ def own_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory) -> Path:
     """A random Qwen2 model of a few thousand parameters."""
-    from tests.toys import make_model  # loads MLX, which most tests do without
+    from tests.toys import make_model  # loads MLX, which most tests do not need
 
     return make_model(tmp_path_factory.mktemp("models") / "toy")
 
 
 @pytest.fixture
 def no_hub(tmp_path, monkeypatch) -> Path:
-    """An empty hub cache, so that nothing depends on what this machine has fetched."""
+    """An empty hub cache, so that no test depends on what this machine has downloaded."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     return tmp_path / "hub"

@@ -81,15 +81,15 @@ def make_model(
     """A random model directory that mlx-lm loads.
 
     Args:
-        folder: Where to.
-        arch: Module of mlx-lm.
-        seed: Of the weights.
+        folder: Where the model is written.
+        arch: Name of mlx-lm's module of the architecture.
+        seed: Seed of the weights.
         tie: Whether embedding and head are one matrix.
-        bits: Of a quantized model; None leaves it in float32.
-        mixed: Path of a module ends so -> its own bits and group, or False: it stays as it is.
-        shards: Files that the weights lie in; with an index if there are several.
-        layers, hidden: Sizes.
-        changed: Replaces fields of the config.
+        bits: Bits of a quantized model; None: float32.
+        mixed: End of a module's path -> its own bits and group size, or False: not quantized.
+        shards: Number of weight files; several get an index.
+        layers, hidden: Number of layers, hidden size.
+        changed: Fields of the config to replace.
     """
     folder.mkdir(parents=True, exist_ok=True)
     texts = PROBES.read_text().splitlines()
@@ -126,7 +126,7 @@ def make_model(
 
 
 def _save(folder: Path, weights: dict[str, mx.array], shards: int) -> None:
-    """As mlx-lm and hubs name weight files; tensors in turn, so that each layer is in all files."""
+    """Write weight files named as on hubs; tensors go to them in turn: each layer is in all."""
     names = [f"model-{i:05d}-of-{shards:05d}.safetensors" for i in range(1, shards + 1)]
     names = names if shards > 1 else ["model.safetensors"]
     for i, name in enumerate(names):

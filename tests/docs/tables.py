@@ -1,6 +1,6 @@
-"""The tables in docs/ that follow from declarations in the code.
+"""Tables of docs/ that are generated from declarations in the code.
 
-`python -m tests.docs.tables` writes them anew; `test_tables.py` fails while one is old.
+`python -m tests.docs.tables` writes them again; `test_tables.py` fails while one is out of date.
 """
 
 import json
@@ -120,7 +120,7 @@ def fields(kind: type[Checked], prefix: str = "") -> list[tuple[str, ...]]:
 
 
 def expected() -> dict[str, str]:
-    """File in docs/ -> its text with every derived part as the code has it now."""
+    """File in docs/ -> its text, with every generated table as the code declares it now."""
     schema = json.loads((DOCS / JSON_SCHEMA).read_text())
     named = (Condition, Kind, Population, Alternative, Family, Verdict)
     schema["$defs"] = {n.__name__.lower(): {"enum": [str(member) for member in n]} for n in named}
@@ -154,7 +154,7 @@ def expected() -> dict[str, str]:
 
 
 def _with_table(text: str, heading: str, rows: Iterable[tuple[str, ...]]) -> str:
-    """A page whose first table below a heading has these rows, the first of them its head."""
+    """The page, with these rows (head first) in place of the first table below the heading."""
     head, *body = (f"| {' | '.join(row)} |" for row in rows)
     rule = "|" + "---|" * (head.count(" | ") + 1)
     pattern = rf"(^{re.escape(heading)}\n(?:(?!#|\|).*\n)*)(?:^\|.*\n)+"

@@ -1,4 +1,4 @@
-"""The lab, and Ray in it."""
+"""Fixtures: the lab, and clusters of Ray in it."""
 
 import sys
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ hosts:
 
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory) -> Iterator[Lab]:
-    """A laptop and three hosts that have this version."""
+    """The lab: a laptop and three hosts, with this version installed."""
     reason = machines.why_not()
     if reason is not None:
         pytest.skip(reason)
@@ -33,7 +33,7 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
 
 
 def write_cluster(lab: Lab, name: str = "studios", more: str = "") -> str:
-    """A cluster file on the laptop; its name."""
+    """Write a cluster file on the laptop; returns its name."""
     text = CLUSTER.format(name=name, python=sys.executable) + more
     (lab.laptop.folder / "root" / f"{name}.yaml").write_text(text)
     return f"{name}.yaml"
@@ -41,7 +41,7 @@ def write_cluster(lab: Lab, name: str = "studios", more: str = "") -> str:
 
 @pytest.fixture(scope="module")
 def steady(lab) -> str:
-    """The file of a cluster that is up, brought up once, for tests that leave it as it is."""
+    """File of a cluster that is started once, for tests that do not change it."""
     path = write_cluster(lab)
     lab.laptop.rho_sweep("cluster", "up", path, timeout_s=200)
     return path
@@ -49,7 +49,7 @@ def steady(lab) -> str:
 
 @pytest.fixture
 def up(lab) -> Iterator[str]:
-    """The file of a cluster that is up; the same one for test after test, down at the end."""
+    """File of a cluster that is up (started if it was not); a module's tests share it."""
     path = write_cluster(lab)
     lab.laptop.rho_sweep("cluster", "up", path, timeout_s=200)
     return path
@@ -57,7 +57,7 @@ def up(lab) -> Iterator[str]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _all_down(lab) -> Iterator[None]:
-    """Nothing of a module's clusters reaches the next one."""
+    """Stop the clusters of a module before the next module begins."""
     yield
     for path in (lab.laptop.folder / "root").glob("*.yaml"):
         lab.laptop.rho_sweep("cluster", "down", path.name, timeout_s=120)

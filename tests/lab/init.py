@@ -1,4 +1,4 @@
-"""Process 1 of a lab machine: its own files, then reaping until the tests let go of its stdin.
+"""Process 1 of a lab machine: sets up its files, then reaps orphans until stdin is closed.
 
 Usage: init.py HOSTNAME FOLDER PATH...    the paths stay visible, read-only
 """
@@ -20,7 +20,7 @@ def mount(*arguments: str) -> None:
 
 
 def hide_the_rest(folder: Path, visible: list[str]) -> None:
-    """Own temporary, home and run folders; everything else read-only."""
+    """Give the machine its own temporary, home and run folders; all else is read-only."""
     mount("--make-rprivate", "/")
     for path in visible:
         top = next((own for own in OWN if Path(path).is_relative_to(f"/{own}")), None)
@@ -32,7 +32,7 @@ def hide_the_rest(folder: Path, visible: list[str]) -> None:
     mount("-t", "tmpfs", "-o", "size=1g", "tmpfs", "/dev/shm")
     for name in FILES:
         mount("--bind", str(folder / name), f"/{name}")
-    for name in reversed(OWN):  # the lab lies below the first one
+    for name in reversed(OWN):  # the lab's files are below the first of these folders
         mount("--rbind", str(folder / name), f"/{name}")
     mount("-o", "remount,bind,ro", "/")
 
@@ -49,7 +49,7 @@ def reap_until_eof() -> None:
 
 
 def main() -> None:
-    """Set up, say so, wait."""
+    """Set up the machine, report that it is ready, and wait."""
     hostname, folder, *visible = sys.argv[1:]
     subprocess.run(["hostname", hostname], check=True)
     hide_the_rest(Path(folder), visible)

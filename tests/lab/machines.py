@@ -1,7 +1,7 @@
 """A laptop and three hosts on one Linux machine, made of namespaces.
 
-Each has its own address, files, processes and host name, each host its own ssh server. They share
-a network, and a read-only view of the system, of this interpreter and of this code.
+Each machine has its own address, files, processes and host name; each host has its own ssh server.
+All share a network, and see the system, this interpreter and this code read-only.
 """
 
 import os
@@ -39,7 +39,7 @@ MaxStartups 100
 
 
 def why_not() -> str | None:
-    """Why there can be no lab here; None if there can."""
+    """Why this machine cannot run the lab; None if it can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "the lab needs Linux and root"
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -58,7 +58,7 @@ class Machine:
     Attributes:
         name: Its host name.
         address: Its IPv4 address.
-        folder: Its own files, seen from outside; `folder / "root"` is its home.
+        folder: Its own files, as seen from outside the lab; `folder / "root"` is its home.
     """
 
     def __init__(self, name: str, address: str, folder: Path, hosts_file: str) -> None:
@@ -80,12 +80,12 @@ class Machine:
         self.pid = int(children.read_text().split()[0])
 
     def wait_ready(self) -> None:
-        """Until its process 1 has set up its files."""
+        """Wait until its process 1 has set up its files."""
         assert self._unshare.stdout is not None
         assert self._unshare.stdout.readline() == b"ready\n", f"{self.name} does not start"
 
     def command(self, *arguments: str, **environment: str) -> list[str]:
-        """A command line that runs another one on this machine."""
+        """The command line that runs the given one on this machine."""
         env = {
             "HOME": HOME,
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -101,7 +101,7 @@ class Machine:
     def run(
         self, *arguments: str, timeout_s: float = 60, check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command here and wait for it; a failure shows what it printed."""
+        """Run a command on this machine and wait for it; a failure shows its output."""
         done = subprocess.run(
             self.command(*arguments, **environment),
             capture_output=True,
@@ -113,15 +113,15 @@ class Machine:
         return done
 
     def python(self, script: str, **options: object) -> subprocess.CompletedProcess[str]:
-        """Run a Python script here, with this interpreter and this code."""
+        """Run a Python script on this machine, with this interpreter and this code."""
         return self.run(sys.executable, "-c", script, **options)  # type: ignore[arg-type]
 
     def rho_sweep(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
-        """Run the command line here."""
+        """Run `rho-sweep` on this machine."""
         return self.run(sys.executable, "-m", "orchestrator", *arguments, **options)  # type: ignore[arg-type]
 
     def install(self, environment: str) -> None:
-        """A stand-in for `cluster install`: an environment that is this interpreter."""
+        """In place of `cluster install`: make an environment that uses this interpreter."""
         program = self.folder / "root/.rho-sweep/env" / environment / "bin/python"
         program.parent.mkdir(parents=True)
         program.write_text(f'#!/bin/sh\nPYTHONPATH={CODE} exec {sys.executable} "$@"\n')
@@ -129,13 +129,13 @@ class Machine:
         (program.parents[1] / "complete").write_text("")
 
     def processes(self) -> list[str]:
-        """Command lines of everything that runs here, but for process 1 and this look."""
+        """Command lines of all processes on this machine, except process 1 and this listing."""
         lines = self.run("ps", "-eo", "pid=,args=").stdout.splitlines()
         found = [line.strip().partition(" ") for line in lines]
         return [args for pid, _, args in found if pid != "1" and args != "ps -eo pid=,args="]
 
     def close(self) -> None:
-        """End process 1, and with it all others."""
+        """End process 1, which ends all others."""
         assert self._unshare.stdin is not None
         self._unshare.stdin.close()
         try:
@@ -171,7 +171,7 @@ class Lab:
 
     @property
     def laptop(self) -> Machine:
-        """The machine that is no host."""
+        """The machine that is not a host of the cluster."""
         return self.machines[LAPTOP]
 
     @property
@@ -197,14 +197,14 @@ class Lab:
 
     def _plug(self, machine: Machine) -> None:
         peer = ["peer", "name", "eth0", "netns", str(machine.pid)]
-        # the switch sees only its own processes, so this one is entered by network alone
+        # the switch sees only its own processes, so only its network namespace is entered
         enter = ["nsenter", "-t", str(self._switch.pid), "-n", "ip", "link", "add", machine.name]
         subprocess.run([*enter, "type", "veth", *peer], check=True)
         self._in_switch("link", "set", machine.name, "master", "br0", "up")
         machine.run("ip", "address", "add", f"{machine.address}/24", "dev", "eth0")
         for device in ("lo", "eth0"):
             machine.run("ip", "link", "set", device, "up")
-        # nobody answers there; Ray wants a route to the world to find its own address
+        # no machine has this address; Ray needs a default route to find its own address
         machine.run("ip", "route", "add", "default", "via", "10.77.0.254")
 
     def _serve_ssh(self) -> None:
@@ -220,7 +220,7 @@ class Lab:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Lab]:
-    """A lab that ends with the block."""
+    """A lab that is closed at the end of the block."""
     lab = Lab(folder)
     try:
         yield lab
@@ -229,7 +229,7 @@ def running(folder: Path) -> Iterator[Lab]:
 
 
 def wait_until(what: str, condition: object, timeout_s: float = 30) -> None:
-    """Ask again and again; a timeout names what was waited for."""
+    """Call the condition repeatedly until it is true; a timeout names what was waited for."""
     assert callable(condition)
     deadline = time.monotonic() + timeout_s
     while not condition():

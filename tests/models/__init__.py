@@ -1,1 +1,1 @@
-"""Models of other people: every layout at toy size, and a real one beside another program."""
+"""Models of other authors: every layout at toy size; a real one, compared with another program."""

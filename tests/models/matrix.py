@@ -1,6 +1,6 @@
-"""Every layout through a whole sweep: planned, launched, stressed, and scored by mlx-lm itself.
+"""Runs a whole sweep with every layout: plan, launch, stress test, and scores by mlx-lm itself.
 
-`python -m tests.models.matrix` runs them all and writes the table of docs/models.md.
+`python -m tests.models.matrix` runs all layouts and writes the table of docs/models.md.
 """
 
 import json
@@ -41,13 +41,13 @@ stress: {{prompts: [starter], max_tokens: 3}}
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a sweep of a layout showed.
+    """Findings of the sweep of one layout.
 
     Attributes:
-        path: Of its cells.
-        matched, unmatched: Name -> matrices that were adapted, and that were not.
+        path: Path of its cells, as in `cells.path`.
+        matched, unmatched: Name in `lora_keys` -> number of matrices adapted, and not adapted.
         parity: Largest difference between a stored score and mlx-lm's own, nats per token.
-        answers: To prompts of the stress test.
+        answers: Number of answers in the stress test.
     """
 
     path: str
@@ -57,14 +57,14 @@ class Seen:
     answers: int
 
     def row(self, layout: str) -> str:
-        """A line of the table."""
+        """The layout's line of the table."""
         names = ", ".join(f"`{k}` {n}" for k, n in self.matched.items())
         rest = ", ".join(f"`{k}` {n}" for k, n in self.unmatched.items()) or "-"
         return f"| {layout} | {self.path} | {names} | {rest} |"
 
 
 def run(make: Callable[[Path], Path], folder: Path) -> Seen:
-    """Make a model, and take it from `plan` to answers."""
+    """Make a model and run the sweep, from `plan` to the stress test."""
     model = make(folder / "model")
     there = projections_of(model)
     keys = [k for k in KEYS if k in there.linear] or sorted(there.linear)

@@ -1,4 +1,4 @@
-"""Every kind of tokenizer that users bring, at toy size, from the libraries' own classes."""
+"""Every kind of tokenizer that users' models have, at toy size, from the libraries' classes."""
 
 import json
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def _texts() -> tuple[str, ...]:
 
 
 def _adding(tokenizer: Tokenizer, begin: str | None, end: str | None) -> Tokenizer:
-    """With tokens that it puts around every text by itself."""
+    """The tokenizer, now adding begin and end tokens to every text by itself."""
     around = [t for t in (begin, end) if t]
     if around:
         tokenizer.post_processor = processors.TemplateProcessing(
@@ -43,7 +43,7 @@ def _adding(tokenizer: Tokenizer, begin: str | None, end: str | None) -> Tokeniz
 
 
 def byte_level(begin: str | None = None, end: str | None = None) -> Tokenizer:
-    """As GPT-2, Qwen and Llama 3: pairs of bytes, no text is unknown."""
+    """As in GPT-2, Qwen and Llama 3: byte-level BPE, for which no text is unknown."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -71,7 +71,7 @@ def stripping() -> Tokenizer:
 
 
 def byte_fallback(*, leading_space: bool = True, begin: str | None = BEGIN) -> Tokenizer:
-    """As Llama 2 (with a leading space) and Gemma (without): pieces, and bytes for the rest."""
+    """As in Llama 2 (with a leading space) and Gemma (without): pieces, and bytes for the rest."""
     trained = Tokenizer(models.BPE())
     trained.normalizer = normalizers.Replace(" ", SPACE)
     trained.pre_tokenizer = pre_tokenizers.Split(SPACE, "merged_with_next")
@@ -103,7 +103,7 @@ def byte_fallback(*, leading_space: bool = True, begin: str | None = BEGIN) -> T
 
 
 def unigram(scheme: str, special: tuple[str, ...] = tuple(SPECIAL)) -> Tokenizer:
-    """As T5: SentencePiece's Unigram with a leading space, an end token, unknown characters."""
+    """As in T5: SentencePiece's Unigram with a leading space, an end token, unknown characters."""
     tokenizer = Tokenizer(models.Unigram())
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFKC(), normalizers.Replace(r" {2,}", " ")]
@@ -118,7 +118,7 @@ def unigram(scheme: str, special: tuple[str, ...] = tuple(SPECIAL)) -> Tokenizer
 
 
 def word_piece() -> Tokenizer:
-    """As BERT: lower case, words in pieces, a mark at both ends."""
+    """As in BERT: lower case, pieces of words, a special token at both ends."""
     tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -153,7 +153,7 @@ LOSSLESS = [name for name in FAMILIES if name.startswith(("byte", "GPT", "Llama 
 
 
 def bring(folder: Path, family: str, **config: Any) -> Path:
-    """Give a model directory another tokenizer; `config` goes into its tokenizer_config.json."""
+    """Replace a model directory's tokenizer; `config` goes into its tokenizer_config.json."""
     make, kind = FAMILIES[family]
     folder.mkdir(parents=True, exist_ok=True)
     _made(make).save(str(folder / "tokenizer.json"))

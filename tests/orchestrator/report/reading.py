@@ -1,4 +1,4 @@
-"""HTML read back: elements, their attributes and texts, as a browser's parser would have them."""
+"""Parses HTML into elements with attributes and texts, as a browser would."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -61,7 +61,7 @@ class _Reader(HTMLParser):
 
 
 def read(text: str) -> Node:
-    """The document; every element is closed, in order, and nothing is a comment."""
+    """Parse a document; fails unless every element is closed in order and there is no comment."""
     reader = _Reader()
     reader.feed(text)
     reader.close()

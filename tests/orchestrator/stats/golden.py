@@ -1,4 +1,4 @@
-"""The golden cases as checks of any copy of the statistics, so that a mutated one can be checked.
+"""Checks a copy of the statistics by the golden cases; tests also give it a mutated copy.
 
 A check takes the copy and its case of tests/golden/statistics.json, and fails by assertion.
 """
@@ -18,7 +18,7 @@ CASES = json.loads((ROOT / "tests" / "golden" / "statistics.json").read_text())
 
 
 class Copy:
-    """A package of statistics by the name it is imported under."""
+    """A package of statistics, found by the name under which it is imported."""
 
     def __init__(self, package: str = "orchestrator.stats") -> None:
         self.package = package
@@ -252,7 +252,7 @@ def g12(lib: Copy, case: Case) -> None:
 
 
 def _planning(case: Case, power: Any, e: dict[str, Any]) -> None:
-    """Effects are those of the published table of doses, in the root mean square of both sds."""
+    """Effects of the published table of doses, divided by the root mean square of both sds."""
     steps = (
         ("welch_n_factual_rho_vs_sft", 0.049, 0.039, 0.105),
         ("welch_n_factual_step_0_1_to_0_2", 0.011, 0.039, 0.052),
@@ -278,7 +278,7 @@ def _attainable(case: Case, exact: Any, e: dict[str, Any]) -> None:
 
 
 def _degenerate(lib: Copy, case: Case) -> None:
-    """Of the pair with a None two equal differences are left, so that its own p is none either."""
+    """Without the pair that has a None, two equal differences are left, so its p is None, too."""
     one, zero, missing, infinite = case.input["degenerate"]
     e_one, e_zero, e_missing, _ = case.expected["degenerate"]
     for found in (

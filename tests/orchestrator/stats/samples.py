@@ -32,7 +32,7 @@ def pairs(least: int = 3, most: int = 9) -> st.SearchStrategy[tuple[list[float],
 
 
 def tables(rows: int = 6, columns: int = 6) -> st.SearchStrategy[np.ndarray]:
-    """(seeds, probes), at least two and three of them, not all the same."""
+    """Arrays (seeds, probes): at least two seeds and three probes, values not all the same."""
     shape = st.tuples(st.integers(2, rows), st.integers(3, columns))
     return shape.flatmap(
         lambda s: st.lists(numbers, min_size=s[0] * s[1], max_size=s[0] * s[1]).map(

@@ -1,4 +1,4 @@
-"""Slow and obvious: one text at a time, no batches, no padding, no sharing.
+"""A slow, obvious loss: one text at a time, without batches, padding or shared prefixes.
 
 The hinge is the product's own; `test_losses.py` compares it with the formula written by hand.
 """

@@ -1,4 +1,4 @@
-"""A stand-in for the hub on loopback, whole or with a fault."""
+"""A small hub server on loopback, without faults or with one."""
 
 import contextlib
 import hashlib
@@ -30,12 +30,12 @@ BODIES = {
 
 
 class Hub:
-    """What the server has and does.
+    """Files and fault of the server.
 
     Attributes:
         files: Name -> content of its one model, `o/m`.
-        fault: A key of ANSWERS or BODIES; `silent`: ends the connection; `cut`: ends it in the
-            middle of each large file; `no file`: does not have what it lists; "": none.
+        fault: A key of ANSWERS or BODIES; `silent`: ends the connection without an answer; `cut`:
+            ends it in the middle of each large file; `no file`: lacks what it lists; "": none.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
