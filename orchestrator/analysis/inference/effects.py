@@ -6,9 +6,10 @@ from dataclasses import replace
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import Comparison, compare, paired_seeds
 from orchestrator.analysis.inference.means import compared, directed, tested
-from orchestrator.analysis.inference.question import Ask, Procedure, Tested, claimed, opposite
+from orchestrator.analysis.inference.question import Ask, Procedure, Tested, claimed
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats import means
+from orchestrator.stats.beside.designs import MeanDesign
 from orchestrator.stats.means import MeanTest
 from orchestrator.stats.records import Alternative, State, Summary, state_of
 from orchestrator.stats.verdict import OPPOSITE
@@ -38,7 +39,11 @@ def difference_of_effects(ask: Ask) -> Tested:
     test = _of_means((*first, *second), alternative, ask.level)
     reason = compare(first[0], first[1]).reason if middle == 2 else None
     row = replace(tested(row, test), pairing_reason=reason)
-    return Tested(row=row, p_opposite=opposite(row.p, alternative))
+    known = [arm.score for arm in (*first, *second) if arm.score and arm.score.sd is not None]
+    design = None
+    if test.se is not None:
+        design = MeanDesign(ns=tuple(s.n for s in known), sds=tuple(s.sd or 0.0 for s in known))
+    return directed(row, test, design, alternative)
 
 
 def _label(arms: Sequence[ArmEvidence]) -> str:
@@ -118,10 +123,12 @@ def best_dose(ask: Ask) -> Tested:
             "is optimistic, interval and p allow for the choice",
         ),
     )
+    found_alone = directed(row, chosen.test, chosen.design, alternative)
+    outlook = found_alone.outlook and replace(found_alone.outlook, tests=len(arms))
     if alternative is Alternative.TWO_SIDED or len(known) < len(arms):
-        return Tested(row=row)
+        return Tested(row=row, outlook=outlook)
     reverse = [against(arm, OPPOSITE[alternative]).test.p or 0.0 for arm in arms]
-    return Tested(row=row, p_opposite=max(reverse))
+    return Tested(row=row, p_opposite=max(reverse), outlook=outlook)
 
 
 PROCEDURES: Mapping[Kind, Procedure] = {

@@ -30,7 +30,7 @@ MANY = 100
 """Values a side above which the normal limit replaces simulated results."""
 LARGEST = 1e4
 """Effect, in the unit of the design, beyond which nothing is looked for."""
-NODES = {1: 64, 2: 32, 3: 14}
+NODES = {1: 64, 2: 32, 3: 14, 4: 8}
 """Gauss-Legendre nodes for each estimated variance, by how many there are."""
 
 
@@ -81,6 +81,7 @@ class Outlook:
             the arms are the same for the smallest margin, and as they were seen for the seeds.
         sd_df: Degrees of freedom of the sd that the design was given; None where it is known.
         scale: Unit of the design's effects, e.g. the sd seen; 1 where the design knows its sds.
+        tests: By which the claim's own p was multiplied, e.g. for a choice among so many.
         counted: What `at` changes: "seeds", or "prompts".
     """
 
@@ -89,10 +90,12 @@ class Outlook:
     seen: Design | None = None
     sd_df: float | None = None
     scale: float = 1.0
+    tests: int = 1
     counted: Literal["seeds", "prompts"] = "seeds"
 
     def reach(self, level: float) -> Reach:
         """What is found at a level, which is alpha / size of the family."""
+        level /= self.tests
         smallest = smallest_effect(self.design, level)
         if smallest is not None:
             smallest *= self.scale

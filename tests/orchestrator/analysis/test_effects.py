@@ -108,6 +108,8 @@ def test_an_interaction_is_a_difference_of_differences(pairing):
     assert (row.arm_a.count("minus"), row.arm_b.count("minus")) == (1, 1)
     assert row.verdict == "supported"
     assert len(row.arms) == 4
+    assert row.mde_low < row.mde_80 < row.mde_high
+    assert row.n_for_80 is not None
 
 
 def test_the_effect_on_two_models_is_compared():
@@ -185,6 +187,10 @@ def test_the_best_dose_pays_for_the_choice(alternative):
     assert "rho_weight=0.4" in row.notes[0]
     assert "w=0.4" in row.arm_a
     assert (row.arm_b, row.verdict) == ("sft-only", "supported")
+    sd = (arms[0.4] - arms[0.0]).std(ddof=1)
+    limit = stats.t.isf(0.05 / 4 / (2 if alternative == "two-sided" else 1), 5)
+    found = stats.nct.sf(limit, 5, row.mde_80 / sd * 6**0.5)
+    assert found == pytest.approx(0.8, abs=2e-3)
 
 
 def test_no_dose_is_above_when_every_dose_is_below():

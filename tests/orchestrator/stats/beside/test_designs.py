@@ -21,7 +21,14 @@ from orchestrator.stats.beside.designs import (
     smallest_effect,
 )
 from orchestrator.stats.crossed import crossed
-from orchestrator.stats.means import equivalence, paired, welch
+from orchestrator.stats.means import (
+    equivalence,
+    paired,
+    satterthwaite,
+    t_p,
+    variance_of_mean,
+    welch,
+)
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import mcnemar
 from orchestrator.stats.records import Alternative, Summary
@@ -56,6 +63,16 @@ def welch_p(n_a, n_b, sd_a, sd_b):
     def p(rng, effect):
         a, b = rng.normal(effect, sd_a, n_a), rng.normal(0, sd_b, n_b)
         return welch(Summary.of(a), Summary.of(b)).p
+
+    return p
+
+
+def four_p(n, sds):
+    def p(rng, effect):
+        arms = [Summary.of(rng.normal(0, sd, n)) for sd in sds]
+        diff = effect + sum(s * a.mean for s, a in zip((1, -1, -1, 1), arms, strict=True))
+        se, df = satterthwaite([(variance_of_mean(a), a.n - 1) for a in arms])
+        return t_p(diff / se, df, Alternative.TWO_SIDED)
 
     return p
 
@@ -187,6 +204,9 @@ CASES = {
         design=MeanDesign(ns=(8,), sds=(1.0,), aim=Aim.EQUIVALENT, offset=0.4),
         p=margin_p(8, "p_tost", true=-0.4),
     ),
+    "four means of 5": Case(
+        design=MeanDesign(ns=(5,) * 4, sds=(1.0, 1.0, 2.0, 2.0)), p=four_p(5, (1, 1, 2, 2))
+    ),
     "6 pairs, one of 6 claims": Case(
         design=MeanDesign(ns=(6,), sds=(SD_Z,)),
         p=family_p(pair_p(6, R), pair_p(6, R), 6),
@@ -198,7 +218,13 @@ CASES = {
         family=6,
     ),
 }
-QUICK = ("6 pairs", "3 against 3", "sds of 8 pairs", "equivalent, 8 pairs that differ")
+QUICK = (
+    "6 pairs",
+    "four means of 5",
+    "3 against 3",
+    "sds of 8 pairs",
+    "equivalent, 8 pairs that differ",
+)
 
 
 def check(case: Case, runs: int) -> None:
@@ -249,6 +275,13 @@ def test_the_seeds_are_the_fewest(name):
     assert powers[0] < 0.8 <= powers[1]
     larger = smallest_effect(case.design, 0.01)  # None: distances to a median scatter too much
     assert larger is None or larger > effect / 1.1
+
+
+def test_a_choice_among_several_is_paid_for():
+    design = MeanDesign(ns=(6,), sds=(1.0,))
+    assert Outlook(design=design, effect=1.0, tests=4).reach(0.04) == Outlook(
+        design=design, effect=1.0
+    ).reach(0.01)
 
 
 def test_a_claim_in_the_wrong_direction_has_no_seeds():
