@@ -237,16 +237,17 @@ def _best(
 def _along(contrast: Contrast, firsts: Sequence[Arm]) -> list[tuple[Facts, dict[float, list[Arm]]]]:
     """Groups of arms that differ along the contrast's axis only, by their value on it.
 
-    Their facts are those that the axis leaves alone. One group without doses, if no arm has any.
+    Their facts are those that the axis leaves alone. A group has no doses where its arms have none.
     """
     axis = str(contrast.over)
     free = {axis} | IMPLIED.get(axis, frozenset())
     groups: dict[tuple[Any, ...], dict[float, list[Arm]]] = defaultdict(lambda: defaultdict(list))
     for arm in firsts:
         rest = tuple(sorted((n, v) for n, v in arm.facts.items() if n not in free))
+        group = groups[rest]
         if (dose := dose_of(arm, axis)) is not None:
-            groups[rest][dose].append(arm)
-    return [(dict(rest), group) for rest, group in groups.items()] or [(firsts[0].facts, {})]
+            group[dose].append(arm)
+    return [(dict(rest), group) for rest, group in groups.items()]
 
 
 def _in_order(group: Mapping[float, Sequence[Arm]], axis: str, fewest: int) -> Choice:
@@ -286,7 +287,7 @@ def _four(
             problems += [reason] if reason else []
         if not problems and len({c.arm_id for c in corners}) < 4:
             problems = [f"{field} makes no other arm of {describe(b)}; ask mean_diff of a"]
-        arms_found = tuple(c.arm_id for c in corners)
+        arms_found = tuple(dict.fromkeys(c.arm_id for c in corners))
         yield start.facts, Choice(arms=arms_found, problem=next(iter(problems), None))
 
 

@@ -76,9 +76,10 @@ def _blank(study: Study, chosen: Chosen) -> Inference:
         registered=False,
         arm_a=labels[0] if labels else "",
         arm_b=labels[-1] if len(labels) > 1 else "",
-        arms=(
-            *(e.arm_id for e in chosen.arms),
-            *(s.head.arm_id for s in chosen.answers),
+        arms=tuple(  # an arm on two behaviours, or in two frames, is one arm
+            dict.fromkeys(
+                (*(e.arm_id for e in chosen.arms), *(s.head.arm_id for s in chosen.answers))
+            )
         ),
         sesoi=contrast.sesoi,
     )

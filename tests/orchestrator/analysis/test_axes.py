@@ -262,6 +262,16 @@ AXES = {
     "probes.evaluate": [["bias"], ["bias", "factual"]],
     "probes.heldout": [0.0, 0.25],
 }
+NAMED = {
+    "mean_diff": ("b",),
+    "one_sample": (),
+    "sd_ratio": ("b",),
+    "trend": ("over",),
+    "best_of": ("b", "over"),
+    "interaction": ("b", "between"),
+    "between_behaviors": ("between",),
+}
+"""Kind -> its keys beside a."""
 CONDITIONS = ["baseline", "sft-only", "rho-guided", "contrastive-only"]
 
 
@@ -278,12 +288,18 @@ def questions(draw: st.DrawFn) -> str:
         return {"condition": draw(st.sampled_from(conditions)), **values}
 
     def contrast(number: int) -> dict[str, Any]:
-        kind = draw(st.sampled_from(["mean_diff", "one_sample", "sd_ratio", "trend"]))
+        kind = draw(st.sampled_from(sorted(NAMED)))
+        keys = NAMED[kind]
         found: dict[str, Any] = {"id": f"q{number}", "kind": kind, "a": arm()}
-        if kind in ("mean_diff", "sd_ratio"):
+        if "b" in keys:
             found["b"] = arm()
-        if kind == "trend":
+        if "over" in keys:
             found["over"] = draw(st.sampled_from(["train.epochs", "rho_weight", "data.size"]))
+        if kind == "interaction":
+            axis = draw(st.sampled_from(sorted(AXES)))
+            found["between"] = {axis: AXES[axis]}
+        if kind == "between_behaviors":
+            found["between"] = {"behavior": ["factual", "bias"]}
         return found | draw(st.sampled_from([{}, {"split": "train"}, {"split": "heldout"}]))
 
     asked = [contrast(i) for i in range(draw(st.integers(1, 3)))]

@@ -142,7 +142,7 @@ def test_two_behaviours_of_an_arm_are_compared_with_and_without_b():
     assert [r.estimate for r in (alone, against)] == pytest.approx([0.8, 0.8], abs=0.06)
     assert [r.pairing for r in (alone, against)] == ["paired", "paired"]
     assert alone.verdict == against.verdict == "supported"
-    assert (len(alone.arms), len(against.arms)) == (2, 4)
+    assert (len(alone.arms), len(against.arms)) == (1, 2)
 
 
 BEST: dict[str, Any] = {
@@ -252,14 +252,13 @@ def test_an_interaction_survives_the_manifest():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("pairing", ["paired", "halves", "none"])
-def test_new_kinds_are_calibrated_on_noise(pairing):
-    runs = 1000
-    texts = {
-        "interaction": sweep([INTERACTION], **{"train.epochs": [1, 4]}),
-        "best_of": sweep([BEST], rho_weight=WEIGHTS),
-    }
-    for kind, text in texts.items():
-        random = np.random.default_rng(11)
-        found = [rows_of(text, drawn(random), KEYS[pairing])[0].p or 1.0 for _ in range(runs)]
-        rate = np.mean(np.array(found) <= 0.05)
-        assert rate <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs), kind
+@pytest.mark.parametrize("kind", ["interaction", "best_of"])
+def test_new_kinds_are_calibrated_on_noise(kind, pairing):
+    runs = 400
+    text = sweep([INTERACTION], **{"train.epochs": [1, 4]})
+    if kind == "best_of":
+        text = sweep([BEST], rho_weight=WEIGHTS)
+    random = np.random.default_rng(11)
+    found = [rows_of(text, drawn(random), KEYS[pairing])[0].p for _ in range(runs)]
+    rate = np.mean([p is not None and p <= 0.05 for p in found])
+    assert rate <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
