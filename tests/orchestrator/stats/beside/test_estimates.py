@@ -88,7 +88,7 @@ def test_intervals_hold_the_truth():
 @pytest.mark.parametrize("tau", [0.01, 0.04, 0.15])
 def test_intervals_hold_the_truth_at_their_level(tau):
     single, whole = coverage(200, tau)
-    assert 0.925 < single < 0.985
+    assert 0.95 - 0.035 < single < 0.95 + 0.035  # at one sd between behaviours, not over the prior
     assert whole > 0.9
 
 
