@@ -72,7 +72,9 @@ def demand_ours(folder: Path) -> None:
 
 
 def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None, str | None]:
-    """What an earlier launch wrote; of a damaged file, which is moved aside, the questions.
+    """What an earlier launch wrote; of a damaged file, of which a copy is kept, the questions.
+
+    The file itself stays until `write_manifest`, for this launch may end before that.
 
     Args:
         folder: The results.
@@ -100,8 +102,8 @@ def kept_manifest(folder: Path, *, results: bool) -> tuple[dict[str, Any] | None
             return content, told if changed else None
     except UserError as error:
         reason = error.reason.removeprefix(f"{path}: ")
-    aside = next(f for f in _names_aside(folder) if not f.exists())
-    path.replace(aside)
+    aside = next(f for f in _names_aside(folder) if not f.exists() or f.read_bytes() == raw)
+    write_whole(aside, raw)
     told = f"{path} was damaged, and is kept as {aside.name} ({reason})"
     text = raw.decode(errors="replace")
     try:

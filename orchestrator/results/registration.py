@@ -39,7 +39,8 @@ class Registered:
         withdrawn: ISO time when a launch changed or dropped it before its answer could be known;
             None while it stands.
         dropped: ISO time when a launch changed or dropped it after that. It is tested all the same.
-        tests: How many tests it plans, for the size of its family; 0 where unknown.
+        tests: How many tests it plans of arms that it is registered for, for the size of its
+            family; 0 where unknown.
         scope: All cells of the sweep that asked it; not kept, known where `planned` is not.
         origin: Name of the results that it was registered in; not kept.
     """
@@ -134,7 +135,9 @@ class Registration:
         if first := [r.contrast.id for r in new if r.at is not None]:
             lines.append(f"registered before their results: {', '.join(first)}")
         for one in new:
-            if one.at is None:
+            if not one.planned:
+                lines.append(f"{one.contrast.id} is exploratory: no planned cells can answer it")
+            elif one.at is None:
                 there = set(one.scored)
                 of_others = ", in another sweep among others" if there & set(linked) else ""
                 lines.append(
@@ -155,7 +158,10 @@ class Registration:
         facts: list[Any] = [r["sha256"] for r in registered]
         if any("asked_at" in r for r in rows):
             known = ("sha256", "planned", "scored", "tests")
-            facts = [[r.get(name) for name in known] for r in registered]
+            facts = [
+                [r.get(name) for name in known] + [r[n] for n in ("withdrawn_at",) if n in r]
+                for r in registered
+            ]
         return {"alpha": self.alpha, "sha256": digest_of([self.alpha, facts]), "contrasts": rows}
 
     @classmethod
@@ -238,11 +244,11 @@ def begin(
         if one.withdrawn is not None:
             found.append(one)
         elif again is None:
-            found.append(_not_asked(one, seen, at))
-        elif not one.planned or again.planned == one.planned:
+            found.append(_not_asked(one, arms, seen, at))
+        elif again.planned == one.planned or not (one.planned or one.asked):
             found.append(one)
             del new[one.contrast.digest]
-        elif one.at is not None and _unknown(one.planned, seen):
+        elif not one.planned or (one.at is not None and not _is_known(one, arms, seen)):
             found.append(replace(one, withdrawn=at))  # other cells are planned, so asked anew
         else:
             found.append(one)
@@ -260,28 +266,44 @@ def _asked(contrast: Contrast, arms: Sequence[Arm], seen: Collection[str], at: s
     choices = [c for _, c in choices_of(contrast, arms) if c.problem is None]
     compared = {arm for choice in choices for arm in choice.arms}
     planned = {a.arm_id: a.cells for a in arms if a.arm_id in compared and a.cells}
-    return Registered(
+    without = [arm for arm, cells in planned.items() if not set(cells).intersection(seen)]
+    one = Registered(
         contrast=contrast,
-        at=at if _unknown(planned, seen) else None,
+        at=at if without else None,
         asked=at,
         planned=planned,
         scored=tuple(cell for cells in planned.values() for cell in cells if cell in seen),
-        tests=len(choices),
     )
+    return replace(one, tests=sum(one.covers(choice.arms) for choice in choices))
 
 
-def _not_asked(one: Registered, seen: Collection[str], at: str) -> Registered:
+def _not_asked(one: Registered, arms: Sequence[Arm], seen: Collection[str], at: str) -> Registered:
     """A contrast that the file no longer has: withdrawn if nobody could know its answer."""
     if one.at is None or one.dropped is not None:
         return one
-    if _unknown(one.planned, seen) or (not one.planned and not seen):
-        return replace(one, withdrawn=at)
-    return replace(one, dropped=at)
+    if _is_known(one, arms, seen):
+        return replace(one, dropped=at)
+    return replace(one, withdrawn=at)
 
 
-def _unknown(planned: Mapping[str, Sequence[str]], seen: Collection[str]) -> bool:
-    """Whether nobody can know the answer: an arm has no result."""
-    return any(not any(cell in seen for cell in cells) for cells in planned.values())
+def _is_known(one: Registered, arms: Sequence[Arm], seen: Collection[str]) -> bool:
+    """Whether somebody can know an answer: all arms of a comparison have a result.
+
+    Comparisons that it was not registered for do not count. Of an arm that has a result and is not
+    planned any more nobody can say what it was compared with, so an answer counts as known.
+    """
+    if not one.planned:
+        return bool(seen)
+    known = {arm for arm, cells in one.planned.items() if set(cells).intersection(seen)}
+    here = [a for a in arms if a.arm_id in one.planned or not a.cells]
+    if not known.issubset(a.arm_id for a in here):
+        return True
+    return any(
+        choice.problem is None
+        and one.covers(choice.arms)
+        and known.issuperset(one.planned.keys() & choice.arms)
+        for _, choice in choices_of(one.contrast, here)
+    )
 
 
 def _text(now: datetime) -> str:

@@ -110,7 +110,7 @@ def inferences(
             answered.add(one.contrast.digest)
         rows = [t for t in rows if part.key(one.contrast, t.row) not in seen]
         seen |= {part.key(one.contrast, t.row) for t in rows}
-        sizes[group] += max(len(rows), 0 if one.scored else one.tests)
+        sizes[group] += max(len(rows), one.tests)
         found += [replace(t, group=group) for t in rows]
     for contrast in {r.contrast.digest: r.contrast for r in registration.tested}.values():
         if contrast.digest not in answered:

@@ -147,6 +147,16 @@ def test_a_family_does_not_shrink_with_the_scores(tmp_path):
     assert row.p_adjusted == pytest.approx(2 * row.p)
 
 
+def test_a_family_counts_what_was_registered_beside_arms_that_had_results(tmp_path):
+    text = sweep(weights="0.2, 0.4")
+    Store(tmp_path).create()
+    cells = expanded(text).all
+    run(tmp_path, cells, lambda s: not s.hinge)
+    launch(tmp_path, text)
+    run(tmp_path, cells, lambda s: not (s.hinge and s.hinge.rho_weight == 0.4))
+    assert one(rows(tmp_path)).family_size == 2
+
+
 def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
     run(tmp_path / "a", launch(tmp_path / "a", sweep()))
     alone = one(rows(tmp_path / "a"))

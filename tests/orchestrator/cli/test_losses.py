@@ -282,6 +282,16 @@ def test_what_was_registered_survives_a_damaged_manifest_or_its_loss_is_told(
     assert rho_sweep("check", results.folder).code == 0
 
 
+def test_a_refused_launch_loses_nothing_of_a_damaged_manifest(results, rho_sweep, tmp_path):
+    path, file = results.folder / "sweep.yaml", tmp_path / "sweep.yaml"
+    path.write_text(MANIFEST_HARMS["cut"][0](path.read_text()))
+    file.write_text(file.read_text().replace("greater", "less"))
+    for _ in range(2):
+        ran = rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
+        assert "claims changed or dropped after their results: helps" in ran.err
+    assert [p.name for p in results.folder.glob("sweep.damaged*.yaml")] == ["sweep.damaged.yaml"]
+
+
 def test_every_damaged_manifest_is_kept_and_none_is_a_foreign_file(results, rho_sweep):
     for number in range(1, 12):
         (results.folder / "sweep.yaml").write_text(f"{HEAD}[{number}")

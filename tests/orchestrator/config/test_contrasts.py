@@ -192,6 +192,46 @@ def test_an_arm_that_comes_after_the_data_is_registered_for_itself():
     assert not any(new.covers([arm]) for arm in old.planned)
 
 
+BOTH = ONE.replace(", rho_weight: 0.2}", "}")
+KNOWN = {c.cell_id for c in CELLS if not c.hinge or c.hinge.rho_weight == 0.1}
+"""Of the two comparisons of `BOTH`, one has results of both its arms."""
+
+
+@pytest.mark.parametrize("other", ["", BOTH.replace("greater", "less")])
+def test_a_question_stays_once_one_of_its_comparisons_has_results(other):
+    first = plan(BOTH).plain()
+    kept = plan(other, {KEY: first}, KNOWN, LATER)
+    assert kept.dropped_at(LATER) == ["up"]
+
+
+def test_what_was_known_when_it_was_asked_keeps_no_question():
+    first = plan(BOTH, seen=KNOWN)
+    assert [(r.at is None, r.tests) for r in first.contrasts] == [(False, 1)]
+    (row,) = plan("", {KEY: first.plain()}, KNOWN, LATER).contrasts
+    assert row.withdrawn == LATER.isoformat()
+
+
+def test_a_known_arm_that_is_taken_out_of_the_grid_frees_no_question():
+    first = plan(BOTH).plain()
+    rest = [a for a in ARMS if not KNOWN.intersection(a.cells)]
+    assert plan("", {KEY: first}, KNOWN, LATER, rest).dropped_at(LATER) == ["up"]
+
+
+def test_a_question_that_nothing_was_planned_for_is_registered_once_something_is():
+    alone = [a for a in ARMS if a.facts["condition"] != "sft-only"]
+    first = plan(ONE, arms=alone)
+    assert first.news(NOW) == ["up is exploratory: no planned cells can answer it"]
+    (early, anew) = plan(ONE, {KEY: first.plain()}, (), LATER).contrasts
+    assert (early.withdrawn, anew.at) == (LATER.isoformat(), LATER.isoformat())
+
+
+def test_a_question_withdrawn_by_hand_is_refused():
+    plain = plan(ONE).plain()
+    plain["contrasts"][0]["withdrawn_at"] = LATER.isoformat()
+    with pytest.raises(UserError, match="edited after it was registered"):
+        Registration.of({KEY: plain})
+
+
 def test_a_version_comes_back_from_the_manifest_as_it_was():
     plain = plan(ONE, {KEY: plan(ONE + TREND).plain()}, SEEN, LATER).plain()
     assert Registration.of({KEY: plain}).plain() == plain
