@@ -11,33 +11,45 @@ from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SC
 from orchestrator.errors import UserError
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
-from orchestrator.results.store import INCOMPLETE, MARK, Store
+from orchestrator.results.store import INCOMPLETE, MARK, SETTLED, Store
 from tasks.contract.cell import Condition
 
 NONE: dict[str, Any] = {"cells": {}}
+KEYS = ("cell_id", "status")
 COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
 
 
 def load_frame(stores: Sequence[Store]) -> Frame:
-    """All cells of all results; a cell that several have counts once.
+    """All cells of all results; a cell that several have counts once, where it has a result.
 
     Raises:
         UserError: A table is corrupted, or a cell has other scores in another folder.
     """
+    tables = [_tables(store) for store in stores]
+    rows = [
+        (place, cell, status in SETTLED)
+        for place, found in enumerate(tables)
+        for cell, status in zip(*(found["cells"][n].to_pylist() for n in KEYS), strict=True)
+    ]
+    owner: dict[str, int] = {}
+    for place, cell, _ in sorted(rows, key=lambda row: not row[2]):
+        owner.setdefault(cell, place)
+    for place, cell, settled in rows:
+        if settled and owner[cell] != place:
+            _demand_same(stores[owner[cell]], stores[place], cell)
     parts: dict[str, list[pa.Table]] = {name: [] for name in COLUMNS}
-    seen: dict[str, int] = {}
-    for place, store in enumerate(stores):
-        tables = {name: store.read(name) for name in COLUMNS}
-        tables["cells"] = _with_losses(store, tables["cells"])
-        tables = {name: tables[name].select(columns) for name, columns in COLUMNS.items()}
-        known = [c for c in tables["cells"]["cell_id"].to_pylist() if c in seen]
-        for cell in known:
-            _demand_same(stores[seen[cell]], store, cell)
-        for name, table in tables.items():
-            twice = pc.is_in(table["cell_id"], value_set=pa.array(known, pa.string()))
-            parts[name].append(table.filter(pc.invert(twice)))
-        seen |= {c: place for c in tables["cells"]["cell_id"].to_pylist() if c not in seen}
+    for place, found in enumerate(tables):
+        mine = pa.array([cell for cell, of in owner.items() if of == place], pa.string())
+        for name, table in found.items():
+            parts[name].append(table.filter(pc.is_in(table["cell_id"], value_set=mine)))
     return Frame(*(pa.concat_tables(parts[name]) for name in COLUMNS))
+
+
+def _tables(store: Store) -> dict[str, pa.Table]:
+    """The tables of a results folder with the columns that a frame has."""
+    tables = {name: store.read(name) for name in COLUMNS}
+    tables["cells"] = _with_losses(store, tables["cells"])
+    return {name: tables[name].select(columns) for name, columns in COLUMNS.items()}
 
 
 def _with_losses(store: Store, cells: pa.Table) -> pa.Table:

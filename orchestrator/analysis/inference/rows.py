@@ -15,10 +15,8 @@ from orchestrator.analysis.inference.question import Study, Tested
 from orchestrator.analysis.inference.record import SILENT, WITHOUT, Family, Inference
 from orchestrator.config.contrasts import Contrast, concerns
 from orchestrator.results.registration import Registered, Registration
-from tasks.contract.cell import Status
+from orchestrator.results.store import SETTLED
 
-SETTLED = (str(Status.OK), str(Status.DIVERGED))
-"""Ways to end after which a cell is not tried again."""
 Key = tuple[str, str, str, tuple[str, ...], frozenset[str]]
 """Of a row: digest of its contrast, behaviour, split, arms, cells."""
 

@@ -165,6 +165,21 @@ def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
     assert [r.p_adjusted for r in found if "m=0.1" in r.arm_a] == [alone.p_adjusted]
 
 
+@pytest.mark.parametrize("harm", ["failed", "lost"])
+def test_a_cell_that_two_sweeps_have_counts_where_it_has_a_result(tmp_path, harm):
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        cells = launch(folder, sweep())
+        run(folder, cells)
+    row, lost = one(rows(there)), next(s for s in cells if s.hinge)
+    Store(here).path("scores", lost.cell_id).unlink()
+    if harm == "failed":
+        Store(here).path("cells", lost.cell_id).unlink()
+        Store(here).commit_failure(a_failure(lost), attempts=1, ray=None)
+    for folders in ((here, there), (there, here)):
+        assert one(rows(*folders)) == row
+
+
 def test_two_sweeps_pooled_are_explored_beside_what_each_registered(tmp_path):
     run(tmp_path / "a", launch(tmp_path / "a", sweep(seeds=range(1, 5))), effect=0.01)
     run(tmp_path / "b", launch(tmp_path / "b", sweep(seeds=range(5, 9))), effect=0.01)
