@@ -14,11 +14,12 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
 from orchestrator.config.sweep_file import Sweep
+from orchestrator.errors import UserError
 from orchestrator.execution.launch import default_slots, resolve
 from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
-from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import begin
 from orchestrator.results.store import Store, done_elsewhere, stores
 from orchestrator.stats.exact import min_sign_flip_p
@@ -173,7 +174,14 @@ def _claims(sweep: Sweep, expansion: Expansion, root: Path) -> Iterator[str]:
     cells = {spec.cell_id for spec in expansion.all}
     elsewhere = done_elsewhere(folder, cells)
     seen = (Store(folder).done() if folder.is_dir() else set()) | elsewhere.keys()
-    earlier = load_manifest(folder) if (folder / NAME).is_file() else None
+    try:
+        earlier = load_manifest(folder) if (folder / NAME).is_file() else {}
+        reason = unreadable(earlier)
+    except UserError as error:
+        reason = error.reason
+    if reason is not None:
+        yield f"{folder / NAME}: {reason.removeprefix(f'{folder / NAME}: ')}"
+        return
     found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
     yield from found.news(now, elsewhere.keys())
     if dropped := found.dropped_at(now):

@@ -54,6 +54,15 @@ def test_the_published_campaign_is_45_named_35_distinct_and_one_baseline(tmp_pat
     assert plan([load("published")], tmp_path).cells == found.cells
 
 
+@pytest.mark.parametrize("harm", ["cells: {}\nanalysis: {contrasts: []}\n", "cells:\n", "[\n"])
+def test_a_damaged_manifest_of_earlier_results_is_one_line_of_the_plan(text, tmp_path, harm):
+    path = tmp_path / "results/s/sweep.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(harm)
+    (line,) = planned(text, tmp_path / "results").claims
+    assert line.startswith(f"{path}: ")
+
+
 @pytest.mark.usefixtures("no_hub")
 def test_what_is_not_here_is_said_and_its_cells_are_provisional(tmp_path):
     found = plan([load("dose-response")], tmp_path)
