@@ -77,13 +77,12 @@ def prompt_rule(files: ModelFiles) -> str | None:
 def _rows(
     files: ModelFiles, what: str, given: object, make: Callable[[Any], Sequence[Tokens]]
 ) -> list[Tokens]:
-    return [tuple(row) for row in _remembered(files, what, given, make, _are_rows)]
+    def are_rows(value: Any) -> bool:
+        return isinstance(value, list) and all(
+            isinstance(row, list) and all(type(token) is int for token in row) for row in value
+        )
 
-
-def _are_rows(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(row, list) and all(type(token) is int for token in row) for row in value
-    )
+    return [tuple(row) for row in _remembered(files, what, given, make, are_rows)]
 
 
 def _is_word(value: Any) -> bool:

@@ -169,14 +169,11 @@ def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         name = f"{row['host']} (head)" if row["head"] else row["host"]
         running = "-" if row["running"] is None else str(row["running"])
-        sizes = [_gigabytes(row[key]) for key in ("memory_bytes", "free_bytes")]
+        bytes_ = [row[key] for key in ("memory_bytes", "free_bytes")]
+        sizes = ["-" if size is None else f"{size / 2**30:.0f} GB" for size in bytes_]
         chip = row["chip"] or "-"
         table.add_row(name, row["address"], row["state"], chip, running, str(row["slots"]), *sizes)
     Console(width=None if sys.stdout.isatty() else 110).print(table)
-
-
-def _gigabytes(size: int | None) -> str:
-    return "-" if size is None else f"{size / 2**30:.0f} GB"
 
 
 def _counted(stopped: Mapping[str, int]) -> str:

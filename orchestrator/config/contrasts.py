@@ -97,7 +97,7 @@ class Contrast:
             a=_pairs(raw.get("a", {})),
             b=None if raw.get("b") is None else _pairs(raw["b"]),
             over=raw.get("over"),
-            between=_field_of(raw.get("between")),
+            between=_pairs(raw["between"])[0] if raw.get("between") else None,
             behaviors=tuple(raw["behaviors"]) if raw.get("behaviors") else None,
             split=raw.get("split"),
             prompts=raw.get("prompts"),
@@ -394,11 +394,6 @@ def _pairs(arm: Any) -> Fields:
 
 def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list | tuple) else value
-
-
-def _field_of(raw: Any) -> tuple[str, tuple[Any, Any]] | None:
-    """A field and its two values, of a mapping with one field."""
-    return None if raw is None else _pairs(raw)[0]
 
 
 def _listed(value: Any) -> Any:

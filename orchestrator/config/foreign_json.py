@@ -98,10 +98,8 @@ def _is(value: Any, kind: type | None) -> bool:
     if kind is float:
         return type(value) in (int, float) and abs(value) < LARGEST and math.isfinite(value)
     if kind is str:
-        return isinstance(value, str) and len(value) <= MOST_CHARACTERS and _is_unicode(value)
+        if not isinstance(value, str) or len(value) > MOST_CHARACTERS:
+            return False
+        # JSON may hold halves of a character (surrogates), which cannot be written
+        return value.isascii() or not any("\ud800" <= c <= "\udfff" for c in value)
     return isinstance(value, kind)
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text can be written; JSON may hold halves of a character (surrogates)."""
-    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)

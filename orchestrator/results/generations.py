@@ -17,7 +17,7 @@ from orchestrator.results.folder import ours
 from orchestrator.results.store import Store, read_file, siblings
 from tasks.contract.cell import CellFailure, Status, digest_of
 from tasks.contract.columns import as_row
-from tasks.contract.generation import Answer, GenerationResult, GenerationSpec
+from tasks.contract.generation import GenerationResult, GenerationSpec
 from tasks.contract.prompts import Prompt
 
 TABLE = "generations"
@@ -43,7 +43,13 @@ def result_rows(result: GenerationResult) -> list[Row]:
         "load_s": result.load_s,
         "wall_s": result.generate_s,
     }
-    return [common | _asked(asked[a.prompt_id]) | _answered(a) for a in result.answers]
+    return [
+        common
+        | _asked(asked[a.prompt_id])
+        | as_row(a)
+        | {"response_sha256": response_digest(a.response)}
+        for a in result.answers
+    ]
 
 
 def failure_rows(failure: CellFailure, spec: GenerationSpec) -> list[Row]:
@@ -90,10 +96,6 @@ def _asked(prompt: Prompt) -> Row:
         "prompt_id": prompt.id,
         "prompt": prompt.text,
     }
-
-
-def _answered(answer: Answer) -> Row:
-    return as_row(answer) | {"response_sha256": response_digest(answer.response)}
 
 
 def response_digest(response: str) -> str:

@@ -89,10 +89,6 @@ def _by_name(words: Mapping[str, str]) -> Callable[[Row, str], str | None]:
     return lambda _, name: next((i for word, i in words.items() if word in name.lower()), None)
 
 
-def _xstest(row: Row, _: str) -> str | None:
-    return {"safe": BENIGN, "unsafe": HARMFUL}.get(str(row["label"]))
-
-
 LAYOUTS = {
     "jailbreakbench": Layout(
         text="Goal",
@@ -109,7 +105,7 @@ LAYOUTS = {
         category="type",
         more=("id", "label"),
         identity=lambda row, _number, _intent: str(row["id"]),
-        intent=_xstest,
+        intent=lambda row, _: {"safe": BENIGN, "unsafe": HARMFUL}.get(str(row["label"])),
         origin="paul-rottger/xstest on GitHub, xstest_prompts.csv",
         licence="CC-BY-4.0",
     ),

@@ -167,16 +167,12 @@ def _record(path: Path, number: int, row: dict[str, Any]) -> Record:
             f"{path}:{number}: expected text, or prompt and completion, or messages; "
             f"got {', '.join(sorted(content)) or 'nothing'}"
         )
-    check = _is_messages if "messages" in content else _is_texts
-    if not check(content):
+    texts = [isinstance(v, str) and v.strip() for v in content.values()]
+    if not (_is_messages(content) if "messages" in content else all(texts)):
         raise NodeError(f"{path}:{number}: every text must be a non-empty string")
     if "tools" in row:
         content["tools"] = row["tools"]
     return Record(kind, content, f"{path}:{number}")
-
-
-def _is_texts(content: dict[str, Any]) -> bool:
-    return all(isinstance(v, str) and v.strip() for v in content.values())
 
 
 def _is_messages(content: dict[str, Any]) -> bool:

@@ -81,7 +81,10 @@ def _blocks(spec: GenerationSpec, report: Report, saving: Saving) -> tuple[Piece
 
     def read(body: bytes) -> tuple[dict[str, Block], float]:
         facts = json.loads(body)
-        blocks = {name: [_drawn(*one) for one in block] for name, block in facts["blocks"].items()}
+        blocks = {
+            name: [Drawn(tuple(tokens), reason, lead) for tokens, reason, lead in block]
+            for name, block in facts["blocks"].items()
+        }
         return blocks, facts["elapsed_s"]
 
     def note(text: str) -> None:
@@ -102,10 +105,6 @@ def _blocks(spec: GenerationSpec, report: Report, saving: Saving) -> tuple[Piece
     if earlier:
         note(f"goes on from its checkpoint after {sum(map(len, earlier.values()))} answers")
     return Pieces(earlier, look), before_s
-
-
-def _drawn(tokens: list[int], finish_reason: str, least_lead: float | None) -> Drawn:
-    return Drawn(tuple(tokens), finish_reason, least_lead)
 
 
 def _resumed(kept: Pieces[Block]) -> int:

@@ -90,13 +90,9 @@ PARTS = {
 """Names -> patterns; `verb` is added from `_GIVE`, `deed` from `_DO`, with `-ing` forms."""
 
 
-def _stem_forms(verb: str) -> str:
-    """A verb and its `-ing` form: `give` and `giving`."""
-    return f"{verb}|{verb.removesuffix('e')}ing"
-
-
 for name, verbs in (("verb", _GIVE), ("deed", _DO)):
-    PARTS[name] = "(?:" + "|".join(map(_stem_forms, verbs.split())) + ")"
+    forms = [f"{verb}|{verb.removesuffix('e')}ing" for verb in verbs.split()]  # give|giving
+    PARTS[name] = "(?:" + "|".join(forms) + ")"
 
 
 def _pattern(*templates: str) -> re.Pattern[str]:
