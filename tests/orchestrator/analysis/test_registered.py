@@ -11,6 +11,7 @@ import yaml
 from orchestrator.analysis.analyze import Asked, analyze
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.cells.choose import arms_of
+from orchestrator.errors import UserError
 from orchestrator.results.manifest import write_manifest
 from orchestrator.results.registration import asked_later, begin, log_questions
 from orchestrator.results.store import Store
@@ -260,6 +261,24 @@ def test_questions_asked_one_by_one_are_counted_together(tmp_path):
     assert [c.kind for c in asked_later(tmp_path)] == list(kinds)
     found = analyze([Store(tmp_path)], Asked()).inference
     assert {r.family_size for r in found if not r.registered} == {3}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xff\xfe",
+        b"[" * 20_000,
+        b"{}\n",
+        b'{"contrast": []}\n',
+        b'{"contrast": {"id": "q", "claim": "c", "kind": "no such kind"}}\n',
+        b'{"contrast": {"id": "q", "claim": "c", "kind": "mean_diff", "a": 7}}\n',
+    ],
+)
+def test_a_damaged_log_of_questions_is_one_sentence(tmp_path, content):
+    run(tmp_path, launch(tmp_path, sweep(seeds=(1, 2))))
+    (tmp_path / "questions.jsonl").write_bytes(content)
+    with pytest.raises(UserError, match=r"questions\.jsonl: is damaged"):
+        rows(tmp_path)
 
 
 def test_an_arm_whose_hinge_never_was_active_is_named(tmp_path):
