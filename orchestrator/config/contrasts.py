@@ -23,7 +23,7 @@ from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subje
 from orchestrator.config.fields import OF_PROMPTS, ArmFields, BetweenFields, Dose, Positive, uses
 from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
-from orchestrator.stats.records import ALPHA, Alternative
+from orchestrator.stats.records import ALPHA, Alternative, Spending
 from tasks.contract.cell import Condition, digest_of
 
 Fields = tuple[tuple[str, Any], ...]
@@ -121,16 +121,43 @@ class Contrast:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Looks:
+    """When a sweep's claims may be judged before all planned seeds are in.
+
+    Attributes:
+        ns: Seeds an arm at each look, rising.
+        spending: How alpha is spent on them.
+    """
+
+    ns: tuple[int, ...]
+    spending: Spending
+
+    def plain(self) -> dict[str, Any]:
+        """As in a sweep file."""
+        return {"looks": list(self.ns), "spending": str(self.spending)}
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any] | None) -> "Looks | None":
+        """The inverse of `plain`; None for nothing."""
+        if not raw:
+            return None
+        spending = Spending(raw.get("spending", Spending.OBRIEN_FLEMING))
+        return cls(ns=tuple(raw["looks"]), spending=spending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Questions:
     """What a sweep file asks.
 
     Attributes:
         alpha: Level of every test, after adjustment.
         contrasts: In the order of the file.
+        looks: When they may be judged before all seeds are in; None for only then.
     """
 
     alpha: float = ALPHA
     contrasts: tuple[Contrast, ...] = ()
+    looks: Looks | None = None
 
 
 class ContrastEntry(Checked):
@@ -221,11 +248,31 @@ class ContrastEntry(Checked):
         return self
 
 
+class SequentialEntry(Checked):
+    """Looks at registered numbers of seeds, with an error that holds for all of them together."""
+
+    looks: list[Annotated[int, Field(ge=2)]] = Field(
+        description="seeds an arm at each of two or more looks, rising; the last are all seeds"
+    )
+    spending: Annotated[Spending, Strict(strict=False)] = Field(
+        default=Spending.OBRIEN_FLEMING, description="how alpha is spent: late, or evenly"
+    )
+
+    @model_validator(mode="after")
+    def _rise(self) -> "SequentialEntry":
+        if len(self.looks) < 2 or self.looks != sorted(set(self.looks)):
+            complain([(("looks",), f"must be two or more that rise, got {show(self.looks)}", ())])
+        return self
+
+
 class Analysis(Checked):
     """Questions that are registered before there are data."""
 
     alpha: Annotated[float, Field(gt=0, le=0.2)] = Field(
         default=ALPHA, description="level of every test, after adjustment"
+    )
+    sequential: SequentialEntry | None = Field(
+        default=None, description="looks before all seeds are in, see analysis.md"
     )
     contrasts: list[ContrastEntry] = Field(default=[], description="the questions, see analysis.md")
 
@@ -255,8 +302,12 @@ def parse_questions(document: Document) -> Questions:
 
 def questions_of(raw: Mapping[str, Any], folder: Path) -> Questions:
     """What a file asks that has been checked and lies in a folder."""
-    alpha = (raw.get("analysis") or {}).get("alpha", ALPHA)
-    return Questions(alpha=float(alpha), contrasts=tuple(contrasts_of(raw, folder).values()))
+    block = raw.get("analysis") or {}
+    return Questions(
+        alpha=float(block.get("alpha", ALPHA)),
+        contrasts=tuple(contrasts_of(raw, folder).values()),
+        looks=Looks.of(block.get("sequential")),
+    )
 
 
 def contrasts_of(

@@ -264,6 +264,11 @@ def _together(sweep: Sweep, contrasts: dict[int, Contrast]) -> Iterator[Finding]
                 seen.add(message)
                 home, *others = (grid.place(f) for f in fields)
                 yield home, message, tuple(others)
+    looks = sweep.questions.looks
+    seeds = {point["seed"] for _, point in sweep.points()}
+    if looks is not None and looks.ns[-1] > len(seeds):
+        text = f"looks at {looks.ns[-1]} seeds; the grids have {len(seeds)}"
+        yield ("analysis", "sequential", "looks"), text, (("grid",), ("grids",))
     if sweep.grids:
         yield from unanswerable(contrasts, (p for _, p in sweep.points()))
 

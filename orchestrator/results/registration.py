@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.cells.choose import Arm
 from orchestrator.cells.choose import planned as choices_of
-from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.config.contrasts import Contrast, Looks, Questions
 from orchestrator.errors import UserError, writing
 from orchestrator.results.folder import ASKED
 from orchestrator.stats.records import ALPHA
@@ -39,6 +39,7 @@ class Registered:
         withdrawn: ISO time when a launch changed or dropped it before its answer could be known;
             None while it stands.
         dropped: ISO time when a launch changed or dropped it after that. It is tested all the same.
+        looks: When it may be judged before all planned seeds are in; None for only then.
         tests: How many tests it plans of arms that it is registered for, for the size of its
             family; 0 where unknown.
         scope: All cells of the sweep that asked it; not kept, known where `planned` is not.
@@ -52,6 +53,7 @@ class Registered:
     scored: tuple[str, ...] = ()
     withdrawn: str | None = None
     dropped: str | None = None
+    looks: Looks | None = None
     tests: int = 0
     scope: frozenset[str] | None = None
     origin: str = ""
@@ -87,6 +89,7 @@ class Registered:
             "dropped_at": self.dropped,
             "planned": {arm: list(cells) for arm, cells in self.planned.items()},
             "scored": list(self.scored),
+            "sequential": self.looks.plain() if self.looks else None,
             "tests": self.tests,
         }
         head = {"registered_at": self.at, "sha256": self.contrast.digest}
@@ -103,6 +106,7 @@ class Registered:
             scored=tuple(row.get("scored", ())),
             withdrawn=row.get("withdrawn_at"),
             dropped=row.get("dropped_at"),
+            looks=Looks.of(row.get("sequential")),
             tests=row.get("tests", 0),
         )
 
@@ -157,9 +161,10 @@ class Registration:
         registered = [r for r in rows if r["registered_at"]]
         facts: list[Any] = [r["sha256"] for r in registered]
         if any("asked_at" in r for r in rows):
-            known = ("sha256", "planned", "scored", "tests")
+            always = ("sha256", "planned", "scored", "tests")
+            some = ("withdrawn_at", "sequential")
             facts = [
-                [r.get(name) for name in known] + [r[n] for n in ("withdrawn_at",) if n in r]
+                [r.get(name) for name in always] + [r[name] for name in some if name in r]
                 for r in registered
             ]
         return {"alpha": self.alpha, "sha256": digest_of([self.alpha, facts]), "contrasts": rows}
@@ -237,7 +242,7 @@ def begin(
         now: When.
     """
     kept, at = Registration.of(earlier or {}), _text(now)
-    new = {c.digest: _asked(c, arms, seen, at) for c in asked.contrasts}
+    new = {c.digest: _asked(c, asked.looks, arms, seen, at) for c in asked.contrasts}
     found: list[Registered] = []
     for one in kept.contrasts:
         again = new.get(one.contrast.digest)
@@ -245,7 +250,7 @@ def begin(
             found.append(one)
         elif again is None:
             found.append(_not_asked(one, arms, seen, at))
-        elif again.planned == one.planned or not (one.planned or one.asked):
+        elif _is_as_before(again, one) or not (one.planned or one.asked):
             found.append(one)
             del new[one.contrast.digest]
         elif not one.planned or (one.at is not None and not _is_known(one, arms, seen)):
@@ -261,7 +266,13 @@ def begin(
     return every.with_distinct_ids()
 
 
-def _asked(contrast: Contrast, arms: Sequence[Arm], seen: Collection[str], at: str) -> Registered:
+def _is_as_before(again: Registered, one: Registered) -> bool:
+    return (again.planned, again.looks) == (one.planned, one.looks)
+
+
+def _asked(
+    contrast: Contrast, looks: Looks | None, arms: Sequence[Arm], seen: Collection[str], at: str
+) -> Registered:
     """A contrast that is asked now."""
     choices = [c for _, c in choices_of(contrast, arms) if c.problem is None]
     compared = {arm for choice in choices for arm in choice.arms}
@@ -272,6 +283,7 @@ def _asked(contrast: Contrast, arms: Sequence[Arm], seen: Collection[str], at: s
         at=at if without else None,
         asked=at,
         planned=planned,
+        looks=looks,
         scored=tuple(cell for cells in planned.values() for cell in cells if cell in seen),
     )
     return replace(one, tests=sum(one.covers(choice.arms) for choice in choices))

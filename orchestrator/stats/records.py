@@ -40,6 +40,13 @@ class Alternative(StrEnum):
     LESS = "less"
 
 
+class Spending(StrEnum):
+    """How alpha is spent: late, or evenly."""
+
+    OBRIEN_FLEMING = "obrien-fleming"
+    POCOCK = "pocock"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
     """From `low` to `high`, in the estimate's unit.

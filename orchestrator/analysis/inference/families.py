@@ -95,9 +95,15 @@ def verdict(tested: Tested, alpha: float) -> Verdict:
     is contradicted where a lies beyond the margin. A claim that a response is straight is
     contradicted only by lack of fit, and nothing supports it.
     """
+    if tested.interim is None:
+        return _final(tested, alpha)
+    word = _final(tested, alpha) if tested.looked else Verdict.INTERIM
+    return word if word.supports or word is Verdict.CONTRADICTED else Verdict.INTERIM
+
+
+def _final(tested: Tested, alpha: float) -> Verdict:
+    """As `verdict`, of a row that may decide."""
     row = tested.row
-    if tested.interim is not None:
-        return Verdict.INTERIM
     if _is_rounding(row, tested.floor):
         return Verdict.IDENTICAL
     if row.p is None or row.p_adjusted is None or row.family_size is None:

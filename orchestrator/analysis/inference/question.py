@@ -111,6 +111,7 @@ class Tested:
         outlook: The design, for what it can find; None where no formula is known.
         interim: Why the row is not the last word, e.g. planned cells without a result.
         group: Registered contrasts of one group are adjusted together; empty for explored ones.
+        looked: Whether p is of all looks so far, so that it may decide before the last one.
         floor: Differences of up to this are rounding, nats per token.
     """
 
@@ -119,6 +120,7 @@ class Tested:
     outlook: Outlook | None = None
     interim: str | None = None
     group: str = ""
+    looked: bool = False
     floor: float = 0.0
 
 

@@ -1,7 +1,7 @@
 """All rows of an analysis: registered contrasts on their own cells, then what is explored."""
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,9 +13,12 @@ from orchestrator.analysis.inference.families import settle
 from orchestrator.analysis.inference.infer import infer
 from orchestrator.analysis.inference.question import Study, Tested
 from orchestrator.analysis.inference.record import SILENT, WITHOUT, Family, Inference
-from orchestrator.config.contrasts import Contrast, concerns
+from orchestrator.config.contrast_kinds import Margin, Planned
+from orchestrator.config.contrasts import Contrast, Looks, concerns
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import SETTLED
+from orchestrator.stats.beside.sequential import any_look_p
+from orchestrator.stats.records import Alternative
 
 Key = tuple[str, str, str, tuple[str, ...], frozenset[str]]
 """Of a row: digest of its contrast, behaviour, split, arms, cells."""
@@ -55,6 +58,20 @@ class Part:
                 interim = f"{lost} of {planned} planned cells have no result yet" if lost else None
                 row = replace(row, registered=True, family=Family.PRIMARY)
             yield self._measured(replace(tested, row=row, interim=interim))
+
+    def looked(self, one: Registered, alpha: float, looks: Looks) -> Iterator[Tested]:
+        """As `registered`, at the last look of which all planned cells have a result.
+
+        The p is one for all looks so far; estimate and interval are those of the last one.
+        """
+        found: dict[tuple[str, str], dict[int, Tested]] = defaultdict(dict)
+        for n in looks.ns:
+            first = replace(one, planned={arm: cells[:n] for arm, cells in one.planned.items()})
+            for tested in self.of(first).registered(first, alpha):
+                found[tested.row.behavior, tested.row.which][n] = tested
+        for by_look in found.values():
+            done = {n: t for n, t in by_look.items() if t.interim is None and t.row.p is not None}
+            yield _all_looks(done, looks) if done else by_look[looks.ns[0]]
 
     def explored(self, contrast: Contrast, alpha: float) -> Iterator[Tested]:
         """The rows of a contrast for all arms that it fits."""
@@ -102,7 +119,9 @@ def inferences(
     answered: set[str] = set()
     for one in (r for r in registration.tested if r.at is not None):
         part, group = whole.of(one), f"{one.origin}/{one.contrast.family or ''}"
-        every = list(part.registered(one, alpha))
+        looks = one.looks if one.contrast.kind.rules.planned is Planned.MEANS else None
+        asked = whole.looked(one, alpha, looks) if looks else part.registered(one, alpha)
+        every = list(asked)
         rows = [t for t in every if t.row.registered]
         if part is whole and len(rows) == len(every):
             answered.add(one.contrast.digest)
@@ -116,6 +135,35 @@ def inferences(
             found += [t for t in rows if whole.key(contrast, t.row) not in seen]
     for row in settle(found, alpha, sizes):
         yield _with_losses(row, frame, silent)
+
+
+def _all_looks(done: Mapping[int, Tested], looks: Looks) -> Tested:
+    """The row of the last look, with one p of all that were made; `done` is by seeds."""
+    ns, last = [*done], done[max(done)]
+    two_sided = last.row.alternative == Alternative.TWO_SIDED and (
+        last.row.kind.rules.margin is Margin.OPTIONAL
+    )
+
+    def of_all(ps: Sequence[float | None], *, both: bool) -> float | None:
+        known = [p for p in ps if p is not None]
+        if len(known) < len(ps):
+            return None
+        return any_look_p(known, ns, looks.spending, two_sided=both, planned=looks.ns[-1])
+
+    made = " and ".join(map(str, ns))
+    note = f"p is of the looks at {made} of {looks.ns[-1]} seeds, the interval of the last look"
+    row = replace(
+        last.row,
+        p=of_all([t.row.p for t in done.values()], both=two_sided),
+        notes=(*last.row.notes, note),
+    )
+    return replace(
+        last,
+        row=row,
+        p_opposite=of_all([t.p_opposite for t in done.values()], both=False),
+        looked=True,
+        interim=None if ns[-1] == looks.ns[-1] else f"the next look is at more than {ns[-1]} seeds",
+    )
 
 
 def _with_losses(row: Inference, frame: Frame, silent: Collection[str]) -> Inference:

@@ -8,7 +8,6 @@ for looks at 4, 6, 8 and 10), so that simulated t tests of normal differences co
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
 from math import e, log, sqrt
@@ -17,7 +16,7 @@ import numpy as np
 from scipy import special
 
 from orchestrator.stats.beside.designs import Aim, MeanDesign, fewest_seeds
-from orchestrator.stats.records import ALPHA, Array
+from orchestrator.stats.records import ALPHA, Array, Spending
 
 GRID = 101
 """Nodes over the values of the statistic that go on; levels are right to five digits."""
@@ -33,13 +32,6 @@ ENOUGH = 100
 
 Stops = Callable[[float], tuple[float, float]]
 """Effect in sd -> (chance to stop in favour of the claim, mean number of seeds)."""
-
-
-class Spending(StrEnum):
-    """How alpha is spent: late, or evenly."""
-
-    OBRIEN_FLEMING = "obrien-fleming"
-    POCOCK = "pocock"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

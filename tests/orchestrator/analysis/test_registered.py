@@ -11,7 +11,7 @@ import yaml
 from orchestrator.analysis.analyze import Asked, analyze
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.cells.choose import arms_of
-from orchestrator.errors import UserError
+from orchestrator.errors import SweepError, UserError
 from orchestrator.results.manifest import write_manifest
 from orchestrator.results.registration import asked_later, begin, log_questions
 from orchestrator.results.store import Store
@@ -279,6 +279,50 @@ def test_a_damaged_log_of_questions_is_one_sentence(tmp_path, content):
     (tmp_path / "questions.jsonl").write_bytes(content)
     with pytest.raises(UserError, match=r"questions\.jsonl: is damaged"):
         rows(tmp_path)
+
+
+LOOKS = "analysis:\n  sequential: {looks: [4, 8]}\n"
+
+
+def test_a_registered_look_may_decide_before_all_seeds_are_in(tmp_path):
+    text = sweep(seeds=range(1, 9)).replace("analysis:\n", LOOKS)
+    cells = launch(tmp_path, text)
+    run(tmp_path, cells, lambda s: s.seed in (None, 1, 2, 3))
+    assert one(rows(tmp_path)).verdict == "interim"
+    run(tmp_path, cells, lambda s: s.seed in (None, 4, 5))
+    early = one(rows(tmp_path))
+    assert (early.verdict, early.n_pairs) == ("supported", 4)
+    assert "p is of the looks at 4 of 8 seeds" in " ".join(early.notes)
+    run(tmp_path, cells)
+    assert one(rows(tmp_path)).n_pairs == 8
+
+
+def test_a_look_pays_for_the_looks_before_it(tmp_path):
+    text = sweep(seeds=range(1, 9)).replace("alternative: greater", "alternative: two-sided")
+    run(tmp_path / "one", launch(tmp_path / "one", text), effect=0.01)
+    run(
+        tmp_path / "two",
+        launch(tmp_path / "two", text.replace("analysis:\n", LOOKS)),
+        effect=0.01,
+    )
+    plain, looked = one(rows(tmp_path / "one")), one(rows(tmp_path / "two"))
+    assert (plain.n_pairs, plain.estimate) == (looked.n_pairs, looked.estimate)
+    assert plain.p < looked.p < 2 * plain.p
+
+
+def test_looks_cannot_be_changed_after_the_results(tmp_path):
+    text = sweep(seeds=range(1, 9)).replace("analysis:\n", LOOKS)
+    run(tmp_path, launch(tmp_path, text))
+    before = rows(tmp_path)
+    launch(tmp_path, text.replace("looks: [4, 8]", "looks: [2, 3, 8]"), THEN)
+    assert rows(tmp_path) == before
+
+
+@pytest.mark.parametrize("looks", ["[6, 4]", "[4]", "[1, 6]", "[4, 4]", "[4, 7]"])
+def test_looks_that_are_none_are_refused_with_their_line(looks):
+    text = sweep().replace("analysis:\n", LOOKS.replace("[4, 8]", looks))
+    with pytest.raises(SweepError, match=r"looks.*line 7"):
+        parsed(text)
 
 
 def test_an_arm_whose_hinge_never_was_active_is_named(tmp_path):
