@@ -91,7 +91,8 @@ def choose(contrast: Contrast, arms: Sequence[Arm], among: str) -> list[Choice]:
         return [Choice(problem=NO_SEEDS)]
     firsts = [arm for arm in arms if matches(contrast.a, arm.facts)]
     if not firsts:
-        return [Choice(problem=f"no {among} has {describe(contrast.a)}".rstrip())]
+        has = f" has {describe(contrast.a)}" if contrast.a else ""
+        return [Choice(problem=f"no {among}{has}")]
     found = [*_CHOOSERS[contrast.kind.rules.compares](contrast, firsts, arms, among)]
     names = differing((facts for facts, _ in found), but=frozenset())
     texts = [settings(facts, names) for facts, _ in found]

@@ -139,6 +139,11 @@ class Rules:
         return EVERY | self.needed | NAMED_BY[self.compares][1] | own
 
     @property
+    def takes_all(self) -> bool:
+        """Whether a row compares all arms that there are, so that it can leave one out unseen."""
+        return self.compares in (Compared.DOSES, Compared.BEST, Compared.ALL)
+
+    @property
     def is_difference(self) -> bool:
         """Whether the estimate is a difference of scores in nats per token, tested against 0."""
         arms = self.compares not in (Compared.DOSES, Compared.ALL)

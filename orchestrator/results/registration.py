@@ -77,7 +77,15 @@ class Registered:
         )
 
     def missing(self, arms: Collection[str], settled: Collection[str]) -> tuple[int, int]:
-        """(planned cells of these arms without a result, all planned cells of these arms)."""
+        """(planned cells of these arms without a result, all planned cells of these arms).
+
+        Where a row compares all arms that there are, those without any result count as well.
+        """
+        if self.contrast.kind.rules.takes_all:
+            absent = (
+                a for a, cells in self.planned.items() if not set(cells).intersection(settled)
+            )
+            arms = dict.fromkeys((*arms, *absent))
         planned = [cell for arm in arms for cell in self.planned.get(arm, ())]
         return sum(cell not in settled for cell in planned), len(planned)
 

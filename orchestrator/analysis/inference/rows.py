@@ -46,7 +46,9 @@ class Part:
         ):
             return self
         frame = self.frame.within(cells)
-        places = {(row["arm_id"], row["seed"]) for row in frame.cells.values()}
+        scored = {e.arm_id for e in frame.evidence()}
+        rows = (row for row in frame.cells.values() if row["arm_id"] in scored)
+        places = {(row["arm_id"], row["seed"]) for row in rows}
         return Part(frame, [r for r in self._refusals if (r.arm_id, r.seed) in places])
 
     def registered(self, one: Registered, alpha: float) -> Iterator[Tested]:

@@ -11,11 +11,14 @@ import yaml
 from orchestrator.analysis.analyze import Asked, analyze
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.cells.choose import arms_of
+from orchestrator.config.fields import StressSettings
 from orchestrator.errors import SweepError, UserError
 from orchestrator.results.manifest import write_manifest
 from orchestrator.results.registration import asked_later, begin, log_questions
 from orchestrator.results.store import Store
+from orchestrator.results.stress_record import write_plan
 from tasks.contract.cell import CellSpec, Status
+from tests.answers import a_unit, answered, judgement, keep, prompts
 from tests.builders import a_failure, a_result, expanded, parsed
 
 SWEEP = """\
@@ -126,6 +129,20 @@ def test_before_all_planned_seeds_are_in_a_verdict_is_interim(tmp_path):
     assert one(rows(tmp_path)).verdict == "supported"
 
 
+@pytest.mark.parametrize("kind", ["trend", "best_of, b: {condition: sft-only}"])
+def test_a_dose_without_any_result_leaves_the_verdict_interim(tmp_path, kind):
+    text = sweep(weights="0.1, 0.2, 0.4") + (
+        f"    - {{id: dose, claim: more is more, kind: {kind}, a: {{condition: rho-guided}},\n"
+        "       over: rho_weight, behaviors: [factual]}\n"
+    )
+    cells = launch(tmp_path, text)
+    run(tmp_path, cells, lambda s: not (s.hinge and s.hinge.rho_weight == 0.4))
+    row = one(rows(tmp_path), contrast_id="dose")
+    assert (row.verdict, row.p is None) == ("interim", False)
+    run(tmp_path, cells)
+    assert one(rows(tmp_path), contrast_id="dose").verdict != "interim"
+
+
 def test_a_failed_cell_is_missing_and_a_diverged_one_is_a_result(tmp_path):
     cells = launch(tmp_path, sweep())
     run(tmp_path, cells, lambda s: s.seed not in (5, 6))
@@ -164,6 +181,28 @@ def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
     run(tmp_path / "b", launch(tmp_path / "b", sweep(margin="0.5")))
     found = [r for r in rows(tmp_path / "a", tmp_path / "b") if r.registered]
     assert [r.p_adjusted for r in found if "m=0.1" in r.arm_a] == [alone.p_adjusted]
+
+
+def test_answers_of_a_cell_that_lost_its_scores_end_no_analysis(tmp_path):
+    question = "    - {id: any, claim: some arm differs, kind: omnibus}\n"
+    first = launch(tmp_path, sweep(seeds=[1]) + question)
+    run(tmp_path, first)
+    store, units = Store(tmp_path), []
+    for spec in first:
+        units.append(a_unit(a_result(spec, weights=spec.cell_id.encode()), asked=prompts(3)))
+        keep(store, answered(units[-1]))
+        labels = [
+            judgement(units[-1], r["prompt_id"], "compliance", response_sha256=r["response_sha256"])
+            for r in store.rows("generations")
+            if r["generation_id"] == units[-1].generation_id
+        ]
+        store.write("judgements", f"{units[-1].generation_id}.0123456789abcdef", labels)
+    write_plan(tmp_path, StressSettings(), "rules@1", [prompts(3)], units)
+    assert one(rows(tmp_path), kind="omnibus").n_probes == 3
+    run(tmp_path, launch(tmp_path, sweep(seeds=[1, 2]) + question, THEN))
+    guided = next(s for s in first if s.hinge)
+    store.path("scores", guided.cell_id).unlink()
+    assert one(rows(tmp_path), kind="omnibus", registered=True).verdict == "interim"
 
 
 @pytest.mark.parametrize("harm", ["failed", "lost"])
