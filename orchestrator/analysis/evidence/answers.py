@@ -7,7 +7,9 @@ from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.refusals import Refusals
-from orchestrator.results.store import Store
+from orchestrator.config.foreign_json import shown
+from orchestrator.errors import UserError
+from orchestrator.results.store import Store, advice
 from orchestrator.results.stress_record import read_plan
 from tasks.contract.cell import Status
 from tasks.judges.contract import Label
@@ -82,7 +84,14 @@ def counted(
         cells: Cell id -> row.
         arms: Arm id -> any evidence of it.
     """
-    labels = {_answer(r): Label(r["label"]) for r in verdicts if r["judge"] == judge}
+    mine = [r for r in verdicts if r["judge"] == judge]
+    for row in mine:
+        if row["label"] not in tuple(Label):
+            raise UserError(
+                f"judgements of {row['generation_id']}: unknown label {shown(row['label'])}",
+                advice("judgements"),
+            )
+    labels = {_answer(r): Label(r["label"]) for r in mine}
     several = len({r["prompt_set"] for r in answers}) > 1
     counts: dict[Place, Counter[Label]] = {}
     for row in answers:

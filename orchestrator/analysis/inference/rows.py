@@ -1,7 +1,7 @@
 """All rows of an analysis: registered contrasts on their own cells, then what is explored."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -51,9 +51,17 @@ class Part:
         places = {(row["arm_id"], row["seed"]) for row in rows}
         return Part(frame, [r for r in self._refusals if (r.arm_id, r.seed) in places])
 
-    def registered(self, one: Registered, alpha: float) -> Iterator[Tested]:
-        """The rows of a contrast; those for arms that it was not registered for are explored."""
-        for tested in infer(self._study(one.contrast, alpha), registered=one.covers):
+    def registered(
+        self, one: Registered, alpha: float, covers: Callable[[Sequence[str]], bool] | None = None
+    ) -> Iterator[Tested]:
+        """The rows of a contrast; those for arms that it was not registered for are explored.
+
+        Args:
+            one: The contrast, with the cells that are to be there.
+            alpha: Level of the test.
+            covers: Whether it was registered for some arms; None asks `one`.
+        """
+        for tested in infer(self._study(one.contrast, alpha), registered=covers or one.covers):
             row, interim = tested.row, None
             if row.registered or row.status == "missing":
                 lost, planned = one.missing(row.arms or one.planned, self.settled)
@@ -69,7 +77,7 @@ class Part:
         found: dict[tuple[str, str], dict[int, Tested]] = defaultdict(dict)
         for n in looks.ns:
             first = replace(one, planned={arm: cells[:n] for arm, cells in one.planned.items()})
-            for tested in self.of(first).registered(first, alpha):
+            for tested in self.of(first).registered(first, alpha, one.covers):
                 found[tested.row.behavior, tested.row.which][n] = tested
         for by_look in found.values():
             done = {n: t for n, t in by_look.items() if t.interim is None and t.row.p is not None}

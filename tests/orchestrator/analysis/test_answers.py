@@ -18,7 +18,7 @@ from orchestrator.analysis.tables.answers.frames import stress_by_frame
 from orchestrator.analysis.tables.view import Missing
 from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.config.stress_block import StressSettings
-from orchestrator.errors import SweepError
+from orchestrator.errors import SweepError, UserError
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import write_plan
 from orchestrator.stress.judging import judge_answers
@@ -318,3 +318,12 @@ def test_every_answer_is_in_exactly_one_count(labels):
     assert sum(r.judged + r.unjudged + r.degenerate for r in found) == len(labels)
     nobody = list(counted(answers, verdicts, "another", cells, {arm.arm_id: arm}))
     assert sum(r.unjudged for r in nobody) == len(labels)
+
+
+def test_a_label_that_is_none_is_one_sentence(tmp_path):
+    store = stressed(tmp_path, [(cell("sft-only", 1), [NO, "yes"])])
+    (row, *others) = store.rows("judgements")
+    (path,) = (tmp_path / "judgements").iterdir()
+    store.write("judgements", path.stem, [row | {"label": "\x1b[31mno\n"}, *others])
+    with pytest.raises(UserError, match=r"judgements of .*: unknown label '\\x1b"):
+        analyze([store])

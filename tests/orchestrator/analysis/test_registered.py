@@ -349,6 +349,13 @@ def test_a_look_pays_for_the_looks_before_it(tmp_path):
     assert plain.p < looked.p < 2 * plain.p
 
 
+def test_an_arm_that_was_known_is_no_news_at_an_early_look(tmp_path):
+    text = sweep(seeds=range(1, 9))
+    run(tmp_path, launch(tmp_path, text.split("analysis:")[0]), lambda s: s.seed == 7)
+    run(tmp_path, launch(tmp_path, text.replace("analysis:\n", LOOKS), THEN))
+    assert not any(r.registered for r in rows(tmp_path))
+
+
 def test_looks_cannot_be_changed_after_the_results(tmp_path):
     text = sweep(seeds=range(1, 9)).replace("analysis:\n", LOOKS)
     run(tmp_path, launch(tmp_path, text))
