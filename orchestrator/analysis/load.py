@@ -114,8 +114,9 @@ def silent_arms(stores: Sequence[Store], frame: Frame) -> tuple[str, ...]:
     return tuple(
         arm
         for arm in frame.arms
-        if Condition(frame.facts(arm)["condition"]).has_hinge
-        and all(_is_silent(stores, cell) for cell in frame.cells_of([arm]))
+        if (cells := frame.cells_of([arm]))
+        and all(Condition(frame.cells[cell]["condition"]).has_hinge for cell in cells)
+        and all(_is_silent(stores, cell) for cell in cells)
     )
 
 
