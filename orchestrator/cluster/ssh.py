@@ -4,6 +4,7 @@ Host keys are checked: an unknown host is accepted once and remembered, a change
 """
 
 import contextlib
+import io
 import os
 import secrets
 import selectors
@@ -11,7 +12,7 @@ import shlex
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,10 @@ class Remote:
         """
         try:
             done = yield from _feed(
-                self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"), source, STALL_S
+                self._ssh(f"exec /bin/sh -c {shlex.quote(command)}"),
+                source,
+                STALL_S,
+                patience_s=STALL_S,
             )
         except subprocess.TimeoutExpired:
             raise self.error(f"a copy did not move for {STALL_S:g} s; try again") from None
@@ -305,100 +309,73 @@ class _TooMuchError(Exception):
     """A host answers more than was asked for."""
 
 
+COMPLAINTS = {"stderr": LARGEST_COMPLAINT}
+
+
 def _talk(command: list[str], body: bytes, timeout_s: float, limit: int) -> Finished:
-    """Run a program whose output may be endless or slow.
+    """As `_feed`, with all input at once and `timeout_s` for everything."""
+    limits = COMPLAINTS | {"stdout": limit}
+    running = _feed(command, io.BytesIO(body), timeout_s, limits=limits)
+    while True:
+        try:
+            next(running)
+        except StopIteration as ended:
+            done: Finished = ended.value
+            return done
+
+
+def _feed(
+    command: list[str],
+    source: BinaryIO,
+    timeout_s: float,
+    *,
+    patience_s: float = 0,
+    limits: Mapping[str, int] = COMPLAINTS,
+) -> Generator[int, None, Finished]:
+    """Run a program with a file as its input; yields the number of bytes that it has taken.
+
+    Args:
+        command: Program and arguments.
+        source: Read from its position to its end.
+        timeout_s: Time to end in.
+        patience_s: Time that it has at least, whenever it has taken some input.
+        limits: Most bytes of each of its outputs; standard output without one is dropped.
 
     Raises:
         subprocess.TimeoutExpired: It has not ended in time.
-        _TooMuchError: It writes more than `limit` bytes.
+        _TooMuchError: It writes more than one of the limits.
     """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    pipes = {"stdout": subprocess.DEVNULL, **dict.fromkeys(("stdin", *limits), subprocess.PIPE)}
     own = children.environment()
     deadline = time.monotonic() + timeout_s
     with (
         subprocess.Popen(command, env=own, **pipes) as process,  # type: ignore[call-overload]
         selectors.DefaultSelector() as ready,
     ):
-        written = 0
-        read = {process.stdout: bytearray(), process.stderr: bytearray()}
-        most = {process.stdout: limit, process.stderr: LARGEST_COMPLAINT}
+        said = {name: bytearray() for name in limits}
+        piece, sent = source.read(PIECE), 0
         os.set_blocking(process.stdin.fileno(), False)
         ready.register(process.stdin, selectors.EVENT_WRITE)
-        for pipe in read:
-            ready.register(pipe, selectors.EVENT_READ)
+        for name in said:
+            ready.register(getattr(process, name), selectors.EVENT_READ, name)
         try:
             while ready.get_map():
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     raise subprocess.TimeoutExpired(command, timeout_s)
                 for key, _ in ready.select(left_s):
-                    pipe = key.fileobj
-                    if pipe is process.stdin:
-                        with contextlib.suppress(BlockingIOError):
-                            try:
-                                written += os.write(key.fd, body[written : written + PIECE])
-                            except BrokenPipeError:
-                                written = len(body)
-                        ended = written >= len(body)
-                    else:
-                        piece = os.read(key.fd, 1 << 16)
-                        read[pipe] += piece
-                        if len(read[pipe]) > most[pipe]:
-                            raise _TooMuchError
-                        ended = not piece
-                    if ended:
-                        ready.unregister(pipe)
-                        with contextlib.suppress(BrokenPipeError):
-                            pipe.close()
-            code = process.wait(max(deadline - time.monotonic(), 0.1))
-        except BaseException:
-            process.kill()
-            raise
-    return Finished(code, bytes(read[process.stdout]), bytes(read[process.stderr]))
-
-
-def _feed(
-    command: list[str], source: BinaryIO, patience_s: float
-) -> Generator[int, None, Finished]:
-    """Run a program with a file as its input; yields the number of bytes that it has taken.
-
-    Raises:
-        subprocess.TimeoutExpired: It takes nothing for `patience_s`, or does not end after that.
-        _TooMuchError: It complains without end.
-    """
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    own = children.environment()
-    with (
-        subprocess.Popen(command, env=own, **pipes) as process,  # type: ignore[call-overload]
-        selectors.DefaultSelector() as ready,
-    ):
-        said, piece, sent = bytearray(), source.read(PIECE), 0
-        os.set_blocking(process.stdin.fileno(), False)
-        ready.register(process.stdin, selectors.EVENT_WRITE)
-        ready.register(process.stderr, selectors.EVENT_READ)
-        deadline = time.monotonic() + patience_s
-        try:
-            while ready.get_map():
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    raise subprocess.TimeoutExpired(command, patience_s)
-                for key, _ in ready.select(left_s):
                     pipe: Any = key.fileobj
-                    if pipe is process.stderr:
+                    if key.data is not None:
                         ended = not (heard := os.read(key.fd, 1 << 16))
-                        said += heard
-                        if len(said) > LARGEST_COMPLAINT:
+                        said[key.data] += heard
+                        if len(said[key.data]) > limits[key.data]:
                             raise _TooMuchError
                     else:
-                        try:
-                            taken = os.write(key.fd, piece)
-                        except BlockingIOError:
+                        if (taken := _write(key.fd, piece)) is None:
                             continue
-                        except BrokenPipeError:  # it ended early; what it complains of says why
-                            taken, piece = 0, b""
-                        deadline = time.monotonic() + patience_s
+                        deadline = max(deadline, time.monotonic() + patience_s)
                         sent += taken
-                        piece = piece[taken:] or (source.read(PIECE) if taken else b"")
+                        piece = (piece[taken:] or source.read(PIECE)) if taken else b""
                         yield sent
                         ended = not piece
                     if ended:
@@ -409,7 +386,17 @@ def _feed(
         except BaseException:
             process.kill()
             raise
-    return Finished(code, b"", bytes(said))
+    return Finished(code, bytes(said.get("stdout", b"")), bytes(said["stderr"]))
+
+
+def _write(pipe: int, piece: bytes) -> int | None:
+    """How many bytes a pipe takes: none if its reader has ended; None if it is full now."""
+    try:
+        return os.write(pipe, piece)
+    except BlockingIOError:
+        return None
+    except BrokenPipeError:  # what the program complains of says why
+        return 0
 
 
 def _short(command: str) -> str:
