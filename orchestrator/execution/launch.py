@@ -149,9 +149,8 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         now = datetime.now(UTC)
         questions = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
         if not options.keep:
-            gone = [
-                cell for cell in (earlier or {}).get("cells", ()) if cell in seen - wanted.keys()
-            ]
+            there = (earlier or {}).get("cells", ())
+            gone = [cell for cell in there if cell in seen and cell not in wanted]
             _demand_same_sweep(folder, gone, questions.dropped_at(now))
         write_manifest(folder, sweep, expansion, questions)
         todo = [spec for cell, spec in wanted.items() if cell not in done]

@@ -21,7 +21,7 @@ from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlo
 from orchestrator.inspection.stress_outlook import describe as describe_stress
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import begin
-from orchestrator.results.store import Store, done_elsewhere, stores
+from orchestrator.results.store import Store, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
@@ -163,17 +163,17 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         ),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
         claims=tuple(
-            line for s, (e, _) in zip(sweeps, found, strict=True) for line in _claims(s, e, root)
+            line
+            for s, (e, _) in zip(sweeps, found, strict=True)
+            for line in _claims(s, e, root, done)
         ),
     )
 
 
-def _claims(sweep: Sweep, expansion: Expansion, root: Path) -> Iterator[str]:
-    """What a launch would register now."""
+def _claims(sweep: Sweep, expansion: Expansion, root: Path, done: frozenset[str]) -> Iterator[str]:
+    """What a launch would register now; `done` are planned cells with a result under the root."""
     folder, now = root / sweep.name, datetime.now(UTC)
-    cells = {spec.cell_id for spec in expansion.all}
-    elsewhere = done_elsewhere(folder, cells)
-    seen = (Store(folder).done() if folder.is_dir() else set()) | elsewhere.keys()
+    here = Store(folder).done() if folder.is_dir() else set()
     try:
         earlier = load_manifest(folder) if (folder / NAME).is_file() else {}
         reason = unreadable(earlier)
@@ -182,8 +182,8 @@ def _claims(sweep: Sweep, expansion: Expansion, root: Path) -> Iterator[str]:
     if reason is not None:
         yield f"{folder / NAME}: {reason.removeprefix(f'{folder / NAME}: ')}"
         return
-    found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
-    yield from found.news(now, elsewhere.keys())
+    found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=here | done, now=now)
+    yield from found.news(now, done - here)
     if dropped := found.dropped_at(now):
         yield f"changed or dropped after their results: {', '.join(dropped)}"
 
