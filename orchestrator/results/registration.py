@@ -205,7 +205,8 @@ class Registration:
     def with_questions(self, asked: Sequence[Contrast]) -> "Registration":
         """Add questions that were not asked before, as explored ones: their data exist."""
         known = {r.contrast.digest for r in self.tested}
-        new = [Registered(contrast=c, at=None) for c in asked if c.digest not in known]
+        distinct = {c.digest: c for c in asked if c.digest not in known}
+        new = [Registered(contrast=c, at=None) for c in distinct.values()]
         return replace(self, contrasts=(*self.contrasts, *new)).with_distinct_ids()
 
     def with_distinct_ids(self) -> "Registration":

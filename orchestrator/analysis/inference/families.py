@@ -28,19 +28,15 @@ def settle(
             tests that could be made: a family does not shrink when scores are missing.
     """
     rows = [t.row for t in tested]
-    for group in dict.fromkeys(t.group for t in tested if t.row.family is Family.PRIMARY):
-        places = [
-            i for i, t in enumerate(tested) if t.row.family is Family.PRIMARY and t.group == group
-        ]
-        for i, row in zip(
-            places,
-            adjusted([rows[i] for i in places], "holm", (sizes or {}).get(group, 0)),
-            strict=True,
-        ):
+    families = [(t.row.family, t.group) for t in tested]
+    for family, group in dict.fromkeys(families):
+        places = [i for i, mine in enumerate(families) if mine == (family, group)]
+        method, planned = "bh", 0
+        if family is Family.PRIMARY:
+            method, planned = "holm", (sizes or {}).get(group, 0)
+        members = adjusted([rows[i] for i in places], method, planned)
+        for i, row in zip(places, members, strict=True):
             rows[i] = row
-    places = [i for i, r in enumerate(rows) if r.family is Family.EXPLORATORY]
-    for i, row in zip(places, adjusted([rows[i] for i in places], "bh"), strict=True):
-        rows[i] = row
     return tuple(
         with_verdict(replace(t, row=with_reach(row, t.outlook, alpha)), alpha)
         for row, t in zip(rows, tested, strict=True)
