@@ -72,14 +72,6 @@ def _unfit(positive: Tokens, negative: Tokens, max_length: int) -> str | None:
     return "degenerate" if positive == negative else None
 
 
-def encode_records(
-    tokenizer: Any, records: Iterable[Record], template: str | None, max_length: int
-) -> tuple[list[Tokens], int]:
-    """Tokens of every record cut at `max_length`, and how many were cut; see `render`."""
-    rows = render(tokenizer, records, template)
-    return [row[:max_length] for row in rows], sum(len(row) > max_length for row in rows)
-
-
 def render(tokenizer: Any, records: Iterable[Record], template: str | None) -> list[Tokens]:
     """Tokens of every record, whole.
 

@@ -8,7 +8,7 @@ from tasks.data.lengths import of_pairs, of_rows, of_texts
 from tasks.data.probe_packs import load_pack
 from tasks.data.rendering import has_tokenizer, load_tokenizer, prompt_ids
 from tasks.data.sft import load_source
-from tasks.data.tokens import encode_pairs, encode_records, render
+from tasks.data.tokens import encode_pairs, render
 from tasks.model.model import Models
 from tasks.passes.trie import Term, grow
 from tests.toys import make_model
@@ -46,7 +46,7 @@ def test_scored_texts_are_those_that_fit(base):
 @pytest.mark.parametrize("template", ["plain", "chat"])
 def test_records_are_counted_through_their_template_and_cut(base, template):
     records = load_source("starter", download=False)[:30]
-    exact, _ = encode_records(base.tokenizer, records, template, 512)
+    exact = [row[:512] for row in render(base.tokenizer, records, template)]
     found = of_rows(render(load_tokenizer(base.files.folder), records, template), 512)
     assert found.mean == pytest.approx(sum(map(len, exact)) / 30)
     assert of_rows(exact, 16).longest == 16
