@@ -5,7 +5,8 @@
 
 import os
 import platform
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +37,7 @@ from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
 from orchestrator.results.registration import begin
 from orchestrator.results.store import Store, done_elsewhere
-from tasks.contract.cell import Status
+from tasks.contract.cell import CellSpec, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +164,7 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
         for line in told:
             display.note(line)
         if todo:
+            turns = _turns(wanted.values())
             memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
             weights: dict[str | None, int] = {
                 f.digest: f.weight_bytes for f in resolver.models.values()
@@ -170,8 +172,9 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
             work = Work(
                 specs={s.cell_id: s for s in todo},
                 jobs=tuple(
-                    Job(s.cell_id, cell_work(s, weights[s.model.digest]), memory[s.cell_id])
+                    Job(c, cell_work(s, weights[s.model.digest]), memory[c], turn=turns[c])
                     for s in todo
+                    for c in [s.cell_id]
                 ),
                 rules=rules_of(sweep.run),
                 told=frozenset(told),
@@ -182,6 +185,20 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
                 Run(store, engine, display, work).to_the_end()
         labels = {c: s.label for c, s in wanted.items()}
         return summary(store, labels, len(done))
+
+
+def _turns(specs: Iterable[CellSpec]) -> dict[str, int]:
+    """Cell -> how many cells of its arm come before it.
+
+    A sweep that is looked at early, or that a slower hour or host falls into, then has it in all
+    arms alike.
+    """
+    earlier: Counter[str] = Counter()
+    turns = {}
+    for spec in specs:
+        turns[spec.cell_id] = earlier[spec.arm_id]
+        earlier[spec.arm_id] += 1
+    return turns
 
 
 def _demand_same_sweep(folder: Path, gone: Sequence[str], dropped: Sequence[str]) -> None:

@@ -27,12 +27,14 @@ class Job:
         work: Estimated effort, > 0, in any unit that all jobs share.
         memory: Estimated peak, bytes.
         family: Chip family of its checkpoint; the cell may run on such chips only. None: on any.
+        turn: Lower turns start first: each arm's first seed, then each arm's second.
     """
 
     cell: str
     work: float = 1.0
     memory: int = 0
     family: str | None = None
+    turn: int = 0
 
 
 @dataclass(frozen=True, slots=True)

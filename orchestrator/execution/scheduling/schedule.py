@@ -3,7 +3,7 @@
 import math
 from bisect import insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator.execution.scheduling.hosts import Fleet, HostUp, Job, Outlook, Running
 from orchestrator.execution.scheduling.speed import Speeds
@@ -177,7 +177,7 @@ class Schedule:
     Attributes:
         rules: The limits.
         jobs: Cell -> job.
-        rank: Cell -> place in the queue, longest first.
+        rank: Cell -> place in the queue, by turn and then longest first.
         queue: (rank, cell) of what waits, in order.
         not_before: Waiting cell -> time before which it does not start.
         running: (cell, attempt) -> where it runs, and since when.
@@ -208,7 +208,7 @@ class Schedule:
     def of(cls, jobs: Iterable[Job], attempts: dict[str, int], rules: Rules) -> "Schedule":
         """A schedule for jobs; `attempts` counts those made in earlier launches."""
         by_cell = {j.cell: j for j in jobs}
-        order = sorted(by_cell.values(), key=lambda j: -j.work)
+        order = sorted(by_cell.values(), key=lambda j: (j.turn, -j.work))
         rank = {j.cell: i for i, j in enumerate(order)}
         queue = [(i, cell) for cell, i in rank.items()]
         made = {cell: attempts.get(cell, 0) for cell in by_cell}
@@ -239,7 +239,7 @@ class Schedule:
                 return []
             case Bound(cell, family) if cell in self.jobs:
                 job = self.jobs[cell]
-                self.jobs[cell] = Job(cell, job.work, job.memory, family)
+                self.jobs[cell] = replace(job, family=family)
                 self._unchecked = True
             case Tick():
                 commands += self._tick(now_s)

@@ -252,6 +252,12 @@ def test_the_longest_cells_start_first():
     assert [c.cell for c in found] == ["b", "c", "a"]
 
 
+def test_every_arm_has_its_first_seed_before_one_has_its_second():
+    jobs = [Job("a1", 3, turn=0), Job("a2", 3, turn=1), Job("b1", 1, turn=0), Job("b2", 1, turn=1)]
+    found = Schedule.of(jobs, {}, RULES).handle(HostUp("m1", 4), 0)
+    assert [c.cell for c in found] == ["a1", "b1", "a2", "b2"]
+
+
 def test_cells_spread_over_idle_hosts():
     schedule = Schedule.of(jobs("ab"), {}, RULES)
     schedule.handle(HostUp("m1", 2), 0)
