@@ -16,6 +16,7 @@ from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, digest_of
+from tasks.model import children
 
 TOLERANCE = 1e-4
 """Nats per token: the last digit that `analyze` prints, and some 600 times the largest difference
@@ -36,7 +37,7 @@ class Song:
     """Result of the cell on one host.
 
     Attributes:
-        bits: sha256 over adapter and every number of every probe pair.
+        bits: sha256 over adapter, every number of every probe pair, and `drill`.
         adapter_sha256: Of the adapter's weights.
         scores: `behavior/split` -> rho, nats per token.
         chip: Chip of the host.
@@ -97,6 +98,7 @@ def sing(cell: CellSpec) -> Song:
         RuntimeError: It fails or diverges.
     """
     from orchestrator.execution.engines.node import Node
+    from tasks.training.drill import drill
 
     started = time.perf_counter()
     outcome = Node().execute(cell, lambda _: None)
@@ -105,8 +107,10 @@ def sing(cell: CellSpec) -> Song:
     if not isinstance(outcome, CellResult) or outcome.adapter is None:
         raise RuntimeError("the cell has no adapter")
     adapter = hashlib.sha256(outcome.adapter.weights).hexdigest()
+    with children.withheld():
+        gradients = drill(cell)
     return Song(
-        bits=digest_of([adapter, [asdict(row) for row in outcome.probe_scores]]),
+        bits=digest_of([adapter, [asdict(row) for row in outcome.probe_scores], gradients]),
         adapter_sha256=adapter,
         scores={f"{s.behavior}/{s.split}": s.rho for s in outcome.scores if s.rho is not None},
         chip=outcome.machine.chip,

@@ -11,6 +11,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
+from numpy.typing import NDArray
 
 from tasks.passes.budget import CPU, Budget, on_gpu
 from tasks.passes.flops import linear_layers, sides
@@ -149,8 +150,7 @@ class Packed:
         """(E, D) final hidden states at the places that predict a scored token."""
         cache = [TreeCache(chunk.ends)] * len(self._model.layers)
         states = self._body(chunk.tokens, cache=cache)
-        flat: mx.array = states.reshape(-1, states.shape[-1])
-        return flat[mx.array(chunk.rows)]
+        return gathered(states.reshape(-1, states.shape[-1]), chunk.rows, chunk.targets)
 
     def _head(self, hidden: mx.array) -> mx.array:
         """(E, V) logits, by whatever the model does after its body."""
@@ -160,6 +160,29 @@ class Packed:
         finally:
             self._slots.hidden = None
         return logits
+
+
+def gathered(flat: mx.array, rows: NDArray[np.int32], targets: mx.array) -> mx.array:
+    """`flat[rows]`, whose derivative adds the repeats of a row in order of their targets.
+
+    The derivative of one gather is one scatter, and a GPU adds what a scatter has for one row in an
+    order that changes from run to run: from three repeats on, the bits change. So no gather here
+    holds a row twice. One has every row, another one those that come again, and so on.
+
+    Args:
+        flat: (N, D) hidden states.
+        rows: (E,) which of the N.
+        targets: (E,) the token that each predicts; no two are equal where the rows are.
+    """
+    order = np.lexsort((np.asarray(targets), rows))
+    _, first, counts = np.unique(rows[order], return_index=True, return_counts=True)
+    if counts.max() == 1:
+        return flat[mx.array(rows)]
+    repeat = np.arange(len(rows)) - np.repeat(first, counts)
+    order = order[np.argsort(-repeat, kind="stable")]  # MLX adds up from the last to the first
+    places = np.split(order, np.cumsum(np.bincount(repeat)[::-1])[:-1])
+    found = mx.concatenate([flat[mx.array(rows[some])] for some in places])
+    return found[mx.array(np.argsort(order))]
 
 
 @contextmanager
