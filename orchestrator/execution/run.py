@@ -15,6 +15,7 @@ from orchestrator.execution.committer import Committer, keep
 from orchestrator.execution.display import Display
 from orchestrator.execution.duplicates import Fingerprint
 from orchestrator.execution.engines.base import Ended, Engine, Report, Saved, Sign
+from orchestrator.execution.gpu_faults import gpu_fault
 from orchestrator.execution.notify import Notifier
 from orchestrator.execution.scheduling import schedule as plan
 from orchestrator.execution.scheduling.hosts import HostUp, Job
@@ -192,6 +193,9 @@ class Run:
             self._feed(plan.Bound(cell, self._families[host] or None))
 
     def _ended(self, cell: str, attempt: int, outcome: Outcome) -> None:
+        if isinstance(outcome, CellFailure) and (fault := gpu_fault(outcome.message)):
+            self._feed(Lost(cell, attempt, fault))  # nothing for a second copy, which is ended
+            return
         if (cell, attempt) not in self._running:
             # a second copy that ended, too: only whether it agrees is recorded
             if cell in self._prints:
