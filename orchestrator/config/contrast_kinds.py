@@ -144,6 +144,11 @@ class Rules:
         return self.compares in (Compared.DOSES, Compared.BEST, Compared.ALL)
 
     @property
+    def sequential(self) -> bool:
+        """Whether it may be judged before all planned seeds are in."""
+        return self.planned is Planned.MEANS
+
+    @property
     def is_difference(self) -> bool:
         """Whether the estimate is a difference of scores in nats per token, tested against 0."""
         arms = self.compares not in (Compared.DOSES, Compared.ALL)

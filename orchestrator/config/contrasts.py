@@ -125,15 +125,22 @@ class Looks:
     """When a sweep's claims may be judged before all planned seeds are in.
 
     Attributes:
-        ns: Seeds an arm at each look, rising.
-        spending: How alpha is spent on them.
+        ns: Seeds an arm at each look, rising; empty for after every seed, by e-values.
+        spending: How alpha is spent on them; means nothing to e-values.
     """
 
-    ns: tuple[int, ...]
-    spending: Spending
+    ns: tuple[int, ...] = ()
+    spending: Spending = Spending.OBRIEN_FLEMING
+
+    @property
+    def anytime(self) -> bool:
+        """Whether one may look after every seed."""
+        return not self.ns
 
     def plain(self) -> dict[str, Any]:
         """As in a sweep file."""
+        if self.anytime:
+            return {"anytime": True}
         return {"looks": list(self.ns), "spending": str(self.spending)}
 
     @classmethod
@@ -142,7 +149,7 @@ class Looks:
         if not raw:
             return None
         spending = Spending(raw.get("spending", Spending.OBRIEN_FLEMING))
-        return cls(ns=tuple(raw["looks"]), spending=spending)
+        return cls(ns=tuple(raw.get("looks", ())), spending=spending)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,19 +256,36 @@ class ContrastEntry(Checked):
 
 
 class SequentialEntry(Checked):
-    """Looks at registered numbers of seeds, with an error that holds for all of them together."""
+    """When claims may be judged before all seeds are in, with an error that holds all the same."""
 
     looks: list[Annotated[int, Field(ge=2)]] = Field(
-        description="seeds an arm at each of two or more looks, rising; the last are all seeds"
+        default=UNSET,
+        description="seeds an arm at each of two or more looks, rising; the last are all seeds",
     )
     spending: Annotated[Spending, Strict(strict=False)] = Field(
-        default=Spending.OBRIEN_FLEMING, description="how alpha is spent: late, or evenly"
+        default=Spending.OBRIEN_FLEMING, description="how looks spend alpha: late, or evenly"
+    )
+    anytime: Literal[True] = Field(
+        default=UNSET, description="in place of looks: a look after every seed, by e-values"
+    )
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["looks"]},
+                {"required": ["anytime"], "not": {"required": ["spending"]}},
+            ]
+        }
     )
 
     @model_validator(mode="after")
     def _rise(self) -> "SequentialEntry":
-        if len(self.looks) < 2 or self.looks != sorted(set(self.looks)):
+        if self.anytime is None and self.looks is None:
+            complain([((), "needs looks, or anytime: true", ())])
+        if self.anytime is None and (len(self.looks) < 2 or self.looks != sorted(set(self.looks))):
             complain([(("looks",), f"must be two or more that rise, got {show(self.looks)}", ())])
+        given = sorted(self.model_fields_set & {"looks", "spending"}) if self.anytime else []
+        complain(((key,), "is not used with anytime", (("anytime",),)) for key in given)
         return self
 
 
@@ -283,6 +307,24 @@ class Analysis(Checked):
             (("contrasts", i), f"the id {show(name)} is given twice", ())
             for i, name in enumerate(ids)
             if name in ids[:i]
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _may_be_asked_at_any_time(self) -> "Analysis":
+        if self.sequential is None or not self.sequential.anytime:
+            return self
+        kinds, about = ", ".join(k for k in Kind if k.rules.sequential), (("sequential",),)
+        reason = "sequential.anytime is for the mean of paired seeds"
+        complain(
+            (("contrasts", i, "kind"), f"{c.kind} has no e-value; {reason} ({kinds})", about)
+            for i, c in enumerate(self.contrasts)
+            if not c.kind.rules.sequential
+        )
+        complain(
+            (("contrasts", i, "population"), f"must be {Population.NEW_SEEDS}; {reason}", about)
+            for i, c in enumerate(self.contrasts)
+            if c.population is not Population.NEW_SEEDS
         )
         return self
 

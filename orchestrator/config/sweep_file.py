@@ -266,7 +266,7 @@ def _together(sweep: Sweep, contrasts: dict[int, Contrast]) -> Iterator[Finding]
                 yield home, message, tuple(others)
     looks = sweep.questions.looks
     seeds = {point["seed"] for _, point in sweep.points()}
-    if looks is not None and looks.ns[-1] > len(seeds):
+    if looks is not None and looks.ns and looks.ns[-1] > len(seeds):
         text = f"looks at {looks.ns[-1]} seeds; the grids have {len(seeds)}"
         yield ("analysis", "sequential", "looks"), text, (("grid",), ("grids",))
     if sweep.grids:

@@ -120,6 +120,11 @@ def paired_seeds(a: ArmEvidence, b: ArmEvidence) -> tuple[int, ...]:
     return seeds if reason is None else ()
 
 
+def paired_differences(a: ArmEvidence, b: ArmEvidence) -> dict[int, float]:
+    """Seed -> a - b, nats per token, of the seeds by which the arms may be paired."""
+    return {s: a.scores[s] - b.scores[s] for s in paired_seeds(a, b)}
+
+
 def unpaired_reason(a: ArmEvidence, b: ArmEvidence) -> str | None:
     """Why the arms may not be paired by seed; None where they may."""
     return _pairing(a, b)[1]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.evidence.comparison import Comparison, compare, paired_seeds
+from orchestrator.analysis.evidence.comparison import Comparison, compare, paired_differences
 from orchestrator.analysis.inference.means import compared, directed, tested
 from orchestrator.analysis.inference.question import Ask, Procedure, Tested, claimed
 from orchestrator.config.contrast_kinds import Kind
@@ -56,8 +56,7 @@ def _effect(arms: Sequence[ArmEvidence]) -> ArmEvidence:
     a = arms[0]
     scores = a.deltas
     if len(arms) == 2:
-        b = arms[1]
-        scores = {s: a.scores[s] - b.scores[s] for s in paired_seeds(a, b)}
+        scores = paired_differences(*arms)
     return replace(
         a,
         behavior="",

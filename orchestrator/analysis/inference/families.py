@@ -7,7 +7,6 @@ from orchestrator.analysis.inference.question import Tested
 from orchestrator.analysis.inference.record import OPPOSITE, Family, Inference
 from orchestrator.config.contrast_kinds import Margin
 from orchestrator.stats.beside.designs import Outlook
-from orchestrator.stats.means import t_p
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict, decide
@@ -135,21 +134,8 @@ def _is_rounding(row: Inference, floor: float) -> bool:
 
 
 def _against(tested: Tested) -> float | None:
-    """Adjusted p of what contradicts a claim: of the opposite, or of lying beyond the margin."""
-    row, p = tested.row, tested.p_opposite
-    if row.kind.rules.margin is not Margin.OPTIONAL:
-        p = _beyond(row)
-    return _times(p, row.family_size or 1)
-
-
-def _beyond(row: Inference) -> float | None:
-    """One-sided p of lying beyond the margin, on the side that a claim excludes."""
-    if row.estimate is None or row.se is None or row.df is None or row.sesoi is None:
-        return None
-    below = t_p((row.estimate + row.sesoi) / row.se, row.df, Alternative.LESS)
-    if row.kind.rules.margin is Margin.BELOW:
-        return below
-    return min(below, t_p((row.estimate - row.sesoi) / row.se, row.df, Alternative.GREATER))
+    """Adjusted p of what contradicts a claim."""
+    return _times(tested.p_opposite, tested.row.family_size or 1)
 
 
 def _times(p: float | None, size: int) -> float | None:

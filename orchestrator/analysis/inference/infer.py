@@ -8,6 +8,7 @@ from orchestrator.analysis.evidence.comparison import PAIRED
 from orchestrator.analysis.inference import answers, doses, effects, means, select
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
 from orchestrator.analysis.inference.record import LOST, PAIRED_ON, Family, Inference
+from orchestrator.analysis.inference.sequential import at_any_time
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
 from orchestrator.stats.records import Alternative
 
@@ -42,7 +43,10 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
         if chosen.problem is not None:
             yield Tested(row=replace(row, status="missing", notes=(chosen.problem,)))
         else:
-            found = PROCEDURES[kind](Ask(study=study, chosen=chosen, row=row))
+            ask = Ask(study=study, chosen=chosen, row=row)
+            found = PROCEDURES[kind](ask)
+            if study.places is not None:
+                found = at_any_time(ask, found)
             notes = (*chosen.notes, *found.row.notes, *_losses(study, chosen, found.row))
             yield replace(found, row=replace(found.row, notes=notes))
 

@@ -209,13 +209,24 @@ def margin_test(ask: Ask) -> Tested:
         **interval_fields(shown.interval),
     )
     if found.design is None:
-        return Tested(row=row)
+        return Tested(row=row, p_opposite=beyond(row))
     design = replace(found.design, aim=Aim.NONINFERIOR if below else Aim.EQUIVALENT)
     offset = test.diff if below else abs(test.diff)
     outlook = Outlook(
         design=design, effect=sesoi, seen=replace(design, offset=offset), sd_df=test.df
     )
-    return Tested(row=row, outlook=outlook)
+    return Tested(row=row, p_opposite=beyond(row), outlook=outlook)
+
+
+def beyond(row: Inference) -> float | None:
+    """One-sided p of lying beyond the margin, on a side that a claim within it excludes."""
+    if row.estimate is None or row.se is None or row.df is None or row.sesoi is None:
+        return None
+    below = means.t_p((row.estimate + row.sesoi) / row.se, row.df, Alternative.LESS)
+    if row.kind.rules.margin is Margin.BELOW:
+        return below
+    above = means.t_p((row.estimate - row.sesoi) / row.se, row.df, Alternative.GREATER)
+    return min(below, above)
 
 
 PROCEDURES: Mapping[Kind, Procedure] = {

@@ -1,6 +1,6 @@
 """A contrast on its way to a test, the row that comes of it, and what a kind of contrast takes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ class Study:
         frame: Gives probe scores where the population asks for them.
         answers: Judged answers of a stress test, by arm.
         alpha: Level of the test; intervals are two-sided at 1 - alpha.
+        places: Arm id -> its seeds in the order in which they were planned, for a test that may be
+            looked at after each of them; None for the usual test.
     """
 
     contrast: Contrast
@@ -32,6 +34,7 @@ class Study:
     frame: Frame
     answers: Sequence[Stressed]
     alpha: float
+    places: Mapping[str, Sequence[int]] | None = None
 
     @property
     def level(self) -> float:
@@ -107,7 +110,8 @@ class Tested:
 
     Attributes:
         row: Without adjustment and verdict.
-        p_opposite: One-sided p of the opposite direction; None for a two-sided question.
+        p_opposite: One-sided p of the opposite direction, or of lying beyond the margin on a side
+            that the claim excludes; None for a two-sided question.
         outlook: The design, for what it can find; None where no formula is known.
         interim: Why the row is not the last word, e.g. planned cells without a result.
         group: Registered contrasts of one group are adjusted together; empty for explored ones.

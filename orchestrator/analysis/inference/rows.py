@@ -1,7 +1,7 @@
 """All rows of an analysis: registered contrasts on their own cells, then what is explored."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -13,12 +13,10 @@ from orchestrator.analysis.inference.families import settle
 from orchestrator.analysis.inference.infer import infer
 from orchestrator.analysis.inference.question import Study, Tested
 from orchestrator.analysis.inference.record import SILENT, WITHOUT, Family, Inference
-from orchestrator.config.contrast_kinds import Margin, Planned
+from orchestrator.analysis.inference.sequential import of_all_looks
 from orchestrator.config.contrasts import Contrast, Looks, concerns
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import SETTLED
-from orchestrator.stats.beside.sequential import any_look_p
-from orchestrator.stats.records import Alternative
 
 Key = tuple[str, str, str, tuple[str, ...], frozenset[str]]
 """Of a row: digest of its contrast, behaviour, split, arms, cells."""
@@ -61,27 +59,61 @@ class Part:
             alpha: Level of the test.
             covers: Whether it was registered for some arms; None asks `one`.
         """
-        for tested in infer(self._study(one.contrast, alpha), registered=covers or one.covers):
+        study = self._study(one.contrast, alpha)
+        if one.looks and one.looks.anytime and one.contrast.kind.rules.sequential:
+            seeds = {c: row["seed"] for c, row in self.frame.cells.items()}
+            places = {a: [seeds[c] for c in cs if c in seeds] for a, cs in one.planned.items()}
+            study = replace(study, places=places)
+        for tested in infer(study, registered=covers or one.covers):
             row, interim = tested.row, None
             if row.registered or row.status == "missing":
                 lost, planned = one.missing(row.arms or one.planned, self.settled)
                 interim = f"{lost} of {planned} planned cells have no result yet" if lost else None
                 row = replace(row, registered=True, family=Family.PRIMARY)
-            yield self._measured(replace(tested, row=row, interim=interim))
+            looked = tested.looked and interim is None
+            yield self._measured(replace(tested, row=row, interim=interim, looked=looked))
 
-    def looked(self, one: Registered, alpha: float, looks: Looks) -> Iterator[Tested]:
+    def looked(self, one: Registered, alpha: float) -> Iterator[Tested]:
         """As `registered`, at the last look of which all planned cells have a result.
 
         The p is one for all looks so far; estimate and interval are those of the last one.
         """
+        looks = one.looks or Looks()
         found: dict[tuple[str, str], dict[int, Tested]] = defaultdict(dict)
         for n in looks.ns:
-            first = replace(one, planned={arm: cells[:n] for arm, cells in one.planned.items()})
-            for tested in self.of(first).registered(first, alpha, one.covers):
+            for tested in self._first(n, one, alpha):
                 found[tested.row.behavior, tested.row.which][n] = tested
         for by_look in found.values():
             done = {n: t for n, t in by_look.items() if t.interim is None and t.row.p is not None}
-            yield _all_looks(done, looks) if done else by_look[looks.ns[0]]
+            yield of_all_looks(done, looks) if done else by_look[looks.ns[0]]
+
+    def at_any_time(self, one: Registered, alpha: float) -> Iterator[Tested]:
+        """As `registered`, by e-values, of the first seeds of a row's arms that all have a result.
+
+        A seed whose turn is later than that of a missing one is not used yet.
+        """
+        most = max(map(len, one.planned.values()))
+        ready = {}
+        for arm, cells in one.planned.items():
+            lost = [i for i, cell in enumerate(cells) if cell not in self.settled]
+            ready[arm] = max(2, lost[0]) if lost else most
+        found: dict[tuple[str, tuple[str, ...]], dict[int, Tested]] = defaultdict(dict)
+        for n in sorted({*ready.values()}):
+            for tested in self._first(n, one, alpha):
+                if tested.row.arms or n == max(ready.values()):
+                    found[tested.row.behavior, tested.row.arms][n] = tested
+        for (_, arms), by_n in found.items():
+            n = min((ready[arm] for arm in arms if arm in ready), default=most)
+            planned = max((len(one.planned[arm]) for arm in arms if arm in ready), default=most)
+            tested = by_n.get(n, by_n[min(by_n)])
+            if tested.interim is None and n < planned:
+                tested = replace(tested, interim=f"{n} of {planned} planned seeds are in")
+            yield tested
+
+    def _first(self, n: int, one: Registered, alpha: float) -> Iterator[Tested]:
+        """As `registered`, with the first `n` planned cells of every arm."""
+        first = replace(one, planned={arm: cells[:n] for arm, cells in one.planned.items()})
+        yield from self.of(first).registered(first, alpha, one.covers)
 
     def explored(self, contrast: Contrast, alpha: float) -> Iterator[Tested]:
         """The rows of a contrast for all arms that it fits."""
@@ -129,9 +161,11 @@ def inferences(
     answered: set[str] = set()
     for one in (r for r in registration.tested if r.at is not None):
         part, group = whole.of(one), f"{one.origin}/{one.contrast.family or ''}"
-        looks = one.looks if one.contrast.kind.rules.planned is Planned.MEANS else None
-        asked = whole.looked(one, alpha, looks) if looks else part.registered(one, alpha)
-        every = list(asked)
+        looks = one.looks if one.contrast.kind.rules.sequential else None
+        if looks is None:
+            every = list(part.registered(one, alpha))
+        else:
+            every = list((whole.at_any_time if looks.anytime else whole.looked)(one, alpha))
         rows = [t for t in every if t.row.registered]
         if part is whole and len(rows) == len(every):
             answered.add(one.contrast.digest)
@@ -145,35 +179,6 @@ def inferences(
             found += [t for t in rows if whole.key(contrast, t.row) not in seen]
     for row in settle(found, alpha, sizes):
         yield _with_losses(row, frame, silent)
-
-
-def _all_looks(done: Mapping[int, Tested], looks: Looks) -> Tested:
-    """The row of the last look, with one p of all that were made; `done` is by seeds."""
-    ns, last = [*done], done[max(done)]
-    two_sided = last.row.alternative == Alternative.TWO_SIDED and (
-        last.row.kind.rules.margin is Margin.OPTIONAL
-    )
-
-    def of_all(ps: Sequence[float | None], *, both: bool) -> float | None:
-        known = [p for p in ps if p is not None]
-        if len(known) < len(ps):
-            return None
-        return any_look_p(known, ns, looks.spending, two_sided=both, planned=looks.ns[-1])
-
-    made = " and ".join(map(str, ns))
-    note = f"p is of the looks at {made} of {looks.ns[-1]} seeds, the interval of the last look"
-    row = replace(
-        last.row,
-        p=of_all([t.row.p for t in done.values()], both=two_sided),
-        notes=(*last.row.notes, note),
-    )
-    return replace(
-        last,
-        row=row,
-        p_opposite=of_all([t.p_opposite for t in done.values()], both=False),
-        looked=True,
-        interim=None if ns[-1] == looks.ns[-1] else f"the next look is at more than {ns[-1]} seeds",
-    )
 
 
 def _with_losses(row: Inference, frame: Frame, silent: Collection[str]) -> Inference:

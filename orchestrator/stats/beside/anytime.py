@@ -8,6 +8,7 @@ reaches 1 / alpha is at most alpha (Ville's inequality), whatever makes one stop
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp, inf, log, sqrt
 
 import numpy as np
@@ -122,17 +123,58 @@ def _log_e(t: Array, n: int, prior_sd: float, *, directed: bool) -> Array:
 
 
 def confidence_sequence(
-    values: Values, level: float = LEVEL, prior_sd: float = PRIOR_SD
+    values: Values, level: float = LEVEL, prior_sd: float = PRIOR_SD, *, directed: bool = False
 ) -> Interval:
-    """All means that the two-sided e-value does not reject; infinite where it rejects none."""
-    sample, g = Summary.of(values), prior_sd**2
-    n = sample.n
-    kept = exp(-2 / n * (log(1 + n * g) / 2 - log(1 - level)))
-    square = (1 - kept) * (1 + n * g) / (n * g)
-    if sample.sd is None or square >= 1:
+    """All means that the e-value does not reject; infinite where it rejects none.
+
+    Args:
+        values: One sample.
+        level: Of the interval.
+        prior_sd: As in `anytime`.
+        directed: Whether each end comes of the test in its own direction, at (1 - level) / 2, as
+            for a margin; else both of the two-sided one.
+    """
+    sample = Summary.of(values)
+    alpha = (1 - level) / 2 if directed else 1 - level
+    limit = _t_limit(sample.n, alpha, prior_sd, directed=directed)
+    if not sample.sd or limit == inf:
         return Interval(low=-inf, high=inf, level=level)
-    half = sqrt((n - 1) * square / (1 - square)) * sample.sd / sqrt(n)
+    half = limit * sample.sd / sqrt(sample.n)
     return Interval(low=sample.mean - half, high=sample.mean + half, level=level)
+
+
+def kept_interval(
+    values: Values, level: float = LEVEL, prior_sd: float = PRIOR_SD, *, directed: bool = False
+) -> Interval:
+    """What the confidence sequences after 2, 3, ... values have in common: it goes with `p`.
+
+    Of the two-sided test it leaves out 0 exactly where p is at most 1 - level. The last sequence
+    where they have nothing in common.
+    """
+    every = [
+        confidence_sequence(values[:n], level, prior_sd, directed=directed)
+        for n in range(2, len(values) + 1)
+    ]
+    low, high = max(i.low for i in every), min(i.high for i in every)
+    return Interval(low=low, high=high, level=level) if low <= high else every[-1]
+
+
+@lru_cache(maxsize=1024)
+def _t_limit(n: int, alpha: float, prior_sd: float, *, directed: bool) -> float:
+    """The t above which the e-value is at least 1 / alpha; infinite where none is."""
+    g = prior_sd**2
+    if not directed:
+        kept = exp(-2 / n * (log(1 + n * g) / 2 - log(alpha)))
+        square = (1 - kept) * (1 + n * g) / (n * g)
+        return inf if square >= 1 else sqrt((n - 1) * square / (1 - square))
+    low, high = 0.0, 1e6
+    if _log_e(np.array([high]), n, prior_sd, directed=True)[0] < -log(alpha):
+        return inf
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        reached = _log_e(np.array([middle]), n, prior_sd, directed=True)[0] >= -log(alpha)
+        low, high = (low, middle) if reached else (middle, high)
+    return high
 
 
 def price_anytime(

@@ -21,6 +21,14 @@ grid:
 """
 SCHEMA = jsonschema.Draft202012Validator(schema_of(SweepFile))
 CONTRAST = "analysis: {contrasts: [{kind: KIND, a: {condition: rho-guided}}]}\n"
+SEQUENTIAL = (
+    "{}",
+    "{anytime: false}",
+    "{looks: [1, 5]}",
+    "{spending: pocock}",
+    "{anytime: true, spending: pocock}",
+    "{anytime: true, looks: [4, 6]}",
+)
 WRONG = [
     *[GOOD.replace("good", n) for n in ("7", "../up", "[x]", "''")],
     *[GOOD.replace("model: m", t) for t in ("model: 3", "model: null", "modle: m", "model: ' '")],
@@ -33,6 +41,7 @@ WRONG = [
     *[GOOD + f"data: {t}\n" for t in ("{template: jinja}", "{size: 0}", "{trap_fraction: 2}")],
     *[GOOD + f"run: {t}\n" for t in ("{slots: 0}", "{grad_checkpoint: 1}", "{silence_s: 1}")],
     *[GOOD + CONTRAST.replace("KIND", t) for t in ("mean_diff", "trend", "tend", "one")],
+    *[GOOD + f"analysis: {{sequential: {t}}}\n" for t in SEQUENTIAL],
     *["name: x\nmodel: m\n", "name: x\nmodel: m\ngrids: []\n", GOOD + "seed: 1\n"],
 ]
 
