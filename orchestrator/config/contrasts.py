@@ -137,6 +137,11 @@ class Looks:
         """Whether one may look after every seed."""
         return not self.ns
 
+    @property
+    def when(self) -> str:
+        """In words, e.g. `at 5, 8, 12 seeds`."""
+        return "after every seed" if self.anytime else f"at {', '.join(map(str, self.ns))} seeds"
+
     def plain(self) -> dict[str, Any]:
         """As in a sweep file."""
         if self.anytime:

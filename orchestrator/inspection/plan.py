@@ -13,6 +13,7 @@ from typing import Any
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
+from orchestrator.config.contrast_kinds import Margin
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import default_slots, resolve
@@ -285,6 +286,13 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
         elif first.mde_ratio is not None:
             effect = f", finds sds that differ by a factor of {first.mde_ratio:.2g} ({_aim(first)})"
         lines.append(f"power    {name}: {' or '.join(seeds)} seeds{smallest}{effect}")
+        if (price := first.price) is not None:
+            null = f" ({price.expected_null:.1f} without an effect)"
+            null = null if first.kind.rules.margin is Margin.OPTIONAL else ""
+            lines.append(
+                f"looks    {name}: {first.looks}; {price.expected:.1f} seeds on average{null}, "
+                f"{price.most} at most; one look finds the same with {price.fixed}"
+            )
     warnings = dict.fromkeys(f"{p.name}: {p.warning}" for p in found if p.warning)
     return lines + [f"warning  {text}" for text in warnings]
 

@@ -13,6 +13,7 @@ from orchestrator.cells.choose import Choice, arms_of, planned
 from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Subject
 from orchestrator.config.contrasts import Contrast, Questions
 from orchestrator.stats.beside.designs import range_of
+from orchestrator.stats.beside.sequential import Price
 from tasks.contract.cell import CellSpec
 
 
@@ -36,6 +37,8 @@ class Power:
         assumption: Where sd comes from.
         warning: What these seeds cannot show; None if nothing.
         problem: Why its arms cannot be compared; None where they can.
+        looks: When it may be judged before all seeds are in, in words; None for only then.
+        price: What that costs; mde_sd is its effect.
     """
 
     contrast_id: str
@@ -56,6 +59,8 @@ class Power:
     assumption: str
     warning: str | None
     problem: str | None = None
+    looks: str | None = None
+    price: Price | None = None
 
     @property
     def name(self) -> str:
@@ -85,7 +90,7 @@ def power_of(
     ]
     families = Counter(contrast.family for contrast, _, choice in found if choice.problem is None)
     return [
-        _power(*one, seeds, pilot, questions.alpha, max(1, families[one[0].family]))
+        _power(*one, seeds, pilot, questions, max(1, families[one[0].family]))
         for one in found
         if one[0].kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
     ]
@@ -97,13 +102,14 @@ def _power(
     choice: Choice,
     seeds: Mapping[str, set[int]],
     pilot: Sequence[ArmEvidence],
-    alpha: float,
+    questions: Questions,
     family: int,
 ) -> Power:
     """What one choice of a contrast can find on one behaviour; `seeds` is by arm."""
     named = [seeds.get(arm, set()) for arm in choice.arms] if choice.problem is None else []
     n = len(set.intersection(*named)) if named else 0
     rules = contrast.kind.rules
+    looks = questions.looks if rules.sequential else None
     reach = FORMULAS[rules.planned](
         Planning(
             n=n,
@@ -111,7 +117,8 @@ def _power(
             alternative=contrast.alternative,
             margin=rules.margin,
             population=contrast.population,
-            level=alpha / family,
+            level=questions.alpha / family,
+            looks=looks,
         )
     )
     warning = reach.warning
@@ -119,7 +126,7 @@ def _power(
         warning = choice.problem
     elif n < 2:
         warning = f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
-    elif reach.p_min is not None and reach.p_min > alpha:
+    elif reach.p_min is not None and reach.p_min > questions.alpha:
         warning = f"{n} paired seeds cannot go below p = {reach.p_min:.4g} in an exact test"
     sd, sd_df, assumption = None, None, ""
     if reach.mde_sd is not None and rules.planned is Planned.MEANS:
@@ -145,6 +152,8 @@ def _power(
         assumption=assumption,
         warning=warning,
         problem=choice.problem,
+        looks=looks.when if looks and reach.price else None,
+        price=reach.price,
     )
 
 

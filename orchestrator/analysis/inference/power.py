@@ -2,11 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from math import exp
 
 from orchestrator.config.contrast_kinds import Margin, Planned, Population
+from orchestrator.config.contrasts import Looks
+from orchestrator.stats.beside.anytime import price_anytime
 from orchestrator.stats.beside.counted_designs import TrendDesign
 from orchestrator.stats.beside.designs import Aim, MeanDesign, SdDesign, smallest_effect
+from orchestrator.stats.beside.sequential import Price
+from orchestrator.stats.beside.sequential import price as price_looks
 from orchestrator.stats.exact import min_page_p, min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.spread import MIN_N
@@ -23,6 +28,7 @@ class Planning:
         arms: How many arms those are.
         alternative, margin, population: Of the contrast.
         level: alpha divided by the size of the family, at which Holm's adjustment surely supports.
+        looks: When it may be judged before all seeds are in; None for only then.
     """
 
     n: int
@@ -31,6 +37,7 @@ class Planning:
     margin: Margin = Margin.OPTIONAL
     population: Population = Population.NEW_SEEDS
     level: float
+    looks: Looks | None = None
 
     @property
     def two_sided(self) -> bool:
@@ -49,6 +56,7 @@ class Reach:
         mde_ratio: Smallest ratio of two sds, likewise, of uncorrelated seeds.
         unit: Of mde_sd, e.g. "sd of the difference".
         warning: What so few seeds do not allow.
+        price: What looking before all seeds are in costs; None where nobody does.
     """
 
     p_min: float | None = None
@@ -56,16 +64,28 @@ class Reach:
     mde_ratio: float | None = None
     unit: str = "sd of the difference"
     warning: str | None = None
+    price: Price | None = None
 
 
+@lru_cache(maxsize=256)
 def of_means(planned: Planning) -> Reach:
     """A paired t test; where only a difference is claimed, with the sign-flip test beside it."""
     if planned.population is not Population.NEW_SEEDS:
         return Reach(warning="what probes add to the variance is known only from results")
     aim = AIMS.get(planned.margin, Aim.DIFFERS if planned.two_sided else Aim.DIRECTED)
-    found = smallest_effect(MeanDesign(ns=(planned.n,), sds=(1.0,), aim=aim), planned.level)
-    flips = planned.n > 0 and planned.margin is Margin.OPTIONAL
-    p_min = min_sign_flip_p(planned.n, planned.alternative) if flips else None
+    looks, n = planned.looks, planned.n
+    if looks is not None and n > 1:
+        if looks.anytime:
+            price = price_anytime(n, planned.level, aim=aim)
+        else:
+            ns = sorted({min(look, n) for look in looks.ns})
+            price = price_looks(ns, planned.level, looks.spending, aim=aim)
+        if price is None:
+            return Reach(warning=f"{n} seeds cannot decide it {looks.when}")
+        return Reach(mde_sd=price.effect, price=price)
+    found = smallest_effect(MeanDesign(ns=(n,), sds=(1.0,), aim=aim), planned.level)
+    flips = n > 0 and planned.margin is Margin.OPTIONAL
+    p_min = min_sign_flip_p(n, planned.alternative) if flips else None
     return Reach(p_min=p_min, mde_sd=found)
 
 

@@ -14,6 +14,7 @@ from math import exp, inf, log, sqrt
 import numpy as np
 from scipy import special
 
+from orchestrator.stats.beside.designs import Aim
 from orchestrator.stats.beside.sequential import DRAWS, Price, priced
 from orchestrator.stats.records import (
     ALPHA,
@@ -30,6 +31,8 @@ from orchestrator.stats.records import (
 
 PRIOR_SD = 1.0
 """Of the effect, in sd of the difference, where nobody names another."""
+MOST_LOOKS = 64
+"""That a price is drawn for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,27 +185,41 @@ def price_anytime(
     alpha: float = ALPHA,
     prior_sd: float = PRIOR_SD,
     *,
-    two_sided: bool = True,
+    aim: Aim = Aim.DIFFERS,
     looks: Sequence[int] | None = None,
-) -> Price:
-    """What it costs to look after every pair from the second to `most`, or at `looks` only."""
-    ns = tuple(looks or range(2, most + 1))
+) -> Price | None:
+    """What it costs to look after every pair from the second to `most`, or at `looks` only.
+
+    None where so few pairs find no effect at all.
+    """
+    every: Sequence[int] = range(2, most + 1)
+    if most > MOST_LOOKS:  # the draws take seconds; more looks than these stop little earlier
+        every = sorted({round(n) for n in np.geomspace(2, most, MOST_LOOKS)})
+    ns = np.array(looks or every)
     noise = np.random.default_rng(0).standard_normal((DRAWS // 2, most))
+
+    def reached(x: Array) -> Array:
+        """The look at which each row of (draws, most) is decided; one more than all, if never."""
+        sums, squares = (np.cumsum(v, axis=1)[:, ns - 1] for v in (x, np.square(x)))
+        t = sums / np.sqrt(ns * (squares - np.square(sums) / ns) / (ns - 1))
+        found = np.stack(
+            [
+                _log_e(t[:, i], int(n), prior_sd, directed=aim is not Aim.DIFFERS)
+                for i, n in enumerate(ns)
+            ],
+            axis=1,
+        )
+        now = found >= -log(alpha)
+        return np.where(now.any(axis=1), now.argmax(axis=1), len(ns))
 
     def stops(effect: float) -> tuple[float, float]:
         """(power, mean number of seeds)."""
-        x = noise + effect
-        used, found = np.full(len(x), most), np.zeros(len(x), dtype=bool)
-        for n in ns:
-            part = x[:, :n]
-            t = part.mean(axis=1) / (part.std(axis=1, ddof=1) / sqrt(n))
-            log_es = _log_e(t, n, prior_sd, directed=not two_sided)
-            now = ~found & (log_es >= -log(alpha))
-            used[now] = n
-            found |= now
-        return float(found.mean()), float(used.mean())
+        look = reached(noise + effect)
+        if aim is Aim.EQUIVALENT:
+            look = np.maximum(look, reached(effect - noise))
+        return float((look < len(ns)).mean()), float(np.append(ns, most)[look].mean())
 
-    return priced(stops, most, alpha, two_sided=two_sided)
+    return priced(stops, most, alpha, aim)
 
 
 def _exp(value: float) -> float:

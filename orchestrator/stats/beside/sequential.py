@@ -15,7 +15,7 @@ from math import e, log, sqrt
 import numpy as np
 from scipy import special
 
-from orchestrator.stats.beside.designs import Aim, MeanDesign, fewest_seeds
+from orchestrator.stats.beside.designs import LARGEST, TARGET, Aim, MeanDesign, fewest_seeds
 from orchestrator.stats.records import ALPHA, Array, Spending
 
 GRID = 101
@@ -56,9 +56,11 @@ class Price:
     """What looking costs, for a paired t test with power 0.8.
 
     Attributes:
-        effect: True difference that is found with that power, in sd of the difference.
+        effect: True difference that is found with that power, in sd of the difference; of a claim
+            within a margin the margin, if both arms are the same.
         most: Seeds if it never stops early.
-        expected: Mean number of seeds at that effect. expected_null: Under no effect.
+        expected: Mean number of seeds at that effect. expected_null: Under no effect; of
+            non-inferiority, if a lies below b by the margin.
         fixed: Seeds that one look needs for the same effect, power and alpha.
         error: Chance to stop in favour of the claim under no effect, as simulated.
     """
@@ -207,37 +209,46 @@ def price(
     alpha: float = ALPHA,
     spending: Spending = Spending.OBRIEN_FLEMING,
     *,
-    two_sided: bool = True,
-) -> Price:
-    """What these looks cost beside one look, by simulated normal differences."""
+    aim: Aim = Aim.DIFFERS,
+) -> Price | None:
+    """What these looks cost beside one look, by simulated normal differences.
+
+    None where so few seeds find no effect at all.
+    """
+    two_sided = aim is Aim.DIFFERS
     made = looks(ns, alpha, spending, two_sided=two_sided)
     noise = np.random.default_rng(0).standard_normal((DRAWS, ns[-1]))
-    levels = {look.n: look.level for look in made}
+
+    def t_of(x: Array) -> Array:
+        n = x.shape[1]
+        return np.asarray(x.mean(axis=1) / (x.std(axis=1, ddof=1) / sqrt(n)))
 
     def stops(effect: float) -> tuple[float, float]:
         """(power, mean number of seeds)."""
         found = np.zeros(DRAWS, dtype=bool)
         used = np.full(DRAWS, ns[-1])
-        for n in ns:
-            x = noise[:, :n] + effect
-            t = x.mean(axis=1) / (x.std(axis=1, ddof=1) / sqrt(n))
-            tail = levels[n] / 2 if two_sided else levels[n]
-            limit = -float(special.stdtrit(n - 1, tail))
-            now = ~found & ((t >= limit) | (two_sided & (t <= -limit)))
-            used[now] = n
+        for look in made:
+            tail = look.level / 2 if two_sided else look.level
+            limit = -float(special.stdtrit(look.n - 1, tail))
+            t = t_of(noise[:, : look.n] + effect)
+            now = (t >= limit) | (two_sided & (t <= -limit))
+            if aim is Aim.EQUIVALENT:
+                now &= t_of(effect - noise[:, : look.n]) >= limit
+            used[now & ~found] = look.n
             found |= now
         return float(found.mean()), float(used.mean())
 
-    return priced(stops, ns[-1], alpha, two_sided=two_sided)
+    return priced(stops, ns[-1], alpha, aim)
 
 
-def priced(stops: Stops, most: int, alpha: float, *, two_sided: bool, power: float = 0.8) -> Price:
+def priced(stops: Stops, most: int, alpha: float, aim: Aim, power: float = TARGET) -> Price | None:
     """The price of a rule, of which `stops` gives power and mean seeds at an effect."""
-    low, high = 0.0, 100.0
+    low, high = 0.0, LARGEST
+    if stops(high)[0] < power:
+        return None
     while high - low > 1e-4 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if stops(middle)[0] >= power else (middle, high)
-    aim = Aim.DIFFERS if two_sided else Aim.DIRECTED
     fixed = fewest_seeds(MeanDesign(ns=(2,), sds=(1.0,), aim=aim), high, alpha, power)
     error, null = stops(0.0)
     return Price(

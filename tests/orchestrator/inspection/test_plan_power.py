@@ -102,3 +102,53 @@ def test_planning_needs_no_test_and_so_loads_no_scipy_stats():
     code = "import sys, orchestrator.inspection.plan; print('scipy.stats' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
+
+
+def looked(sequential: str, asked: str, tmp_path, seeds: int = 12) -> tuple[Power, list[str]]:
+    """What is planned for one contrast, and the lines of the plan about it."""
+    text = f"""\
+name: s
+model: tiny
+grid: {{condition: [sft-only, rho-guided], rho_weight: 0.2, margin: 0.1,
+  seed: {[*range(1, seeds + 1)]}}}
+analysis:
+{sequential}
+  contrasts:
+    - {{id: up, a: {{condition: rho-guided}}, b: {{condition: sft-only}}, behaviors: [factual],
+       {asked}}}
+"""
+    (power,) = power_of(parsed(text).questions, expanded(text).cells)
+    shown = describe(plan([parsed(text)], tmp_path))
+    return power, [line for line in shown if line.startswith(("looks", "power", "warning"))]
+
+
+LOOKED = ("  sequential: {looks: [5, 8, 12]}", "  sequential: {anytime: true}")
+ASKED = (
+    "kind: mean_diff, alternative: greater",
+    "kind: mean_diff",
+    "kind: noninferiority, sesoi: 0.1",
+    "kind: equivalence, sesoi: 0.1",
+)
+
+
+@pytest.mark.parametrize("asked", ASKED)
+@pytest.mark.parametrize("sequential", LOOKED)
+def test_a_plan_names_the_price_of_looking_beside_one_look(tmp_path, sequential, asked):
+    alone, lines = looked("", asked, tmp_path)
+    assert (alone.price, alone.looks, len(lines)) == (None, None, 1)
+    found, (power, price) = looked(sequential, asked, tmp_path)
+    assert found.mde_sd == found.price.effect > alone.mde_sd
+    assert f"finds {found.mde_sd:.2f} sd" in power
+    when = "after every seed" if "anytime" in sequential else "at 5, 8, 12 seeds"
+    assert price.startswith(f"looks    up: {when}; {found.price.expected:.1f} seeds on average")
+    assert price.endswith(f"12 at most; one look finds the same with {found.price.fixed}")
+    assert ("without an effect" in price) == ("mean_diff" in asked)
+    assert found.price.fixed <= 12
+
+
+def test_seeds_that_decide_nothing_are_warned_about(tmp_path):
+    found, lines = looked(LOOKED[1], ASKED[1], tmp_path, seeds=2)
+    assert found.price is None
+    assert lines[-1] == "warning  up: 2 seeds cannot decide it after every seed"
+    found, lines = looked(LOOKED[1], "kind: equivalence, sesoi: 0.1", tmp_path, seeds=300)
+    assert found.price.most == 300
