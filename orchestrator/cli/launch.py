@@ -1,5 +1,6 @@
 """`rho-sweep launch`: its options. docs/launch.md tells what happens up to the first cell."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,12 @@ import typer
 
 from orchestrator.cli.options import SetOption, SweepArgument
 from orchestrator.errors import UserError
+
+
+class Until(StrEnum):
+    """When a launch ends that does not run every cell."""
+
+    DECIDED = "decided"
 
 
 def launch(
@@ -27,6 +34,13 @@ def launch(
     keep: Annotated[
         bool, typer.Option("--keep", help="Beside another sweep of this name, which stays.")
     ] = False,
+    until: Annotated[
+        Until | None,
+        typer.Option(
+            help="decided: only the seeds of the first registered look, then those of the next "
+            "one for claims that are not decided (analysis.sequential)."
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
     ray: Annotated[
         str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
@@ -41,24 +55,31 @@ def launch(
       rho-sweep launch sweep.yaml --set probes.heldout=0 --results results/in-sample
 
       rho-sweep launch sweep.yaml --cluster cluster.yaml --detach
+
+      rho-sweep launch sweep.yaml --until decided
     """
     if sum((cluster is not None, local, inline)) > 1:
         raise UserError("--cluster, --local and --inline exclude each other")
     from orchestrator.cli import launching
     from orchestrator.config.cluster_file import load_cluster
-    from orchestrator.execution.launch import Options, load
+    from orchestrator.execution.launch import NO_RULE, RULE_HINT, Options, load
 
     loaded = load(sweep, [*set_, *([f"name={rename}"] if rename is not None else [])])
+    if until is not None and not (loaded.questions.looks and loaded.questions.contrasts):
+        raise UserError(NO_RULE, RULE_HINT)
     folder = results if results is not None else Path("results") / loaded.name
     hosts = load_cluster(cluster) if cluster is not None else None
     if cluster is not None and hosts is not None:
         if slots is not None:
             raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
-        launching.on_cluster(loaded, folder, hosts, cluster, detach=detach, keep=keep)
+        decided = until is not None
+        launching.on_cluster(
+            loaded, folder, hosts, cluster, detach=detach, keep=keep, until_decided=decided
+        )
     elif detach:
         launching.detached(loaded, folder)
     else:
         options = Options(
             inline=inline, address=ray, slots=slots, without=frozenset(without), keep=keep
         )
-        launching.here(loaded, folder, options)
+        launching.here(loaded, folder, options, until_decided=until is not None)

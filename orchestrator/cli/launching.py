@@ -16,23 +16,30 @@ from orchestrator.cluster.remote_sweep import Far
 from orchestrator.config.hosts import Cluster
 from orchestrator.config.sweep_file import Sweep, as_text
 from orchestrator.errors import UserError
-from orchestrator.execution.launch import Options, Summary, launch, resolve, summary
+from orchestrator.execution.launch import Decide, Options, Summary, launch, resolve, summary
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
 from orchestrator.results import lock
-from orchestrator.results.manifest import demand_ours, load_manifest
+from orchestrator.results.manifest import demand_ours, load_manifest, waiting_cells
 from orchestrator.results.store import Store
 
 
-def here(loaded: Sweep, folder: Path, options: Options) -> None:
+def here(loaded: Sweep, folder: Path, options: Options, *, until_decided: bool = False) -> None:
     """Drive the sweep from this process, then its stress test, and print how both ended.
+
+    With `until_decided`, seeds are added look by look, for claims that are not decided.
 
     Raises:
         typer.Exit: With 1 if cells or units failed, with 130 if it was interrupted.
     """
+    decide: Decide | None = None
+    if until_decided:
+        from orchestrator.analysis.undecided import aside
+
+        decide = aside
     interruptible()
     try:
         with shown() as display:
-            found = launch(loaded, folder, options, display)
+            found = launch(loaded, folder, options, display, decide)
             tested = after_launch(loaded.stress, folder, options, display)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; finished cells are in {folder}; launch again to go on", err=True)
@@ -64,7 +71,14 @@ def detached(loaded: Sweep, folder: Path) -> None:
 
 
 def on_cluster(
-    loaded: Sweep, folder: Path, hosts: Cluster, cluster_file: Path, *, detach: bool, keep: bool
+    loaded: Sweep,
+    folder: Path,
+    hosts: Cluster,
+    cluster_file: Path,
+    *,
+    detach: bool,
+    keep: bool,
+    until_decided: bool = False,
 ) -> None:
     """Run the sweep on a cluster; the driver lives on its head."""
     demand_ours(folder)
@@ -72,7 +86,7 @@ def on_cluster(
     if holder := lock.holder(folder):
         raise UserError(f"{folder}: a launch is running on this machine (process {holder[0]})")
     far = Far(hosts, folder)
-    started = far.launch(as_text(loaded), keep=keep)
+    started = far.launch(as_text(loaded), keep=keep, until_decided=until_decided)
     far.remember(cluster_file)
     where = f"process {started['pid']} on {hosts.head}" if "pid" in started else hosts.head
     typer.echo(f"{'running already' if started.get('running') else 'started'}: {where}", err=True)
@@ -92,7 +106,10 @@ def on_cluster(
         raise typer.Exit(INTERRUPTED) from None
     demand_ended(folder)
     tested = tell_far(folder) if loaded.stress is not None else None
-    _report(summary(Store(folder), load_manifest(folder)["cells"], 0), folder)
+    manifest = load_manifest(folder)
+    waiting = waiting_cells(manifest)
+    labels = {c: label for c, label in manifest["cells"].items() if c not in waiting}
+    _report(summary(Store(folder), labels, 0), folder)
     if tested is not None and tested.failed:
         raise typer.Exit(FAILED)
 

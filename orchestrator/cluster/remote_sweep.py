@@ -81,13 +81,15 @@ class Far:
         self._memory.cluster_file = cluster_file.resolve()
         self._memory.keep()
 
-    def launch(self, text: str, *, keep: bool = False) -> dict[str, Any]:
+    def launch(
+        self, text: str, *, keep: bool = False, until_decided: bool = False
+    ) -> dict[str, Any]:
         """Start the driver; see `on_host.driver.launch`.
 
         Raises:
             UserError: The head cannot be reached, the cluster is down, or the driver ends at once.
         """
-        return self._start("launch", text=text, keep=keep)
+        return self._start("launch", text=text, keep=keep, until_decided=until_decided)
 
     def stress(self, options: list[str], sets: list[tuple[str, str]]) -> dict[str, Any]:
         """Start the driver of a stress test; see `on_host.driver.stress`.

@@ -6,7 +6,7 @@
 import os
 import platform
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.cells.choose import arms_of
+from orchestrator.cells.choose import Arm, arms_of
 from orchestrator.cells.expand import Expansion, expand, unresolved
 from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.prompt_sets import prompt_problems, unfit_prompts
@@ -35,9 +35,15 @@ from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
-from orchestrator.results.registration import begin
+from orchestrator.results.registration import Registration, begin
 from orchestrator.results.store import Store, done_elsewhere
 from tasks.contract.cell import CellSpec, Status
+
+NO_RULE = "--until decided adds seeds by a registered rule, and this sweep has no claim with one"
+RULE_HINT = (
+    "register claims with analysis.sequential: {looks: [...]} or {anytime: true} before their "
+    "results, or launch without --until"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +128,35 @@ def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
     return expansion, resolver
 
 
-def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Summary:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Cells of a sweep that are not run now.
+
+    Attributes:
+        cells: Trained cells without a result that no undecided claim needs yet.
+        told: Which claims are looked at next, for people.
+    """
+
+    cells: frozenset[str] = frozenset()
+    told: str = ""
+
+
+Decide = Callable[[Store, Sequence[Arm]], Aside]
+"""What to leave aside, from the results so far; `orchestrator.analysis.undecided.aside`."""
+
+
+def launch(
+    sweep: Sweep, folder: Path, options: Options, display: Display, decide: Decide | None = None
+) -> Summary:
     """Run every cell of a sweep that has no result yet.
+
+    Args:
+        sweep: The sweep.
+        folder: Its results.
+        options: How to launch.
+        display: Shows how it goes.
+        decide: Asked before each round what to leave aside; the launch ends when a round would
+            add nothing. None runs all cells in one round.
 
     Raises:
         UserError: Something the user can fix; every file is whole, finished cells are kept.
@@ -142,49 +175,103 @@ def launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Su
             store.link_from(other, cell)
         done |= {cell for cell in elsewhere if store.is_done(cell)}
         lacking = store.lacking(wanted.keys() - done)
-        checkpoints = Checkpoints(folder / FOLDER)
-        checkpoints.drop_all(done)
-        seen = settled | done | lacking.keys()
-        results = any(wanted[cell].condition.trains for cell in done)
-        earlier, loss = kept_manifest(folder, results=results)
-        now = datetime.now(UTC)
-        questions = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
-        if not options.keep:
-            there = (earlier or {}).get("cells", ())
-            gone = [cell for cell in there if cell in seen and cell not in wanted]
-            _demand_same_sweep(folder, gone, questions.dropped_at(now))
+        Checkpoints(folder / FOLDER).drop_all(done)
+        questions, notes = _register(
+            sweep, folder, options, expansion, settled | lacking.keys(), done, elsewhere
+        )
+        if decide is not None and not questions.has_looks:
+            raise UserError(NO_RULE, RULE_HINT)
         write_manifest(folder, sweep, expansion, questions)
-        todo = [spec for cell, spec in wanted.items() if cell not in done]
-        display.begin(total=len(wanted), done=len(done), linked=len(elsewhere))
-        for text in (*([loss] if loss else []), *questions.news(now, elsewhere.keys())):
-            display.note(text)
-        for cell, problems in lacking.items():
-            display.note(f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew")
-        told = dict.fromkeys(line for s in todo if (line := resolver.path(s)))
-        for line in told:
-            display.note(line)
-        if todo:
-            turns = _turns(wanted.values())
-            memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
-            weights: dict[str | None, int] = {
-                f.digest: f.weight_bytes for f in resolver.models.values()
-            }
-            work = Work(
-                specs={s.cell_id: s for s in todo},
-                jobs=tuple(
-                    Job(c, cell_work(s, weights[s.model.digest]), memory[c], turn=turns[c])
-                    for s in todo
-                    for c in [s.cell_id]
-                ),
-                rules=rules_of(sweep.run),
-                told=frozenset(told),
-                notify=sweep.run.notify,
-                notify_failures=sweep.run.notify_failures,
-            )
-            with closing(engine_of(sweep.run, options, memory, display)) as engine:
-                Run(store, engine, display, work).to_the_end()
-        labels = {c: s.label for c, s in wanted.items()}
+        notes += [
+            f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew"
+            for cell, problems in lacking.items()
+        ]
+        left, tried = Aside(), set[str]()
+        while True:
+            if decide is not None:
+                left = decide(store, arms_of(expansion.all))
+                write_manifest(folder, sweep, expansion, questions, waiting=left.cells)
+                notes.append(left.told)
+            todo = [s for c, s in wanted.items() if c not in done | left.cells | tried]
+            if todo or not tried:
+                there = done | (tried & store.done()) if tried else done
+                total = len(wanted.keys() - left.cells)
+                display.begin(total=total, done=len(there), linked=len(elsewhere))
+            for text in notes:
+                display.note(text)
+            if not todo:
+                break
+            _run(store, todo, _turns(wanted.values()), resolver, sweep.run, options, display)
+            tried |= {spec.cell_id for spec in todo}
+            notes = []
+        labels = {c: s.label for c, s in wanted.items() if c not in left.cells}
         return summary(store, labels, len(done))
+
+
+def _register(
+    sweep: Sweep,
+    folder: Path,
+    options: Options,
+    expansion: Expansion,
+    seen: Set[str],
+    done: Set[str],
+    linked: Collection[str],
+) -> tuple[Registration, list[str]]:
+    """What this launch registers, and what people should know of it.
+
+    Args:
+        sweep: What is launched.
+        folder: Its results, with the manifest of an earlier launch.
+        options: Of the launch.
+        expansion: The cells.
+        seen: Cells that have or had a result in this folder.
+        done: Cells of the sweep with a result.
+        linked: Those of them whose results are those of another sweep.
+
+    Raises:
+        UserError: The folder holds another sweep.
+    """
+    wanted = {spec.cell_id: spec for spec in expansion.all}
+    results = any(wanted[cell].condition.trains for cell in done)
+    earlier, loss = kept_manifest(folder, results=results)
+    now, seen = datetime.now(UTC), seen | done
+    found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
+    if not options.keep:
+        there = (earlier or {}).get("cells", ())
+        gone = [cell for cell in there if cell in seen and cell not in wanted]
+        _demand_same_sweep(folder, gone, found.dropped_at(now))
+    return found, [*([loss] if loss else []), *found.news(now, linked)]
+
+
+def _run(
+    store: Store,
+    todo: Sequence[CellSpec],
+    turns: Mapping[str, int],
+    resolver: FileResolver,
+    run: RunSettings,
+    options: Options,
+    display: Display,
+) -> None:
+    """Run these cells until each has ended or was given up. `turns` is as of `_turns`."""
+    told = dict.fromkeys(line for s in todo if (line := resolver.path(s)))
+    for line in told:
+        display.note(line)
+    memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
+    weights: dict[str | None, int] = {f.digest: f.weight_bytes for f in resolver.models.values()}
+    work = Work(
+        specs={s.cell_id: s for s in todo},
+        jobs=tuple(
+            Job(c, cell_work(s, weights[s.model.digest]), memory[c], turn=turns[c])
+            for s in todo
+            for c in [s.cell_id]
+        ),
+        rules=rules_of(run),
+        told=frozenset(told),
+        notify=run.notify,
+        notify_failures=run.notify_failures,
+    )
+    with closing(engine_of(run, options, memory, display)) as engine:
+        Run(store, engine, display, work).to_the_end()
 
 
 def _turns(specs: Iterable[CellSpec]) -> dict[str, int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.undecided import left_aside
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
 from orchestrator.config.contrast_kinds import Margin
@@ -175,6 +176,7 @@ def _claims(sweep: Sweep, expansion: Expansion, root: Path, done: frozenset[str]
     """What a launch would register now; `done` are planned cells with a result under the root."""
     folder, now = root / sweep.name, datetime.now(UTC)
     here = Store(folder).done() if folder.is_dir() else set()
+    arms = arms_of(expansion.all)
     try:
         earlier = load_manifest(folder) if (folder / NAME).is_file() else {}
         reason = unreadable(earlier)
@@ -183,10 +185,14 @@ def _claims(sweep: Sweep, expansion: Expansion, root: Path, done: frozenset[str]
     if reason is not None:
         yield f"{folder / NAME}: {reason.removeprefix(f'{folder / NAME}: ')}"
         return
-    found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=here | done, now=now)
+    found = begin(earlier, sweep.questions, arms, seen=here | done, now=now)
     yield from found.news(now, done - here)
     if dropped := found.dropped_at(now):
         yield f"changed or dropped after their results: {', '.join(dropped)}"
+    if found.has_looks and not here | done:
+        later = left_aside([r for r in found.tested if r.at is not None], [], arms, ()).cells
+        first = len(expansion.all) - len(later)
+        yield f"launch --until decided begins with {first} of {len(expansion.all)} cells"
 
 
 def _outlooks(

@@ -9,7 +9,7 @@ from orchestrator.execution.display import clock
 from orchestrator.results import lock
 from orchestrator.results.folder import passed_over
 from orchestrator.results.live import NOTHING, read_live
-from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.manifest import NAME, load_manifest, waiting_cells
 from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of
@@ -30,7 +30,8 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
     Raises:
         UserError: The folder holds no launched sweep.
     """
-    labels: dict[str, str] = load_manifest(store.folder)["cells"]
+    manifest = load_manifest(store.folder)
+    labels: dict[str, str] = manifest["cells"]
     rows = {cell: row for cell, row in store.cells().items() if cell in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
     holder = lock.holder(store.folder) or driver
@@ -44,6 +45,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         "failed": counts["failed"],
         INCOMPLETE: counts[INCOMPLETE],
         "open": len(labels) - counts["ok"] - counts["diverged"],
+        "waiting": len(labels.keys() & waiting_cells(manifest) - rows.keys()),
         "stress": _stress(store),
         "paths": dict(Counter(str(r["path"]) for r in rows.values() if r["path"])),
         "running": running["running"],
@@ -104,8 +106,10 @@ def status_lines(found: dict[str, Any]) -> list[str]:
     ]
     lines += [f"  passes    of {count} cells: {path}" for path, count in found["paths"].items()]
     lines += _stress_lines(found["stress"], running=launch is not None)
-    if found["open"] and not launch:
-        lines.append(f"  {found['open']} cells are open; launch the sweep again to go on")
+    if (waiting := found["waiting"]) and not launch:
+        lines.append(f"  {waiting} cells wait: no undecided claim needs them (--until decided)")
+    if (left := found["open"] - waiting) and not launch:
+        lines.append(f"  {left} cells are open; launch the sweep again to go on")
     return [visible(short(line)) for line in lines]
 
 

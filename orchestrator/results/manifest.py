@@ -1,7 +1,7 @@
 """`sweep.yaml` in the results: the sweep as resolved, with the hashes of everything it used."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import count
@@ -29,9 +29,22 @@ HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
 def write_manifest(
-    folder: Path, sweep: "Sweep", expansion: "Expansion", registration: "Registration"
+    folder: Path,
+    sweep: "Sweep",
+    expansion: "Expansion",
+    registration: "Registration",
+    *,
+    waiting: Collection[str] = (),
 ) -> None:
-    """Write what was launched; `load_manifest` reads it back."""
+    """Write what was launched; `load_manifest` reads it back.
+
+    Args:
+        folder: The results.
+        sweep: The sweep.
+        expansion: Its cells.
+        registration: Its questions.
+        waiting: Cells that this launch leaves aside.
+    """
     from orchestrator.results.registration import KEY
 
     content = {
@@ -48,6 +61,7 @@ def write_manifest(
         "named": expansion.named,
         KEY: registration.plain(),
         "cells": {spec.cell_id: spec.label for spec in expansion.all},
+        **({"waiting": sorted(waiting)} if waiting else {}),
     }
     seal = f"# {UNSEALED.decode()}\n"
     write_whole(folder / NAME, sealed((HEAD + seal + dump_yaml(content)).encode()))
@@ -152,6 +166,12 @@ def load_manifest(folder: Path) -> dict[str, Any]:
         reason = text.splitlines()[0].removeprefix(f"{path}: ")
         raise UserError(f"{path}: cannot be read ({reason})", "launch the sweep again") from None
     return content
+
+
+def waiting_cells(manifest: Mapping[str, Any]) -> set[str]:
+    """Cells that the last launch left aside."""
+    listed = manifest.get("waiting")
+    return {str(cell) for cell in listed} if isinstance(listed, list) else set()
 
 
 def run_settings(manifest: dict[str, Any]) -> "RunSettings":

@@ -159,6 +159,12 @@ class Registration:
         return lines
 
     @property
+    def has_looks(self) -> bool:
+        """Whether a registered claim may be judged before all planned seeds are in."""
+        found = [r for r in self.tested if r.at is not None and r.looks is not None]
+        return any(r.contrast.kind.rules.sequential for r in found)
+
+    @property
     def tested(self) -> tuple[Registered, ...]:
         """Those that were not withdrawn."""
         return tuple(r for r in self.contrasts if r.withdrawn is None)

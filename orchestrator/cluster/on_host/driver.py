@@ -59,8 +59,9 @@ def launch(request: dict[str, Any]) -> Answer:
     plan = _demand_idle(request)
     path = _root(request) / "sweeps" / f"{request['sweep']}.yaml"
     write_whole(path, request["text"].encode())
-    keep = ["--keep"] if request.get("keep") else []
-    return _drive(request, plan, ["launch", str(path), "--results", str(folder), *keep])
+    more = ["--keep"] if request.get("keep") else []
+    more += ["--until", "decided"] if request.get("until_decided") else []
+    return _drive(request, plan, ["launch", str(path), "--results", str(folder), *more])
 
 
 def stress(request: Answer) -> Answer:

@@ -197,26 +197,24 @@ def price_anytime(
         every = sorted({round(n) for n in np.geomspace(2, most, MOST_LOOKS)})
     ns = np.array(looks or every)
     noise = np.random.default_rng(0).standard_normal((DRAWS // 2, most))
+    sums, squares = (np.cumsum(v, axis=1)[:, ns - 1] for v in (noise, np.square(noise)))
+    se = np.sqrt((squares - np.square(sums) / ns) / (ns - 1) / ns)
 
-    def reached(x: Array) -> Array:
-        """The look at which each row of (draws, most) is decided; one more than all, if never."""
-        sums, squares = (np.cumsum(v, axis=1)[:, ns - 1] for v in (x, np.square(x)))
-        t = sums / np.sqrt(ns * (squares - np.square(sums) / ns) / (ns - 1))
-        found = np.stack(
-            [
-                _log_e(t[:, i], int(n), prior_sd, directed=aim is not Aim.DIFFERS)
-                for i, n in enumerate(ns)
-            ],
-            axis=1,
-        )
-        now = found >= -log(alpha)
+    def reached(means: Array) -> Array:
+        """The look at which each draw is decided, of (draws, looks); one more than all if never."""
+        t = means / se
+        found = [
+            _log_e(t[:, i], int(n), prior_sd, directed=aim is not Aim.DIFFERS) >= -log(alpha)
+            for i, n in enumerate(ns)
+        ]
+        now = np.stack(found, axis=1)
         return np.where(now.any(axis=1), now.argmax(axis=1), len(ns))
 
     def stops(effect: float) -> tuple[float, float]:
         """(power, mean number of seeds)."""
-        look = reached(noise + effect)
+        look = reached(effect + sums / ns)
         if aim is Aim.EQUIVALENT:
-            look = np.maximum(look, reached(effect - noise))
+            look = np.maximum(look, reached(effect - sums / ns))
         return float((look < len(ns)).mean()), float(np.append(ns, most)[look].mean())
 
     return priced(stops, most, alpha, aim)
