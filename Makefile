@@ -9,7 +9,7 @@ SEED ?= 1
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate pocket-model chaos soak check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-real bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate pocket-model chaos soak check lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -27,6 +27,9 @@ test-lab: venv  ## the long tests of a cluster, every fault among them; needs ro
 
 bench-step: venv  ## training and scoring against rho-eval's own, in one run
 	$(BIN)/python -m benchmarks.bench_step $(if $(MODELS),--models $(MODELS)) $(if $(DEVICE),--device $(DEVICE))
+
+bench-real: pocket-model  ## the same on the real model of pocket-model; POCKET=DIRECTORY
+	$(BIN)/python -m benchmarks.bench_step --model $(POCKET)
 
 bench-campaign: venv  ## the published campaign in miniature, rho-eval's way against ours
 	$(BIN)/python -m benchmarks.bench_campaign

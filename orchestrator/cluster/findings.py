@@ -12,7 +12,7 @@ from orchestrator.inspection.local_checks import ENOUGH_DISK, NOTE, OK, PROBLEM,
 SKEW_S = 2.0
 """Largest harmless difference of two clocks: with more, logs of two hosts are hard to compare."""
 CLOCK_ADVICE = "on both set the clock automatically (macOS: General, Date & Time)"
-SETTING = re.compile(r"^\s+(\S.*?)\s+(-?\d+)(?:\s+\(.*\))?\s*$")
+SETTING = re.compile(r"^\s+(\S.*?)\s+(-?[0-9]{1,18})(?:\s+\(.*\))?\s*$")
 Facts = dict[str, Any]
 
 

@@ -29,7 +29,7 @@ from orchestrator.errors import hint, show
 
 ADDRESS = r"^[A-Za-z0-9][A-Za-z0-9.:%_-]*$"
 LABEL = r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$"
-MEMORY = r"^(\d+(?:\.\d+)?) ?([MGT])i?B$"
+MEMORY = r"^([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([MGT])i?B$"
 ABSOLUTE = r"^/[^\x00-\x1f\x7f-\x9f]*$"
 FOLDER = r"^(~|)/[ -&(-\[\]-~]*$"  # Ray starts in no folder whose name has the others
 REPLACED_BY_SSH = re.compile(r"%|\$\{|[\x00-\x1f\x7f-\x9f]")

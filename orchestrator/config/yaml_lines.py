@@ -15,6 +15,7 @@ Route = tuple[str | int, ...]
 MAX_VALUES = 200_000
 """Values of one file at most, those that aliases repeat included: 50 bytes can mean billions."""
 
+_INDEX = re.compile("0|[1-9][0-9]{0,5}")
 _NUMBERS = {
     "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     "float": (
@@ -182,7 +183,7 @@ def assign(document: Document, setting: str) -> None:
     if not equals or not path:
         raise UserError(f"--set {setting}: expected key=value, e.g. --set probes.heldout=0")
     value = parse_yaml(f"v: {text}", f"--set {setting}", document.folder).value["v"]
-    steps = tuple(int(p) if p.isdigit() else p for p in path.split("."))
+    steps = tuple(int(p) if _INDEX.fullmatch(p) else p for p in path.split("."))
     # Inside a grid, the rest of the path is the name of one axis, as in `grid.train.epochs`.
     head = {"grid": 1, "grids": 2}.get(str(steps[0]), len(steps))
     axis = ".".join(str(p) for p in steps[head:])

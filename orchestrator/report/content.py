@@ -1,5 +1,6 @@
 """What a report shows, read from a results folder; layout and drawing come later."""
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -182,7 +183,7 @@ def _cells(labels: Mapping[str, str], rows: Mapping[str, Any]) -> tuple[CellLine
             cell_id=cell,
             label=label,
             condition=first if first in list(Condition) else None,
-            seed=int(seed) if seed.isdecimal() else None,
+            seed=int(seed) if re.fullmatch("[0-9]{1,19}", seed) else None,
             status=OPEN,
             message=None,
             host=None,

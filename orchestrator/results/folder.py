@@ -15,7 +15,7 @@ _OF_CELL = re.compile(rf"{_ID}\.arrow")
 _OF_UNIT = re.compile(rf"{_ID}\.{_ID}\.arrow")
 NAMES = {
     "cells": _OF_CELL,
-    "attempts": re.compile(rf"{_ID}\.(0|[1-9]\d*)\.arrow"),
+    "attempts": re.compile(rf"{_ID}\.(0|[1-9][0-9]{{0,8}})\.arrow"),
     "steps": _OF_CELL,
     "scores": _OF_CELL,
     "probe_scores": _OF_CELL,
@@ -36,11 +36,11 @@ ALONE = MANIFEST, LIVE, STRESS, LAUNCH_LOG = (
 LOCK, NOTE, ASKED = ".launch.lock", ".cluster.json", "questions.jsonl"
 _MADE = {*NAMES, *ALONE, ASKED, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
 """What commands make in the results folder itself, if they are given no other place."""
-DAMAGED = re.compile(r"sweep\.damaged(\.([2-9]|[1-9]\d+))?\.yaml")
+DAMAGED = re.compile(r"sweep\.damaged(\.([2-9]|[1-9][0-9]+))?\.yaml")
 """A `sweep.yaml` that could not be read and was moved aside by a launch: the first, the second."""
 ADAPTER = CONFIG, WEIGHTS = ("adapter_config.json", "adapters.safetensors")
 """Files of an adapter, as mlx-lm wants them."""
-_ASIDE = re.compile(r"\.(.+)\.\d+")
+_ASIDE = re.compile(r"\.(.+)\.[0-9]+")
 """A file on its way to its name, see `files.write_whole`."""
 RECORDS = (".json", ".yaml")
 _MAGIC = b"ARROW1"

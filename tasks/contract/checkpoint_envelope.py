@@ -113,9 +113,13 @@ def unseal(sealed: bytes) -> Envelope:
     head, _, body = content.partition(b"\n")
     try:
         facts = json.loads(head)
-        return Envelope(origin=Origin(**facts["origin"]), step=int(facts["step"]), body=body)
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        origin, step = Origin(**facts["origin"]), facts["step"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UnusableError("it is no checkpoint of this version") from None
+    kinds = [type(value) for value in (step, *asdict(origin).values())]
+    if kinds != [int, str, int, str, str, str, str] or step < 0:
+        raise UnusableError("it is no checkpoint of this version")
+    return Envelope(origin=origin, step=step, body=body)
 
 
 def _checksum(content: bytes) -> bytes:

@@ -16,6 +16,7 @@ LARGEST_HEAD = 16 << 20
 """Bytes of the line before the files of a reply; a batch names few files."""
 GROWTH = 16 << 20
 """Bytes by which files of one reply may have grown since they were listed: logs do."""
+_HOST = re.compile(r"[A-Za-z0-9_.-]{1,255}")
 SHAPE = {"files": {str: [int]}, "launch": object}
 Stamp = list[int]
 """Size in bytes and time of the last change, ns."""
@@ -104,6 +105,6 @@ def _driver(raw: Any) -> tuple[int, str] | None:
     if raw is None:
         return None
     match raw:
-        case [int(pid), str(host)] if 0 < pid < 1 << 32 and re.fullmatch(r"[\w.-]{1,255}", host):
+        case [pid, str(host)] if type(pid) is int and 0 < pid < 1 << 32 and _HOST.fullmatch(host):
             return pid, host
     raise BadAnswerError(f"launch must be a process id and a host, got {shown(raw)}")

@@ -61,6 +61,11 @@ NAMES = [
     "sweep.yaml\n",
     "SWEEP.YAML",
     "cells/" + "a" * 300 + ".arrow",
+    f"attempts/{A}.1\u0663.arrow",
+    f"attempts/{A}.1{'0' * 4096}.arrow",
+    f"attempts/{A}.01.arrow",
+    f"Cells/{A}.arrow",
+    f"adapters/{A}/Adapters.safetensors",
 ]
 
 
@@ -92,6 +97,10 @@ def stamped(files: object) -> bytes:
     return json.dumps({"files": files, "launch": None}).encode()
 
 
+def stamped_launch(driver: object) -> bytes:
+    return json.dumps({"files": {}, "launch": driver}).encode()
+
+
 LISTINGS = {
     "no JSON": b"Welcome to mac1\n{}",
     "nested too deep": b"[" * 100_000,
@@ -103,6 +112,8 @@ LISTINGS = {
     "sweep.yaml: size and time": stamped({"sweep.yaml": [1 << 62, 1]}),
     "it has no launch": b'{"files": {}}',
     "a process id and a host": b'{"files": {}, "launch": ["x", 1]}',
+    "a process id and a host, got .True": stamped_launch([True, "mac1"]),
+    "a process id and a host, got .1, 'm": stamped_launch([1, "m\u00e4c1"]),
     "a process id and a host, got": b'{"files": {}, "launch": [1, "\\u001b[2J"]}',
     "sweep.yaml. is there twice": b'{"files": {"sweep.yaml": [1, 1], "sweep.yaml": [2, 2]}}',
     "lists 300000 files": stamped({f"cells/{n:016x}.arrow": [1, 1] for n in range(300_000)}),

@@ -82,6 +82,7 @@ def test_sleep_that_is_disabled_altogether_is_no_sleep():
     text = PMSET.format(sleep=10, autorestart=1)
     assert host_findings.power(" SleepDisabled\t\t1\n" + text).level == OK
     assert host_findings.settings_of(text)["Sleep On Power Button"] == 1
+    assert host_findings.settings_of(f" sleep\t{'9' * 5000}\n") == {}
     assert "hibernatefile" not in host_findings.settings_of(text)
 
 

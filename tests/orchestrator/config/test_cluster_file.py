@@ -91,6 +91,8 @@ def test_a_full_file_is_read_as_written(tmp_path):
         ("two.local", "b, slots: 0", "hosts[1].slots (line 5): must be >= 1"),
         ("two.local", "b, memory: 192", "memory (line 5): must be like 192 GB, got 192"),
         ("two.local", "b, memory: 9 apples", "must be like 192 GB"),
+        ("two.local", f"b, memory: {'9' * 400} GB", "must be like 192 GB"),
+        ("two.local", "b, memory: \u0663 GB", "must be like 192 GB"),
         ("two.local", "b, labels: {host: x}", "host is set by rho-sweep"),
         ("two.local", "b, labels: {rack: 7}", "must be letters, digits"),
         ("  - {name: one, address: 10.0.0.1}\n", "  - one\n", "hosts[0] (line 4): must hold keys"),

@@ -23,9 +23,8 @@ TEXTS = {
     f"{FAILED}Caused GPU Timeout Error (00000002:{CODE}Timeout)": "took too long",
     f"{FAILED}Caused GPU Hang Error (00000003:{CODE}Hang)": "took too long",
     f"{FAILED}Discarded (victim of GPU error/recovery) (00000005:{CODE}InnocentVictim)": "another",
-    f"{FAILED}Ignored (for causing prior/excessive GPU errors) (00000004:{CODE}SubmissionsIgnored)": (
-        "no more work"
-    ),
+    f"{FAILED}Ignored (for causing prior/excessive GPU errors) "
+    f"(00000004:{CODE}SubmissionsIgnored)": ("no more work"),
     f"{FAILED}Insufficient Permission (to submit GPU work from background) (00000006:{CODE}"
     "BackgroundExecutionNotPermitted)": "background",
     f"{FAILED}Internal Error (0000000e:Internal Error)": "the GPU failed",
@@ -33,8 +32,8 @@ TEXTS = {
 }
 THEIR_OWN = [
     "DivergedError: a loss is not finite",
-    "RuntimeError: [metal::malloc] Attempting to allocate 9 bytes which is greater than the maximum "
-    "allowed buffer size of 8 bytes.",  # the same everywhere
+    "RuntimeError: [metal::malloc] Attempting to allocate 9 bytes which is greater than the "
+    "maximum allowed buffer size of 8 bytes.",  # the same everywhere
     "RuntimeError: [matmul] Last dimension of first input with shape (1,2)",
     "ValueError: the text says insufficient memory",
 ]

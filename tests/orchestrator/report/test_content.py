@@ -58,6 +58,15 @@ def test_every_cell_of_the_manifest_is_there_with_how_it_ended(results):
     assert (waiting.condition, waiting.seed, waiting.host) == ("sft-only", 2, None)
 
 
+@pytest.mark.parametrize("seed", ["9" * 5000, "\u0662", "\u00b2", "-1", ""])
+def test_a_label_of_an_open_cell_may_say_anything_about_its_seed(results, seed):
+    manifest = results.folder / "sweep.yaml"
+    lines = [line for line in manifest.read_text().splitlines() if "sealed:" not in line]
+    changed = "\n".join(lines).replace("sft-only seed=2", f"sft-only seed={seed}")
+    manifest.write_text(changed)
+    assert {c.seed for c in content(results).cells if c.status == "open"} == {None}
+
+
 def test_a_cell_that_the_manifest_does_not_name_is_kept_apart(results):
     results.commit(a_result(a_spec(seed=9, rho_weight=0.7)), attempts=1, ray=None)
     extra = [c for c in content(results).cells if not c.named]

@@ -243,6 +243,27 @@ def test_what_is_no_checkpoint_is_not_used(spec, undisturbed, sealed):
     demand_anew(spec, undisturbed, sealed, "no checkpoint of this version")
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"step": True},
+        {"step": -1},
+        {"step": "7"},
+        {"step": 1e308},
+        {"step": None},
+        {"family": 5},
+        {"recipe": "1"},
+        {"code": ["x"]},
+    ],
+)
+def test_facts_of_another_type_are_no_checkpoint(spec, undisturbed, facts):
+    good = unseal(undisturbed.kept[0])
+    origin = replace(good.origin, **{k: v for k, v in facts.items() if k != "step"})
+    bad = Envelope(origin=origin, step=facts.get("step", good.step), body=good.body)
+    with pytest.raises(UnusableError, match="no checkpoint of this version"):
+        unseal(seal(bad))
+
+
 def test_a_body_that_does_not_read_is_not_used(spec, undisturbed):
     sealed = seal(Envelope(origin=origin(spec), step=1, body=b"no tensors"))
     demand_anew(spec, undisturbed, sealed, "cannot be read")
