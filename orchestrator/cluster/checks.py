@@ -24,6 +24,7 @@ from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import resolve
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, Finding
+from orchestrator.inspection.power import power
 from orchestrator.results.files import write_whole
 
 HOST = "orchestrator.cluster.on_host.facts"
@@ -170,7 +171,7 @@ def _findings(
     yield host_findings.clock(own.clock, head.clock)
     yield from host_findings.versions(facts, head.facts, this_version().environment)
     yield from host_findings.space(facts, host, wanted.cell_bytes)
-    yield host_findings.power(facts["power"])
+    yield from power(facts["power"])
     yield host_findings.open_ports(facts, cluster.ports)
     yield host_findings.token(facts["token"], tls=cluster.tls)
     for need in wanted.needs:

@@ -1,6 +1,5 @@
 """Judges a host's facts: findings that say what to do. Pure."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ from orchestrator.inspection.local_checks import ENOUGH_DISK, NOTE, OK, PROBLEM,
 SKEW_S = 2.0
 """Largest harmless difference of two clocks: with more, logs of two hosts are hard to compare."""
 CLOCK_ADVICE = "on both set the clock automatically (macOS: General, Date & Time)"
-SETTING = re.compile(r"^\s+(\S.*?)\s+(-?[0-9]{1,18})(?:\s+\(.*\))?\s*$")
 Facts = dict[str, Any]
 
 
@@ -93,28 +91,6 @@ def space(facts: Facts, host: Host, cell_bytes: int | None) -> Iterator[Finding]
         yield Finding(PROBLEM, "memory", f"{text}; lower slots, or end other programs there")
     else:
         yield Finding(OK, "memory", text)
-
-
-def settings_of(printed: str) -> dict[str, int]:
-    """Settings that `pmset -g` prints, as numbers."""
-    found = (SETTING.match(line) for line in printed.splitlines())
-    return {m[1]: int(m[2]) for m in found if m}
-
-
-def power(printed: str | None) -> Finding:
-    """Whether the host stays awake; `printed` is the output of `pmset -g`, None if not a Mac."""
-    if printed is None:
-        return Finding(OK, "sleep", "not a Mac; see to it yourself that it stays awake")
-    found = settings_of(printed)
-    if found.get("SleepDisabled") != 1 and "sleep" not in found:
-        return Finding(NOTE, "sleep", "pmset says nothing of sleep; look: pmset -g")
-    if found.get("SleepDisabled") != 1 and found["sleep"] != 0:
-        text = f"sleeps after {found['sleep']} min; sudo pmset -a sleep 0 disksleep 0 autorestart 1"
-        return Finding(PROBLEM, "sleep", text)
-    if found.get("autorestart") != 1:
-        text = "stays awake, but stays off after a power cut; sudo pmset -a autorestart 1"
-        return Finding(NOTE, "sleep", text)
-    return Finding(OK, "sleep", "stays awake")
 
 
 def open_ports(facts: Facts, ports: Ports) -> Finding:

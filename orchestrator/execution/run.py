@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from orchestrator.errors import UserError, writing
+from orchestrator.execution.awake import awake
 from orchestrator.execution.committer import Committer, keep
 from orchestrator.execution.display import Display
 from orchestrator.execution.duplicates import Fingerprint
@@ -88,7 +89,8 @@ class Run:
     def to_the_end(self) -> None:
         """Run until every cell has ended or was given up, and is on the disk."""
         try:
-            self._loop()
+            with awake():
+                self._loop()
         except KeyboardInterrupt:
             for attempt in list(self._running.values()):
                 self._end(attempt, "interrupted", "the launch was stopped")

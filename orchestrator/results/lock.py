@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
 from orchestrator.results.folder import LOCK
+from tasks.model.machine import machine_id
 
 NAME = LOCK
 LONGEST = 4096
@@ -40,7 +41,9 @@ def held(folder: Path) -> Iterator[bool]:
         died = file.tell() > 0
         with writing(folder / NAME):
             file.truncate(0)
-            file.write(json.dumps({"pid": os.getpid(), "host": platform.node()}).encode())
+            # the name is for people: a Mac's changes with the network
+            here = {"pid": os.getpid(), "host": platform.node(), "machine": machine_id()}
+            file.write(json.dumps(here).encode())
         yield died
         file.truncate(0)
 
@@ -57,6 +60,12 @@ def _taken(file: IO[bytes]) -> bool:
 
 def holder(folder: Path) -> tuple[int, str] | None:
     """(pid, host) of the launch that is running, or None."""
+    found = _written(folder)
+    return (found["pid"], found["host"]) if found else None
+
+
+def _written(folder: Path) -> dict[str, Any] | None:
+    """What the launch that is running wrote of itself, or None."""
     path = folder / NAME
     if not path.is_file():
         return None
@@ -65,8 +74,9 @@ def holder(folder: Path) -> tuple[int, str] | None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
             with suppress(BadAnswerError):
-                found = parse(file.read(LONGEST), {"pid": int, "host": str})
-                return found["pid"], found["host"]
+                shape = {"pid": int, "host": str, "machine?": str}
+                found: dict[str, Any] = parse(file.read(LONGEST), shape)
+                return found
     return None
 
 
@@ -76,12 +86,12 @@ def stop(folder: Path) -> str:
     Raises:
         UserError: It runs on another machine, or may not be stopped by this user.
     """
-    running = holder(folder)
+    running = _written(folder)
     if running is None:
         return f"{folder}: no launch is running"
-    pid, host = running
-    if host != platform.node():
-        raise UserError(f"{folder}: the launch runs on {host}", "stop it there")
+    pid = running["pid"]
+    if running.get("machine") != machine_id():
+        raise UserError(f"{folder}: the launch runs on {running['host']}", "stop it there")
     try:
         os.kill(pid, signal.SIGTERM)  # SIGINT is ignored by what a script starts with &
     except OSError as error:

@@ -8,7 +8,6 @@ import json
 import platform
 import secrets
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,8 +22,8 @@ from orchestrator.cluster.on_host.ray import is_taken, place_of
 from orchestrator.cluster.wheel import this_version
 from orchestrator.config.hosts import Ports
 from orchestrator.execution.engines.ray_settings import Place
+from orchestrator.inspection import power
 from orchestrator.results.files import write_whole
-from tasks.model import children
 from tasks.model.machine import chip
 
 PACKAGES = ("ray", "mlx", "mlx-lm")
@@ -42,11 +41,6 @@ def examine(request: Answer) -> Answer:
     ports = Ports(**request["ports"]).model_dump()
     own_ports = [n for key, n in ports.items() if key not in ("worker_low", "worker_high")]
     existing = next(p for p in (place.folder, *place.folder.parents) if p.exists())
-    power = None
-    if sys.platform == "darwin":
-        command, own = ["pmset", "-g"], children.environment()
-        done = subprocess.run(command, capture_output=True, text=True, env=own, check=False)
-        power = done.stdout
     return {
         "time": now,
         "chip": chip(),
@@ -56,7 +50,7 @@ def examine(request: Answer) -> Answer:
         "disk_free_bytes": shutil.disk_usage(existing).free,
         "memory_bytes": memory.total,
         "memory_free_bytes": memory.available,
-        "power": power,
+        "power": power.printed_here(),
         "running": ray_processes.named(place, "raylet") is not None,
         "listening": ours,
         "taken": [p for p in own_ports if p not in ours and is_taken(p)],

@@ -9,7 +9,6 @@ in both places tells whether the folder is still the one that was remembered, or
 import hashlib
 import json
 import os
-import platform
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
 from orchestrator.results.files import write_whole
 from orchestrator.results.folder import NOTE
+from tasks.model.machine import machine_id
 
 if TYPE_CHECKING:  # it loads pyarrow, and `stop` asks here first
     from orchestrator.cluster.trust.listing import Stamp
@@ -54,7 +54,7 @@ class Memory:
             UserError: The file in the state folder is damaged.
         """
         self._folder = folder
-        key = json.dumps([platform.node(), str(folder.resolve())]).encode()
+        key = json.dumps([machine_id(), str(folder.resolve())]).encode()
         self._path = state_folder() / "folders" / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
         self.cluster_file: Path | None = None
         self.files: dict[str, Stamp] = {}

@@ -22,20 +22,6 @@ FACTS = {
     "taken": [],
     "listening": [],
 }
-# as Apple's documentation shows it; no Mac was at hand
-PMSET = """\
-System-wide power settings:
-Currently in use:
- standby              1
- Sleep On Power Button 1
- hibernatefile        /var/vm/sleepimage
- powernap             1
- networkoversleep     0
- disksleep            10
- sleep                {sleep}
- displaysleep         10 (display sleep prevented by coreaudiod)
- autorestart          {autorestart}
-"""
 seconds = st.floats(-1e4, 1e4)
 delays = st.floats(0, 30)
 
@@ -60,34 +46,6 @@ def test_a_clock_that_is_off_is_named_with_its_direction():
     found = host_findings.clock(Clock(40.0, 0.5), head)
     assert found.level == PROBLEM
     assert "at least 59 s behind the head's" in found.text
-
-
-@pytest.mark.parametrize(
-    ("sleep", "autorestart", "level", "advice"),
-    [
-        ("0", 1, OK, "stays awake"),
-        ("0 (sleep prevented by powerd)", 1, OK, "stays awake"),
-        ("1", 1, PROBLEM, "sudo pmset -a sleep 0"),
-        ("15 (sleep prevented by screensharingd)", 1, PROBLEM, "sleeps after 15 min"),
-        ("0", 0, NOTE, "sudo pmset -a autorestart 1"),
-    ],
-)
-def test_sleep_settings_of_a_mac(sleep, autorestart, level, advice):
-    found = host_findings.power(PMSET.format(sleep=sleep, autorestart=autorestart))
-    assert found.level == level
-    assert advice in found.text
-
-
-def test_sleep_that_is_disabled_altogether_is_no_sleep():
-    text = PMSET.format(sleep=10, autorestart=1)
-    assert host_findings.power(" SleepDisabled\t\t1\n" + text).level == OK
-    assert host_findings.settings_of(text)["Sleep On Power Button"] == 1
-    assert host_findings.settings_of(f" sleep\t{'9' * 5000}\n") == {}
-    assert "hibernatefile" not in host_findings.settings_of(text)
-
-
-def test_output_that_says_nothing_of_sleep_is_not_taken_for_good_news():
-    assert host_findings.power("").level == NOTE
 
 
 def levels(found):

@@ -27,6 +27,8 @@ terminal.interruptible()
 
 if len(sys.argv) > 2:
     platform.node = lambda: sys.argv[2]
+if len(sys.argv) > 3:
+    lock.machine_id = lambda: sys.argv[3]
 try:
     with lock.held(Path(sys.argv[1])):
         print("held", flush=True)
@@ -118,7 +120,12 @@ def _deaf():
 
 
 def test_stop_reaches_no_further_than_this_machine(tmp_path):
-    with holding(tmp_path, "elsewhere") as other:
+    with holding(tmp_path, "elsewhere", "another machine") as other:
         with pytest.raises(UserError, match="the launch runs on elsewhere; stop it there"):
             lock.stop(tmp_path)
         assert other.poll() is None
+
+
+def test_stop_knows_this_machine_when_the_network_has_renamed_it(tmp_path):
+    with holding(tmp_path, "an earlier name") as other:
+        assert f"asked process {other.pid} to stop" in lock.stop(tmp_path)

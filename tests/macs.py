@@ -1,0 +1,60 @@
+"""A stand-in for a Mac: its name of the platform, and tools that print what a test wrote down.
+
+What they print is put together from Apple's manual pages and public reports; no Mac was at hand.
+"""
+
+import shlex
+from pathlib import Path
+
+PMSET = """\
+System-wide power settings:
+Currently in use:
+ standby              1
+ Sleep On Power Button 1
+ hibernatefile        /var/vm/sleepimage
+ powernap             1
+ networkoversleep     0
+ disksleep            10
+ sleep                {sleep}
+ displaysleep         {displaysleep} (display sleep prevented by coreaudiod)
+ lowpowermode         {lowpowermode}
+ autorestart          {autorestart}
+"""
+
+
+def pmset(sleep: object = 0, autorestart: int = 1, displaysleep: int = 10, lowpowermode: int = 0):
+    """What `pmset -g` prints."""
+    return PMSET.format(
+        sleep=sleep,
+        autorestart=autorestart,
+        displaysleep=displaysleep,
+        lowpowermode=lowpowermode,
+    )
+
+
+def put_tool(folder: Path, name: str, script: str) -> Path:
+    """A program of that name; returns the file in which each call leaves a line."""
+    folder.mkdir(exist_ok=True)
+    calls = folder / f"{name}.calls"
+    tool = folder / name
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {shlex.quote(str(calls))}\n{script}\n')
+    tool.chmod(0o755)
+    return calls
+
+
+def saying(text: str) -> str:
+    """A script that prints a text."""
+    return f"cat <<'END'\n{text}\nEND"
+
+
+def become_a_mac(monkeypatch, folder: Path) -> None:
+    """This process takes itself for one on a Mac, with the tools of the folder first."""
+    import os
+
+    from tasks.model import machine
+
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    for asked_once in (machine.machine_id, machine.describe):
+        asked_once.cache_clear()

@@ -1,0 +1,84 @@
+"""Which machine this is, and what is set before Metal loads."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from orchestrator.inspection.local_checks import MATMUL
+from tasks.model import machine
+from tests import ROOT
+from tests.macs import become_a_mac, put_tool, saying
+
+VARIABLE = "AGX_RELAX_CDM_CTXSTORE_TIMEOUT"
+LOOK = f"""
+import importlib, json, os, sys
+class Look:
+    def find_spec(self, name, *_):
+        if name.partition(".")[0] in ("mlx", "mlx_lm"):
+            print(json.dumps(os.environ.get({VARIABLE!r}))); sys.stdout.flush(); os._exit(0)
+sys.meta_path.insert(0, Look())
+"""
+IOREG = """\
++-o Mac14,14  <class IOPlatformExpertDevice, id 0x100000226, registered, matched, active>
+    {
+      "IOPlatformSerialNumber" = "XXXXXXXXXX"
+      "model" = <"Mac14,14">
+      "IOPlatformUUID" = "%s"
+    }
+"""
+
+
+def seen(script: str, **more: str) -> str:
+    own = {k: v for k, v in os.environ.items() if k != VARIABLE}
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK + script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=own | more,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout or '"no MLX"')
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import tasks.cell",
+        "import tasks.generation.generate",
+        "import tasks.judges.model",
+        "import tasks.training.drill",
+        "import tasks.tiny.training",
+        "from benchmarks import bench_step",
+        MATMUL,
+    ],
+)
+def test_the_watchdog_of_the_gpu_is_relaxed_before_mlx_loads(script):
+    assert seen(script) == "1"
+
+
+def test_what_the_user_set_stays():
+    assert seen("import tasks.cell", **{VARIABLE: "0"}) == "0"
+
+
+def test_a_mac_is_the_same_whatever_the_network_calls_it(tmp_path, monkeypatch):
+    become_a_mac(monkeypatch, tmp_path)
+    found = []
+    for uuid, name in (("A-1", "studio"), ("A-1", "studio.local"), ("B-2", "studio")):
+        put_tool(tmp_path, "ioreg", saying(IOREG % uuid))
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        machine.machine_id.cache_clear()
+        found.append(machine.machine_id())
+        assert uuid not in found[-1]
+    machine.machine_id.cache_clear()
+    assert found[0] == found[1] != found[2]
+
+
+def test_tools_that_fail_or_are_missing_say_nothing(tmp_path, monkeypatch):
+    become_a_mac(monkeypatch, tmp_path)
+    put_tool(tmp_path, "sysctl", "exit 1")
+    assert machine.ask("sysctl", "-n", "x") == machine.ask(str(tmp_path / "gone")) == ""
+    assert machine.chip()
