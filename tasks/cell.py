@@ -296,11 +296,13 @@ def _finish(
     measurements = _measurements(spec, base, probes, training, trained, phases)
     if trained.diverged is None:
         measurements = replace(measurements, resumed_passes=found.resumed)
+    measurements = _utilised(measurements, base, trained, found.load)
+    mx.clear_cache()  # another process may need it before the next cell here does
     return CellResult(
         spec=spec,
         status=Status.DIVERGED if trained.diverged else Status.OK,
         message=trained.diverged,
-        measurements=_utilised(measurements, base, trained, found.load),
+        measurements=measurements,
         machine=describe(),
         steps=trained.rows,
         scores=found.scores,

@@ -262,18 +262,24 @@ def plan_for(
     cluster: Cluster, host: Host, addresses: dict[str, str], seen: Answer | None
 ) -> NodePlan:
     """What a host runs; values that the file leaves out are those that the host reported."""
-    known = seen or {"chip": "unknown", "memory_bytes": 1 << 30}
+    known = seen or {"chip": "unknown"}
     own = {"host": host.name, "chip": label(host.chip or known["chip"])}
     return NodePlan(
         host=host.name,
         address=addresses[host.name],
         gcs=f"{addresses[cluster.head]}:{cluster.ports.gcs}",
         slots=host.slots,
-        memory_bytes=host.memory_bytes or known["memory_bytes"],
+        memory_bytes=_memory_of(host, seen) or 1 << 30,
         labels=host.labels | own,
         ports=cluster.ports,
         tls=cluster.tls,
     )
+
+
+def _memory_of(host: Host, seen: Answer | None) -> int | None:
+    """Bytes that its cells may use: what the host reported, and no more than the file says."""
+    known = (host.memory_bytes, seen["memory_bytes"] if seen else None)
+    return min((n for n in known if n), default=None)
 
 
 def _head(cluster: Cluster) -> Remote:
@@ -350,7 +356,7 @@ def _row(
 ) -> Answer:
     answer, node = seen.done.get(host.name), alive.get(address)
     here = "up" if answer and answer["session"] and node else "down"
-    known = answer or {"chip": None, "memory_bytes": None, "free_bytes": None}
+    known = answer or {"chip": None, "free_bytes": None}
     return {
         "host": host.name,
         "address": host.address,
@@ -359,7 +365,7 @@ def _row(
         "chip": host.chip or known["chip"],
         "slots": host.slots,
         "running": node["used"] if node else None,
-        "memory_bytes": host.memory_bytes or known["memory_bytes"],
+        "memory_bytes": _memory_of(host, answer),
         "free_bytes": known["free_bytes"],
         "message": seen.failed.get(host.name),
     }

@@ -217,6 +217,16 @@ class RunSettings(Checked):
         description="compute each layer twice to keep less for the backward pass; see "
         "[performance.md](performance.md)",
     )
+    wired_limit: Fraction = Field(
+        default=1.0,
+        description="on a Mac: memory that stays resident for the GPU, as a share of what Metal "
+        "recommends, for each cell that runs at once; 0 wires nothing",
+    )
+    cache_limit: Fraction = Field(
+        default=0.1,
+        description="on a Mac: freed memory that MLX keeps to use again, as a share of what Metal "
+        "recommends, for each cell that runs at once",
+    )
     silence_s: Annotated[float, Field(ge=10), UNSIGNED_ZERO] = Field(
         default=180.0,
         description="seconds; a cell whose process gives no sign of life for so long is abandoned "

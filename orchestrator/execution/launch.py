@@ -5,6 +5,7 @@
 
 import os
 import platform
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from contextlib import closing
@@ -27,6 +28,7 @@ from orchestrator.config.yaml_lines import raise_problems
 from orchestrator.errors import Problem, UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
+from orchestrator.execution.engines.node import Node
 from orchestrator.execution.engines.ray_settings import set_aside
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import Job
@@ -38,6 +40,7 @@ from orchestrator.results.manifest import demand_ours, kept_manifest, write_mani
 from orchestrator.results.registration import Registration, begin
 from orchestrator.results.store import Store, done_elsewhere
 from tasks.contract.cell import CellSpec, Status
+from tasks.model.machine import gpu_memory
 
 NO_RULE = "--until decided adds seeds by a registered rule, and this sweep has no claim with one"
 RULE_HINT = (
@@ -336,18 +339,19 @@ def engine_of(
         UserError: Ray cannot be started or reached.
     """
     every_s = run.checkpoint_s
+    node = partial(Node, run.wired_limit, run.cache_limit)
     if options.inline:
-        return InlineEngine(checkpoint_s=every_s)
+        return InlineEngine(node, checkpoint_s=every_s)
     if options.address is None:
         display.note("starting Ray ...")
         set_aside()
     from orchestrator.execution.engines.ray_engine import RayEngine
 
-    engine = partial(RayEngine, recycle_after=run.recycle_after, checkpoint_s=every_s)
+    engine = partial(RayEngine, recycle_after=run.recycle_after, checkpoint_s=every_s, node=node)
     if options.address is not None:
         return engine(address=options.address, without=options.without)
     slots = options.slots or run.slots or default_slots()
-    available = psutil.virtual_memory().available
+    available = min(psutil.virtual_memory().available, gpu_memory() or sys.maxsize)
     slots = max(1, min(slots, len(memory), available // max(memory.values())))
     return engine(slots=slots)
 

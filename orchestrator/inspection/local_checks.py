@@ -16,7 +16,7 @@ import psutil
 from tasks.contract.cell import NodeError
 from tasks.data.probe_packs import PACKS, load_pack
 from tasks.model import blas, children
-from tasks.model.machine import describe
+from tasks.model.machine import describe, gpu_memory
 from tasks.sources.declared import Delivery
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
@@ -76,6 +76,8 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
     yield Finding(OK, "versions", f"python {platform.python_version()}, {versions}")
     memory = psutil.virtual_memory()
     text = f"{memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB free"
+    if most := gpu_memory():
+        text += f"; its GPU may use {most / 2**30:.1f}"
     if memory.available < 1 << 30:
         yield Finding(PROBLEM, "memory", f"{text}; end other programs first")
     else:

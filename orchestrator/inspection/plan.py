@@ -27,6 +27,7 @@ from orchestrator.results.store import Store, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
+from tasks.model.machine import gpu_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class Plan:
         done: Cell ids that have a result anywhere under the results root.
         missing: Models and data that a launch would download.
         memory: Cell id -> estimated peak, bytes; only cells whose model is on this machine.
+        gpu: Bytes that the GPU of this Mac may use; None elsewhere.
         seconds: Median seconds of a finished cell with the same model; None without one.
         slots: Number of cells that run at once.
         seeds: Number of seeds of the arm with the fewest.
@@ -58,6 +60,7 @@ class Plan:
     done: frozenset[str]
     missing: tuple[str, ...]
     memory: dict[str, int]
+    gpu: int | None
     seconds: float | None
     slots: int
     seeds: int
@@ -93,6 +96,7 @@ class Plan:
             "estimated_left_s": self.left_s,
             "paths": list(self.paths),
             "memory_peak_bytes": max(self.memory.values(), default=None),
+            "gpu_memory_bytes": self.gpu,
             "slots": self.slots,
             "seeds_of_smallest_arm": self.seeds,
             "smallest_attainable_p": self.smallest_p,
@@ -145,6 +149,7 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         done=done,
         missing=tuple(dict.fromkeys(m for _, r in found for m in r.missing)),
         memory=memory,
+        gpu=gpu_memory(),
         seconds=seconds,
         slots=sweeps[0].run.slots or default_slots(),
         seeds=min(map(len, seeds.values()), default=0),
@@ -233,9 +238,13 @@ def describe(found: Plan) -> list[str]:
         f"done     {len(found.done)} already have a result",
     ]
     if found.memory:
-        lines.append(
-            f"memory   up to {max(found.memory.values()) / 2**30:.2f} GiB a cell (estimate)"
-        )
+        most = max(found.memory.values())
+        text = f"memory   up to {most / 2**30:.2f} GiB a cell (estimate)"
+        if found.gpu:
+            text += f", of {found.gpu / 2**30:.1f} that the GPU here may use"
+            too_large = "; set run.grad_checkpoint, or lower train.batch_size or train.max_length"
+            text += too_large * (most > found.gpu)
+        lines.append(text)
     lines += [f"adapters {text}" for text in found.adapted]
     lines += [f"note     {text}" for text in found.paths]
     lines += [f"note     {text}" for text in found.notes]

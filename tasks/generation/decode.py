@@ -134,6 +134,7 @@ def decode(
         found = kept.earlier.get(name)
         if found is None:
             found = _draw(model, block, decoding, ends, partial(told, start), together)
+            mx.clear_cache()  # the next block is longer, and needs other buffers
         kept.add(name, found)
         drawn += found
     by_place = dict(zip(order, drawn, strict=True))

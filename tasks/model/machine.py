@@ -12,6 +12,9 @@ from pathlib import Path
 from tasks.contract.cell import Machine, digest_of
 from tasks.model import children
 
+LARGE_MAC = 36 << 30
+"""Bytes of memory above which macOS gives the GPU the larger share."""
+
 
 @cache
 def describe() -> Machine:
@@ -59,6 +62,24 @@ def machine_id() -> str:
             names = Path("/proc/self/ns/pid").readlink()
             known = f"{Path('/etc/machine-id').read_text()} {names}"
     return digest_of(["machine", known or platform.node()])[:16]
+
+
+def gpu_memory() -> int | None:
+    """Bytes that a Mac's GPU may use, out of the memory it shares with the CPU; None elsewhere.
+
+    What Metal calls the recommended working set, which MLX cannot exceed for long: the share that
+    `iogpu.wired_limit_mb` names, or else two thirds of a small Mac and three quarters of a large
+    one, as public reports have it.
+    """
+    if sys.platform != "darwin":
+        return None
+    said = {key: ask("sysctl", "-n", key).strip() for key in ("hw.memsize", "iogpu.wired_limit_mb")}
+    total, limit = (int(text) if text.isdecimal() else 0 for text in said.values())
+    if not total:
+        return None
+    if limit:
+        return min(total, limit << 20)
+    return total * 3 // 4 if total > LARGE_MAC else total * 2 // 3
 
 
 def chip() -> str:

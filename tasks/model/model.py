@@ -1,5 +1,6 @@
 """Base models in this process, and adapters that come and go on frozen weights."""
 
+import gc
 import io
 import json
 import math
@@ -16,7 +17,6 @@ from mlx import nn
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers, remove_lora_layers
 from mlx_lm.utils import load as mlx_lm_load
-from mlx_lm.utils import maybe_set_recommended_wired_limit
 
 from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of, reason_of
 from tasks.data.limits import Limits, limits_of
@@ -51,11 +51,19 @@ class BaseModel:
 
 
 class Models:
-    """The base model of this process; a cell of the same model finds it loaded."""
+    """The base model of this process; a cell of the same model finds it loaded.
 
-    def __init__(self) -> None:
+    Args:
+        wired: Memory that stays resident for the GPU, as a share of what Metal recommends.
+        cache: Freed memory that MLX keeps to use again, likewise.
+    """
+
+    def __init__(self, wired: float = 1.0, cache: float = 0.1) -> None:
         self._digest: str | None = None
         self._base: BaseModel | None = None
+        if most := mx.device_info().get("max_recommended_working_set_size"):  # on Metal only
+            mx.set_wired_limit(int(wired * int(most)))
+            mx.set_cache_limit(int(cache * int(most)))
 
     def get(self, spec: ModelSpec) -> BaseModel:
         """The model, loaded unless it is the one of the last call.
@@ -64,10 +72,17 @@ class Models:
             NodeError: It is missing here, unsafe, or not the one the spec names.
         """
         if self._base is None or self._digest != spec.digest:
-            self._base = self._digest = None
+            self.free()
             self._base = _load(spec)
             self._digest = spec.digest
+            mx.clear_cache()  # `choose` has run passes
         return self._base
+
+    def free(self) -> None:
+        """Give the memory of the model back."""
+        self._base = self._digest = None
+        gc.collect()  # modules refer to each other
+        mx.clear_cache()
 
 
 def _load(spec: ModelSpec) -> BaseModel:
@@ -83,7 +98,6 @@ def _load(spec: ModelSpec) -> BaseModel:
             "check its config.json and weights, or choose another model"
         ) from error
     complete(files.folder, tokenizer)
-    maybe_set_recommended_wired_limit()  # does nothing but on Metal
     model.freeze()
     model.eval()
     stored = precision(files.config)

@@ -1,10 +1,12 @@
-"""Import mlx-lm without letting it change how many files this process may have open."""
+"""Import mlx-lm without letting it change limits of this process: open files, wired memory."""
 
 import importlib
 import os
 import resource
+import sys
 import tempfile
 from contextlib import suppress
+from typing import Any
 
 
 def import_mlx_lm() -> None:
@@ -19,6 +21,9 @@ def import_mlx_lm() -> None:
         importlib.import_module("mlx_lm.utils")
     finally:
         resource.setrlimit = real
+    # its generator would make all memory of the GPU resident, whatever `Models` has set
+    generate: Any = sys.modules["mlx_lm.generate"]  # not `mlx_lm.generate`, which is a function
+    generate.maybe_set_recommended_wired_limit = lambda: None
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 4096  # a large model has many shards; a process keeps what it has if that is more
     if hard != resource.RLIM_INFINITY:

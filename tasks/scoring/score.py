@@ -128,6 +128,7 @@ def token_logprobs(
         name = kept.name(batch.tokens, batch.mask)
         losses = kept.pieces.earlier.get(name)
         values = kept.add(name, token_cross_entropy(model, batch) if losses is None else losses)
+        mx.clear_cache()  # the next batch has another shape, for which its buffers are no use
         for text, row in zip(together, values, strict=True):
             found[text] = -row[: len(text) - 1]
     return found
@@ -164,6 +165,7 @@ def _one_behind(
                 mx.async_eval(losses)  # type: ignore[no-untyped-call]  # MLX has no stub
         if waiting:
             yield waiting[0], kept.add(*waiting[1:])
+            mx.clear_cache()  # as in `token_logprobs`
         waiting = chunk, name, losses
     if waiting:
         yield waiting[0], kept.add(*waiting[1:])

@@ -24,7 +24,7 @@ from orchestrator.config.hosts import Ports
 from orchestrator.execution.engines.ray_settings import Place
 from orchestrator.inspection import power
 from orchestrator.results.files import write_whole
-from tasks.model.machine import chip
+from tasks.model.machine import chip, gpu_memory
 
 PACKAGES = ("ray", "mlx", "mlx-lm")
 GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
@@ -48,7 +48,7 @@ def examine(request: Answer) -> Answer:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "environment": this_version().environment,
         "disk_free_bytes": shutil.disk_usage(existing).free,
-        "memory_bytes": memory.total,
+        "memory_bytes": gpu_memory() or memory.total,
         "memory_free_bytes": memory.available,
         "power": power.printed_here(),
         "running": ray_processes.named(place, "raylet") is not None,

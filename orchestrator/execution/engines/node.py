@@ -23,10 +23,20 @@ if TYPE_CHECKING:
 
 
 class Node:
-    """Runs units one after the other; the base model stays loaded between them."""
+    """Runs units one after the other; the base model stays loaded between them.
 
-    def __init__(self) -> None:
+    Args:
+        wired, cache: As of `Models`.
+    """
+
+    def __init__(self, wired: float = 1.0, cache: float = 0.1) -> None:
+        self._wired, self._cache = wired, cache
         self._models: Models | None = None
+
+    def free(self) -> None:
+        """Give the memory of the model back, before the process ends."""
+        if self._models is not None:
+            self._models.free()
 
     def execute(
         self, spec: Spec, beat: Callable[[Beat], None], saving: Saving = NO_SAVING
@@ -44,7 +54,7 @@ class Node:
             from tasks.generation import generate  # MLX loads here, in the worker only
             from tasks.model.model import Models
 
-            self._models = self._models or Models()
+            self._models = self._models or Models(self._wired, self._cache)
             with children.withheld():  # MLX starts a compiler
                 if isinstance(spec, CellSpec):
                     return cell.run(spec, self._models, report, phases, saving)

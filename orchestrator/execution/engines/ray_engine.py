@@ -41,6 +41,8 @@ SIGNS_EVERY_S = 0.2
 """Pause between two fetches of signs of life; a cell's last one comes with its result."""
 NODES_EVERY_S = 1.0
 """Pause between two looks at Ray's list of nodes."""
+LEAVE_S = 10.0
+"""Time for a worker that was asked to end; until then its slot starts no other."""
 STARTS = 4
 """Most starts of a Ray of this machine, or connections to a cluster's, in one launch."""
 HOST_LABEL, CHIP_LABEL = "host", "chip"
@@ -202,6 +204,7 @@ class RayEngine:
         self._places: dict[str, _Place] = {}
         self._running: dict[Any, tuple[str, _Slot]] = {}
         self._late: list[Report] = []
+        self._leaving: list[tuple[float, Any]] = []
         self._watch = Watch(ray_local.kill)
         self._head_seen_s = 0.0
         with self._watch.over():
@@ -298,6 +301,7 @@ class RayEngine:
 
     def _news(self, timeout_s: float) -> list[Report]:
         late, self._late = self._late, []
+        self._kill_late()
         if not self._running:
             time.sleep(0 if late else timeout_s)
             return late
@@ -350,7 +354,7 @@ class RayEngine:
         self._end(ref, slot)
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
-            self._retire(slot)
+            self._retire(slot, idle=True)
         ended = Ended(spec.key, attempt, outcome)
         return [ended] if sign is None else [sign, ended]
 
@@ -394,15 +398,32 @@ class RayEngine:
                 "next: rho-sweep cluster up, then launch again",
             )
 
-    def _retire(self, slot: _Slot) -> None:
-        """End the worker process of a slot; the next cell there gets a new one."""
-        if slot.worker is not None:
+    def _retire(self, slot: _Slot, *, idle: bool = False) -> None:
+        """End the worker process of a slot; the next cell there gets a new one.
+
+        An idle one is asked to end, and killed if it has not after `LEAVE_S`.
+        """
+        if slot.worker is not None and idle:
+            slot.worker.leave.remote()
+            self._leaving.append((time.monotonic() + LEAVE_S, slot.worker))
+        elif slot.worker is not None:
             ray.kill(slot.worker)
         slot.worker = None
+
+    def _kill_late(self) -> None:
+        """Kill workers that were asked to end and had their time."""
+        now_s = time.monotonic()
+        for _, worker in [leaving for leaving in self._leaving if leaving[0] <= now_s]:
+            ray.kill(worker)
+        self._leaving = [leaving for leaving in self._leaving if leaving[0] > now_s]
 
     def close(self) -> None:
         """Stop all workers, and Ray itself if it was started here."""
         with self._watch.over():
+            slots = [slot for place in self._places.values() for slot in place.slots]
+            idle = [slot.worker for slot in slots if slot.worker is not None and slot.spec is None]
+            if leaving := [worker.leave.remote() for worker in idle]:
+                ray.wait(leaving, num_returns=len(leaving), timeout=PATIENCE_S)
             self._shut()
         self._watch.close()
 

@@ -42,6 +42,13 @@ class Worker:
             outcome = self._node.execute(spec, lambda beat: self._beat(attempt, beat), saving)
         return outcome, self._last
 
+    def leave(self) -> None:
+        """Free the model and end this process, so that a GPU has its memory back in order."""
+        free = getattr(self._node, "free", None)
+        if free is not None:
+            free()
+        ray.actor.exit_actor()
+
     def _send(self, cell: str, attempt: int, sealed: bytes) -> None:
         """Send a checkpoint, or drop it: a slow link may still be sending the one before."""
         if self._sending is None or ray.wait([self._sending], timeout=0)[0]:

@@ -82,3 +82,34 @@ def test_tools_that_fail_or_are_missing_say_nothing(tmp_path, monkeypatch):
     put_tool(tmp_path, "sysctl", "exit 1")
     assert machine.ask("sysctl", "-n", "x") == machine.ask(str(tmp_path / "gone")) == ""
     assert machine.chip()
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("gib", "limit_mb", "expected_gib"),
+    [
+        (16, "0", 16 * 2 / 3),
+        (32, "0", 32 * 2 / 3),
+        (64, "0", 48),
+        (192, "0", 144),
+        (512, "0", 384),
+        (64, "57344", 56),
+        (64, "999999", 64),
+        (64, "", 48),
+        (64, "no number", 48),
+    ],
+)
+def test_the_gpu_may_use_a_share_of_the_memory(tmp_path, monkeypatch, gib, limit_mb, expected_gib):
+    become_a_mac(monkeypatch, tmp_path)
+    script = f'[ "$2" = hw.memsize ] && echo {gib * GIB} || echo "{limit_mb}"'
+    put_tool(tmp_path, "sysctl", script)
+    assert machine.gpu_memory() == pytest.approx(expected_gib * GIB, abs=1)
+
+
+def test_without_an_answer_or_a_mac_the_share_is_not_known(tmp_path, monkeypatch):
+    assert machine.gpu_memory() is None or sys.platform == "darwin"
+    become_a_mac(monkeypatch, tmp_path)
+    put_tool(tmp_path, "sysctl", "exit 1")
+    assert machine.gpu_memory() is None
