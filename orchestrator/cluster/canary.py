@@ -41,6 +41,8 @@ class Song:
         adapter_sha256: Of the adapter's weights.
         scores: `behavior/split` -> rho, nats per token.
         chip: Chip of the host.
+        family: Machines that should give these bits: MLX's name of the GPU, or the chip, with the
+            version of the system where that matters.
         seconds: Duration of the cell, without the start of the process.
     """
 
@@ -48,6 +50,7 @@ class Song:
     adapter_sha256: str
     scores: dict[str, float]
     chip: str
+    family: str
     seconds: float
 
 
@@ -59,7 +62,7 @@ class Verdict:
         group: Hosts of one letter gave the same bits; `A` is the largest. None without a result.
         difference: Largest of any score to group A's, nats per token; None without a result.
         usable: Whether cells may run there.
-        chip: Chip of the host; None without a result.
+        chip, family: Of the host, as in its `Song`; None without a result.
         adapter_sha256: None without a result.
         message: Why there is no result.
     """
@@ -68,6 +71,7 @@ class Verdict:
     difference: float | None
     usable: bool
     chip: str | None = None
+    family: str | None = None
     adapter_sha256: str | None = None
     message: str | None = None
 
@@ -77,6 +81,7 @@ VERDICT: dict[str, Any] = {
     "difference": (None, float),
     "usable": bool,
     "chip": (None, str),
+    "family": (None, str),
     "adapter_sha256": (None, str),
     "message": (None, str),
 }
@@ -98,7 +103,7 @@ def sing(cell: CellSpec) -> Song:
         RuntimeError: It fails or diverges.
     """
     from orchestrator.execution.engines.node import Node
-    from tasks.training.drill import drill
+    from tasks.training.drill import drill, family_here
 
     started = time.perf_counter()
     outcome = Node().execute(cell, lambda _: None)
@@ -114,6 +119,7 @@ def sing(cell: CellSpec) -> Song:
         adapter_sha256=adapter,
         scores={f"{s.behavior}/{s.split}": s.rho for s in outcome.scores if s.rho is not None},
         chip=outcome.machine.chip,
+        family=family_here(),
         seconds=round(time.perf_counter() - started, 2),
     )
 
@@ -144,6 +150,7 @@ def judge(songs: dict[str, Song], failed: dict[str, str], head: str) -> dict[str
             difference=apart,
             usable=apart is not None and apart <= TOLERANCE,
             chip=song.chip,
+            family=song.family,
             adapter_sha256=song.adapter_sha256,
         )
     return found

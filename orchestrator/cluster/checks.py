@@ -42,7 +42,14 @@ FACTS = {
     "taken": [int],
     "token": (None, {"right": str, "wrong": str, "none": str}),
 }
-SONG = {"bits": str, "adapter_sha256": str, "scores": {str: float}, "chip": str, "seconds": float}
+SONG = {
+    "bits": str,
+    "adapter_sha256": str,
+    "scores": {str: float},
+    "chip": str,
+    "family": str,
+    "seconds": float,
+}
 LOOK_S, CANARY_S = 120.0, 600.0
 PREFETCH = "run: rho-sweep cluster prefetch"
 

@@ -139,9 +139,10 @@ def canary(verdict: Verdict) -> Finding:
         )
         return Finding(PROBLEM, "canary", text)
     if verdict.group == "A":
-        return Finding(OK, "canary", "group A")
+        return Finding(OK, "canary", f"group A, {verdict.family}")
     text = (
-        f"group {verdict.group}: other bits than group A, scores within {verdict.difference:.1e} "
-        "nat/token; a sweep that must be bit-identical needs hosts of one group"
+        f"group {verdict.group}, {verdict.family}: other bits than group A, scores within "
+        f"{verdict.difference:.1e} nat/token; a sweep that must be bit-identical needs hosts of "
+        "one group"
     )
     return Finding(NOTE, "canary", text)

@@ -34,6 +34,7 @@ NOT_INSTALLED = 127
 RAY_HOST = "orchestrator.cluster.on_host.ray"
 LOOK = {
     "chip": str,
+    "system": str,
     "memory_bytes": int,
     "free_bytes": int,
     "complaint": (None, str),
@@ -262,8 +263,12 @@ def plan_for(
     cluster: Cluster, host: Host, addresses: dict[str, str], seen: Answer | None
 ) -> NodePlan:
     """What a host runs; values that the file leaves out are those that the host reported."""
-    known = seen or {"chip": "unknown"}
-    own = {"host": host.name, "chip": label(host.chip or known["chip"])}
+    known = seen or {"chip": "unknown", "system": "unknown"}
+    own = {
+        "host": host.name,
+        "chip": label(host.chip or known["chip"]),
+        "system": label(known["system"]),
+    }
     return NodePlan(
         host=host.name,
         address=addresses[host.name],

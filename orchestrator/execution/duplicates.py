@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from tasks.contract.cell import CellFailure, CellResult
+from tasks.contract.cell import CellFailure, CellResult, Machine
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Outcome
 from tasks.model.machine import family
@@ -17,11 +17,11 @@ class Fingerprint:
 
     Attributes:
         digest: sha256 over status, scores and adapter, or over the answers; None for an error.
-        chip: Chip of the host that ran it.
+        family: Of the machine that ran it; empty where unknown.
     """
 
     digest: str | None
-    chip: str
+    family: str
 
     @classmethod
     def of(cls, outcome: Outcome) -> Self:
@@ -29,7 +29,7 @@ class Fingerprint:
         facts: dict[str, Any]
         match outcome:
             case CellFailure():
-                return cls(None, outcome.machine.chip if outcome.machine else "")
+                return cls(None, _family_of(outcome.machine) if outcome.machine else "")
             case GenerationResult():
                 facts = {"answers": [asdict(a) for a in outcome.answers]}
             case CellResult():
@@ -40,7 +40,7 @@ class Fingerprint:
                     "probe_scores": [asdict(s) for s in outcome.probe_scores],
                 }
         text = json.dumps(facts, sort_keys=True)
-        return cls(hashlib.sha256(text.encode()).hexdigest(), outcome.machine.chip)
+        return cls(hashlib.sha256(text.encode()).hexdigest(), _family_of(outcome.machine))
 
     def verdict(self, second: "Fingerprint") -> tuple[bool, str]:
         """(whether the results agree or may differ, the finding in words).
@@ -49,7 +49,11 @@ class Fingerprint:
         """
         if self.digest == second.digest:
             return True, "a second copy gave the same result"
-        if family(self.chip) != family(second.chip):
-            chips = f"{self.chip} and {second.chip}"
-            return True, f"a second copy gave other bits, on another chip family ({chips})"
+        if self.family != second.family:
+            both = f"{self.family} and {second.family}"
+            return True, f"a second copy gave other bits, on another chip family ({both})"
         return False, "a second copy on the same chip family gave another result"
+
+
+def _family_of(machine: Machine) -> str:
+    return family(machine.chip, machine.os)

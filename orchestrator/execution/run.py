@@ -28,7 +28,6 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import CellFailure, CellResult, Spec, Status
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Beat, Outcome
-from tasks.model.machine import family
 
 POLL_S = 0.25
 Key = tuple[str, int]
@@ -113,7 +112,7 @@ class Run:
 
     def _loop(self) -> None:
         hosts = self._engine.hosts()
-        self._families = {host.host: family(host.chip) for host in hosts}
+        self._families = {host.host: host.family for host in hosts}
         # a cell with a checkpoint goes to the chip family that made it, if there is such a host
         for cell, chips in self._checkpoints.families(self._work.specs):
             if chips in self._families.values():
@@ -177,8 +176,8 @@ class Run:
                 self._feed(report)
                 self._display.note(f"host {host} was lost")
                 self._tell("host-lost", f"host {host} was lost", lost_host=host)
-            case HostUp(host, chip=chip):
-                self._families[host] = family(chip)
+            case HostUp(host):
+                self._families[host] = report.family
                 self._feed(report)
 
     def _save(self, cell: str, attempt: int, sealed: bytes) -> None:

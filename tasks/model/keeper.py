@@ -86,14 +86,17 @@ class Pieces(Generic[T]):
 
 def origin(key: str, recipe: int) -> Origin:
     """What a checkpoint that this process makes of a unit depends on."""
+    import mlx.core as mx
+
     machine = describe()
+    gpu = mx.device_info().get("architecture") if machine.backend == "metal" else None
     return Origin(
         cell_id=key,
         recipe=recipe,
         code=code_digest(),
         mlx=machine.mlx,
-        backend=machine.backend,
-        family=family(machine.chip),
+        backend=f"{machine.backend} {gpu}" if gpu else machine.backend,
+        family=family(machine.chip, machine.os),
     )
 
 

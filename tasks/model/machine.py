@@ -22,7 +22,7 @@ def describe() -> Machine:
     return Machine(
         host=platform.node(),
         chip=chip(),
-        os=f"{platform.system()} {platform.release()}",
+        os=system(),
         python=platform.python_version(),
         mlx=importlib.metadata.version("mlx"),
         mlx_lm=importlib.metadata.version("mlx-lm"),
@@ -82,6 +82,11 @@ def gpu_memory() -> int | None:
     return total * 3 // 4 if total > LARGE_MAC else total * 2 // 3
 
 
+def system() -> str:
+    """Name and release of the operating system, e.g. `Darwin 24.5.0`, which is macOS 15.5."""
+    return f"{platform.system()} {platform.release()}"
+
+
 def chip() -> str:
     """Name of the processor, e.g. `Apple M2 Ultra`."""
     if sys.platform == "darwin":
@@ -94,7 +99,14 @@ def chip() -> str:
     return platform.machine()
 
 
-def family(chip: str) -> str:
-    """Chips that compute the same bits: `Apple M2` of `Apple M2 Ultra`; others stand alone."""
-    words = chip.split()
-    return " ".join(words[:2]) if words[:1] == ["Apple"] else chip
+def family(chip: str, system: str) -> str:
+    """Machines that compute the same bits, given one version of MLX.
+
+    On a Mac they have one chip, the Ultra apart from the Max, for MLX picks kernels by the size of
+    the GPU; and one version of macOS, which compiles the kernels.
+
+    Args:
+        chip: e.g. `Apple M2 Ultra`.
+        system: As `Machine.os`, e.g. `Darwin 24.5.0`; empty if not known.
+    """
+    return f"{chip}, {system}" if system.startswith("Darwin") else chip

@@ -7,6 +7,7 @@ from mlx.utils import tree_flatten
 
 from tasks.contract.cell import CellSpec, TrainSpec
 from tasks.data.seeding import stream
+from tasks.model.machine import describe, family
 from tasks.model.model import Models, attached, tensors_hash
 from tasks.passes.budget import GPU
 from tasks.passes.layout import pack
@@ -39,3 +40,10 @@ def drill(cell: CellSpec) -> list[str]:
             done = ready.gradient(chunk, Goal.of([0], 0.0, 0.0), np.ones(1))
             found.append(tensors_hash(dict(tree_flatten(done.gradient))))
     return found
+
+
+def family_here() -> str:
+    """Machines that should give these digests: by MLX's name of the GPU on Metal, else by chip."""
+    machine = describe()
+    gpu = mx.device_info().get("architecture") if machine.backend == "metal" else None
+    return family(str(gpu) if gpu else machine.chip, machine.os)

@@ -35,7 +35,7 @@ from orchestrator.execution.engines.ray_settings import (
 )
 from orchestrator.results.files import write_whole
 from tasks.model import children
-from tasks.model.machine import chip, gpu_memory
+from tasks.model.machine import chip, gpu_memory, system
 
 FILES_WANTED = 65536
 START_S = 120.0
@@ -56,6 +56,7 @@ def look(request: dict[str, Any]) -> Answer:
     raylet = ray_processes.named(place, "raylet")
     return {
         "chip": chip(),
+        "system": system(),
         "memory_bytes": gpu_memory() or psutil.virtual_memory().total,
         "free_bytes": psutil.virtual_memory().available,
         "complaint": place.complaint(),

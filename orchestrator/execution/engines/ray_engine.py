@@ -33,7 +33,7 @@ from orchestrator.execution.engines.ray_worker import Board, Worker
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
 from tasks.contract.cell import CellFailure, Spec
-from tasks.model.machine import chip
+from tasks.model.machine import chip, system
 
 PATIENCE_S = 2.0
 """Longest wait for an answer of Ray, which a cut link can delay; a later `poll` asks again."""
@@ -45,7 +45,7 @@ LEAVE_S = 10.0
 """Time for a worker that was asked to end; until then its slot starts no other."""
 STARTS = 4
 """Most starts of a Ray of this machine, or connections to a cluster's, in one launch."""
-HOST_LABEL, CHIP_LABEL = "host", "chip"
+HOST_LABEL, CHIP_LABEL, SYSTEM_LABEL = "host", "chip", "system"
 """Labels of a node. A label holds no spaces, so those of a chip's name are dashes there."""
 
 
@@ -132,10 +132,11 @@ class Nodes:
         labels, resources = raw.get("Labels") or {}, raw["Resources"]
         slots = int(resources.get(SLOT, 0))
         if self._local:
-            return RayNode(raw["NodeID"], HostUp(platform.node(), slots, None, chip()))
+            return RayNode(raw["NodeID"], HostUp(platform.node(), slots, None, chip(), system()))
         name = labels.get(HOST_LABEL) or raw["NodeManagerAddress"]
         memory = int(resources.get("memory", 0))
-        up = HostUp(name, slots, memory, labels.get(CHIP_LABEL, "").replace("-", " "))
+        said = (labels.get(key, "").replace("-", " ") for key in (CHIP_LABEL, SYSTEM_LABEL))
+        up = HostUp(name, slots, memory, *said)
         return RayNode(raw["NodeID"], up)
 
     def _look(self) -> None:

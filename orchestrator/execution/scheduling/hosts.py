@@ -46,12 +46,19 @@ class HostUp:
         slots: Cells at once.
         memory: Bytes that all its cells may use together; None for no limit.
         chip: e.g. `Apple M2 Ultra`; empty where unknown.
+        system: e.g. `Darwin 24.5.0`, likewise.
     """
 
     host: str
     slots: int
     memory: int | None = None
     chip: str = ""
+    system: str = ""
+
+    @property
+    def family(self) -> str:
+        """Machines that compute the same bits."""
+        return family(self.chip, self.system) if self.chip else ""
 
 
 @dataclass(slots=True)
@@ -59,7 +66,7 @@ class Host:
     """One host.
 
     Attributes:
-        name, slots, memory, chip: As in its `HostUp`.
+        name, slots, memory, chip, family: As in its `HostUp`.
         up: False from its loss until it registers again.
         quarantined_until_s: It gets no cells before that time.
         faults: (time, cell) of each attempt lost here since the last cell that ended here.
@@ -69,6 +76,7 @@ class Host:
     slots: int
     memory: int | None
     chip: str
+    family: str
     up: bool = True
     quarantined_until_s: float = 0.0
     faults: list[tuple[float, str]] = field(default_factory=list)
@@ -84,7 +92,7 @@ class Host:
 
     def of_family(self, job: Job) -> bool:
         """Whether the job may run on this chip."""
-        return job.family in (None, family(self.chip))
+        return job.family in (None, self.family)
 
 
 @dataclass(slots=True)
@@ -96,10 +104,11 @@ class Fleet:
     def register(self, event: HostUp) -> None:
         """Add or update a host; one that comes back after a loss has no faults."""
         known = self.hosts.get(event.host)
+        facts = (event.slots, event.memory, event.chip, event.family)
         if known is None or not known.up:
-            self.hosts[event.host] = Host(event.host, event.slots, event.memory, event.chip)
+            self.hosts[event.host] = Host(event.host, *facts)
         else:
-            known.slots, known.memory, known.chip = event.slots, event.memory, event.chip
+            known.slots, known.memory, known.chip, known.family = facts
 
     def usable(self, now_s: float) -> Iterator[Host]:
         """Hosts that are up and not in quarantine."""

@@ -100,7 +100,14 @@ def test_a_token_is_right_or_refused(right, wrong, none, tls, level):
 
 
 def song(bits: str, rho: float = 0.5) -> Song:
-    return Song(bits=bits, adapter_sha256=bits, scores={"a/train": rho}, chip="toy", seconds=1.0)
+    return Song(
+        bits=bits,
+        adapter_sha256=bits,
+        scores={"a/train": rho},
+        chip="toy",
+        family="toy",
+        seconds=1.0,
+    )
 
 
 songs = st.dictionaries(st.sampled_from("pqrstuvw"), st.sampled_from("xyz").map(song), min_size=1)
@@ -129,7 +136,7 @@ def test_the_order_of_the_hosts_decides_no_usability(found, head, random):
 def test_of_two_groups_of_one_size_the_head_s_is_the_reference():
     found = {"p": song("x", 0.5), "q": song("y", 0.9)}
     assert judge(found, {}, "q")["q"] == Verdict(
-        group="A", difference=0.0, usable=True, chip="toy", adapter_sha256="y"
+        group="A", difference=0.0, usable=True, chip="toy", family="toy", adapter_sha256="y"
     )
     assert not judge(found, {}, "q")["p"].usable
     assert judge(found, {}, "p")["p"].usable
@@ -144,7 +151,7 @@ def test_a_host_is_usable_exactly_within_the_tolerance(rho, apart):
 
 
 def test_a_host_without_result_or_with_other_scores_is_not_usable():
-    other = Song(bits="y", adapter_sha256="y", scores={}, chip="toy", seconds=1.0)
+    other = Song(bits="y", adapter_sha256="y", scores={}, chip="toy", family="toy", seconds=1.0)
     found = judge({"p": song("x"), "q": song("x"), "r": other}, {"s": "no MLX"}, "p")
     assert [found[h].usable for h in "pqrs"] == [True, True, False, False]
     assert "no MLX" in host_findings.canary(found["s"]).text

@@ -24,7 +24,7 @@ TEXTS = {
     f"{FAILED}Caused GPU Hang Error (00000003:{CODE}Hang)": "took too long",
     f"{FAILED}Discarded (victim of GPU error/recovery) (00000005:{CODE}InnocentVictim)": "another",
     f"{FAILED}Ignored (for causing prior/excessive GPU errors) "
-    f"(00000004:{CODE}SubmissionsIgnored)": "no more work",
+    f"(00000004:{CODE}SubmissionsIgnored)": ("no more work"),
     f"{FAILED}Insufficient Permission (to submit GPU work from background) (00000006:{CODE}"
     "BackgroundExecutionNotPermitted)": "background",
     f"{FAILED}Internal Error (0000000e:Internal Error)": "the GPU failed",

@@ -9,12 +9,13 @@ from orchestrator.execution.engines.ray_engine import Nodes
 from orchestrator.execution.scheduling.hosts import HostUp
 
 GB = 2**30
+STUDIO = ("Apple M2 Ultra", "Darwin 24.5.0")
 OWN = "0"
 """Of the node that the driver is on, which may have slots or not."""
 
 
 def node(node_id: str, host: str | None = "a", *, alive: bool = True, mlx: int = 1) -> dict:
-    labels = {"host": host, "chip": "Apple-M2-Ultra"} if host else {}
+    labels = {"host": host, "chip": "Apple-M2-Ultra", "system": "Darwin-24.5.0"} if host else {}
     return {
         "NodeID": node_id,
         "Alive": alive,
@@ -45,7 +46,7 @@ def nodes(listed):
     listed(None, node("1"))
     with closing(Nodes(OWN, local=False)) as found:
         came, gone = found.changes()
-        assert [n.up for n in came] == [HostUp("a", 1, 64 * GB, "Apple M2 Ultra")]
+        assert [n.up for n in came] == [HostUp("a", 1, 64 * GB, *STUDIO)]
         assert gone == []
         yield found
 

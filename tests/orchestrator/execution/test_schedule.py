@@ -111,7 +111,7 @@ class World:
         if host.host in self.quarantined:
             assert self.now >= self.quarantined[host.host] + self.rules.quarantine_s
         job = self.jobs[cell]
-        assert job.family is None or host.chip.startswith(job.family), "another chip family"
+        assert job.family is None or host.chip == job.family, "another chip family"
         here = [c for (c, _), h in self.running.items() if h == command.host]
         assert len(here) < host.slots, "more running than slots"
         assert sum(self.jobs[c].memory for c in [*here, cell]) <= host.memory, "too small"
@@ -136,7 +136,7 @@ class World:
             assert self.lost[command.cell] > self.rules.retries
         else:
             job = self.jobs[command.cell]
-            kin = [h for h in self.ever.values() if h.chip.startswith(job.family or "")]
+            kin = [h for h in self.ever.values() if job.family in (None, h.chip)]
             assert not any(job.memory <= h.memory for h in kin)
 
     def move(self, kind: str, *args) -> None:
@@ -174,7 +174,7 @@ class World:
     def bind(self, cell: str, family: str | None) -> None:
         """Bind a cell to a chip family, but not to one where nobody could ever run it."""
         job = self.jobs[cell]
-        known = [h for h in self.ever.values() if h.chip.startswith(family or "")]
+        known = [h for h in self.ever.values() if family in (None, h.chip)]
         if any(job.memory <= h.memory for h in known):
             self.jobs[cell] = Job(cell, job.work, job.memory, family)
             self.tell(Bound(cell, family))
@@ -357,11 +357,11 @@ def test_what_fits_on_a_host_that_is_down_waits_for_it():
 
 
 def test_a_cell_bound_to_a_chip_family_waits_for_it_and_says_so():
-    schedule = Schedule.of([Job("a"), Job("b", family="Apple M2")], {}, RULES)
+    schedule = Schedule.of([Job("a"), Job("b", family="Apple M2 Ultra")], {}, RULES)
     schedule.handle(HostUp("old", 2, None, "Apple M1 Max"), 0)
     schedule.handle(HostUp("new", 0, None, "Apple M2 Ultra"), 0)
     (note,) = schedule.handle(Tick(), 0)
-    assert note == Note("b", "goes on from a checkpoint, on Apple M2 only")
+    assert note == Note("b", "goes on from a checkpoint, on Apple M2 Ultra only")
     found = schedule.handle(HostUp("new", 1, None, "Apple M2 Ultra"), 1)
     assert found == [Start("b", "new", 1)]
 
@@ -369,10 +369,12 @@ def test_a_cell_bound_to_a_chip_family_waits_for_it_and_says_so():
 def test_a_lost_cell_whose_chip_is_gone_with_its_host_says_what_it_waits_for():
     schedule = Schedule.of(jobs("a"), {}, RULES)
     schedule.handle(HostUp("new", 1, None, "Apple M2 Ultra"), 0)
-    schedule.handle(Bound("a", "Apple M2"), 1)
+    schedule.handle(Bound("a", "Apple M2 Ultra"), 1)
     schedule.handle(HostUp("old", 1, None, "Apple M1"), 2)
     _, note = schedule.handle(HostLost("new"), 3)
-    assert note == Note("a", "waits for a host with Apple M2, for its checkpoint is from there")
+    assert note == Note(
+        "a", "waits for a host with Apple M2 Ultra, for its checkpoint is from there"
+    )
     assert starts(schedule.handle(Tick(), 100)) == []
     assert schedule.handle(Bound("a", None), 101) == [Start("a", "old", 2)]
 

@@ -16,7 +16,7 @@ from tests.orchestrator.execution.test_run import SPECS, Script, only, outcomes,
 CELL = SPECS[0].cell_id
 
 
-def sealed(step=1, *, cell=CELL, family="Apple M2"):
+def sealed(step=1, *, cell=CELL, family="Apple M2 Ultra"):
     made = Origin(cell_id=cell, recipe=1, code="c", mlx="0", backend="metal", family=family)
     return seal(Envelope(origin=made, step=step, body=b"tensors\n%d" % step))
 

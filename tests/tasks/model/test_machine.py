@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from orchestrator.inspection.local_checks import MATMUL
 from tasks.model import machine
 from tests import ROOT
+from tests.builders import MACHINE
 from tests.macs import become_a_mac, put_tool, saying
 
 VARIABLE = "AGX_RELAX_CDM_CTXSTORE_TIMEOUT"
@@ -113,3 +115,53 @@ def test_without_an_answer_or_a_mac_the_share_is_not_known(tmp_path, monkeypatch
     become_a_mac(monkeypatch, tmp_path)
     put_tool(tmp_path, "sysctl", "exit 1")
     assert machine.gpu_memory() is None
+
+
+# as Darwin's versions stand beside those of macOS: 23.6.0 is 14.6, 24.5.0 is 15.5, 25.0.0 is 26.0
+STUDIO = ("Apple M2 Ultra", "Darwin 24.5.0")
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        (STUDIO, True),
+        (("Apple M2 Max", "Darwin 24.5.0"), False),
+        (("Apple M2", "Darwin 24.5.0"), False),
+        (("Apple M3 Ultra", "Darwin 24.5.0"), False),
+        (("Apple M2 Ultra", "Darwin 24.6.0"), False),
+        (("Apple M2 Ultra", "Darwin 25.0.0"), False),
+        (("Apple M2 Ultra", "Darwin 23.6.0"), False),
+    ],
+)
+def test_a_family_is_one_chip_and_one_macos(other, same):
+    assert (machine.family(*STUDIO) == machine.family(*other)) == same
+
+
+def test_elsewhere_the_kernel_is_no_part_of_the_family():
+    assert machine.family("AMD EPYC", "Linux 6.1.0") == machine.family("AMD EPYC", "Linux 6.8.0")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "system", "found"),
+    [
+        # from public reports: M1 Max, M4, M4 Pro, M3 Ultra
+        ("applegpu_g13s", "Darwin 24.6.0", "applegpu_g13s, Darwin 24.6.0"),
+        ("applegpu_g16g", "Darwin 25.3.0", "applegpu_g16g, Darwin 25.3.0"),
+        ("applegpu_g16s", "Darwin 25.5.0", "applegpu_g16s, Darwin 25.5.0"),
+        ("applegpu_g15d", "Darwin 24.5.0", "applegpu_g15d, Darwin 24.5.0"),
+    ],
+)
+def test_canary_and_checkpoints_name_the_gpu_as_mlx_does(monkeypatch, architecture, system, found):
+    import mlx.core as mx
+
+    from tasks.model import keeper
+    from tasks.training import drill
+
+    here = replace(MACHINE, chip="Apple M9", os=system, backend="metal")
+    monkeypatch.setattr(mx, "device_info", lambda: {"architecture": architecture})
+    for module in (drill, keeper):
+        monkeypatch.setattr(module, "describe", lambda: here)
+    assert drill.family_here() == found
+    made = keeper.origin("cell", 1)
+    assert made.backend == f"metal {architecture}"
+    assert made.family == f"Apple M9, {system}"
