@@ -66,8 +66,16 @@ check: venv  ## format, lint, types, import rules
 
 venv: $(STAMP)
 
+# an environment whose Python is gone, as after an upgrade by Homebrew, is made anew
+ifneq ($(wildcard $(STAMP)),)
+ifneq ($(shell $(BIN)/python -c 'print(1)' 2>/dev/null),1)
+$(shell rm -f $(STAMP))
+endif
+endif
+
 $(STAMP): requirements-dev.lock probes.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("$(PYTHON) is Python %d.%d, and 3.11 or newer is needed: install uv (docs.astral.sh/uv), then run  uv python install 3.12  and  make $(or $(MAKECMDGOALS),demo) PYTHON=\"$$(uv python find 3.12)\"; or take Python from python.org" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(if $(wildcard $(STAMP)),,--clear) $(VENV)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-dev.lock -r probes.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@

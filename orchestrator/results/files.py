@@ -1,5 +1,6 @@
 """Files that are whole or absent: written aside, fsynced, renamed; and their seals."""
 
+import fcntl
 import hashlib
 import os
 import re
@@ -61,7 +62,7 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
         with _opened(aside, private=private) as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         aside.replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -99,9 +100,18 @@ def sync_folder(folder: Path) -> None:
     """Make renames in a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        sync(handle)
     finally:
         os.close(handle)
+
+
+def sync(handle: int) -> None:
+    """Have what was written reach the disk, and not only its cache, as `fsync` does on macOS."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with suppress(OSError):  # some file systems, e.g. of a server, have only the other
+            fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(handle)
 
 
 def link_whole(source: Path, target: Path) -> None:

@@ -24,12 +24,22 @@ def import_mlx_lm() -> None:
     # its generator would make all memory of the GPU resident, whatever `Models` has set
     generate: Any = sys.modules["mlx_lm.generate"]  # not `mlx_lm.generate`, which is a function
     generate.maybe_set_recommended_wired_limit = lambda: None
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096  # a large model has many shards; a process keeps what it has if that is more
-    if hard != resource.RLIM_INFINITY:
-        wanted = min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    raise_limit(4096)  # a large model has many shards
     with suppress(OSError):
         # MLX compiles in TMPDIR whatever it is; Python looks for a folder that can be written to
         os.environ["TMPDIR"] = tempfile.gettempdir()
+
+
+def raise_limit(wanted: int) -> None:
+    """Let this process open so many files, or as many as the system grants; never fewer than now.
+
+    macOS names no hard limit and refuses what is above `kern.maxfilesperproc`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    while soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
+        wanted = wanted * 3 // 4

@@ -10,7 +10,6 @@ import hashlib
 import importlib.util
 import json
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -36,6 +35,7 @@ from orchestrator.execution.engines.ray_settings import (
 from orchestrator.results.files import write_whole
 from tasks.model import children
 from tasks.model.machine import chip, gpu_memory, system
+from tasks.model.open_files import raise_limit
 
 FILES_WANTED = 65536
 START_S = 120.0
@@ -159,7 +159,7 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
             f"ports in use by something else: {', '.join(taken)}",
             "choose others under ports: in the cluster file",
         )
-    _allow_files()
+    raise_limit(FILES_WANTED)  # on macOS it is 256
     client = importlib.util.find_spec("grpc") is not None
     command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
     command += start_arguments(plan, place, head=head, client=client)
@@ -186,7 +186,13 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
 
 
 def is_taken(port: int) -> bool:
-    """Whether a program listens on a port of this machine."""
+    """Whether a program listens on a port of this machine.
+
+    BSD and macOS let a socket take a port that another one has on a single address.
+    """
+    for address in ("127.0.0.1", "::1"):
+        with suppress(OSError), socket.create_connection((address, port), 1):
+            return True
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -194,15 +200,6 @@ def is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def _allow_files() -> None:
-    """Raise the soft limit of open files for Ray; on macOS it is 256."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _last_line(text: str) -> str:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError, writing
-from orchestrator.results.files import sync_folder, write_whole
+from orchestrator.results.files import sync, sync_folder, write_whole
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
 
@@ -61,7 +61,7 @@ def receive(request: Request) -> Request:
                 raise UserError(f"{path} changed meanwhile", "prefetch again")
             shutil.copyfileobj(sys.stdin.buffer, file, CHUNK)
             file.flush()
-            os.fsync(file.fileno())
+            sync(file.fileno())
         return {}
 
 

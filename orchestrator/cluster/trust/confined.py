@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import UserError, unwritable
+from orchestrator.results.files import sync
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -36,13 +37,13 @@ def write_in(folder: Path, name: str, content: bytes) -> None:
                 with os.fdopen(os.open(aside, _NEW, 0o666, dir_fd=handle), "wb") as file:
                     file.write(content)
                     file.flush()
-                    os.fsync(file.fileno())
+                    sync(file.fileno())
                 os.rename(aside, last, src_dir_fd=handle, dst_dir_fd=handle)
             except OSError:
                 with suppress(OSError):
                     os.unlink(aside, dir_fd=handle)
                 raise
-            os.fsync(handle)
+            sync(handle)
     except OSError as error:
         raise _refused(folder, name, error) from None
 

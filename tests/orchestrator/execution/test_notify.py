@@ -2,7 +2,9 @@
 
 import os
 import time
-from pathlib import Path
+from contextlib import suppress
+
+import psutil
 
 from orchestrator.execution.notify import Notifier
 from tests.builders import expanded
@@ -32,8 +34,9 @@ def test_a_command_that_hangs_is_killed_with_its_children_and_nobody_waits_for_i
 
 
 def _lives(pid: int) -> bool:
-    stat = Path(f"/proc/{pid}/stat")
-    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def test_a_command_that_reads_nothing_or_does_not_exist_is_no_problem_for_the_sweep():

@@ -1,0 +1,77 @@
+"""`make` meets an old Python and a broken environment; pip and the packages are stand-ins."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests import ROOT
+
+PRETENDS = f"""#!/bin/sh
+if [ "$1" = -c ]; then
+  exec {sys.executable} -c 'import sys; sys.version_info = (3, VERSION, 6); exec(sys.argv[1])' "$2"
+fi
+shift 2
+[ "$1" = --clear ] && {{ rm -rf "$2"; shift; }}
+mkdir -p "$1/bin"; echo made >> made; cp python "$1/bin/python"
+"""
+"""A Python of another version that makes environments like `venv`, which hold a pip that does
+nothing."""
+ENVIRONMENT = """#!/bin/sh
+[ "$1" = -c ] && echo 1
+exit 0
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name in ("Makefile", "requirements-dev.lock", "probes.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    put(tmp_path / "python", ENVIRONMENT)
+    for version in (9, 11):
+        put(tmp_path / f"python3.{version}", PRETENDS.replace("VERSION", str(version)))
+    return tmp_path
+
+
+def put(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def make(project, version):
+    command = ["make", "venv", f"PYTHON=./python3.{version}"]
+    return subprocess.run(command, cwd=project, capture_output=True, text=True)
+
+
+def test_apples_python_is_met_with_one_sentence_and_leaves_nothing(project):
+    done = make(project, 9)
+    assert done.returncode != 0
+    assert "./python3.9 is Python 3.9, and 3.11 or newer is needed: install uv" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (project / ".venv").exists()
+
+
+def test_an_environment_that_was_not_finished_is_made_anew(project):
+    (project / ".venv/lib").mkdir(parents=True)
+    (project / ".venv/lib/old").touch()
+    assert make(project, 11).returncode == 0
+    assert not (project / ".venv/lib/old").exists()
+    assert make(project, 11).returncode == 0
+    assert (project / "made").read_text() == "made\n"
+
+
+def test_an_environment_whose_python_is_gone_is_made_anew(project):
+    assert make(project, 11).returncode == 0
+    (project / ".venv/bin/python").unlink()
+    (project / ".venv/bin/python").symlink_to("/gone/python3.11")
+    assert make(project, 11).returncode == 0
+    assert (project / "made").read_text() == "made\nmade\n"
+
+
+def test_a_changed_lock_installs_into_the_environment_that_is_there(project):
+    assert make(project, 11).returncode == 0
+    (project / ".venv/kept").touch()
+    (project / "probes.lock").touch()
+    assert make(project, 11).returncode == 0
+    assert (project / ".venv/kept").exists()
