@@ -13,7 +13,7 @@ from tasks.contract.cell import PACKED
 from tasks.data.seeding import stream
 from tasks.data.tokens import Tokens
 from tasks.passes.budget import Budget
-from tasks.passes.hooks import UnfitError, checkpointed, in_float32
+from tasks.passes.hooks import UnfitError, checkpointed, experts_apart, in_float32
 from tasks.passes.layout import pack
 from tasks.passes.losses import pad, token_cross_entropy
 from tasks.passes.packed import Packed, packed
@@ -55,12 +55,15 @@ def choose(model: nn.Module, vocabulary: int) -> str:
 @contextmanager
 def passes(model: nn.Module, path: str, *, checkpoint: bool = False) -> Iterator[Packed | None]:
     """The packed model for the time of the block, or None where its path is plain."""
-    if path != PACKED:
-        with checkpointed(model) if checkpoint else nullcontext():
-            yield None
-        return
-    with packed(model, checkpoint=checkpoint) as found:
-        yield found
+    # on a CPU a scatter adds in order, and cells keep the bits that they have had
+    apart = nullcontext() if mx.default_device() == mx.cpu else experts_apart(model)
+    with apart:
+        if path == PACKED:
+            with packed(model, checkpoint=checkpoint) as found:
+                yield found
+        else:
+            with checkpointed(model) if checkpoint else nullcontext():
+                yield None
 
 
 def misfit(model: nn.Module, forest: Forest, budget: Budget | None = None) -> str | None:

@@ -15,6 +15,7 @@ import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten, tree_map, tree_unflatten
 from mlx_lm.models import activations, base
+from mlx_lm.models.switch_layers import SwitchGLU, SwitchMLP
 
 from tasks.passes import cpu_ops
 
@@ -124,6 +125,19 @@ def checkpointed(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def experts_apart(model: nn.Module) -> Iterator[None]:
+    """Give each expert of a mixture its own copy of a token, for the time of the block.
+
+    In mlx-lm's layers several experts gather one token, and the derivative is a scatter with as
+    many repeats, which a GPU adds in any order. The derivative of a copy is a sum.
+    """
+    with _puts() as put:
+        for module in [m for m in model.modules() if isinstance(m, (SwitchGLU, SwitchMLP))]:
+            put(module, _apart_call)
+        yield
+
+
+@contextmanager
 def in_float32(model: nn.Module, *, disturbed: bool = False) -> Iterator[None]:
     """Give a model activations of float32 for the time of the block, whatever its weights are.
 
@@ -174,6 +188,15 @@ def _wide_call(old: type, *, disturbed: bool) -> Call:
             return wide
         drawn = np.random.default_rng(0).uniform(-DISTURBANCE, DISTURBANCE, wide.shape)
         return wide * (1 + mx.array(drawn.astype(np.float32)))
+
+    return call
+
+
+def _apart_call(old: type) -> Call:
+    def call(self: Any, x: mx.array, indices: mx.array) -> Any:
+        shape = (*x.shape[:-1], indices.shape[-1], x.shape[-1])
+        copies = mx.broadcast_to(x[..., None, :], shape)
+        return old.__call__(self, copies, indices[..., None]).squeeze(-2)
 
     return call
 

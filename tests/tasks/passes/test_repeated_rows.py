@@ -1,5 +1,6 @@
 """No gradient adds repeats of a row in an order that is left to the device."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 import mlx.core as mx
@@ -11,6 +12,8 @@ from mlx.utils import tree_flatten
 from tasks.contract.cell import ModelSpec, TrainSpec
 from tasks.model.model import Models, attached
 from tasks.passes.budget import GPU
+from tasks.passes.choose import PACKED, passes
+from tasks.passes.hooks import experts_apart
 from tasks.passes.layout import pack
 from tasks.passes.losses import Goal, objective, pad
 from tasks.passes.packed import gathered, packed
@@ -91,30 +94,52 @@ def test_an_adapters_gradient_has_the_same_bits_in_another_order_of_the_repeats(
             assert all(mx.array_equal(value, again[name]) for name, value in found.items())
 
 
+def values_of(said, known):
+    """The indices that a primitive makes of known ones; KeyError where that is not known.
+
+    Of a sorting it is enough that it names each place once.
+    """
+    shape, of = said["outputs"][0][1], [name for name, *_ in said["inputs"]]
+    match said["name"], said["arguments"]:
+        case "Arange", (start, stop, step):
+            return np.arange(start, stop, step)
+        case ("ArgSort", (axis,)) | ("ArgPartition", (_, axis)):
+            return np.moveaxis(np.broadcast_to(np.arange(shape[axis]), shape), -1, axis)
+        case "Slice", (start, stop, step):
+            return known[of[0]][tuple(map(slice, start, stop, step))]
+        case "FloorDivide", _:
+            return known[of[0]] // known[of[1]]
+        case "ExpandDims" | "Reshape" | "Squeeze" | "AsType" | "Flatten" | "Unflatten", _:
+            return known[of[0]].reshape(shape)
+        case "Broadcast" | "StopGradient", _:
+            return np.broadcast_to(known[of[0]], shape)
+    raise KeyError
+
+
+def repeats(said, known):
+    """Whether an index of a scatter comes twice."""
+    of = [name for name, *_ in said["inputs"]]
+    if said["name"] == "Scatter":
+        index = np.stack([np.ravel(known[name]) for name in of[1:-1]])
+        return len(np.unique(index, axis=1).T) < index.shape[1]
+    axis = said["arguments"][1]
+    if said["inputs"][1][1][axis] == 1:
+        return False
+    return bool((np.diff(np.sort(known[of[1]], axis=axis), axis=axis) == 0).any())
+
+
 def repeated(function, *inputs):
     """Scatters in the graph of a function: one entry for each, whether an index comes twice."""
     known, found = {}, []
 
     def read(said):
-        known.update(said.get("constants", []))
-        names = [name for name, *_ in said["inputs"]] if said["type"] == "primitive" else []
-        match said.get("name"), said.get("arguments"):
-            case "Arange", (start, stop, step):
-                known[said["outputs"][0][0]] = np.arange(start, stop, step)
-            case "ExpandDims" | "Reshape" | "Squeeze" | "AsType" | "Flatten", _:
-                if names[0] in known:
-                    shape = said["outputs"][0][1]
-                    known[said["outputs"][0][0]] = np.asarray(known[names[0]]).reshape(shape)
-            case "Broadcast", (shape,):
-                if names[0] in known:
-                    wide = np.broadcast_to(np.asarray(known[names[0]]), shape)
-                    known[said["outputs"][0][0]] = wide
-            case "Scatter", (_, axes):
-                index = np.stack([np.ravel(known[name]) for name in names[1:-1]])
-                assert len(index) == len(axes)
-                found.append(len(np.unique(index, axis=1).T) < index.shape[1])
-            case "ScatterAxis", (_, axis):
-                found.append(said["inputs"][1][1][axis] > 1)  # one index cannot come twice
+        known.update({name: np.asarray(c) for name, c in said.get("constants", [])})
+        if said["type"] != "primitive":
+            return
+        with suppress(KeyError):
+            known[said["outputs"][0][0]] = values_of(said, known)
+        if said["name"] in ("Scatter", "ScatterAxis"):
+            found.append(repeats(said, known))
 
     mx.export_function(read, function, *inputs)
     return found
@@ -180,3 +205,41 @@ def test_no_graph_of_a_plain_gradient_holds_a_scatter_with_repeats(base):
         )
     assert len(found) == 2
     assert not any(found)
+
+
+@pytest.fixture(scope="module", params=[None, 4], ids=["float", "4-bit"])
+def mixture(request, tmp_path_factory):
+    folder = make_model(tmp_path_factory.mktemp("m") / "toy", "qwen2_moe", bits=request.param)
+    return Models().get(ModelSpec(name=str(folder)))
+
+
+@pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1]], ids=["sorted", "few"])
+def test_nor_does_a_gradient_of_a_mixture_on_a_gpu(mixture, texts, as_on_a_gpu):
+    short = [text[-3:] for text in texts] if len(texts) == 1 else texts
+    batch = pad(short)
+    with attached(mixture, TrainSpec(), seed=3):
+        perturb(mixture.model)
+        both = nn.value_and_grad(
+            mixture.model, lambda model: objective(model, batch, None, 0, 0)[0]
+        )
+
+        def gradient():
+            return [v for _, v in tree_flatten(both(mixture.model)[1])]
+
+        expected = gradient()
+        with experts_apart(mixture.model):
+            found, values = repeated(gradient), gradient()
+    assert not any(found)
+    for one, other in zip(values, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
+
+
+def test_on_a_gpu_both_paths_give_experts_copies(mixture, monkeypatch):
+    kinds = {type(m) for m in mixture.model.modules()}
+    for path in (PACKED, "plain: a test"):
+        with passes(mixture.model, path):
+            assert mixture.model.layers[0].mlp.switch_mlp.__class__ in kinds
+    monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
+    for path in (PACKED, "plain: a test"):
+        with passes(mixture.model, path):
+            assert mixture.model.layers[0].mlp.switch_mlp.__class__ not in kinds
