@@ -72,7 +72,7 @@ class Analysis:
         evidence: The same with every seed.
         registration: The contrasts, registered ones first.
         inference: Each contrast tested, with a verdict.
-        views: The tables T1 to T13 that these results fill.
+        views: The tables T1 to T14 that these results fill.
         missing: The others, and why.
         split: Which pairs the tables are about.
         unscored: Cells that diverged or failed: cell id, label parts, message.

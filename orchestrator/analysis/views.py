@@ -15,6 +15,7 @@ from orchestrator.analysis.tables.build import Material, tables
 from orchestrator.analysis.tables.design.claims import claims
 from orchestrator.analysis.tables.design.components import Component
 from orchestrator.analysis.tables.design.config import config
+from orchestrator.analysis.tables.design.estimates import estimates
 from orchestrator.analysis.tables.design.plan import plan
 from orchestrator.analysis.tables.invariants import check
 from orchestrator.analysis.tables.scores.effects import effects
@@ -47,7 +48,7 @@ def views_of(
     manifests: Sequence[Mapping[str, Any]] = (),
     refusals: Iterable[Refusals] = (),
 ) -> tuple[View | Missing, ...]:
-    """T1 to T13 in order; a table with nothing to show says why.
+    """T1 to T14 in order; a table with nothing to show says why.
 
     Args:
         frame: Gives gaps of probe pairs, for the components of variance.
@@ -96,6 +97,7 @@ def _asked_only(
         *(Missing(key=key, name=name, reason=reason) for key, name in ALL_ARMS[6:]),
         plan(inference, alpha=arms.alpha),
         claims(inference),
+        estimates(arms),
     )
     check(found, evidence, inference)
     return found

@@ -32,7 +32,7 @@ def analyze(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
 ) -> None:
-    """Say what results support: means, contrasts with verdicts, and tables T1 to T13.
+    """Say what results support: means, contrasts with verdicts, and tables T1 to T14.
 
     Examples:
       rho-sweep analyze results/quickstart

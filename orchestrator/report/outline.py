@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from orchestrator import __version__
 from orchestrator.analysis.inference.record import ANSWERS
+from orchestrator.analysis.tables.design.estimates import KEY as ESTIMATES
 from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
 from orchestrator.report.content import ReportContent
@@ -47,8 +48,11 @@ def outline(content: ReportContent) -> Report:
     )
     # Figures that cannot be drawn come last, each with its reason.
     drawn_first = sorted(figures, key=lambda f: isinstance(f, Gap))
-    tables: list[Block] = [Table(view=shortened(v)) for v in content.views]
-    tables += [Gap(title=f"{key} {name}", reason=reason) for key, name, reason in content.missing]
+    tables = [(v.key, Table(view=shortened(v))) for v in content.views]
+    gaps = [(m[0], Gap(title=f"{m[0]} {m[1]}", reason=m[2])) for m in content.missing]
+    every: list[tuple[str, Block]] = [*tables, *gaps]
+    tested = tuple(block for key, block in every if key != ESTIMATES)
+    estimated = tuple(block for key, block in every if key == ESTIMATES)
     return Report(
         title=content.name,
         description=content.description,
@@ -56,7 +60,8 @@ def outline(content: ReportContent) -> Report:
         sections=(
             claims_section(content),
             Section(title="Figures", blocks=tuple(drawn_first)),
-            Section(title="Tables", blocks=tuple(tables) or (Note(text="There is none."),)),
+            Section(title="Tables", blocks=tested or (Note(text="There is none."),)),
+            *([Section(title="Estimates, never verdicts", blocks=estimated)] if estimated else []),
             cells_section(content),
             setup_section(content),
         ),

@@ -14,6 +14,7 @@ from orchestrator.analysis.tables.arms import Arms, default_split
 from orchestrator.analysis.tables.design.claims import claims
 from orchestrator.analysis.tables.design.components import Component, both_intervals, components
 from orchestrator.analysis.tables.design.config import config
+from orchestrator.analysis.tables.design.estimates import estimates, refusal_estimates
 from orchestrator.analysis.tables.design.pairing import pairing
 from orchestrator.analysis.tables.design.plan import plan
 from orchestrator.analysis.tables.invariants import check
@@ -31,7 +32,7 @@ from orchestrator.stats.records import ALPHA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Everything that the tables T1 to T13 are computed from.
+    """Everything that the tables T1 to T14 are computed from.
 
     Attributes:
         evidence: Of all arms, behaviours and splits.
@@ -55,7 +56,7 @@ class Material:
 
 
 def tables(material: Material, split: str | None = None) -> tuple[View | Missing, ...]:
-    """T1 to T13 on one split, held-out pairs unless another is named; checked.
+    """T1 to T14 on one split, held-out pairs unless another is named; checked.
 
     Raises:
         InvariantError: A table contradicts itself or the evidence.
@@ -80,6 +81,8 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
         components(arms, material.components),
         plan(material.inference, stressed, alpha=material.alpha),
         claims(material.inference),
+        estimates(arms),
+        refusal_estimates(material.refusals, material.alpha),
     )
     check(found, material.evidence, material.inference)
     return found

@@ -13,7 +13,7 @@ from scipy import special
 
 from orchestrator.stats.records import LEVEL, Array, Interval, check_level, finite
 
-TAUS, MUS, WEIGHTS = 48, 61, 24
+TAUS, MUS, WEIGHTS = 48, 61, 12
 """Nodes over the sd between behaviours, their mean, and each estimated variance."""
 HALF_T_DF = 4.0
 """Of the prior of the sd between behaviours, as in Gelman (2006)."""

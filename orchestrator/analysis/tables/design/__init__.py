@@ -1,1 +1,1 @@
-"""T9 to T13: settings, pairing, components, planned power, claims."""
+"""T9 to T14: settings, pairing, components, planned power, claims, estimates."""
