@@ -48,11 +48,12 @@ def doctor(
     Example: rho-sweep doctor
     """
     from orchestrator.inspection.local_checks import PROBLEM, examine
-    from orchestrator.inspection.power import power, printed_here
+    from orchestrator.inspection.macs import asked_here
+    from orchestrator.inspection.macs import findings as of_mac
 
     findings = list(examine(results))
-    if (printed := printed_here()) is not None:
-        findings += power(printed, kept_awake=True)
+    if (said := asked_here()) is not None:
+        findings += of_mac(said, kept_awake=True)
     for finding in findings:
         typer.echo(f"{finding.level:<8} {finding.topic:<9} {finding.text}")
     if any(f.level == PROBLEM for f in findings):

@@ -23,8 +23,8 @@ from orchestrator.config.hosts import Cluster, Host
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import resolve
+from orchestrator.inspection import macs
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, Finding
-from orchestrator.inspection.power import power
 from orchestrator.results.files import write_whole
 
 HOST = "orchestrator.cluster.on_host.facts"
@@ -37,7 +37,7 @@ FACTS = {
     "disk_free_bytes": int,
     "memory_bytes": int,
     "memory_free_bytes": int,
-    "power": (None, str),
+    "mac": (None, {str: str}),
     "listening": [int],
     "taken": [int],
     "token": (None, {"right": str, "wrong": str, "none": str}),
@@ -178,7 +178,7 @@ def _findings(
     yield host_findings.clock(own.clock, head.clock)
     yield from host_findings.versions(facts, head.facts, this_version().environment)
     yield from host_findings.space(facts, host, wanted.cell_bytes)
-    yield from power(facts["power"])
+    yield from macs.findings(facts["mac"])
     yield host_findings.open_ports(facts, cluster.ports)
     yield host_findings.token(facts["token"], tls=cluster.tls)
     for need in wanted.needs:

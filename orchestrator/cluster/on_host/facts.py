@@ -22,7 +22,7 @@ from orchestrator.cluster.on_host.ray import is_taken, place_of
 from orchestrator.cluster.wheel import this_version
 from orchestrator.config.hosts import Ports
 from orchestrator.execution.engines.ray_settings import Place
-from orchestrator.inspection import power
+from orchestrator.inspection import macs
 from orchestrator.results.files import write_whole
 from tasks.model.machine import chip, gpu_memory
 
@@ -50,7 +50,7 @@ def examine(request: Answer) -> Answer:
         "disk_free_bytes": shutil.disk_usage(existing).free,
         "memory_bytes": gpu_memory() or memory.total,
         "memory_free_bytes": memory.available,
-        "power": power.printed_here(),
+        "mac": macs.asked_here(),
         "running": ray_processes.named(place, "raylet") is not None,
         "listening": ours,
         "taken": [p for p in own_ports if p not in ours and is_taken(p)],
