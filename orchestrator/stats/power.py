@@ -1,7 +1,8 @@
 """Formulas of a single two-sided test; `orchestrator.stats.beside` has the power of a verdict.
 
-Mean differences are in sd between seeds (unpaired) or in sd of the difference within pairs. Those
-of Welch's test take its df as fixed, which promises up to 4 points too much at 3 seeds an arm.
+Those of Welch's test are the textbook's, with mean differences in sd between seeds: they take its
+df as fixed, which promises up to 4 points too much at 3 seeds an arm. `MeanDesign` does not; these
+are there for the published planning numbers, which are computed this way.
 """
 
 from collections.abc import Callable
@@ -35,12 +36,6 @@ def power_welch(n: int, d: float, sd_ratio: float = 1.0, alpha: float = ALPHA) -
     return _power_t(df, d * sqrt(n / 2), alpha)
 
 
-def power_paired(n: int, d_z: float, alpha: float = ALPHA) -> float:
-    """Chance of p <= alpha with n pairs, at least 2; `d_z` in sd of the difference."""
-    _check_n(n, 2)
-    return _power_t(n - 1, d_z * sqrt(n), alpha)
-
-
 def mde_welch(n_a: int, n_b: int, alpha: float = ALPHA, power: float = 0.8) -> float | None:
     """Smallest difference found with this power, in sd between seeds, the same in both arms.
 
@@ -48,12 +43,12 @@ def mde_welch(n_a: int, n_b: int, alpha: float = ALPHA, power: float = 0.8) -> f
     """
     if min(n_a, n_b) < 2:
         return None
-    return _mde(n_a + n_b - 2, sqrt(1 / n_a + 1 / n_b), alpha, power)
-
-
-def mde_paired(n: int, alpha: float = ALPHA, power: float = 0.8) -> float | None:
-    """Smallest mean difference found with this power, in sd of the difference; None below 2."""
-    return None if n < 2 else _mde(n - 1, sqrt(1 / n), alpha, power)
+    _check_target(alpha, power)
+    low, high = 0.0, LARGEST_EFFECT
+    while low < (middle := (low + high) / 2) < high:
+        enough = _power_t(n_a + n_b - 2, middle, alpha) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high * sqrt(1 / n_a + 1 / n_b)
 
 
 def n_welch(
@@ -61,11 +56,6 @@ def n_welch(
 ) -> int | None:
     """Seeds an arm for this power; None above 100 000. Arguments as for `power_welch`."""
     return _smallest(lambda n: power_welch(n, d, sd_ratio, alpha), alpha, power)
-
-
-def n_paired(d_z: float, alpha: float = ALPHA, power: float = 0.8) -> int | None:
-    """Pairs for this power; None above 100 000."""
-    return _smallest(lambda n: power_paired(n, d_z, alpha), alpha, power)
 
 
 def power_f_ratio(n: int, ratio: float, alpha: float = ALPHA) -> float:
@@ -128,15 +118,6 @@ def _share_below(df: float, noncentrality: float, t: float) -> float:
     """Of the noncentral t distribution; scipy's nan stands for a share below 1e-10."""
     found = float(special.nctdtr(df, noncentrality, t))
     return 0.0 if isnan(found) else found
-
-
-def _mde(df: int, unit: float, alpha: float, power: float) -> float | None:
-    """Halved to the last digit: scipy.optimize would take longer to load than a whole plan."""
-    _check_target(alpha, power)
-    low, high = 0.0, LARGEST_EFFECT
-    while low < (middle := (low + high) / 2) < high:
-        low, high = (low, middle) if _power_t(df, middle, alpha) >= power else (middle, high)
-    return high * unit
 
 
 def _smallest(power_of: Callable[[int], float], alpha: float, power: float) -> int | None:

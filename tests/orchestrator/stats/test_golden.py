@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.stats.beside.designs import MeanDesign, smallest_effect
 from orchestrator.stats.effect import cohens_d
 from orchestrator.stats.exact import min_page_p
 from orchestrator.stats.means import student, welch
-from orchestrator.stats.power import mde_paired, mde_welch, n_f_ratio, n_zero_events
+from orchestrator.stats.power import mde_welch, n_f_ratio, n_zero_events
 from orchestrator.stats.proportions import newcombe
 from orchestrator.stats.records import Alternative, Summary
 from orchestrator.stats.trend import ordinal_contrast, page, steps_welch
@@ -74,8 +75,8 @@ def test_planning_numbers_are_those_of_the_design():
     for n, sds in PUBLISHED["mde_welch"].items():
         assert round(mde_welch(int(n), int(n)), 1) == sds
     for n, sds in PUBLISHED["mde_paired_r_0.8_in_between_seed_sd"].items():
-        sd_of_difference = (2 * (1 - 0.8)) ** 0.5
-        assert mde_paired(int(n)) * sd_of_difference == pytest.approx(sds, rel=0.025)
+        pairs = MeanDesign(ns=(int(n),), sds=((2 * (1 - 0.8)) ** 0.5,))
+        assert smallest_effect(pairs, 0.05) == pytest.approx(sds, rel=0.025)
     for ratio, n in PUBLISHED["n_f_ratio"].items():
         assert n_f_ratio(float(ratio)) == n
     for rate, n in PUBLISHED["n_zero_events"].items():

@@ -7,19 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.power import TTestIndPower, TTestPower
+from statsmodels.stats.power import TTestIndPower
 
 from orchestrator.stats.power import (
-    mde_paired,
     mde_welch,
     n_f_ratio,
     n_mcnemar,
-    n_paired,
     n_welch,
     n_zero_events,
     power_f_ratio,
     power_mcnemar,
-    power_paired,
     power_welch,
 )
 from orchestrator.stats.proportions import mcnemar, proportion
@@ -31,19 +28,15 @@ alphas = st.sampled_from([0.01, 0.05, 0.1])
 
 @given(sizes, effects, alphas)
 def test_power_agrees_with_statsmodels(n, d, alpha):
-    for found, expected in (
-        (power_welch(n, d, alpha=alpha), TTestIndPower().power(d, n, alpha)),
-        (power_paired(n, d, alpha), TTestPower().power(d, n, alpha)),
-    ):
-        if not np.isnan(expected):  # far out, it has none
-            assert found == pytest.approx(expected, abs=1e-6)
+    expected = TTestIndPower().power(d, n, alpha)
+    if not np.isnan(expected):  # far out, it has none
+        assert power_welch(n, d, alpha=alpha) == pytest.approx(expected, abs=1e-6)
 
 
 @given(st.integers(2, 15), st.integers(2, 15))
 def test_the_smallest_effect_agrees_with_statsmodels(n_a, n_b):
     found = mde_welch(n_a, n_b)
     assert TTestIndPower().power(found, n_a, 0.05, n_b / n_a) == pytest.approx(0.8, abs=1e-6)
-    assert power_paired(n_a, mde_paired(n_a)) == pytest.approx(0.8)
     assert mde_welch(n_b, n_a) == pytest.approx(found)
 
 
@@ -51,7 +44,6 @@ def test_the_smallest_effect_agrees_with_statsmodels(n_a, n_b):
 def test_the_number_of_seeds_is_the_smallest_with_that_power(d, power):
     for number, power_of in (
         (n_welch(d, power=power), lambda n: power_welch(n, d)),
-        (n_paired(d, power=power), lambda n: power_paired(n, d)),
         (n_f_ratio(1 + d, power=power), lambda n: power_f_ratio(n, 1 + d)),
     ):
         assert power_of(number) >= power
@@ -60,12 +52,11 @@ def test_the_number_of_seeds_is_the_smallest_with_that_power(d, power):
 
 @given(sizes, effects, alphas)
 def test_power_rises_with_effect_size_and_alpha(n, d, alpha):
-    for power in (power_welch, power_paired):
-        here = power(n, d, alpha=alpha)
-        assert alpha - 1e-9 <= here <= 1
-        assert here <= power(n + 1, d, alpha=alpha) + 1e-9
-        assert here <= power(n, d + 0.1, alpha=alpha) + 1e-9
-        assert here == power(n, -d, alpha=alpha)
+    here = power_welch(n, d, alpha=alpha)
+    assert alpha - 1e-9 <= here <= 1
+    assert here <= power_welch(n + 1, d, alpha=alpha) + 1e-9
+    assert here <= power_welch(n, d + 0.1, alpha=alpha) + 1e-9
+    assert here == power_welch(n, -d, alpha=alpha)
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 10, 100])
@@ -113,12 +104,12 @@ def test_fewest_prompts_are_the_first_with_that_power():
 
 
 def test_what_no_affordable_size_can_find_has_no_size():
-    assert n_welch(0.001) is n_paired(0.0) is n_f_ratio(1.0) is n_mcnemar(0.1, 0.1) is None
+    assert n_welch(0.001) is n_f_ratio(1.0) is n_mcnemar(0.1, 0.1) is None
     assert n_welch(0.0) is None
 
 
 def test_one_seed_finds_nothing():
-    assert mde_welch(1, 5) is mde_paired(1) is None
+    assert mde_welch(1, 5) is None
 
 
 @given(st.floats(0.005, 0.5), st.sampled_from([0.9, 0.95]))
@@ -141,7 +132,6 @@ def test_zero_events_in_that_many_prompts_exclude_the_rate(rate, level):
         (lambda: n_welch(1.0, power=1.0), "power 1.0"),
         (lambda: n_mcnemar(0.2, 0.1, power=1.0), "power 1.0"),
         (lambda: power_welch(1, 1.0), "n is 1"),
-        (lambda: power_paired(1, 1.0), "n is 1"),
         (lambda: power_f_ratio(1, 2.0), "n is 1"),
         (lambda: power_mcnemar(0, 0.2, 0.1), "n is 0"),
     ],

@@ -261,6 +261,7 @@ def test_shares_of_seeds_and_prompts_are_found_as_promised():
 def test_the_power_of_pairs_is_exact(n, alpha):
     design = MeanDesign(ns=(n,), sds=(1.0,))
     assert design.power(1.0, alpha) == pytest.approx(TTestPower().power(1.0, n, alpha), abs=1e-4)
+    assert design.power(smallest_effect(design, alpha), alpha) == pytest.approx(0.8, abs=1e-4)
     one_sided = replace(design, aim=Aim.DIRECTED).power(1.0, alpha)
     expected = TTestPower().power(1.0, n, alpha, alternative="larger")
     assert one_sided == pytest.approx(expected, abs=1e-4)
