@@ -8,8 +8,9 @@ from orchestrator.analysis.evidence.comparison import paired_differences
 from orchestrator.analysis.inference.question import Ask, Tested, emptied, interval_fields
 from orchestrator.config.contrast_kinds import Compared, Margin
 from orchestrator.config.contrasts import Looks
-from orchestrator.stats.beside.anytime import anytime, kept_interval
-from orchestrator.stats.beside.sequential import any_look_p
+from orchestrator.stats.beside.anytime import AnytimeDesign, anytime, kept_interval
+from orchestrator.stats.beside.designs import Design, MeanDesign
+from orchestrator.stats.beside.sequential import LookDesign, any_look_p
 from orchestrator.stats.records import Alternative, State
 from orchestrator.stats.verdict import OPPOSITE
 
@@ -36,9 +37,20 @@ def of_all_looks(done: Mapping[int, Tested], looks: Looks) -> Tested:
         p_tost=of_all([t.row.p_tost for t in every]),
         notes=(*last.row.notes, note),
     )
+    outlook = last.outlook
+    if outlook and isinstance(outlook.design, MeanDesign) and len(outlook.design.sds) == 1:
+        # only the smallest effect pays for the looks; its seeds are those of one look
+        (sd,), planned = outlook.design.sds, looks.ns[-1]
+        fitting = LookDesign(
+            ns=tuple(ns), spending=looks.spending, aim=outlook.design.aim, planned=planned
+        )
+        outlook = replace(
+            outlook, design=fitting, seen=_in_sds(outlook.seen or outlook.design, sd), scale=sd
+        )
     return replace(
         last,
         row=row,
+        outlook=outlook,
         p_opposite=of_all([t.p_opposite for t in every]),
         looked=True,
         interim=None if ns[-1] == looks.ns[-1] else f"the next look is at more than {ns[-1]} seeds",
@@ -88,4 +100,18 @@ def at_any_time(ask: Ask, found: Tested) -> Tested:
         p_attainable_min=None,
         **interval_fields(kept if isfinite(kept.high - kept.low) else None),
     )
-    return Tested(row=row, p_opposite=p_opposite, looked=True)
+    outlook = found.outlook
+    if outlook and isinstance(outlook.design, MeanDesign):
+        (sd,), seen = outlook.design.sds, None
+        design = AnytimeDesign(n=len(values), aim=outlook.design.aim)
+        if isinstance(outlook.seen, MeanDesign):
+            seen = replace(design, offset=outlook.seen.offset / sd)
+        outlook = replace(outlook, design=design, seen=seen, scale=sd)
+    return Tested(row=row, p_opposite=p_opposite, outlook=outlook, looked=True)
+
+
+def _in_sds(design: Design, sd: float) -> Design:
+    """A design of one sample, in units of its sd."""
+    if not isinstance(design, MeanDesign):
+        return design
+    return replace(design, sds=(1.0,), offset=design.offset / sd)

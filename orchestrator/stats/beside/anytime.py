@@ -7,9 +7,10 @@ reaches 1 / alpha is at most alpha (Ville's inequality), whatever makes one stop
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from math import exp, inf, log, sqrt
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -86,7 +87,7 @@ def anytime(
         n=len(values),
         e=_exp(seen[-1]),
         largest=_exp(max(known)),
-        p=min(1.0, exp(-max(known))),
+        p=exp(-max(0.0, *known)),
         stopped=reached[0] if reached else None,
         interval=confidence_sequence(values, level, prior_sd),
     )
@@ -121,7 +122,8 @@ def _log_e(t: Array, n: int, prior_sd: float, *, directed: bool) -> Array:
     found = -n / 2 * np.log(kept) - log(1 + n * g) / 2
     if directed:
         x = np.sign(t) * np.sqrt(square)
-        found = found + np.log(2 * special.stdtr(n, n * x / np.sqrt((1 / g + n) * kept)))
+        with np.errstate(divide="ignore"):  # far on the other side the chance, and e, is 0
+            found = found + np.log(2 * special.stdtr(n, n * x / np.sqrt((1 / g + n) * kept)))
     return np.asarray(found)
 
 
@@ -162,7 +164,7 @@ def kept_interval(
     return Interval(low=low, high=high, level=level) if low <= high else every[-1]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def _t_limit(n: int, alpha: float, prior_sd: float, *, directed: bool) -> float:
     """The t above which the e-value is at least 1 / alpha; infinite where none is."""
     g = prior_sd**2
@@ -180,44 +182,80 @@ def _t_limit(n: int, alpha: float, prior_sd: float, *, directed: bool) -> float:
     return high
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnytimeDesign:
+    """Pairs that are looked at after each from the second on; effects in sd of the difference.
+
+    Attributes:
+        n: Pairs.
+        aim: What is claimed; the effect of a claim within a margin is the margin.
+        offset: For a margin: the true difference, positive where it helps non-inferiority.
+        prior_sd: As in `anytime`.
+        looks: Pairs at which one looks instead; empty for all, of many for `MOST_LOOKS` of them.
+    """
+
+    n: int
+    aim: Aim = Aim.DIFFERS
+    offset: float = 0.0
+    prior_sd: float = PRIOR_SD
+    looks: tuple[int, ...] = ()
+    most: int = 1000
+
+    def at(self, n: int) -> Self:
+        """The same with n pairs."""
+        return replace(self, n=n)
+
+    def power(self, effect: float, level: float) -> float:
+        """By simulated normal differences."""
+        return self.stops(effect, level)[0]
+
+    def stops(self, effect: float, level: float) -> tuple[float, float]:
+        """(chance to be decided in favour of the claim, mean number of pairs)."""
+        every: Sequence[int] = range(2, self.n + 1)
+        if self.n > MOST_LOOKS:  # the draws take seconds; more looks than these stop little earlier
+            every = sorted({round(n) for n in np.geomspace(2, self.n, MOST_LOOKS)})
+        ns = np.array(self.looks or every)
+        if not len(ns):
+            return 0.0, float(self.n)
+        means, ses = _paths(tuple(ns.tolist()), self.n)
+        directed = self.aim is not Aim.DIFFERS
+        limits = np.array([_t_limit(int(n), level, self.prior_sd, directed=directed) for n in ns])
+
+        def reached(centre: float, sign: int) -> Array:
+            """The look at which each draw is decided; one more than all if never."""
+            t = (centre + sign * means) / ses
+            now = (t if directed else np.abs(t)) >= limits
+            return np.where(now.any(axis=1), now.argmax(axis=1), len(ns))
+
+        look = reached(effect + self.offset, 1)
+        if self.aim is Aim.EQUIVALENT:
+            look = np.maximum(look, reached(effect - self.offset, -1))
+        return float((look < len(ns)).mean()), float(np.append(ns, self.n)[look].mean())
+
+
+@lru_cache(maxsize=8)
+def _paths(ns: tuple[int, ...], most: int) -> tuple[Array, Array]:
+    """Mean and its standard error after each of these numbers of drawn differences."""
+    noise = np.random.default_rng(0).standard_normal((DRAWS // 2, most))
+    at = np.array(ns)
+    sums, squares = (np.cumsum(v, axis=1)[:, at - 1] for v in (noise, np.square(noise)))
+    return sums / at, np.sqrt((squares - np.square(sums) / at) / (at - 1) / at)
+
+
 def price_anytime(
     most: int,
     alpha: float = ALPHA,
     prior_sd: float = PRIOR_SD,
     *,
     aim: Aim = Aim.DIFFERS,
-    looks: Sequence[int] | None = None,
+    looks: Sequence[int] = (),
 ) -> Price | None:
     """What it costs to look after every pair from the second to `most`, or at `looks` only.
 
     None where so few pairs find no effect at all.
     """
-    every: Sequence[int] = range(2, most + 1)
-    if most > MOST_LOOKS:  # the draws take seconds; more looks than these stop little earlier
-        every = sorted({round(n) for n in np.geomspace(2, most, MOST_LOOKS)})
-    ns = np.array(looks or every)
-    noise = np.random.default_rng(0).standard_normal((DRAWS // 2, most))
-    sums, squares = (np.cumsum(v, axis=1)[:, ns - 1] for v in (noise, np.square(noise)))
-    se = np.sqrt((squares - np.square(sums) / ns) / (ns - 1) / ns)
-
-    def reached(means: Array) -> Array:
-        """The look at which each draw is decided, of (draws, looks); one more than all if never."""
-        t = means / se
-        found = [
-            _log_e(t[:, i], int(n), prior_sd, directed=aim is not Aim.DIFFERS) >= -log(alpha)
-            for i, n in enumerate(ns)
-        ]
-        now = np.stack(found, axis=1)
-        return np.where(now.any(axis=1), now.argmax(axis=1), len(ns))
-
-    def stops(effect: float) -> tuple[float, float]:
-        """(power, mean number of seeds)."""
-        look = reached(effect + sums / ns)
-        if aim is Aim.EQUIVALENT:
-            look = np.maximum(look, reached(effect - sums / ns))
-        return float((look < len(ns)).mean()), float(np.append(ns, most)[look].mean())
-
-    return priced(stops, most, alpha, aim)
+    design = AnytimeDesign(n=most, aim=aim, prior_sd=prior_sd, looks=tuple(looks))
+    return priced(partial(design.stops, level=alpha), most, alpha, aim)
 
 
 def _exp(value: float) -> float:

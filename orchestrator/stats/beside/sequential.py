@@ -7,10 +7,11 @@ for looks at 4, 6, 8 and 10), so that simulated t tests of normal differences co
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import pairwise
 from math import e, log, sqrt
+from typing import Self
 
 import numpy as np
 from scipy import special
@@ -204,6 +205,57 @@ def _limit(sums: Array, weights: Array, sd: float, share: float, n: int, sides: 
     return high
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookDesign:
+    """A paired t test at registered looks; effects are in sd of the difference.
+
+    Attributes:
+        ns: Seeds at each look.
+        spending: How alpha is spent.
+        aim: What is claimed; the effect of a claim within a margin is the margin.
+        planned: Seeds of the last registered look, where `ns` does not reach it.
+    """
+
+    ns: tuple[int, ...]
+    spending: Spending = Spending.OBRIEN_FLEMING
+    aim: Aim = Aim.DIFFERS
+    planned: int | None = None
+    most: int = 1000
+
+    def at(self, n: int) -> Self:
+        """The looks moved in proportion, so that the last is at n seeds."""
+        ns = sorted({max(2, round(look * n / self.ns[-1])) for look in self.ns})
+        planned = self.planned and round(self.planned * n / self.ns[-1])
+        return replace(self, ns=tuple(ns), planned=planned)
+
+    def power(self, effect: float, level: float) -> float:
+        """By simulated normal differences."""
+        return self.stops(effect, level)[0]
+
+    def stops(self, effect: float, level: float) -> tuple[float, float]:
+        """(chance to stop in favour of the claim, mean number of seeds)."""
+        two_sided = self.aim is Aim.DIFFERS
+        noise, used = _noise(DRAWS, self.ns[-1]), np.full(DRAWS, self.ns[-1])
+        found = np.zeros(DRAWS, dtype=bool)
+        made = looks(self.ns, level, self.spending, two_sided=two_sided, planned=self.planned)
+        for look in made:
+            limit = -float(special.stdtrit(look.n - 1, look.level / 2 if two_sided else look.level))
+            x = noise[:, : look.n]
+            mean, se = x.mean(axis=1), x.std(axis=1, ddof=1) / sqrt(look.n)
+            t = (effect + mean) / se
+            now = (t >= limit) | (two_sided & (t <= -limit))
+            if self.aim is Aim.EQUIVALENT:
+                now &= (effect - mean) / se >= limit
+            used[now & ~found] = look.n
+            found |= now
+        return float(found.mean()), float(used.mean())
+
+
+@lru_cache(maxsize=8)
+def _noise(draws: int, n: int) -> Array:
+    return np.random.default_rng(0).standard_normal((draws, n))
+
+
 def price(
     ns: Sequence[int],
     alpha: float = ALPHA,
@@ -215,30 +267,8 @@ def price(
 
     None where so few seeds find no effect at all.
     """
-    two_sided = aim is Aim.DIFFERS
-    made = looks(ns, alpha, spending, two_sided=two_sided)
-    noise = np.random.default_rng(0).standard_normal((DRAWS, ns[-1]))
-
-    def t_of(x: Array) -> Array:
-        n = x.shape[1]
-        return np.asarray(x.mean(axis=1) / (x.std(axis=1, ddof=1) / sqrt(n)))
-
-    def stops(effect: float) -> tuple[float, float]:
-        """(power, mean number of seeds)."""
-        found = np.zeros(DRAWS, dtype=bool)
-        used = np.full(DRAWS, ns[-1])
-        for look in made:
-            tail = look.level / 2 if two_sided else look.level
-            limit = -float(special.stdtrit(look.n - 1, tail))
-            t = t_of(noise[:, : look.n] + effect)
-            now = (t >= limit) | (two_sided & (t <= -limit))
-            if aim is Aim.EQUIVALENT:
-                now &= t_of(effect - noise[:, : look.n]) >= limit
-            used[now & ~found] = look.n
-            found |= now
-        return float(found.mean()), float(used.mean())
-
-    return priced(stops, ns[-1], alpha, aim)
+    design = LookDesign(ns=tuple(ns), spending=spending, aim=aim)
+    return priced(partial(design.stops, level=alpha), ns[-1], alpha, aim)
 
 
 def priced(stops: Stops, most: int, alpha: float, aim: Aim, power: float = TARGET) -> Price | None:

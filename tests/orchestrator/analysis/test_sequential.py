@@ -122,6 +122,21 @@ def test_a_margin_pays_for_the_looks_before_it(tmp_path):
     assert (found["one"].verdict, found["two"].verdict) == ("contradicted", "inconclusive")
 
 
+@pytest.mark.parametrize("kind", ["mean_diff", "noninferiority"])
+def test_the_smallest_effect_pays_for_looking(tmp_path, kind):
+    text = sweep(seeds=range(1, 9)).replace("mean_diff", kind)
+    if kind == "noninferiority":
+        text = text.replace("alternative: greater", "sesoi: 0.001")
+    found = {}
+    for name, rule in (("one", "analysis:\n"), ("looks", LOOKS), ("anytime", ANYTIME)):
+        folder = tmp_path / name
+        run(folder, launch(folder, text.replace("analysis:\n", rule)), effect=0.001)
+        found[name] = one(rows(folder))
+    assert found["one"].mde_80 < found["looks"].mde_80 < found["anytime"].mde_80
+    assert all(r.mde_low < r.mde_80 < r.mde_high for r in found.values())
+    assert found["one"].n_for_80 == found["looks"].n_for_80 < found["anytime"].n_for_80
+
+
 def test_the_choice_is_registered_and_comes_back():
     text = sweep().replace("analysis:\n", ANYTIME)
     asked = begin(None, parsed(text).questions, arms_of(expanded(text).all), seen=(), now=NOW)

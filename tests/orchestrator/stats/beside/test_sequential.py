@@ -7,12 +7,14 @@ import pytest
 from scipy import integrate, stats
 
 from orchestrator.stats.beside.anytime import (
+    AnytimeDesign,
     anytime,
     confidence_sequence,
     log_e,
     price_anytime,
 )
-from orchestrator.stats.beside.sequential import Spending, any_look_p, looks, price
+from orchestrator.stats.beside.designs import Aim, fewest_seeds, smallest_effect
+from orchestrator.stats.beside.sequential import LookDesign, Spending, any_look_p, looks, price
 from orchestrator.stats.means import paired
 from orchestrator.stats.records import Alternative, State
 
@@ -195,3 +197,58 @@ def test_with_one_look_the_p_is_that_of_the_paired_test():
     a, b = rng.normal(1, 1, 9), rng.normal(0, 1, 9)
     p = paired(a, b).p
     assert any_look_p([p], [9]) == pytest.approx(p, rel=2e-3)
+
+
+def decided_by_e_values(x, aim: Aim, margin: float) -> bool:
+    """As the analysis decides one claim, at 0.05."""
+    above = anytime(x + margin, Alternative.GREATER).p
+    match aim:
+        case Aim.DIFFERS:
+            return anytime(x).p <= 0.05
+        case Aim.EQUIVALENT:
+            return max(above, anytime(x - margin, Alternative.LESS).p) <= 0.05
+        case _:
+            return above <= 0.05
+
+
+def found_share(aim: Aim, runs: int, n: int = 12) -> float:
+    """How often the smallest effect of 12 pairs is found, by the tests themselves."""
+    effect = smallest_effect(AnytimeDesign(n=n, aim=aim), 0.05)
+    within = aim in (Aim.NONINFERIOR, Aim.EQUIVALENT)
+    rng, margin = np.random.default_rng(31), effect if within else 0.0
+    draws = (rng.normal(0.0 if within else effect, 1, n) for _ in range(runs))
+    return np.mean([decided_by_e_values(x, aim, margin) for x in draws])
+
+
+@pytest.mark.parametrize("aim", Aim)
+def test_the_smallest_effect_of_e_values_is_found_four_times_in_five(aim):
+    assert abs(found_share(aim, 300) - 0.8) < 0.03 + 2 * math.sqrt(0.16 / 300)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("aim", Aim)
+def test_the_smallest_effect_of_e_values_is_found_as_promised(aim):
+    assert abs(found_share(aim, 3000) - 0.8) < 0.03
+
+
+@pytest.mark.parametrize("spending", Spending)
+@pytest.mark.parametrize("two_sided", [True, False])
+def test_the_smallest_effect_at_looks_is_found_four_times_in_five(spending, two_sided):
+    aim, ns, runs = Aim.DIFFERS if two_sided else Aim.DIRECTED, (5, 8, 12), 20_000
+    effect = smallest_effect(LookDesign(ns=ns, spending=spending, aim=aim), 0.05)
+    x = np.random.default_rng(9).normal(effect, 1, (runs, 12))
+    found = np.zeros(runs, dtype=bool)
+    side = "two-sided" if two_sided else "greater"
+    for look in looks(ns, 0.05, spending, two_sided=two_sided):
+        found |= stats.ttest_1samp(x[:, : look.n], 0, axis=1, alternative=side).pvalue <= look.level
+    assert abs(found.mean() - 0.8) < 0.03
+
+
+def test_a_design_that_is_looked_at_needs_more_seeds_than_one_that_is_not():
+    design = AnytimeDesign(n=12, aim=Aim.DIRECTED)
+    effect = smallest_effect(design, 0.05)
+    assert fewest_seeds(design, effect, 0.05) == 12
+    assert design.at(1).power(5.0, 0.05) == 0.0
+    lower = AnytimeDesign(n=12, aim=Aim.NONINFERIOR, offset=-0.3)
+    assert lower.power(1.0, 0.05) < AnytimeDesign(n=12, aim=Aim.NONINFERIOR).power(1.0, 0.05)
+    assert LookDesign(ns=(5, 8, 12)).at(24).ns == (10, 16, 24)
