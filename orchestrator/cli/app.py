@@ -3,6 +3,7 @@
 Modules that declare commands import nothing heavy; a command imports what it needs when it runs.
 """
 
+import json
 import os
 import sys
 from contextlib import suppress
@@ -42,11 +43,20 @@ def main_options(
 
 def doctor(
     results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    full: Annotated[
+        bool, typer.Option("--full", help="Compute for a minute or two, and write one file.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("-o", help="File of --full; JSON.")] = None,
 ) -> None:
     """Check this machine; every finding says what to do.
 
-    Example: rho-sweep doctor
+    Example: rho-sweep doctor --full -o mac.json
     """
+    if full:
+        _first_day(output)
+        return
+    if output is not None:
+        raise UserError("-o goes with --full", "run: rho-sweep doctor --full -o FILE")
     from orchestrator.inspection.local_checks import PROBLEM, examine
     from orchestrator.inspection.macs import asked_here
     from orchestrator.inspection.macs import findings as of_mac
@@ -57,6 +67,27 @@ def doctor(
     for finding in findings:
         typer.echo(f"{finding.level:<8} {finding.topic:<9} {finding.text}")
     if any(f.level == PROBLEM for f in findings):
+        raise typer.Exit(FAILED)
+
+
+def _first_day(output: Path | None) -> None:
+    """Bits, parity, memory and speed of this machine as JSON, without names of it or its user."""
+    from orchestrator.cluster import canary
+    from orchestrator.inspection import first_day
+    from orchestrator.results.files import write_whole
+
+    def say(part: str) -> None:
+        typer.echo(f"{part.replace('_', ' ')} ...", err=True)
+
+    found = first_day.examine(canary.spec(), canary.estimate(), say)
+    text = first_day.without_names(json.dumps(found, indent=2))
+    if output is None:
+        typer.echo(text)
+    else:
+        write_whole(output, text.encode())
+        typer.echo(f"{output}: look through it, then attach it to a report", err=True)
+    if found["problems"]:
+        typer.echo("\n".join(found["problems"]), err=True)
         raise typer.Exit(FAILED)
 
 

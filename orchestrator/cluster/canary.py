@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import foreign_json
 from orchestrator.config.sweep_file import parse
@@ -17,6 +17,9 @@ from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, digest_of
 from tasks.model import children
+
+if TYPE_CHECKING:
+    from orchestrator.cells.resolve import FileResolver
 
 TOLERANCE = 1e-4
 """Nats per token: the last digit that `analyze` prints, and some 600 times the largest difference
@@ -90,10 +93,23 @@ VERDICT: dict[str, Any] = {
 
 def spec() -> CellSpec:
     """The cell; everything it needs is part of the program."""
+    return _resolved()[0]
+
+
+def estimate() -> int | None:
+    """Estimated peak of what MLX allocates for the cell, bytes."""
+    from orchestrator.cells.memory import RUNTIME_BYTES
+
+    cell, resolver = _resolved()
+    found = resolver.memory(cell)
+    return found - RUNTIME_BYTES if found is not None else None
+
+
+def _resolved() -> tuple[CellSpec, "FileResolver"]:
     from orchestrator.execution.launch import resolve
 
-    sweep = parse(parse_yaml(SWEEP, "canary", Path("/")))
-    return resolve(sweep, download=False)[0].cells[0]
+    expansion, resolver = resolve(parse(parse_yaml(SWEEP, "canary", Path("/"))), download=False)
+    return expansion.cells[0], resolver
 
 
 def sing(cell: CellSpec) -> Song:

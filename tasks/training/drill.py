@@ -8,7 +8,7 @@ from mlx.utils import tree_flatten
 from tasks.contract.cell import CellSpec, TrainSpec
 from tasks.data.seeding import stream
 from tasks.model.machine import describe, family
-from tasks.model.model import Models, attached, tensors_hash
+from tasks.model.model import BaseModel, Models, attached, tensors_hash
 from tasks.passes.budget import GPU
 from tasks.passes.layout import pack
 from tasks.passes.losses import Goal
@@ -26,12 +26,7 @@ def drill(cell: CellSpec) -> list[str]:
     needs sums whose order a GPU would choose, the other needs kernels that short rows do not.
     """
     found = []
-    for kind in ("stored", "bf16", "4 bits"):
-        base = Models().get(cell.model)
-        if kind == "bf16":
-            base.model.set_dtype(mx.bfloat16)
-        elif kind == "4 bits":
-            nn.quantize(base.model, group_size=64, bits=4)
+    for base in precisions(cell).values():
         drawn = stream(0, "drill").permutation(base.vocabulary)[: GPU.width].tolist()
         head, tails = tuple(drawn[: -4 * BRANCHES]), np.reshape(drawn[-4 * BRANCHES :], (-1, 4))
         texts = [(*head, *tail) for tail in tails.tolist()]
@@ -39,6 +34,14 @@ def drill(cell: CellSpec) -> list[str]:
         with attached(base, cell.train or TrainSpec(), seed=0), packed(base.model) as ready:
             done = ready.gradient(chunk, Goal.of([0], 0.0, 0.0), np.ones(1))
             found.append(tensors_hash(dict(tree_flatten(done.gradient))))
+    return found
+
+
+def precisions(cell: CellSpec) -> dict[str, BaseModel]:
+    """The cell's model as stored, in bf16, and in 4 bits."""
+    found = {kind: Models().get(cell.model) for kind in ("stored", "bf16", "4 bits")}
+    found["bf16"].model.set_dtype(mx.bfloat16)
+    nn.quantize(found["4 bits"].model, group_size=64, bits=4)
     return found
 
 
