@@ -199,7 +199,7 @@ class AnytimeDesign:
     offset: float = 0.0
     prior_sd: float = PRIOR_SD
     looks: tuple[int, ...] = ()
-    most: int = 1000
+    most: int = 500
 
     def at(self, n: int) -> Self:
         """The same with n pairs."""
@@ -233,7 +233,7 @@ class AnytimeDesign:
         return float((look < len(ns)).mean()), float(np.append(ns, self.n)[look].mean())
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _paths(ns: tuple[int, ...], most: int) -> tuple[Array, Array]:
     """Mean and its standard error after each of these numbers of drawn differences."""
     noise = np.random.default_rng(0).standard_normal((DRAWS // 2, most))
