@@ -65,9 +65,10 @@ def gpu_fault(message: str) -> str | None:
     """Why a process counts as lost and what to do, or None if the error is the cell's own.
 
     Args:
-        message: Of a `CellFailure`.
+        message: Of a `CellFailure`, or a line that a process wrote as it ended.
     """
-    if not _ANY.search(message):
+    found = _ANY.search(message)
+    if not found:
         return None
     fault = next((f for f in FAULTS if any(s.lower() in message.lower() for s in f.signs)), OTHER)
-    return f"{fault.kind} ({message.removeprefix('RuntimeError: ')[:160]}); {fault.advice}"
+    return f"{fault.kind} ({message[found.start() :][:160]}); {fault.advice}"

@@ -9,6 +9,7 @@ the launch, and so does a Ray that does not answer (`ray_watch`).
 
 import os
 import platform
+import re
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -30,6 +32,7 @@ from orchestrator.execution.engines.node import Node
 from orchestrator.execution.engines.ray_settings import SLOT
 from orchestrator.execution.engines.ray_watch import Watch, is_dead
 from orchestrator.execution.engines.ray_worker import Board, Worker
+from orchestrator.execution.gpu_faults import gpu_fault
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
 from tasks.contract.cell import CellFailure, Spec
@@ -43,6 +46,8 @@ NODES_EVERY_S = 1.0
 """Pause between two looks at Ray's list of nodes."""
 LEAVE_S = 10.0
 """Time for a worker that was asked to end; until then its slot starts no other."""
+LAST_BYTES = 4096
+"""Of a dead worker's log that are looked at."""
 STARTS = 4
 """Most starts of a Ray of this machine, or connections to a cluster's, in one launch."""
 HOST_LABEL, CHIP_LABEL, SYSTEM_LABEL = "host", "chip", "system"
@@ -465,7 +470,29 @@ def _broken(spec: Spec, error: RayTaskError, host: str) -> CellFailure:
 
 
 def _reason(error: RayError) -> str:
+    """Why a worker died: a fault of the GPU if its last words name one, else what Ray says."""
+    if fault := next(filter(None, map(gpu_fault, reversed(_last_words(str(error))))), None):
+        return fault
     lines = [x.strip() for x in str(error).splitlines() if x.strip()]
     line = next((x for x in lines if x.startswith("The actor is dead")), "")
     detail = (line or "".join(lines[:1]) or type(error).__name__).partition("Worker exit type")[0]
     return f"the worker process died ({detail.strip()[:160]})"
+
+
+def _last_words(said: str) -> list[str]:
+    """What a worker on this machine wrote last: MLX ends its process with the reason.
+
+    Args:
+        said: Ray's error, which names the process and its address.
+    """
+    pid, address = (re.search(rf"^\s*{key}: (\S+)", said, re.M) for key in ("pid", "ip"))
+    node = ray._private.worker._global_node
+    if not pid or not address or node is None or address[1] != ray.util.get_node_ip_address():
+        return []
+    logs = Path(node.get_logs_dir_path())
+    found: list[str] = []
+    for path in logs.glob(f"worker-*-{pid[1]}.err"):
+        with suppress(OSError), path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - LAST_BYTES))
+            found += file.read(LAST_BYTES).decode(errors="replace").splitlines()
+    return found
