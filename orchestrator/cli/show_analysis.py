@@ -122,7 +122,8 @@ def _claims(view: View) -> Iterator[str]:
     yield "claims"
     for row in view.rows:
         word = Verdict(row["verdict"]).words
-        yield f"  {word:<13} {visible(row['claim'])} ({row['family']})"
+        about = f"{row['family']}, {row['population'].replace('_', ' ')}"
+        yield f"  {word:<13} {visible(row['claim'])} ({about})"
         yield from (f"  {'':<15} {visible(part)}" for part in (row["reason"] or "").split("; "))
 
 

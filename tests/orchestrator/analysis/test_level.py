@@ -76,6 +76,11 @@ def test_analyze_names_no_other_level(store):
     assert USUAL.findall("".join([shown, *files])) == []
 
 
+def test_analyze_names_the_population_of_every_claim(store):
+    shown = " ".join(run("analyze", store.folder).split())
+    assert shown.count("(primary, new seeds)") == 4
+
+
 def test_the_notes_beside_ones_own_tables_are_at_the_same_level(store):
     assert USUAL.findall(run("analyze", store.folder, "--against", "published")) == []
 
