@@ -19,7 +19,7 @@ from orchestrator.errors import UserError
 from orchestrator.execution.launch import Decide, Options, Summary, launch, resolve, summary
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
 from orchestrator.results import lock
-from orchestrator.results.manifest import demand_ours, load_manifest, waiting_cells
+from orchestrator.results.manifest import demand_ours, labels_to_run, load_manifest
 from orchestrator.results.store import Store
 
 
@@ -106,10 +106,7 @@ def on_cluster(
         raise typer.Exit(INTERRUPTED) from None
     demand_ended(folder)
     tested = tell_far(folder) if loaded.stress is not None else None
-    manifest = load_manifest(folder)
-    waiting = waiting_cells(manifest)
-    labels = {c: label for c, label in manifest["cells"].items() if c not in waiting}
-    _report(summary(Store(folder), labels, 0), folder)
+    _report(summary(Store(folder), labels_to_run(load_manifest(folder)), 0), folder)
     if tested is not None and tested.failed:
         raise typer.Exit(FAILED)
 

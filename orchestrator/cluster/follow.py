@@ -11,7 +11,7 @@ from orchestrator.errors import UserError
 from orchestrator.execution.display import CELLS, Display
 from orchestrator.results.folder import LAUNCH_LOG
 from orchestrator.results.live import read_live
-from orchestrator.results.manifest import NAME, load_manifest
+from orchestrator.results.manifest import NAME, labels_to_run, load_manifest
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import units_in
 from tasks.contract.cell import Progress, Status
@@ -97,10 +97,15 @@ class _View:
         self._store, self._display = Store(far.folder), display
         self._labels: dict[str, str] = {}
         self._shown: dict[str, object] = {}
+        self._written = 0
 
     def show(self) -> None:
-        if not self._labels and not self._begin():
+        # a launch that adds cells writes the manifest anew; reading it takes long if it is large
+        path = self._store.folder / NAME
+        written = path.stat().st_mtime_ns if path.is_file() else 0
+        if (not self._labels or written != self._written) and not self._begin():
             return
+        self._written = written
         for cell, row in self._rows().items():
             if self._shown.get(cell) != row["finished_at"]:
                 self._shown[cell] = row["finished_at"]
@@ -111,7 +116,10 @@ class _View:
         self._display.running(cells, live.get("left_s"))
 
     def _begin(self) -> bool:
-        self._labels = self.wanted(self._store.folder)
+        wanted = self.wanted(self._store.folder)
+        if wanted == self._labels:
+            return bool(wanted)
+        self._labels = wanted
         if not self._labels:
             return False
         rows = self._rows()
@@ -123,7 +131,7 @@ class _View:
     @staticmethod
     def wanted(folder: Path) -> dict[str, str]:
         """Key -> label of what is to be done; empty before anybody knows."""
-        return load_manifest(folder)["cells"] if (folder / NAME).is_file() else {}
+        return labels_to_run(load_manifest(folder)) if (folder / NAME).is_file() else {}
 
     def _rows(self) -> dict[str, dict[str, Any]]:
         rows = self._store.rows(self.table)

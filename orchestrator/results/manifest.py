@@ -174,6 +174,12 @@ def waiting_cells(manifest: Mapping[str, Any]) -> set[str]:
     return {str(cell) for cell in listed} if isinstance(listed, list) else set()
 
 
+def labels_to_run(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Cell -> label of those that the last launch did not leave aside."""
+    waiting = waiting_cells(manifest)
+    return {cell: label for cell, label in manifest["cells"].items() if cell not in waiting}
+
+
 def run_settings(manifest: dict[str, Any]) -> "RunSettings":
     """How the units of a launched sweep are run; what an older version did not write is default."""
     from orchestrator.config.fields import RunSettings

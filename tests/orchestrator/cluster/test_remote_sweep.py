@@ -303,6 +303,23 @@ def test_a_driver_that_came_to_its_end_is_no_error(far, there):
     demand_ended(far.folder)
 
 
+@pytest.mark.usefixtures("up")
+def test_the_driver_there_adds_seeds_by_the_rule_as_one_here_would(far, driver):
+    with pytest.raises(UserError, match="so it is"):
+        far.launch("name: mine\n", until_decided=True)
+    assert " ".join(driver[0]).count("--until decided") == 1
+
+
+def test_cells_that_wait_for_a_later_look_are_no_error(far, there, capsys):
+    waiting = "0" * 16
+    labels = dict.fromkeys([*there.done(), waiting], "one")
+    manifest = yaml.safe_dump({"cells": labels, "waiting": [waiting]})
+    (there.folder / "sweep.yaml").write_text(HEAD + manifest)
+    follow(far, PlainDisplay())
+    assert capsys.readouterr().err == "1 cells, 1 already done, 0 to run\n"
+    demand_ended(far.folder)
+
+
 def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
     unit = a_unit(a_result(a_spec()))
     settings = settings_of(None, {})
