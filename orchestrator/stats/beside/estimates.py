@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import inf, sqrt
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
 
 from orchestrator.stats.records import LEVEL, Array, Interval, check_level, finite
 
@@ -207,15 +207,14 @@ class _Mixture:
 
     def interval(self, level: float) -> Interval:
         """Equal tails."""
-        ends = []
-        for tail in ((1 - level) / 2, (1 + level) / 2):
-            low = float((self._means - 9 * self._sds).min())
-            high = float((self._means + 9 * self._sds).max())
-            least = 1e-6 * (high - low)
-            while high - low > least:
-                middle = (low + high) / 2
-                low, high = (middle, high) if self.below(middle) < tail else (low, middle)
-            ends.append((low + high) / 2)
+        low = float((self._means - 9 * self._sds).min())
+        high = float((self._means + 9 * self._sds).max())
+        least = 1e-6 * (high - low)
+        low, high = low - least, high + least  # a point may lie at either end
+        ends = [
+            float(optimize.brentq(lambda x, tail=tail: self.below(x) - tail, low, high, xtol=least))
+            for tail in ((1 - level) / 2, (1 + level) / 2)
+        ]
         return Interval(low=ends[0], high=ends[1], level=level)
 
 

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from scipy import stats
 
-from orchestrator.analysis.analyze import analyze_frame
 from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.inference.rows import inferences
 from orchestrator.cells.choose import arms_of
 from orchestrator.errors import SweepError
-from orchestrator.results.registration import begin
+from orchestrator.results.registration import Registration, begin
 from tasks.contract.cell import CellSpec
 from tests.builders import a_result, expanded, parsed
 from tests.orchestrator.analysis.test_axes import GUIDED, NOW, PLAIN, analyzed, planned, sweep
@@ -36,6 +36,11 @@ def cells_of(text: str) -> tuple[CellSpec, ...]:
     return expanded(text).all
 
 
+@cache
+def registered(text: str) -> Registration:
+    return begin(None, parsed(text).questions, arms_of(cells_of(text)), seen=(), now=NOW)
+
+
 def rows_of(text: str, rho: Rho, key: Callable[[CellSpec], str] | None) -> list[Inference]:
     """The rows of a sweep whose scores follow from cell and behaviour; paired by `key`."""
     cells = []
@@ -44,8 +49,7 @@ def rows_of(text: str, rho: Rho, key: Callable[[CellSpec], str] | None) -> list[
         result = a_result(spec, scores)
         named = key(spec) if key and spec.seed is not None else None
         cells.append(replace(result, measurements=replace(result.measurements, pairing_key=named)))
-    asked = begin(None, parsed(text).questions, arms_of(expanded(text).all), seen=(), now=NOW)
-    return list(analyze_frame(frame_of(*cells), asked).inference)
+    return list(inferences(frame_of(*cells), registered(text), ()))
 
 
 def drawn(random: np.random.Generator, effect: float = 0.0) -> Rho:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import yaml
 
-from orchestrator.analysis.analyze import analyze_frame
+from orchestrator.analysis.inference.rows import inferences
 from orchestrator.cells.choose import arms_of
 from orchestrator.errors import SweepError
 from orchestrator.results.registration import Registration, begin
@@ -171,7 +171,7 @@ def test_on_noise_a_claim_is_rarely_supported_after_any_seed(kind):
             key = None if spec.seed is None else KEYS["paired"](spec)
             measured = replace(result.measurements, pairing_key=key)
             results.append(replace(result, measurements=measured))
-        (row,) = analyze_frame(frame_of(*results), known).inference
+        (row,) = inferences(frame_of(*results), known, ())
         words.append(row.verdict)
     rate = np.mean([word == "supported" for word in words])
     assert rate <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)

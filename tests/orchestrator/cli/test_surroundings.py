@@ -70,20 +70,31 @@ def launched(folder: Path, surroundings: dict[str, str], *options: str, files: i
     return said
 
 
-ONLY_RAY = {"a folder for temporary files in which Ray cannot start", "settings of another Ray"}
-"""Surroundings that a cell of this process never looks at."""
+TOGETHER = [
+    ("no folder for temporary files", "no home"),
+    ("a folder for temporary files where nothing can be written", "an unknown language"),
+    ("a long folder for temporary files", "a home where nothing can be written", "dead proxies"),
+    (
+        "a folder for temporary files in which Ray cannot start",
+        "a strict Python",
+        "settings of another Ray",
+    ),
+]
+"""All of them; those in one line have different variables, and share a launch."""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", [name for name in SURROUNDINGS if name not in ONLY_RAY])
-def test_cells_run_in_this_process(tmp_path, what):
-    launched(tmp_path, SURROUNDINGS[what], "--inline")
+@pytest.mark.parametrize("option", ["--inline", "--local"])
+@pytest.mark.parametrize("names", TOGETHER, ids=" and ".join)
+def test_cells_run(tmp_path, names, option):
+    given = [SURROUNDINGS[name] for name in names]
+    together = {key: text for one in given for key, text in one.items()}
+    assert len(together) == sum(map(len, given))
+    launched(tmp_path, together, option)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("what", SURROUNDINGS)
-def test_cells_run_through_ray(tmp_path, what):
-    launched(tmp_path, SURROUNDINGS[what], "--local")
+def test_every_surrounding_is_tried():
+    assert sorted(name for names in TOGETHER for name in names) == sorted(SURROUNDINGS)
 
 
 @pytest.mark.slow
