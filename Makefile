@@ -29,7 +29,7 @@ bench-step: venv  ## training and scoring against rho-eval's own, in one run
 	$(BIN)/python -m benchmarks.bench_step $(if $(MODELS),--models $(MODELS)) $(if $(DEVICE),--device $(DEVICE))
 
 bench-real: pocket-model  ## the same on the real model of pocket-model; POCKET=DIRECTORY
-	$(BIN)/python -m benchmarks.bench_step --model $(POCKET)
+	$(BIN)/python -m benchmarks.bench_step --steps 1 --every 16 --model $(POCKET)
 
 bench-campaign: venv  ## the published campaign in miniature, rho-eval's way against ours
 	$(BIN)/python -m benchmarks.bench_campaign

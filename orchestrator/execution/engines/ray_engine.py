@@ -44,8 +44,6 @@ SIGNS_EVERY_S = 0.2
 """Pause between two fetches of signs of life; a cell's last one comes with its result."""
 NODES_EVERY_S = 1.0
 """Pause between two looks at Ray's list of nodes."""
-LEAVE_S = 10.0
-"""Time for a worker that was asked to end; until then its slot starts no other."""
 LAST_BYTES = 4096
 """Of a dead worker's log that are looked at."""
 STARTS = 4
@@ -210,7 +208,6 @@ class RayEngine:
         self._places: dict[str, _Place] = {}
         self._running: dict[Any, tuple[str, _Slot]] = {}
         self._late: list[Report] = []
-        self._leaving: list[tuple[float, Any]] = []
         self._watch = Watch(ray_local.kill)
         self._head_seen_s = 0.0
         with self._watch.over():
@@ -307,7 +304,6 @@ class RayEngine:
 
     def _news(self, timeout_s: float) -> list[Report]:
         late, self._late = self._late, []
-        self._kill_late()
         if not self._running:
             time.sleep(0 if late else timeout_s)
             return late
@@ -360,7 +356,7 @@ class RayEngine:
         self._end(ref, slot)
         slot.cells += 1
         if isinstance(outcome, CellFailure) or slot.cells >= self._recycle_after:
-            self._retire(slot, idle=True)
+            self._retire(slot)
         ended = Ended(spec.key, attempt, outcome)
         return [ended] if sign is None else [sign, ended]
 
@@ -404,27 +400,14 @@ class RayEngine:
                 "next: rho-sweep cluster up, then launch again",
             )
 
-    def _retire(self, slot: _Slot, *, idle: bool = False) -> None:
-        """End the worker process of a slot; the next cell there gets a new one.
-
-        An idle one is asked to end, and killed if it has not after `LEAVE_S`.
-        """
-        if slot.worker is not None and idle:
-            slot.worker.leave.remote()
-            self._leaving.append((time.monotonic() + LEAVE_S, slot.worker))
-        elif slot.worker is not None:
+    def _retire(self, slot: _Slot) -> None:
+        """End the worker process of a slot; the next cell there gets a new one."""
+        if slot.worker is not None:
             ray.kill(slot.worker)
-        slot.worker = None
-
-    def _kill_late(self) -> None:
-        """Kill workers that were asked to end and had their time."""
-        now_s = time.monotonic()
-        for _, worker in [leaving for leaving in self._leaving if leaving[0] <= now_s]:
-            ray.kill(worker)
-        self._leaving = [leaving for leaving in self._leaving if leaving[0] > now_s]
+            slot.worker = None
 
     def close(self) -> None:
-        """Stop all workers, and Ray itself if it was started here."""
+        """Ask idle workers to free their models and end, stop the others, and Ray if it is ours."""
         with self._watch.over():
             slots = [slot for place in self._places.values() for slot in place.slots]
             idle = [slot.worker for slot in slots if slot.worker is not None and slot.spec is None]

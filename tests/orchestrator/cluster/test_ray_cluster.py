@@ -270,7 +270,7 @@ def test_a_host_that_joins_later_is_used(lab, tmp_path):
 
 
 def test_a_frozen_worker_is_abandoned_and_its_cell_ends_all_the_same(lab, tmp_path):
-    cluster, todo = lab("a", "b"), work(40, silence_s=10)
+    cluster, todo = lab("a", "b"), work(40, silence_s=20)
     frozen: dict[str, int] = {}
 
     def freeze() -> None:
