@@ -36,7 +36,13 @@ WRAPPER = """\
 {{ env; printf '%s ' "$0" "$@"; }} >> {here}/children.txt
 exec {real} "$@"
 """
-LOOK = {"chip": "M2", "memory_bytes": 1 << 34, "free_bytes": 1 << 34, "complaint": None}
+LOOK = {
+    "chip": "M2",
+    "system": "Darwin 24.5.0",
+    "memory_bytes": 1 << 34,
+    "free_bytes": 1 << 34,
+    "complaint": None,
+}
 LOOK |= {"token": None, "session": None, "same_version": True, "head": False, "keeper": False}
 
 
