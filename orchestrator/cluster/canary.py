@@ -3,7 +3,6 @@
 python -m orchestrator.cluster.canary < spec.json      on a host; prints the result as JSON
 """
 
-import hashlib
 import json
 import sys
 import time
@@ -15,7 +14,7 @@ from orchestrator.config import foreign_json
 from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
-from tasks.contract.cell import CellFailure, CellResult, CellSpec, digest_of
+from tasks.contract.cell import CellSpec, digest_of
 from tasks.model import children
 
 if TYPE_CHECKING:
@@ -118,16 +117,11 @@ def sing(cell: CellSpec) -> Song:
     Raises:
         RuntimeError: It fails or diverges.
     """
-    from orchestrator.execution.engines.node import Node
+    from orchestrator.execution.engines.node import trained_here
     from tasks.training.drill import drill, family_here
 
     started = time.perf_counter()
-    outcome = Node().execute(cell, lambda _: None)
-    if isinstance(outcome, CellFailure):
-        raise RuntimeError(outcome.message)
-    if not isinstance(outcome, CellResult) or outcome.adapter is None:
-        raise RuntimeError("the cell has no adapter")
-    adapter = hashlib.sha256(outcome.adapter.weights).hexdigest()
+    outcome, adapter = trained_here(cell)
     with children.withheld():
         gradients = drill(cell)
     return Song(

@@ -79,7 +79,7 @@ def space(facts: Facts, host: Host, cell_bytes: int | None) -> Iterator[Finding]
     else:
         yield Finding(OK, "disk", disk)
     free = facts["memory_free_bytes"]
-    total = min(host.memory_bytes or facts["memory_bytes"], facts["memory_bytes"])
+    total = host.usable_bytes(facts["memory_bytes"]) or 0
     text = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
     if cell_bytes is None:
         yield Finding(OK, "memory", text)

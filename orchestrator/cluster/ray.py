@@ -274,17 +274,11 @@ def plan_for(
         address=addresses[host.name],
         gcs=f"{addresses[cluster.head]}:{cluster.ports.gcs}",
         slots=host.slots,
-        memory_bytes=_memory_of(host, seen) or 1 << 30,
+        memory_bytes=host.usable_bytes(seen["memory_bytes"] if seen else None) or 1 << 30,
         labels=host.labels | own,
         ports=cluster.ports,
         tls=cluster.tls,
     )
-
-
-def _memory_of(host: Host, seen: Answer | None) -> int | None:
-    """Bytes that its cells may use: what the host reported, and no more than the file says."""
-    known = (host.memory_bytes, seen["memory_bytes"] if seen else None)
-    return min((n for n in known if n), default=None)
 
 
 def _head(cluster: Cluster) -> Remote:
@@ -361,7 +355,7 @@ def _row(
 ) -> Answer:
     answer, node = seen.done.get(host.name), alive.get(address)
     here = "up" if answer and answer["session"] and node else "down"
-    known = answer or {"chip": None, "free_bytes": None}
+    known = answer or {"chip": None, "memory_bytes": None, "free_bytes": None}
     return {
         "host": host.name,
         "address": host.address,
@@ -370,7 +364,7 @@ def _row(
         "chip": host.chip or known["chip"],
         "slots": host.slots,
         "running": node["used"] if node else None,
-        "memory_bytes": _memory_of(host, answer),
+        "memory_bytes": host.usable_bytes(known["memory_bytes"]),
         "free_bytes": known["free_bytes"],
         "message": seen.failed.get(host.name),
     }

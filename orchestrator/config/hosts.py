@@ -150,6 +150,10 @@ class Host(Checked):
         match = re.fullmatch(MEMORY, self.memory or "")
         return int(float(match[1]) * MEMORY_UNIT[match[2]]) if match else None
 
+    def usable_bytes(self, reported: int | None) -> int | None:
+        """Of its memory: what it reported, and no more than the file says; None if neither is."""
+        return min((n for n in (self.memory_bytes, reported) if n), default=None)
+
 
 def _key(given: Any, info: ValidationInfo) -> Any:
     """The path of a private key, which must exist; relative to the cluster file."""

@@ -6,8 +6,7 @@
 import os
 import platform
 import sys
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -170,7 +169,7 @@ def launch(
     store = Store(folder)
     store.create()
     with alone(store):
-        wanted = {spec.cell_id: spec for spec in expansion.all}
+        wanted, arms = {spec.cell_id: spec for spec in expansion.all}, arms_of(expansion.all)
         settled = store.done()
         done = settled & wanted.keys()
         elsewhere = done_elsewhere(folder, wanted.keys() - done)
@@ -180,7 +179,7 @@ def launch(
         lacking = store.lacking(wanted.keys() - done)
         Checkpoints(folder / FOLDER).drop_all(done)
         questions, notes = _register(
-            sweep, folder, options, expansion, settled | lacking.keys(), done, elsewhere
+            sweep, folder, options, arms, wanted, settled | lacking.keys(), done, elsewhere
         )
         if decide is not None and not questions.has_looks:
             raise UserError(NO_RULE, RULE_HINT)
@@ -192,10 +191,11 @@ def launch(
         left, tried = Aside(), set[str]()
         while True:
             if decide is not None:
-                left = decide(store, arms_of(expansion.all))
+                left = decide(store, arms)
                 write_manifest(folder, sweep, expansion, questions, waiting=left.cells)
                 notes.append(left.told)
-            todo = [s for c, s in wanted.items() if c not in done | left.cells | tried]
+            aside = done | left.cells | tried
+            todo = {cell: spec for cell, spec in wanted.items() if cell not in aside}
             if todo or not tried:
                 there = done | (tried & store.done()) if tried else done
                 total = len(wanted.keys() - left.cells)
@@ -204,8 +204,8 @@ def launch(
                 display.note(text)
             if not todo:
                 break
-            _run(store, todo, _turns(wanted.values()), resolver, sweep.run, options, display)
-            tried |= {spec.cell_id for spec in todo}
+            _run(store, todo, arms, resolver, sweep.run, options, display)
+            tried |= todo.keys()
             notes = []
         labels = {c: s.label for c, s in wanted.items() if c not in left.cells}
         return summary(store, labels, len(done))
@@ -215,7 +215,8 @@ def _register(
     sweep: Sweep,
     folder: Path,
     options: Options,
-    expansion: Expansion,
+    arms: Sequence[Arm],
+    wanted: Mapping[str, CellSpec],
     seen: Set[str],
     done: Set[str],
     linked: Collection[str],
@@ -226,7 +227,8 @@ def _register(
         sweep: What is launched.
         folder: Its results, with the manifest of an earlier launch.
         options: Of the launch.
-        expansion: The cells.
+        arms: Of the sweep.
+        wanted: Its cells.
         seen: Cells that have or had a result in this folder.
         done: Cells of the sweep with a result.
         linked: Those of them whose results are those of another sweep.
@@ -234,11 +236,10 @@ def _register(
     Raises:
         UserError: The folder holds another sweep.
     """
-    wanted = {spec.cell_id: spec for spec in expansion.all}
     results = any(wanted[cell].condition.trains for cell in done)
     earlier, loss = kept_manifest(folder, results=results)
     now, seen = datetime.now(UTC), seen | done
-    found = begin(earlier, sweep.questions, arms_of(expansion.all), seen=seen, now=now)
+    found = begin(earlier, sweep.questions, arms, seen=seen, now=now)
     if not options.keep:
         there = (earlier or {}).get("cells", ())
         gone = [cell for cell in there if cell in seen and cell not in wanted]
@@ -248,25 +249,29 @@ def _register(
 
 def _run(
     store: Store,
-    todo: Sequence[CellSpec],
-    turns: Mapping[str, int],
+    todo: Mapping[str, CellSpec],
+    arms: Sequence[Arm],
     resolver: FileResolver,
     run: RunSettings,
     options: Options,
     display: Display,
 ) -> None:
-    """Run these cells until each has ended or was given up. `turns` is as of `_turns`."""
-    told = dict.fromkeys(line for s in todo if (line := resolver.path(s)))
+    """Run these cells until each has ended or was given up.
+
+    Every arm has its first seed before one has its second: a sweep that is looked at early, or that
+    a slower hour or host falls into, then has it in all arms alike.
+    """
+    told = dict.fromkeys(line for s in todo.values() if (line := resolver.path(s)))
     for line in told:
         display.note(line)
-    memory = {s.cell_id: resolver.memory(s) or RUNTIME_BYTES for s in todo}
+    memory = {c: resolver.memory(s) or RUNTIME_BYTES for c, s in todo.items()}
     weights: dict[str | None, int] = {f.digest: f.weight_bytes for f in resolver.models.values()}
+    turns = {cell: turn for arm in arms for turn, cell in enumerate(arm.cells)}
     work = Work(
-        specs={s.cell_id: s for s in todo},
+        specs=dict(todo),
         jobs=tuple(
-            Job(c, cell_work(s, weights[s.model.digest]), memory[c], turn=turns[c])
-            for s in todo
-            for c in [s.cell_id]
+            Job(c, cell_work(s, weights[s.model.digest]), memory[c], turn=turns.get(c, 0))
+            for c, s in todo.items()
         ),
         rules=rules_of(run),
         told=frozenset(told),
@@ -275,20 +280,6 @@ def _run(
     )
     with closing(engine_of(run, options, memory, display)) as engine:
         Run(store, engine, display, work).to_the_end()
-
-
-def _turns(specs: Iterable[CellSpec]) -> dict[str, int]:
-    """Cell -> how many cells of its arm come before it.
-
-    A sweep that is looked at early, or that a slower hour or host falls into, then has it in all
-    arms alike.
-    """
-    earlier: Counter[str] = Counter()
-    turns = {}
-    for spec in specs:
-        turns[spec.cell_id] = earlier[spec.arm_id]
-        earlier[spec.arm_id] += 1
-    return turns
 
 
 def _demand_same_sweep(folder: Path, gone: Sequence[str], dropped: Sequence[str]) -> None:

@@ -4,7 +4,6 @@ python -m orchestrator.inspection.first_day < spec.json      runs the cell and p
 """
 
 import getpass
-import hashlib
 import importlib.metadata
 import json
 import platform
@@ -19,7 +18,7 @@ from typing import Any
 
 from orchestrator.execution.gpu_faults import gpu_fault
 from orchestrator.inspection.macs import asked_here, findings
-from tasks.contract.cell import CellFailure, CellResult, CellSpec, digest_of
+from tasks.contract.cell import CellSpec, digest_of
 from tasks.model import children
 from tasks.model.machine import chip, gpu_memory, system
 
@@ -128,18 +127,14 @@ def run_cell(cell: CellSpec) -> dict[str, Any]:
     Raises:
         RuntimeError: It fails or diverges.
     """
-    from orchestrator.execution.engines.node import Node
+    from orchestrator.execution.engines.node import trained_here
 
-    outcome = Node().execute(cell, lambda _: None)
-    if isinstance(outcome, CellFailure):
-        raise RuntimeError(outcome.message)
-    if not isinstance(outcome, CellResult) or outcome.adapter is None:
-        raise RuntimeError("the cell has no adapter")
+    outcome, adapter = trained_here(cell)
     measured = asdict(outcome.measurements)
     wanted = ("path", "matmul_peak", "train_mfu", "score_mfu", "memory_peak_bytes")
     more = ("load_s", "prepare_s", "train_s", "score_s", "train_steps")
     return {
-        "adapter_sha256": hashlib.sha256(outcome.adapter.weights).hexdigest(),
+        "adapter_sha256": adapter,
         "scores_sha256": digest_of([asdict(row) for row in outcome.probe_scores]),
         **{key: measured[key] for key in (*wanted, *more)},
     }

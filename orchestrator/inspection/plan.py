@@ -302,8 +302,9 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
             effect = f", finds sds that differ by a factor of {first.mde_ratio:.2g} ({_aim(first)})"
         lines.append(f"power    {name}: {' or '.join(seeds)} seeds{smallest}{effect}")
         if (price := first.price) is not None:
-            null = f" ({price.expected_null:.1f} without an effect)"
-            null = null if first.kind.rules.margin is Margin.OPTIONAL else ""
+            null = ""
+            if first.kind.rules.margin is Margin.OPTIONAL:
+                null = f" ({price.expected_null:.1f} without an effect)"
             lines.append(
                 f"looks    {name}: {first.looks}; {price.expected:.1f} seeds on average{null}, "
                 f"{price.most} at most; one look finds the same with {price.fixed}"

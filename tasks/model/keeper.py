@@ -84,12 +84,17 @@ class Pieces(Generic[T]):
             self._look(self.done)
 
 
-def origin(key: str, recipe: int) -> Origin:
-    """What a checkpoint that this process makes of a unit depends on."""
+def gpu_name() -> str | None:
+    """MLX's name of a Mac's GPU, e.g. `applegpu_g14d`, which picks its kernels; None elsewhere."""
     import mlx.core as mx
 
-    machine = describe()
-    gpu = mx.device_info().get("architecture") if machine.backend == "metal" else None
+    known = mx.device_info().get("architecture") if describe().backend == "metal" else None
+    return str(known) if known else None
+
+
+def origin(key: str, recipe: int) -> Origin:
+    """What a checkpoint that this process makes of a unit depends on."""
+    machine, gpu = describe(), gpu_name()
     return Origin(
         cell_id=key,
         recipe=recipe,

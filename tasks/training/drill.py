@@ -7,6 +7,7 @@ from mlx.utils import tree_flatten
 
 from tasks.contract.cell import CellSpec, TrainSpec
 from tasks.data.seeding import stream
+from tasks.model.keeper import gpu_name
 from tasks.model.machine import describe, family
 from tasks.model.model import BaseModel, Models, attached, tensors_hash
 from tasks.passes.budget import GPU
@@ -48,5 +49,4 @@ def precisions(cell: CellSpec) -> dict[str, BaseModel]:
 def family_here() -> str:
     """Machines that should give these digests: by MLX's name of the GPU on Metal, else by chip."""
     machine = describe()
-    gpu = mx.device_info().get("architecture") if machine.backend == "metal" else None
-    return family(str(gpu) if gpu else machine.chip, machine.os)
+    return family(gpu_name() or machine.chip, machine.os)

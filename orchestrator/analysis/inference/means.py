@@ -209,16 +209,16 @@ def margin_test(ask: Ask) -> Tested:
         **interval_fields(shown.interval),
     )
     if found.design is None:
-        return Tested(row=row, p_opposite=beyond(row))
+        return Tested(row=row, p_opposite=_beyond(row))
     design = replace(found.design, aim=Aim.NONINFERIOR if below else Aim.EQUIVALENT)
     offset = test.diff if below else abs(test.diff)
     outlook = Outlook(
         design=design, effect=sesoi, seen=replace(design, offset=offset), sd_df=test.df
     )
-    return Tested(row=row, p_opposite=beyond(row), outlook=outlook)
+    return Tested(row=row, p_opposite=_beyond(row), outlook=outlook)
 
 
-def beyond(row: Inference) -> float | None:
+def _beyond(row: Inference) -> float | None:
     """One-sided p of lying beyond the margin, on a side that a claim within it excludes."""
     if row.estimate is None or row.se is None or row.df is None or row.sesoi is None:
         return None

@@ -5,12 +5,13 @@ is the only module that starts such units; the parts of `tasks` that need no MLX
 records) are used everywhere in the driver.
 """
 
+import hashlib
 import os
 import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tasks.contract.cell import CellFailure, CellSpec, Progress, Spec
+from tasks.contract.cell import CellFailure, CellResult, CellSpec, Progress, Spec
 from tasks.contract.checkpoint_envelope import NO_SAVING, Saving
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.phases import Phases
@@ -72,3 +73,17 @@ class Node:
                 trace=traceback.format_exc(),
                 machine=machine,
             )
+
+
+def trained_here(cell: CellSpec) -> tuple[CellResult, str]:
+    """The result of a trained cell, run in this process, and sha256 of its adapter's weights.
+
+    Raises:
+        RuntimeError: It fails or diverges.
+    """
+    outcome = Node().execute(cell, lambda _: None)
+    if isinstance(outcome, CellFailure):
+        raise RuntimeError(outcome.message)
+    if not isinstance(outcome, CellResult) or outcome.adapter is None:
+        raise RuntimeError("the cell has no adapter")
+    return outcome, hashlib.sha256(outcome.adapter.weights).hexdigest()

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.cluster import findings
-from orchestrator.cluster import ray as cluster_ray
 from orchestrator.cluster.on_host import ray as on_host
 from orchestrator.config.fields import RunSettings
 from orchestrator.config.sweep_file import load
@@ -31,10 +30,9 @@ def test_a_host_offers_its_share_and_no_more_than_the_file_says(mac, tmp_path):
     seen = on_host.look(request)
     assert seen["memory_bytes"] == 48 * GIB
     for written, offered in ((None, 48), ("64 GB", 48), ("32 GB", 32)):
-        assert cluster_ray._memory_of(HOST.model_copy(update={"memory": written}), seen) == (
-            offered * GIB
-        )
-    assert cluster_ray._memory_of(HOST.model_copy(update={"memory": "64 GB"}), None) == 64 * GIB
+        host = HOST.model_copy(update={"memory": written})
+        assert host.usable_bytes(seen["memory_bytes"]) == offered * GIB
+    assert HOST.model_copy(update={"memory": "64 GB"}).usable_bytes(None) == 64 * GIB
 
 
 def test_doctor_holds_cells_against_the_share():
