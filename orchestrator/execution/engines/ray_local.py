@@ -88,7 +88,13 @@ class PrivateFolder:
         self.release()
 
     def release(self) -> None:
-        """Leave it to be read; the next launch deletes it."""
+        """Leave it to be read; the next launch deletes it.
+
+        What was told to Ray of it leaves this process too, which may go on, and start others.
+        """
+        for name, value in common_environment(self.token).items():
+            if os.environ.get(name) == value:
+                del os.environ[name]
         if self._lock is not None:
             self._lock.close()
 

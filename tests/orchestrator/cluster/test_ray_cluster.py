@@ -284,7 +284,7 @@ def test_a_frozen_worker_is_abandoned_and_its_cell_ends_all_the_same(lab, tmp_pa
     assert outcomes["a", "abandoned"] == 1
     (row,) = [r for r in store.rows("attempts") if r["outcome"] == "abandoned"]
     assert row["cell_id"] == frozen["cell_id"]
-    assert row["message"] == "no sign of life for 10 s"
+    assert row["message"] == "no sign of life for 20 s"
     assert cluster.longest_poll_s < 5
     assert not psutil.pid_exists(frozen["pid"])
 

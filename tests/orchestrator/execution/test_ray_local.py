@@ -37,7 +37,7 @@ print(ray.get(ray.remote(niceness).options(num_cpus=0).remote()) - os.nice(0), f
 if sys.stdin.readline() == "killed\\n":
     os.kill(os.getpid(), signal.SIGKILL)
 engine.close()
-print("closed")
+print("closed", *(name for name in os.environ if name.startswith("RAY_AUTH")))
 """
 
 
