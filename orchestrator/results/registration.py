@@ -132,8 +132,9 @@ class Registration:
     contrasts: tuple[Registered, ...] = ()
 
     def dropped_at(self, now: datetime) -> list[str]:
-        """Ids of the contrasts that the launch of this time changed or dropped, and that stay."""
-        return [r.contrast.id for r in self.contrasts if r.dropped == _text(now)]
+        """Ids of registered contrasts that this launch changed or dropped, and that stay."""
+        found = [r for r in self.contrasts if r.dropped == _text(now)]
+        return [r.contrast.id for r in found if r.at is not None]
 
     def news(self, now: datetime, linked: Collection[str] = ()) -> list[str]:
         """What the launch of this time asked, as lines for people.
@@ -146,6 +147,8 @@ class Registration:
         lines = []
         if first := [r.contrast.id for r in new if r.at is not None]:
             lines.append(f"registered before their results: {', '.join(first)}")
+        gone = [r for r in self.contrasts if r.dropped == _text(now) and r.at is None]
+        lines += [f"{r.contrast.id} is not asked any more, and stays as exploratory" for r in gone]
         for one in new:
             if not one.planned:
                 lines.append(f"{one.contrast.id} is exploratory: no planned cells can answer it")
@@ -170,18 +173,9 @@ class Registration:
         return tuple(r for r in self.contrasts if r.withdrawn is None)
 
     def plain(self) -> dict[str, Any]:
-        """As the manifest keeps it, with a digest of each question and of all registered ones."""
+        """As the manifest keeps it, with digests: of each question, and of all of launches."""
         rows = [r.plain() for r in self.contrasts]
-        registered = [r for r in rows if r["registered_at"]]
-        facts: list[Any] = [r["sha256"] for r in registered]
-        if any("asked_at" in r for r in rows):
-            always = ("sha256", "planned", "scored", "tests")
-            some = ("withdrawn_at", "sequential")
-            facts = [
-                [r.get(name) for name in always] + [r[name] for name in some if name in r]
-                for r in registered
-            ]
-        return {"alpha": self.alpha, "sha256": digest_of([self.alpha, facts]), "contrasts": rows}
+        return {"alpha": self.alpha, "sha256": _seal(self.alpha, rows), "contrasts": rows}
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any], where: str = "sweep.yaml") -> "Registration":
@@ -199,8 +193,10 @@ class Registration:
             return cls()
         found = tuple(Registered.of(row) for row in raw["contrasts"])
         read = cls(alpha=raw["alpha"], contrasts=found)
-        if read.plain() != raw:
-            edited = _edited(read.plain(), raw)
+        plain = read.plain()
+        older = plain | {"sha256": _seal(read.alpha, plain["contrasts"], explored=False)}
+        if raw not in (plain, older):
+            edited = _edited(plain, raw)
             raise UserError(
                 f"{where}: its analysis was edited after it was registered ({edited})",
                 "undo that, or move the file away, which loses what it registered; "
@@ -220,6 +216,28 @@ class Registration:
         taken: dict[str, str] = {}
         found = [r if r.withdrawn else _named(r, taken) for r in self.contrasts]
         return replace(self, contrasts=tuple(found))
+
+
+def _seal(alpha: float, rows: Sequence[Mapping[str, Any]], *, explored: bool = True) -> str:
+    """Digest of contrasts as `Registered.plain` has them.
+
+    Args:
+        alpha: Of the registration.
+        rows: The contrasts.
+        explored: Whether exploratory contrasts count that a launch asked; manifests of older
+            versions leave them out. Those of `analyze --questions` have a log of their own.
+    """
+    registered = [r for r in rows if r["registered_at"]]
+    others = [r for r in rows if explored and not r["registered_at"] and "asked_at" in r]
+    facts: list[list[Any]] = [[r["sha256"] for r in of] for of in (registered, others)]
+    if any("asked_at" in r for r in rows):
+        always = ("sha256", "planned", "scored", "tests")
+        some = ("withdrawn_at", "sequential")
+        facts = [
+            [[r.get(n) for n in always] + [r[n] for n in some if n in r] for r in of]
+            for of in (registered, others)
+        ]
+    return digest_of([alpha, *(facts if others else facts[:1])])
 
 
 def _edited(read: Mapping[str, Any], raw: Mapping[str, Any]) -> str:
@@ -306,9 +324,10 @@ def _asked(
 
 def _not_asked(one: Registered, arms: Sequence[Arm], seen: Collection[str], at: str) -> Registered:
     """A contrast that the file no longer has: withdrawn if nobody could know its answer."""
-    if one.at is None or one.dropped is not None:
+    explored = one.at is None and (bool(one.planned) or one.asked is None)
+    if one.dropped is not None:
         return one
-    if _is_known(one, arms, seen):
+    if explored or _is_known(one, arms, seen):
         return replace(one, dropped=at)
     return replace(one, withdrawn=at)
 

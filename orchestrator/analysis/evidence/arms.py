@@ -88,12 +88,16 @@ class ArmEvidence:
     @property
     def label(self) -> str:
         """e.g. `rho-guided w=0.2 m=0.1`."""
-        parts = [str(self.condition)]
-        if self.rho_weight is not None:
-            parts.append(f"w={self.rho_weight:g}")
-        if self.margin is not None:
-            parts.append(f"m={self.margin:g}")
-        return " ".join([*parts, self.differs]).strip()
+        return label_of(self.condition, self.rho_weight, self.margin, self.differs)
+
+
+def label_of(
+    condition: str, rho_weight: float | None, margin: float | None, differs: str = ""
+) -> str:
+    """An arm in words; weight and margin are None where they do not exist."""
+    weight = "" if rho_weight is None else f"w={rho_weight:g}"
+    hinge = "" if margin is None else f"m={margin:g}"
+    return " ".join(part for part in (str(condition), weight, hinge, differs) if part)
 
 
 FLOORS = {"float32": 1e-5}

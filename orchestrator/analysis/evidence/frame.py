@@ -6,6 +6,7 @@ Nothing here loops over rows of `probe_scores`: a campaign has millions of them.
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, Batch
+from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, Batch, label_of
 from orchestrator.cells.facts import Facts, facts
 from orchestrator.cells.settings import differing, settings
 from orchestrator.config.foreign_json import shown
@@ -110,7 +111,6 @@ class Frame:
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
         self._groups: _Groups | None = None
         self._evidence: list[ArmEvidence] | None = None
-        self._unscored_by_arm: dict[str, Counter[str]] | None = None
 
     def evidence(self) -> list[ArmEvidence]:
         """One record per arm, behaviour and split that has a scored cell; arms in order.
@@ -202,19 +202,31 @@ class Frame:
 
     def losses(self, arm: ArmEvidence) -> str:
         """Seeds of an arm without a score, e.g. `4 of 8 of sft-only (4 diverged)`, or nothing."""
-        if self._unscored_by_arm is None:
-            self._unscored_by_arm = defaultdict(Counter)
-            for row in self.unscored:
-                self._unscored_by_arm[row["arm_id"]][row["status"]] += 1
         counts = Counter(self._unscored_by_arm.get(arm.arm_id, {}))
         scored = len(self._arms[arm.arm_id])
         if scored > arm.n:
             counts["without a score"] = scored - arm.n
-        if not counts:
-            return ""
-        why = ", ".join(f"{n} {status}" for status, n in counts.items())
-        lost = counts.total()
-        return f"{lost} of {lost + arm.n} of {arm.label} ({why})"
+        return _lost(counts, arm.n, arm.label)
+
+    @cached_property
+    def _unscored_by_arm(self) -> dict[str, Counter[str]]:
+        found: dict[str, Counter[str]] = defaultdict(Counter)
+        for row in self.unscored:
+            found[row["arm_id"]][row["status"]] += 1
+        return found
+
+    @cached_property
+    def lost_arms(self) -> tuple[tuple[Facts, str], ...]:
+        """(settings, text as of `losses`) of each trained arm that has no scored cell at all."""
+        firsts = {r["arm_id"]: r for r in reversed(self.unscored) if r["condition"] != BASELINE}
+        found = []
+        for arm, row in firsts.items():
+            if arm not in self._arms:
+                mine = facts(spec_of(row))
+                differs = settings(mine, self.differing)
+                label = label_of(row["condition"], row["rho_weight"], row["margin"], differs)
+                found.append((mine, _lost(self._unscored_by_arm[arm], 0, label)))
+        return tuple(found)
 
     def facts(self, arm_id: str) -> Facts:
         """An arm's settings under the names of a sweep file."""
@@ -271,6 +283,13 @@ class Frame:
         # The one row of the untrained model is subtracted from the row of every seed.
         gaps = found.of(found.seeds, common) - base.of(base.seeds[:1], common)
         return Probes(seeds=found.seeds, probe_ids=tuple(common), gaps=gaps)
+
+
+def _lost(counts: Counter[str], scored: int, label: str) -> str:
+    if not counts:
+        return ""
+    why = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return f"{counts.total()} of {counts.total() + scored} of {label} ({why})"
 
 
 def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

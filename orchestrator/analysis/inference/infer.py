@@ -9,7 +9,10 @@ from orchestrator.analysis.inference import answers, doses, effects, means, sele
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
 from orchestrator.analysis.inference.record import LOST, PAIRED_ON, Family, Inference
 from orchestrator.analysis.inference.sequential import at_any_time
+from orchestrator.cells.choose import varied
+from orchestrator.cells.settings import disagreements
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
+from orchestrator.config.contrasts import concerns
 from orchestrator.stats.records import Alternative
 
 Label = TypeVar("Label", Alternative, Population)
@@ -54,11 +57,25 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
 def _losses(study: Study, chosen: Chosen, row: Inference) -> Iterator[str]:
     """Notes on seeds that a row's arms were meant to have and its test does not use."""
     lost = dict.fromkeys(text for arm in chosen.arms if (text := study.frame.losses(arm)))
+    if study.contrast.kind.rules.takes_all:
+        lost |= dict.fromkeys(_wholly_lost(study, chosen))
     if lost:
         yield f"{LOST}{', '.join(lost)}"
     most = max(row.n_a or 0, row.n_b or 0)
     if row.pairing == PAIRED and row.n_pairs is not None and row.n_pairs < most:
         yield f"{PAIRED_ON}{row.n_pairs} of {row.n_a} and {row.n_b} seeds"
+
+
+def _wholly_lost(study: Study, chosen: Chosen) -> Iterator[str]:
+    """Arms that would be among those compared, e.g. a dose, and of which no cell has a score."""
+    contrast = study.contrast
+    named = [e.arm_id for e in chosen.arms] or [s.head.arm_id for s in chosen.answers]
+    for facts, text in study.frame.lost_arms:
+        alike = contrast.kind.rules.compares is Compared.ALL or not disagreements(
+            facts, study.selector.facts(named[0]), varied(contrast)
+        )
+        if alike and concerns(contrast, facts):
+            yield text
 
 
 def _blank(study: Study, chosen: Chosen) -> Inference:

@@ -79,13 +79,16 @@ class Part:
         The p is one for all looks so far; estimate and interval are those of the last one.
         """
         looks = one.looks or Looks()
-        found: dict[tuple[str, str], dict[int, Tested]] = defaultdict(dict)
+        found: dict[tuple[str, tuple[str, ...]], dict[int, Tested]] = defaultdict(dict)
         for n in looks.ns:
             for tested in self._first(n, one, alpha):
-                found[tested.row.behavior, tested.row.which][n] = tested
-        for by_look in found.values():
+                found[tested.row.behavior, tested.row.arms][n] = tested
+        # What is compared is told by all planned seeds: an arm may have no score at an early look.
+        for by_look in (of for of in found.values() if looks.ns[-1] in of):
             done = {n: t for n, t in by_look.items() if t.interim is None and t.row.p is not None}
-            yield of_all_looks(done, looks) if done else by_look[looks.ns[0]]
+            tested = of_all_looks(done, looks) if done else by_look[min(by_look)]
+            which = by_look[looks.ns[-1]].row.which
+            yield replace(tested, row=replace(tested.row, which=which))
 
     def at_any_time(self, one: Registered, alpha: float) -> Iterator[Tested]:
         """As `registered`, by e-values, of the first seeds of a row's arms that all have a result.

@@ -133,7 +133,13 @@ def test_a_question_asked_after_the_first_result_is_not_registered():
         ("up", NOW.isoformat()),
         ("dose", None),
     ]
-    assert second.plain()["sha256"] == first["sha256"]
+    assert second.plain()["sha256"] != first["sha256"]
+
+
+def test_a_manifest_that_does_not_seal_explored_questions_is_read_and_sealed():
+    second = plan(ONE + TREND, {KEY: plan(ONE).plain()}, SEEN, LATER)
+    older = second.plain() | {"sha256": plan(ONE).plain()["sha256"]}
+    assert Registration.of({KEY: older}).plain() == second.plain()
 
 
 def test_a_question_is_registered_while_one_of_its_arms_has_no_result():
