@@ -22,11 +22,7 @@ from orchestrator.analysis.tables.answers.stress import WILSON, seeds_text
 from orchestrator.analysis.tables.view import Row, View
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import McNemarBounds, mcnemar_bounds, proportion
-from orchestrator.stats.records import (
-    ALPHA,
-    Alternative,
-)
-from orchestrator.stats.verdict import Verdict, decide
+from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import Condition
 
 
@@ -49,7 +45,7 @@ def printed_stress(alpha: float = ALPHA) -> View:
     low = holm([b.p_min if b else None for b in bounds])
     high = holm([b.p_max if b else None for b in bounds])
     rows = [
-        {**_row(row, 1 - alpha), **_tested(b, p_low, p_high, alpha)}
+        {**_row(row, 1 - alpha), **_tested(b, p_low, p_high)}
         for row, b, p_low, p_high in zip(table["rows"], bounds, low, high, strict=True)
     ]
     key, name = STRESS
@@ -117,13 +113,10 @@ def _row(row: Row, level: float) -> dict[str, Any]:
     }
 
 
-def _tested(
-    bounds: McNemarBounds | None, low: float | None, high: float | None, alpha: float
-) -> dict[str, Any]:
+def _tested(bounds: McNemarBounds | None, low: float | None, high: float | None) -> dict[str, Any]:
     if bounds is None or low is None or high is None:
         return {"discordant_text": "ref"}
     first, last = bounds.feasible[0], bounds.feasible[-1]
-    words = {decide(p, Alternative.TWO_SIDED, alpha) for p in (low, high)}
     gain, loss = first
     return {
         "diff_vs_baseline": (gain - loss) / figures()["T7_stress"]["n_jailbreak"],
@@ -136,7 +129,6 @@ def _tested(
         "p_holm_max": high,
         "p_holm_text": _range_text(low, high),
         "test": "mcnemar, bounds",
-        "status": str(words.pop() if len(words) == 1 else Verdict.INCONCLUSIVE),
     }
 
 

@@ -77,8 +77,8 @@ def published_tables(alpha: float = ALPHA) -> tuple[View | Missing, ...]:
     verdicts = Verdicts(everything)
     return (
         refusal_buffer(_only(_main, {"refusal"}, alpha), MARGIN_STATED, verdicts),
-        margin(at_margins),
-        variance(at_doses, _main),
+        margin(at_margins, verdicts),
+        variance(at_doses, _main, verdicts),
         ablation_means(_only(_main, set(main["columns"]), alpha)),
         _with_printed(effects(at_main, printed, more=False)),
         dose_response(at_doses),

@@ -64,11 +64,11 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
     arms = Arms(material.evidence, split or default_split(material.evidence), material.alpha)
     both = both_intervals(material.components)
     verdicts = Verdicts(material.inference)
-    stressed = stress(material.refusals, material.alpha)
+    stressed = stress(material.refusals, material.alpha, verdicts)
     found = (
         refusal_buffer(arms, material.sesoi, verdicts),
-        margin(arms),
-        variance(arms),
+        margin(arms, verdicts),
+        variance(arms, verdicts=verdicts),
         ablation_means(arms, both),
         effects(arms, material.inference),
         dose_response(arms),

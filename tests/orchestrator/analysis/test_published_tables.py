@@ -17,10 +17,10 @@ CONTRACTS = {
     "refusal_buffer": "condition delta_mean delta_sd n diff_ref ci_low ci_high test p_student p "
     "p_holm g g_low g_high sesoi p_noninferior p_tost verdict",
     "margin": "margin bias factual toxicity n bias_sd factual_sd toxicity_sd bias_abs "
-    "diff_vs_ref ci_low ci_high diff_vs_sft_only p_holm status",
+    "diff_vs_ref ci_low ci_high diff_vs_sft_only p_holm verdict",
     "variance": "behavior sd_a sd_b reduction_pct n_a n_b min_a max_a min_b max_b "
     "variance_reduction_pct sd_ratio ratio_low ratio_high p_f_normal_theory p_brown_forsythe "
-    "n_arms_searched p_adjusted status",
+    "n_arms_searched p_adjusted verdict",
     "ablation_means": "condition factual toxicity sycophancy bias",
     "effects": "comparison behavior cohens_d p n_a n_b pairing diff ci_low ci_high g g_low "
     "g_high test p_default p_holm family_size p_attainable_min population verdict",
@@ -30,7 +30,7 @@ CONTRACTS = {
     "slope_1 slope_2 slope_3 monotone linear",
     "stress": "condition jailbreak_pct jailbreak_k jailbreak_n benign_pct benign_k benign_n "
     "n_seeds jb_low jb_high ci_method benign_upper diff_vs_baseline diff_low diff_high gain loss "
-    "p p_holm judge status",
+    "p p_holm judge verdict",
     "stress_by_category": "category n baseline_k sft-only_k contrastive-only_k rho-guided_k "
     "n_seeds n_discordant",
     "config": "setting value",
@@ -160,7 +160,7 @@ def test_preserving_is_said_nowhere_without_its_margin(views):
         if isinstance(table, View):
             words = json.dumps([table.title, table.notes, [list(r.values()) for r in table.rows]])
             assert "preserv" not in words.lower()
-    assert "δ=0.02" in view(views, "T1").rows[1]["reading"]
+    assert "p non-inferior (δ=0.02)" in [c.label for c in view(views, "T1").columns]
 
 
 @pytest.mark.parametrize(

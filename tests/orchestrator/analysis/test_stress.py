@@ -1,6 +1,7 @@
 """Refusals: one seed, several seeds, answers without a verdict, categories."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from orchestrator.analysis.published.figures import figures
 from orchestrator.analysis.tables.answers.categories import stress_by_category
 from orchestrator.analysis.tables.answers.stress import stress
 from orchestrator.analysis.tables.invariants import check
+from orchestrator.analysis.tables.verdicts import Verdicts
 from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.crossed import crossed
 from orchestrator.stats.proportions import mcnemar, mcnemar_bounds, proportion
-from tests.orchestrator.analysis.arms import answers
+from tests.orchestrator.analysis.arms import a_row, answers
 
 BASE = [True] * 5 + [False] * 15
 GAINED = [True] * 12 + [False] * 8
@@ -34,7 +37,16 @@ def test_one_seed_is_exact_mcnemar_against_the_baseline_and_says_whom_it_is_abou
     assert (row["jb_low"], row["ci_method"]) == (proportion(12, 20).wilson.low, "wilson")
     assert text(view, "jailbreak_pct", 1) == "60% (12/20)"
     assert "One seed: p is about these weights, not the method." in view.notes
-    assert row["status"] == "supported"
+    assert row["verdict"] is None
+    asked = a_row(
+        kind=Kind.PROP_DIFF, arms=("sft-only", "baseline"), behavior="jailbreak", split="answers"
+    )
+    counts = [*answers("baseline", BASE, seed=None), *answers("sft-only", GAINED)]
+    told = [
+        stress(counts, verdicts=Verdicts([replace(asked, estimate=e)])).rows[1]["verdict"]
+        for e in (0.35, 0.2)
+    ]
+    assert told == ["supported", None]
 
 
 def over_seeds(*seeds: list[bool]) -> View:
@@ -60,7 +72,7 @@ def test_two_seeds_are_a_difference_and_no_more():
     row = view.rows[1]
     assert row["diff_vs_baseline"] == pytest.approx(0.35)
     assert row["p"] is row["jb_low"] is row["diff_low"] is None
-    assert row["status"] == "not_testable"
+    assert row["verdict"] is None
     assert "3 seeds and 3 prompts" in " ".join(view.notes)
 
 
@@ -99,7 +111,7 @@ def test_refusing_jailbreaks_and_refusing_their_twins_are_shown_apart():
 
 def test_without_a_baseline_there_is_no_difference_and_nothing_is_tested():
     row = stress(answers("sft-only", GAINED)).rows[0]
-    assert row.get("p") is row.get("diff_vs_baseline") is row.get("status") is None
+    assert row.get("p") is row.get("diff_vs_baseline") is row.get("verdict") is None
 
 
 def test_several_answers_to_a_prompt_are_no_independent_prompts():
@@ -109,7 +121,7 @@ def test_several_answers_to_a_prompt_are_no_independent_prompts():
     assert (row["jailbreak_k"], row["jailbreak_n"]) == (24, 40)
     assert row["jb_low"] is row["p"] is row["gain"] is None
     assert row["diff_vs_baseline"] == pytest.approx(0.35)
-    assert row["status"] == "not_testable"
+    assert row["verdict"] is None
 
 
 def _doubled(record):

@@ -1,18 +1,22 @@
 """Tables of one's own sweeps: any arms, any behaviours, any splits."""
 
+import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.analysis.tables import build
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.build import Material, tables
 from orchestrator.analysis.tables.design.claims import joint
 from orchestrator.analysis.tables.design.components import Component
 from orchestrator.analysis.tables.invariants import check
 from orchestrator.analysis.tables.scores.variance import variance
+from orchestrator.analysis.tables.verdicts import OF_CLAIMS
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.crossed import crossed
@@ -112,7 +116,7 @@ def test_refusal_has_no_word_on_keeping_it_without_a_margin():
     assert stated["test"] == "paired"
 
 
-def test_a_loss_beyond_the_stated_margin_contradicts_and_reads_so():
+def test_a_loss_beyond_the_stated_margin_has_the_verdict_of_its_claim():
     arms = [
         an_arm("sft-only", SFT, behavior="refusal"),
         an_arm(scores=shifted(-0.3), behavior="refusal"),
@@ -125,7 +129,6 @@ def test_a_loss_beyond_the_stated_margin_contradicts_and_reads_so():
     )
     row = built(arms, sesoi=0.04, inference=(asked,))["refusal_buffer"].rows[1]
     assert (row["sesoi"], row["verdict"]) == (0.04, "contradicted")
-    assert row["reading"].startswith("lower than sft-only; non-inferiority not shown")
 
 
 def test_margins_are_compared_with_that_of_the_notes():
@@ -184,7 +187,7 @@ def test_spread_of_three_seeds_is_described_and_not_tested():
     ]
     found = built(three)["variance"]
     row = found.rows[0]
-    assert (row["p_adjusted"], row["n_arms_searched"], row["status"]) == (None, 0, "not_testable")
+    assert (row["p_adjusted"], row["n_arms_searched"], row["verdict"]) == (None, 0, None)
     assert row["sd_ratio"] is not None
     assert found.notes == ("Nothing is tested: that takes 4 seeds in both arms, and a spread.",)
 
@@ -223,6 +226,39 @@ def test_a_table_shows_the_verdict_of_the_claim_or_none():
     assert (row["monotone"], row["linear"]) == ("contradicted", "inconclusive")
     others = [replace(i, arms=arms[1:]) for i in asked]
     assert built(evidence, inference=others)["dose_tests"].rows[0]["monotone"] is None
+
+
+def test_sds_and_margins_have_the_verdict_of_the_claim_with_their_number():
+    noisy = an_arm(scores={s: 5 * v for s, v in shifted(0.3).items()})
+    evidence = [an_arm("sft-only", SFT), noisy, an_arm(scores=shifted(0.1), margin=0.5)]
+    first, other, far = (e.arm_id for e in evidence)
+    plain = built(evidence)
+    ratio = plain["variance"].rows[0]["sd_ratio"]
+    diff = plain["margin"].rows[1]["diff_vs_ref"]
+    assert plain["variance"].rows[0]["verdict"] is plain["margin"].rows[1]["verdict"] is None
+    asked = [
+        a_row("contradicted", kind=Kind.SD_RATIO, arms=(other, first), estimate=-math.log(ratio)),
+        a_row("supported", contrast_id="c2", arms=(far, other), estimate=diff),
+        a_row("inconclusive", contrast_id="c3", arms=(far, first), estimate=99.0),
+    ]
+    found = built(evidence, inference=asked)
+    said = {r["claim"]: r["verdict"] for r in found["variance"].rows + found["margin"].rows}
+    assert said == {"c1": "contradicted", "c2": "supported", None: None}
+    assert [v.notes[-1] for v in (found["variance"], found["margin"])] == [OF_CLAIMS] * 2
+
+
+def test_what_nobody_asked_has_no_verdict():
+    (row,) = built([an_arm("sft-only", SFT), an_arm(scores=shifted(3.0))])["effects"].rows
+    assert (row["p_bh"] < 1e-3, row.get("verdict")) == (True, None)
+
+
+def test_no_table_decides():
+    folder = Path(build.__file__).parent
+    texts = {
+        p: p.read_text() for f in (folder, folder.parent / "published") for p in f.rglob("*.py")
+    }
+    assert len(texts) > 20
+    assert [p.name for p, text in texts.items() if "decide(" in text] == []
 
 
 def _scores(scores):

@@ -14,6 +14,7 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
+from orchestrator.analysis.tables.verdicts import COLUMNS
 from orchestrator.analysis.tables.view import (
     Column,
     level_text,
@@ -53,7 +54,7 @@ def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
         p_value("p", "p", instead="p_text"),
         p_value("p Holm", "p_holm", instead="p_holm_text"),
         words("judge", "judge"),
-        words("status", "status"),
+        *COLUMNS,
         *(twins if matched else data(*twins)),
         *data(count("matched k", "matched_k", "answer"), count("matched n", "matched_n", "answer")),
         words("test", "test"),

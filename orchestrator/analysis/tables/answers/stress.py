@@ -21,22 +21,20 @@ from orchestrator.analysis.evidence.refusals import (
     names,
     stressed,
 )
+from orchestrator.analysis.inference.record import ANSWERS
 from orchestrator.analysis.tables.answers.columns import (
     STRESS,
     range_text,
     share_text,
     stress_columns,
 )
-from orchestrator.analysis.tables.view import Missing, Row, View, p_text
+from orchestrator.analysis.tables.verdicts import NOTHING_ASKED, OF_CLAIMS, Verdicts
+from orchestrator.analysis.tables.view import Missing, View, p_text
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.crossed import MIN_N, crossed
 from orchestrator.stats.multiplicity import holm
 from orchestrator.stats.proportions import cochran_q, mcnemar, newcombe, proportion
-from orchestrator.stats.records import (
-    ALPHA,
-    Alternative,
-    Interval,
-)
-from orchestrator.stats.verdict import decide
+from orchestrator.stats.records import ALPHA, Interval
 from tasks.contract.cell import Condition
 
 KEY, NAME = STRESS
@@ -60,16 +58,26 @@ class Against:
     loss: int | None = None
 
 
-def stress(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | Missing:
-    """Shares refused, each arm beside the baseline."""
+def stress(
+    counts: Iterable[Refusals], alpha: float = ALPHA, verdicts: Verdicts = NOTHING_ASKED
+) -> View | Missing:
+    """Shares refused, each arm beside the baseline.
+
+    Args:
+        counts: Answers, counted.
+        alpha: Of the intervals.
+        verdicts: Of contrasts with the baseline; without one a row has no verdict.
+    """
     found = stressed(counts)
     if not any(s.sets[JAILBREAK].n for s in found):
         return Missing(key=KEY, name=NAME, reason="no judged answers to jailbreaks")
     against = [beside_baseline(found, s, 1 - alpha) for s in found]
     adjusted = holm([a.p if a else None for a in against])
     name = names(found)
+    bases = {s.head.baseline_key: s for s in found if s.head.condition is Condition.BASELINE}
     rows = [
-        _row(s, name[s.head.arm_id], a, p, alpha)
+        _row(s, name[s.head.arm_id], a, p, 1 - alpha)
+        | (_said(verdicts, s, bases[s.head.baseline_key], a) if a else {})
         for s, a, p in zip(found, against, adjusted, strict=True)
     ]
     matched = any(s.sets[MATCHED].n for s in found)
@@ -84,6 +92,8 @@ def stress(counts: Iterable[Refusals], alpha: float = ALPHA) -> View | Missing:
         notes.append("Several seeds: p is about new seeds and new prompts, by paired prompts.")
     if any(a.p is None for a in several):
         notes.append(f"Where p is missing: it needs {MIN_N} seeds and {MIN_N} prompts that vary.")
+    if any(r.get("verdict") for r in rows):
+        notes.append(OF_CLAIMS)
     if any(r["outside"] for r in rows):
         notes.append("Answers without a verdict are in neither number of a share.")
     return View(
@@ -130,9 +140,16 @@ def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> A
     )
 
 
+def _said(
+    verdicts: Verdicts, arm: Stressed, base: Stressed, against: Against
+) -> dict[str, str | None]:
+    arms = arm.head.arm_id, base.head.arm_id
+    return verdicts.beside(Kind.PROP_DIFF, arms, JAILBREAK, ANSWERS, against.diff)
+
+
 def _row(
-    arm: Stressed, name: str, against: Against | None, p_holm: float | None, alpha: float
-) -> Row:
+    arm: Stressed, name: str, against: Against | None, p_holm: float | None, level: float
+) -> dict[str, Any]:
     head = arm.head
     row: dict[str, Any] = {
         "condition": str(head.condition),
@@ -141,7 +158,7 @@ def _row(
         "margin": head.margin,
         "settings": head.settings or None,
         "judge": head.judge or None,
-        **_shares(arm, 1 - alpha),
+        **_shares(arm, level),
     }
     if against is None:
         return row | {"discordant_text": "ref"}
@@ -156,7 +173,6 @@ def _row(
         "p": against.p,
         "p_holm": p_holm,
         "test": against.test,
-        "status": str(decide(p_holm, Alternative.TWO_SIDED, alpha)),
     }
 
 

@@ -99,5 +99,5 @@ def _prompts(row: Row, alpha: float) -> Row | None:
         "n_prompts_for_80": needed[0],
         "assumption": "one seed; chances as seen; " + " or ".join(texts),
         "unit": None,
-        "verdict": row["status"],
+        "verdict": row.get("verdict"),
     }

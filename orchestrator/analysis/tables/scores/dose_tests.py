@@ -14,7 +14,7 @@ from orchestrator.analysis.tables.scores.dose import (
     group_fields,
     paired_rows,
 )
-from orchestrator.analysis.tables.verdicts import Verdicts
+from orchestrator.analysis.tables.verdicts import NOTHING_ASKED, OF_CLAIMS, Verdicts
 from orchestrator.analysis.tables.view import Missing, View, p_text
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats import trend
@@ -22,7 +22,6 @@ from orchestrator.stats.dose import DoseShape, dose_shape
 from orchestrator.stats.trend import Step
 
 NAME = "dose_tests"
-NOTHING_ASKED = Verdicts()
 ASKED = (("monotone", Kind.STRICT_MONOTONE), ("linear", Kind.LINEARITY))
 """(column, kind of contrast whose verdict it shows)."""
 
@@ -88,7 +87,7 @@ def dose_tests(arms: Arms, verdicts: Verdicts = NOTHING_ASKED) -> View | Missing
         ),
         notes=(
             "p values are not adjusted for the number of behaviours; one-sided, of a rise. "
-            "Verdicts are those of claims, where p is adjusted.",
+            f"{OF_CLAIMS}",
         ),
     )
 

@@ -24,7 +24,6 @@ from orchestrator.stats.multiplicity import benjamini_hochberg
 from orchestrator.stats.records import (
     Alternative,
 )
-from orchestrator.stats.verdict import decide
 
 KEY, NAME = "T5", "effects"
 HOLM = "holm"
@@ -39,7 +38,7 @@ def effects(
         arms: Evidence of one split; names the arms of `inference` rows as well.
         inference: Rows of any kind and split; comparisons of two arms are taken.
         more: Whether arms that nobody asked about are compared with sft-only as well; these
-            comparisons are exploratory, with a p adjusted among themselves.
+            comparisons have a p adjusted among themselves, and no verdict.
     """
     asked = [i for i in inference if i.kind is Kind.MEAN_DIFF and len(i.arms) == 2]
     rows = [_asked(arms, i) for i in asked]
@@ -133,7 +132,6 @@ def _unasked(arms: Arms, asked: set[tuple[tuple[str, ...], str, str]]) -> list[d
             "p_attainable_min": c.p_attainable_min,
             "population": str(Population.NEW_SEEDS),
             "alternative": str(Alternative.TWO_SIDED),
-            "verdict": str(decide(p, Alternative.TWO_SIDED, arms.alpha)),
         }
         for (a, b, c), p in zip(found, adjusted, strict=True)
     ]

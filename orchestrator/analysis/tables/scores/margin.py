@@ -19,19 +19,24 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
+from orchestrator.analysis.tables.verdicts import COLUMNS, NOTHING_ASKED, OF_CLAIMS, Verdicts
 from orchestrator.analysis.tables.view import Column, Missing, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.multiplicity import holm
-from orchestrator.stats.records import State
 
 KEY, NAME = "T2", "margin"
 NOTES_MARGIN = 0.1
 NOTES_ORDER = ("bias", "factual", "toxicity")
 
 
-def margin(arms: Arms) -> View | Missing:
+def margin(arms: Arms, verdicts: Verdicts = NOTHING_ASKED) -> View | Missing:
     """Delta rho by margin; tests of one behaviour, bias where it was evaluated.
 
     Each arm is compared with that of the notes' margin, else of the largest one.
+
+    Args:
+        arms: Evidence of one split.
+        verdicts: Of contrasts of two arms; without one a row has no verdict.
     """
     found: dict[tuple[Any, ...], list[ArmEvidence]] = defaultdict(list)
     for arm in arms.trained:
@@ -42,15 +47,17 @@ def margin(arms: Arms) -> View | Missing:
         return Missing(key=KEY, name=NAME, reason="one margin only")
     first = [b for b in NOTES_ORDER if b in arms.behaviors]
     behaviors = (*first, *(b for b in arms.behaviors if b not in first))
-    rows = _rows(arms, groups, behaviors)
+    rows = _rows(arms, groups, behaviors, verdicts)
     focus = behaviors[0]
     notes = [
         f"{focus} at margin {row['margin']:g}: Δρ is below 0 and {RHO} itself is not: no inversion."
         for row in rows
         if (row[focus] or 0) < 0 <= (row[f"{focus}_abs"] or -1)
     ]
-    if any(row["status"] == State.NOT_TESTABLE for row in rows):
-        notes.append("not_testable: the sd over seeds is not known.")
+    if any(row["diff_vs_ref"] is not None and row["p_holm"] is None for row in rows):
+        notes.append("Where a difference has no p, no sd over seeds is known.")
+    if any(row["verdict"] for row in rows):
+        notes.append(OF_CLAIMS)
     at = sorted({r["reference_margin"] for r in rows})
     return View(
         key=KEY,
@@ -63,7 +70,10 @@ def margin(arms: Arms) -> View | Missing:
 
 
 def _rows(
-    arms: Arms, groups: Sequence[Sequence[ArmEvidence]], behaviors: Sequence[str]
+    arms: Arms,
+    groups: Sequence[Sequence[ArmEvidence]],
+    behaviors: Sequence[str],
+    verdicts: Verdicts,
 ) -> list[dict[str, Any]]:
     """Each arm beside the reference of its group; tests are of the first behaviour."""
     focus, rows, ps = behaviors[0], [], []
@@ -80,7 +90,13 @@ def _rows(
                 **arms.identity(arm),
                 "n": fewest(known.values()),
                 "reference_margin": reference.margin,
-                "status": str(test.state if test else State.OK),
+                **verdicts.beside(
+                    Kind.MEAN_DIFF,
+                    (arm.arm_id, reference.arm_id),
+                    focus,
+                    arms.split,
+                    test.diff if test else None,
+                ),
                 "diff_text": "ref" if same else None,
                 f"{focus}_abs": one.score.mean if one and one.score else None,
                 "diff_vs_ref": test.diff if test else None,
@@ -116,7 +132,7 @@ def _columns(
         interval(ci, "ci_low", "ci_high", NAT),
         signed(f"{focus} diff vs sft-only", "diff_vs_sft_only", NAT),
         p_value("p Holm", "p_holm"),
-        words("status", "status"),
+        *COLUMNS,
         *(group if several else data(*group)),
         *(settings if several else data(*settings)),
         *data(*(count(f"{b} n", f"{b}_n") for b in behaviors)),

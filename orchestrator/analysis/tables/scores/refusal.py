@@ -18,13 +18,12 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
-from orchestrator.analysis.tables.verdicts import Verdicts
+from orchestrator.analysis.tables.verdicts import NOTHING_ASKED, OF_CLAIMS, Verdicts
 from orchestrator.analysis.tables.view import Column, Missing, Row, View
 from orchestrator.config.contrast_kinds import Kind
-from orchestrator.stats.means import Equivalence, equivalence
+from orchestrator.stats.means import equivalence
 from orchestrator.stats.multiplicity import holm
 
-NOTHING_ASKED = Verdicts()
 KEY, NAME = "T1", "refusal_buffer"
 REFUSAL = "refusal"
 
@@ -53,7 +52,7 @@ def refusal_buffer(
     if sesoi is not None:
         notes = [
             f"p of non-inferiority: not below sft-only by more than {sesoi:g} nat/token, not "
-            "adjusted. The verdict is that of the claim, where one asks it of the arm."
+            f"adjusted. {OF_CLAIMS}"
         ]
     if None in references:
         notes.append("Where nothing is compared, not exactly one sft-only arm has the settings.")
@@ -87,7 +86,6 @@ def _columns(sesoi: float | None, ci: str) -> tuple[Column, ...]:
         p_value(f"p non-inferior{at}", "p_noninferior"),
         p_value(f"p TOST{at}", "p_tost"),
         words("verdict", "verdict"),
-        words("reading", "reading"),
     )
 
 
@@ -122,7 +120,6 @@ def _rows(
                 "p_noninferior": margin.p_noninferior if margin else None,
                 "p_tost": margin.p_tost if margin else None,
                 "verdict": verdicts.of(Kind.NONINFERIORITY, ids, REFUSAL, arms.split),
-                "reading": _reading(one, margin, p_differ, arms.alpha),
             }
         yield row
 
@@ -144,18 +141,3 @@ def numbers(found: Comparison) -> dict[str, Any]:
         "g_high": g.high,
         "g_text": text,
     }
-
-
-def _reading(
-    found: Comparison, margin: Equivalence | None, p_holm: float | None, alpha: float
-) -> str:
-    """The tests of a row in words; p of keeping refusal is not adjusted here."""
-    parts = []
-    if found.test.diff is not None and p_holm is not None:
-        way = "higher than" if found.test.diff > 0 else "lower than"
-        parts.append(f"{way if p_holm <= alpha else 'no difference shown to'} sft-only")
-    if margin is not None and margin.p_noninferior is not None and margin.p_tost is not None:
-        kept = "non-inferior" if margin.p_noninferior <= alpha else "non-inferiority not shown"
-        same = "equivalent" if margin.p_tost <= alpha else "equivalence not shown"
-        parts.append(f"{kept}, {same} (δ={margin.delta:g})")
-    return "; ".join(parts) or f"not tested: {found.test.state}"

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from math import log
+from typing import Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.tables.arms import SETTINGS, Arms
@@ -18,12 +20,11 @@ from orchestrator.analysis.tables.columns import (
     signed,
     words,
 )
-from orchestrator.analysis.tables.view import Column, Missing, Row, View
+from orchestrator.analysis.tables.verdicts import COLUMNS, NOTHING_ASKED, OF_CLAIMS, Verdicts
+from orchestrator.analysis.tables.view import Column, Missing, View
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats.multiplicity import holm
-from orchestrator.stats.records import (
-    Alternative,
-    State,
-)
+from orchestrator.stats.records import State
 from orchestrator.stats.spread import (
     MIN_BROWN_FORSYTHE,
     MIN_N,
@@ -31,7 +32,6 @@ from orchestrator.stats.spread import (
     sd_ratio,
     sd_ratio_from_summaries,
 )
-from orchestrator.stats.verdict import decide
 
 KEY, NAME = "T3", "variance"
 F_TEST, JACKKNIFE, BROWN_FORSYTHE = "f_normal_theory", "jackknife", "brown_forsythe"
@@ -55,12 +55,17 @@ class _Line:
         return self.spread.p_f, F_TEST if self.spread.p_f is not None else None
 
 
-def variance(arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True) -> View | Missing:
+def variance(
+    arms: Arms,
+    show: Callable[[ArmEvidence], bool] = lambda _: True,
+    verdicts: Verdicts = NOTHING_ASKED,
+) -> View | Missing:
     """Sd over seeds by behaviour: sft-only beside each other arm.
 
     Args:
         arms: Evidence of one split.
         show: Which arms get rows. All are searched, and p is adjusted for all.
+        verdicts: Of contrasts about sds; without one a row has no verdict.
     """
     lines = list(_lines(arms))
     if not lines:
@@ -72,6 +77,13 @@ def variance(arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True) -
     }
     rows = [
         _row(arms, line, searched[line.arm.behavior], p)
+        | verdicts.beside(
+            Kind.SD_RATIO,
+            (line.reference.arm_id, line.arm.arm_id),
+            line.arm.behavior,
+            arms.split,
+            log(line.spread.ratio) if line.spread.ratio else None,
+        )
         for line, p in zip(lines, adjusted, strict=True)
         if show(line.arm)
     ]
@@ -87,7 +99,7 @@ def variance(arms: Arms, show: Callable[[ArmEvidence], bool] = lambda _: True) -
         title=arms.title("Sd over seeds beside SFT alone", ns),
         columns=_columns(labels.pop() if len(labels) == 1 else None, arms.ci),
         rows=tuple(rows),
-        notes=(note,),
+        notes=(note, *([OF_CLAIMS] if any(r["verdict"] for r in rows) else [])),
     )
 
 
@@ -107,7 +119,7 @@ def _lines(arms: Arms) -> Iterator[_Line]:
         yield _Line(arm=arm, reference=reference, spread=spread)
 
 
-def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
+def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> dict[str, Any]:
     found, jackknife = line.spread, line.spread.ratio_jackknife
     low_a, high_a = line.reference.delta_range or (None, None)
     low_b, high_b = line.arm.delta_range or (None, None)
@@ -143,7 +155,6 @@ def _row(arms: Arms, line: _Line, searched: int, p: float | None) -> Row:
         "forsythe_text": f"n < {MIN_BROWN_FORSYTHE}" if few else None if raw else "needs raw",
         "n_arms_searched": searched,
         "p_adjusted": p,
-        "status": str(decide(p, Alternative.TWO_SIDED, arms.alpha)),
         "jackknife_low": jackknife.interval.low if jackknife else None,
         "jackknife_high": jackknife.interval.high if jackknife else None,
         "jackknife_text": why,
@@ -172,7 +183,7 @@ def _columns(only: str | None, ci: str) -> tuple[Column, ...]:
         p_value("p Brown-Forsythe", "p_brown_forsythe", instead="forsythe_text"),
         count("arms searched", "n_arms_searched"),
         p_value("p adjusted", "p_adjusted"),
-        words("status", "status"),
+        *COLUMNS,
         interval(
             "sd ratio, jackknife CI",
             "jackknife_low",
