@@ -14,8 +14,8 @@ from typing import Any, TextIO
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 """Unicode categories that move the cursor, turn the direction of text or cannot be encoded."""
-FORMULA = (*"=+-@\uff1d\uff0b\uff0d\uff20", "\t", "\r")
-"""What a spreadsheet takes for the start of a formula, or strips to get at one."""
+FORMULA = (*"=+-@\uff1d\uff0b\uff0d\uff20", "\t", "\r", "'")
+"""What a spreadsheet takes for the start of a formula, or strips to get at one; and the mark."""
 LONGEST = 2_000
 """Characters of a line of `status`, `logs` or a note; a message in a table may have any length."""
 STREAMS = {"<stdout>": "standard output", "<stderr>": "standard error"}
@@ -51,7 +51,10 @@ def _shown(character: str) -> str:
 
 
 def inert(text: str) -> str:
-    """Text of a CSV cell that a spreadsheet shows and does not run: a formula gets a `'` before."""
+    """Text of a CSV cell that a spreadsheet shows and does not run: a formula gets a `'` before.
+
+    So does a text that begins with one: whoever takes one away has the text as it was.
+    """
     return f"'{text}" if text.lstrip("\n ").startswith(FORMULA) else text
 
 

@@ -123,9 +123,8 @@ def write_analysis(
     for row in registration.plain()["contrasts"]:
         arms = {k: json.dumps(row[k], sort_keys=True) for k in ("a", "b", "between") if k in row}
         contrasts.append({**row, **arms, "contrast_id": row["id"], "alpha": registration.alpha})
-    tested = [asdict(i) for i in inference]
     files = {  # the mark of an analysis first: one that a full disk ended can be made again there
-        MARK: _bytes(_table("inference", tested, INFERENCE)),
+        MARK: _bytes(inference_table(inference)),
         "contrasts.arrow": _bytes(_table("contrasts", contrasts, CONTRASTS)),
     }
     for view in views:
@@ -136,6 +135,11 @@ def write_analysis(
     for old in [*target.glob("*.arrow"), *target.glob("*.csv")]:
         if old.name not in files and not is_foreign(old.name):
             old.unlink()
+
+
+def inference_table(inference: Sequence[Inference]) -> pa.Table:
+    """Each tested contrast with its verdict, as `inference.arrow` has it."""
+    return _table("inference", [asdict(i) for i in inference], INFERENCE)
 
 
 def _demand_ours(target: Path) -> None:

@@ -1,4 +1,4 @@
-"""Commands about results: `status`, `logs`, `stop`, `report`, `export`, `check`, `compare`."""
+"""Commands about results: what there is, how far it is, what it holds, and whether it is whole."""
 
 import json
 import time
@@ -13,6 +13,26 @@ from orchestrator.execution.terminal import FAILED
 
 if TYPE_CHECKING:
     from orchestrator.cluster.remote_sweep import Far
+
+
+def overview(
+    root: Annotated[Path, typer.Argument(help="Folder that holds all results.")] = Path("results"),
+    json_: JsonOption = False,
+) -> None:
+    """List the results under a folder: cells, claims, model, time of the last result.
+
+    Example: rho-sweep results
+    """
+    from dataclasses import asdict
+
+    from orchestrator.inspection.overview import lines_of
+    from orchestrator.inspection.overview import overview as overview_of
+
+    found = list(overview_of(root))
+    if json_:
+        typer.echo(json.dumps([asdict(one) for one in found], indent=2))
+        return
+    typer.echo("\n".join(lines_of(found)) or f"{root}: no results yet")
 
 
 def status(

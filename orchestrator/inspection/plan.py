@@ -72,6 +72,9 @@ class Plan:
     notes: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return "\n".join(describe(self))
+
     @property
     def smallest_p(self) -> float | None:
         """Smallest two-sided p that an exact sign-flip test over the seeds can reach."""

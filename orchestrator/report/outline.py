@@ -6,7 +6,7 @@ from orchestrator import __version__
 from orchestrator.analysis.inference.record import ANSWERS
 from orchestrator.analysis.tables.design.estimates import KEY as ESTIMATES
 from orchestrator.analysis.tables.view import View
-from orchestrator.report.blocks import Block, Gap, Note, Report, Section, Table
+from orchestrator.report.blocks import Block, Figure, Gap, Note, Report, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
 from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure, other_axes
@@ -34,20 +34,8 @@ def outline(content: ReportContent) -> Report:
         ("Model", models_of(content.manifest)),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
     ]
-    figures = (
-        dose_figure(content, WEIGHT),
-        dose_figure(content, MARGIN),
-        *(dose_figure(content, axis) for axis in other_axes(content.evidence)),
-        contrast_figure(content),
-        delta_figure(content),
-        spread_figure(content),
-        curve_figure(content, ACTIVITY),
-        curve_figure(content, HINGE_LOSS),
-        curve_figure(content, CE_LOSS),
-        refusal_figure(content),
-    )
     # Figures that cannot be drawn come last, each with its reason.
-    drawn_first = sorted(figures, key=lambda f: isinstance(f, Gap))
+    drawn_first = sorted(figures_of(content).values(), key=lambda f: isinstance(f, Gap))
     tables = [(v.key, Table(view=shortened(v))) for v in content.views]
     gaps = [(m[0], Gap(title=f"{m[0]} {m[1]}", reason=m[2])) for m in content.missing]
     every: list[tuple[str, Block]] = [*tables, *gaps]
@@ -67,6 +55,21 @@ def outline(content: ReportContent) -> Report:
         ),
         made=f"Made {content.now} by rho-sweep {__version__}.",
     )
+
+
+def figures_of(content: ReportContent) -> dict[str, Figure | Gap]:
+    """Name -> figure, in the order of the report; one that cannot be drawn is a gap."""
+    axes = (WEIGHT, MARGIN, *other_axes(content.evidence))
+    return {
+        **{axis.name: dose_figure(content, axis) for axis in axes},
+        "contrasts": contrast_figure(content),
+        "changes": delta_figure(content),
+        "spread": spread_figure(content),
+        "hinge_active": curve_figure(content, ACTIVITY),
+        "hinge_loss": curve_figure(content, HINGE_LOSS),
+        "ce_loss": curve_figure(content, CE_LOSS),
+        "refusals": refusal_figure(content),
+    }
 
 
 def shortened(view: View) -> View:

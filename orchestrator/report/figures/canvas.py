@@ -7,57 +7,70 @@ stays text. Equal panels give equal bytes.
 import io
 import re
 import warnings
+from collections.abc import Mapping
+from contextvars import ContextVar
 from functools import cache
-from typing import Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import numpy as np
 from markupsafe import Markup
 
-from orchestrator.report.blocks import Panel
+from orchestrator.report.blocks import Figure, Panel
 from orchestrator.report.looks import Look
 from orchestrator.report.palette import LIGHT
 from orchestrator.report.text import clean
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Drawing
+
 WIDTH = 360
 """Of every panel, in pixels: a narrow phone shows it at its full size."""
+TITLE = 52
+"""Characters in a line of a title, where panels are not on a page."""
 # matplotlib knows only numeric colours. Each colour of the palette gets a number that no drawing
 # uses otherwise, and the finished SVG has it replaced by the name.
 _INKS = {name: f"#0101{index:02x}" for index, name in enumerate(LIGHT, start=1)}
 _NAMES = {value: name for name, value in _INKS.items()}
+_USED: ContextVar[Mapping[str, str]] = ContextVar("inks", default=_INKS)
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 
 
 def ink(name: str) -> str:
-    """The number that stands for a colour of the palette while matplotlib draws."""
-    return _INKS[name]
+    """A colour of the palette as matplotlib knows it: for a page, a number that stands for it."""
+    return _USED.get()[name]
 
 
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "rho-sweep",
-    "text.parse_math": False,
-    "font.family": "DejaVu Sans",
-    "font.size": 10.5,
-    "text.color": ink("ink"),
-    "axes.edgecolor": ink("edge"),
-    "axes.labelcolor": ink("ink"),
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.formatter.useoffset": False,
-    "axes.unicode_minus": True,
-    "grid.color": ink("rule"),
-    "grid.linewidth": 0.7,
-    "xtick.color": ink("edge"),
-    "ytick.color": ink("edge"),
-    "xtick.labelcolor": ink("ink"),
-    "ytick.labelcolor": ink("ink"),
-    "figure.constrained_layout.h_pad": 0.02,
-    "figure.constrained_layout.w_pad": 0.02,
-}
+def _style() -> dict[str, Any]:
+    """Settings of every drawing, in the colours that are used now."""
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "rho-sweep",
+        "text.parse_math": False,
+        "font.family": "DejaVu Sans",
+        "font.size": 10.5,
+        "text.color": ink("ink"),
+        "axes.edgecolor": ink("edge"),
+        "axes.labelcolor": ink("ink"),
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.axisbelow": True,
+        "axes.formatter.useoffset": False,
+        "axes.unicode_minus": True,
+        "grid.color": ink("rule"),
+        "grid.linewidth": 0.7,
+        "xtick.color": ink("edge"),
+        "ytick.color": ink("edge"),
+        "xtick.labelcolor": ink("ink"),
+        "ytick.labelcolor": ink("ink"),
+        "figure.constrained_layout.h_pad": 0.02,
+        "figure.constrained_layout.w_pad": 0.02,
+    }
+
+
 _DASHES = {"-": "none", "--": "5 2", "-.": "6 2 1 2", ":": "1.5 2"}
 _NO_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
@@ -90,6 +103,37 @@ def drawn(panel: Panel, prefix: str) -> Markup:
     return Markup(ElementTree.tostring(root, encoding="unicode"))
 
 
+def drawing(figure: Figure) -> "Drawing":
+    """All panels of a figure below each other, with their legend, for a notebook or a paper.
+
+    A figure of pyplot, so that a notebook shows it; pyplot itself has forgotten it, so that it is
+    shown once.
+    """
+    from matplotlib import pyplot, style
+    from matplotlib.lines import Line2D
+
+    used = _USED.set(LIGHT)
+    try:
+        with style.context(["default", _style()]):
+            heights = [panel.height / 72 for panel in figure.panels]
+            whole = pyplot.figure(figsize=(1.4 * WIDTH / 72, sum(heights)), layout="constrained")
+            pyplot.close(whole)
+            rows = whole.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0]
+            for axes, panel in zip(rows, figure.panels, strict=True):
+                panel.draw(axes)
+                axes.set_title(fill(panel.title, TITLE), loc="left", fontsize="medium")
+            marks = [
+                Line2D([], [], color=ink(k.colour), ls=k.dash, marker=k.marker, label=label)
+                for label, k in figure.legend
+            ]
+            if marks:
+                whole.legend(handles=marks, loc="outside lower center", ncols=2, frameon=False)
+            whole.suptitle(figure.title, fontsize="medium", x=0.01, ha="left")
+    finally:
+        _USED.reset(used)
+    return whole
+
+
 @cache
 def swatch(look: Look) -> Markup:
     """The line and the marker of a series, as a small `<svg>` for the legend."""
@@ -116,7 +160,7 @@ def _matplotlib_svg(panel: Panel) -> str:
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
-    with style.context(["default", _STYLE]), warnings.catch_warnings():
+    with style.context(["default", _style()]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser's fonts have it
         figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         FigureCanvasSVG(figure)

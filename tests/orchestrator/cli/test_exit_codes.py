@@ -87,6 +87,7 @@ CALLS = {
     "init": {0: [(nothing, "init quickstart"), (nothing, "init quickstart -o -")]},
     "schema": {0: [(nothing, "schema"), (nothing, "schema --cluster")]},
     "plan": {0: [(nothing, "plan s.yaml"), (failed, "plan s.yaml --json")]},
+    "results": {0: [(scored, "results ."), (damaged, "results . --json")]},
     "status": {0: [(scored, "status s"), (failed, "status s"), (failed, "status s --watch")]},
     "logs": {0: [(failed, "logs s baseline")]},
     "stop": {0: [(scored, "stop s")]},

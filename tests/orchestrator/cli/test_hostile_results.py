@@ -50,6 +50,7 @@ def test_a_record_that_is_none_never_ends_status_with_a_traceback(
     (store.folder / record).write_bytes(content)
     said = rho_sweep("status", store.folder)
     assert said.code == 0 or (said.code == 2 and f"{record}: cannot be read" in said.err)
+    assert rho_sweep("results", tmp_path).code == 0
 
 
 @pytest.mark.parametrize("command", READERS)
@@ -103,6 +104,7 @@ def test_questions_that_are_none_are_one_sentence(tmp_path, rho_sweep, command, 
     assert said.code == 2
     assert "sweep.yaml: what it registered cannot be read (" in said.err
     assert len(said.err) < 500
+    assert "what it registered cannot be read (" in rho_sweep("results", tmp_path).out
 
 
 LOCKED = """\
