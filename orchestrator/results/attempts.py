@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator.results import lock
+from orchestrator.results.checkpoints import FOLDER
+from orchestrator.results.files import remove_leftovers
+from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 from tasks.contract.reports import Beat
 
@@ -69,13 +72,18 @@ class Attempt:
 
 @contextmanager
 def alone(store: Store) -> Iterator[None]:
-    """Hold a results folder; the attempts that a dead driver left running are ended first.
+    """Hold a results folder; what a dead driver left is tidied first.
+
+    Attempts that it left running are ended, files that it had begun to write are removed.
 
     Raises:
         UserError: Another launch holds it, or a file of the journal is damaged.
     """
     with lock.held(store.folder) as died:
         if died:
+            for folder in (*TABLES, FOLDER, "adapters", "adapters/*"):
+                for place in store.folder.glob(folder):
+                    remove_leftovers(place)
             close_attempts(store)
             store.flush()
         yield

@@ -14,6 +14,7 @@ _MARK = b"sealed:sha256:"
 _SEALED = _MARK + rb"[0-9a-f]{64}"
 _PAIR = re.compile(rb"(%b) \1" % _SEALED)
 _ONE = len(_MARK) + 64
+_ASIDE = re.compile(r"\.(?:[0-9a-f]{16}|adapter).*\.[0-9]{1,10}")
 UNSEALED = b" ".join((_MARK + b"0" * 64,) * 2)
 """Stands in a file that is about to be sealed; twice the same, so that no changed bit hides it."""
 
@@ -94,6 +95,14 @@ def remove(path: Path) -> None:
     """Remove a file that may exist; to look first is much cheaper where it does not."""
     if path.exists():
         path.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left aside in a folder."""
+    with suppress(OSError):
+        for path in [p for p in folder.iterdir() if _ASIDE.fullmatch(p.name)]:
+            with suppress(OSError):
+                path.unlink()
 
 
 def sync_folder(folder: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.results import lock
+from orchestrator.results.attempts import alone
+from orchestrator.results.store import Store
 from tests import ROOT
 
 HOLD = """
@@ -129,3 +131,36 @@ def test_stop_reaches_no_further_than_this_machine(tmp_path):
 def test_stop_knows_this_machine_when_the_network_has_renamed_it(tmp_path):
     with holding(tmp_path, "an earlier name") as other:
         assert f"asked process {other.pid} to stop" in lock.stop(tmp_path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from orchestrator.results import files, lock
+folder = Path(sys.argv[1])
+files.sync = lambda handle: os.kill(os.getpid(), signal.SIGKILL)
+with lock.held(folder):
+    files.write_whole(folder / sys.argv[2], b"half of it")
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoints/" + "a" * 16,
+        f"scores/{'b' * 16}.arrow",
+        f"adapters/{'c' * 16}/adapter_config.json",
+    ],
+)
+def test_what_a_killed_process_was_writing_the_next_launch_removes(tmp_path, name):
+    store = Store(tmp_path / "s")
+    store.create()
+    foreign = store.folder / "scores/.sync-conflict.123"
+    foreign.write_text("of another program")
+    words = [sys.executable, "-c", KILLED, store.folder, name]
+    assert subprocess.run(words, cwd=ROOT).returncode == -signal.SIGKILL
+    place = (store.folder / name).parent
+    assert [p.name for p in place.iterdir() if p != foreign]
+    with alone(store):
+        assert [p for p in place.iterdir() if p != foreign] == []
+    assert foreign.exists()
