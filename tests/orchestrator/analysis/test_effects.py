@@ -15,10 +15,10 @@ from orchestrator.analysis.inference.rows import inferences
 from orchestrator.cells.choose import arms_of
 from orchestrator.errors import SweepError
 from orchestrator.results.registration import Registration, begin
-from tasks.contract.cell import CellSpec
+from tasks.contract.cell import CellResult, CellSpec
 from tests.builders import a_result, expanded, parsed
 from tests.orchestrator.analysis.test_axes import GUIDED, NOW, PLAIN, analyzed, planned, sweep
-from tests.orchestrator.analysis.test_frame import frame_of
+from tests.orchestrator.analysis.test_frame import frame_of, redrawn, tables_of
 
 Rho = Callable[[CellSpec, str], float]
 INTERACTION: dict[str, Any] = {
@@ -41,15 +41,24 @@ def registered(text: str) -> Registration:
     return begin(None, parsed(text).questions, arms_of(cells_of(text)), seen=(), now=NOW)
 
 
-def rows_of(text: str, rho: Rho, key: Callable[[CellSpec], str] | None) -> list[Inference]:
-    """The rows of a sweep whose scores follow from cell and behaviour; paired by `key`."""
+def scored_cells(text: str, rho: Rho, key: Callable[[CellSpec], str] | None) -> list[CellResult]:
+    """Results of a sweep whose scores follow from cell and behaviour; paired by `key`."""
     cells = []
     for spec in cells_of(text):
-        scores = {(b, s): rho(spec, b) for b in spec.probes.evaluate for s in ("train", "heldout")}
+        scores = {(b, s): rho(spec, b) for b, s in scores_of(spec)}
         result = a_result(spec, scores)
         named = key(spec) if key and spec.seed is not None else None
         cells.append(replace(result, measurements=replace(result.measurements, pairing_key=named)))
-    return list(inferences(frame_of(*cells), registered(text), ()))
+    return cells
+
+
+def scores_of(spec: CellSpec) -> list[tuple[str, str]]:
+    return [(b, s) for b in spec.probes.evaluate for s in ("train", "heldout")]
+
+
+def rows_of(text: str, rho: Rho, key: Callable[[CellSpec], str] | None) -> list[Inference]:
+    """The rows of such a sweep."""
+    return list(inferences(frame_of(*scored_cells(text, rho, key)), registered(text), ()))
 
 
 def drawn(random: np.random.Generator, effect: float = 0.0) -> Rho:
@@ -263,6 +272,12 @@ def test_new_kinds_are_calibrated_on_noise(kind, pairing):
     if kind == "best_of":
         text = sweep([BEST], rho_weight=WEIGHTS)
     random = np.random.default_rng(11)
-    found = [rows_of(text, drawn(random), KEYS[pairing])[0].p for _ in range(runs)]
+    tables = tables_of(*scored_cells(text, lambda *_: 0.0, KEYS[pairing]))
+    found = []
+    for _ in range(runs):
+        rho = drawn(random)
+        rhos = [rho(spec, behavior) for spec in cells_of(text) for behavior, _ in scores_of(spec)]
+        (row,) = inferences(redrawn(tables, rhos), registered(text), ())
+        found.append(row.p)
     rate = np.mean([p is not None and p <= 0.05 for p in found])
     assert rate <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,11 @@ def scored(condition: str, rho: float | None, **spec: object) -> CellResult:
 
 def frame_of(*results: CellResult, **columns: object) -> Frame:
     """A frame without files; `columns` overwrite those of every cell."""
+    return Frame(*tables_of(*results, **columns))
+
+
+def tables_of(*results: CellResult, **columns: object) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """What a frame is made of: cells, scores, probe scores."""
     more = {"attempts": 1, "finished_at": None, "ray": None} | columns
     cells = [result_row(r) | more for r in results]
     rows = [result_rows(r) for r in results]
@@ -32,11 +38,22 @@ def frame_of(*results: CellResult, **columns: object) -> Frame:
         {**{f.name: None for f in schema}, **c, "finished_at": 0, "cell_id": r.spec.cell_id}
         for c, r in zip(cells, results, strict=True)
     ]
-    return Frame(
+    return (
         to_arrow("cells", filled_in),
         to_arrow("scores", [x for r in rows for x in r["scores"]]),
         to_arrow("probe_scores", [x for r in rows for x in r["probe_scores"]]),
     )
+
+
+def redrawn(tables: tuple[pa.Table, ...], rhos: list[float]) -> Frame:
+    """A frame of the same cells with other scores, one a row of `scores`: simulations are made so.
+
+    To make the rows of the cells takes longer than to test them.
+    """
+    cells, scores, probes = tables
+    place = scores.schema.get_field_index("rho")
+    column = pa.array(rhos, pa.float64())
+    return Frame(cells, scores.set_column(place, scores.schema.field("rho"), column), probes)
 
 
 def test_an_arm_keeps_every_seed_and_its_baseline():

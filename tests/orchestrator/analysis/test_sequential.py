@@ -15,7 +15,7 @@ from tests.builders import a_result, expanded, parsed
 from tests.orchestrator.analysis.test_axes import GUIDED, NOW, PLAIN, difference
 from tests.orchestrator.analysis.test_axes import sweep as asking
 from tests.orchestrator.analysis.test_effects import KEYS, drawn
-from tests.orchestrator.analysis.test_frame import frame_of
+from tests.orchestrator.analysis.test_frame import redrawn, tables_of
 from tests.orchestrator.analysis.test_registered import LOOKS, launch, one, rho, rows, run, sweep
 
 ANYTIME = LOOKS.replace("looks: [4, 8]", "anytime: true")
@@ -160,18 +160,20 @@ def test_on_noise_a_claim_is_rarely_supported_after_any_seed(kind):
     text = yaml.safe_dump(top)
     cells = expanded(text).all
     known = begin(None, parsed(text).questions, arms_of(cells), seen=(), now=NOW)
-    random, words = np.random.default_rng(17), []
+    results = []
+    for spec in cells:
+        result = a_result(spec, {("bias", split): 0.0 for split in ("train", "heldout")})
+        key = None if spec.seed is None else KEYS["paired"](spec)
+        measured = replace(result.measurements, pairing_key=key)
+        results.append(replace(result, measurements=measured))
+    tables, random, words = tables_of(*results), np.random.default_rng(17), []
     for _ in range(runs):
-        draw, results = drawn(random), []
+        draw, rhos = drawn(random), []
         for spec in cells:
             lower = 0.1 if kind == "noninferiority" and spec.hinge else 0.0
             alone = kind == "one_sample" and spec.seed is None
-            value = 0.0 if alone else draw(spec, "bias") - lower
-            result = a_result(spec, {("bias", "train"): value, ("bias", "heldout"): value})
-            key = None if spec.seed is None else KEYS["paired"](spec)
-            measured = replace(result.measurements, pairing_key=key)
-            results.append(replace(result, measurements=measured))
-        (row,) = inferences(frame_of(*results), known, ())
+            rhos += [0.0 if alone else draw(spec, "bias") - lower] * 2
+        (row,) = inferences(redrawn(tables, rhos), known, ())
         words.append(row.verdict)
     rate = np.mean([word == "supported" for word in words])
     assert rate <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
