@@ -111,7 +111,7 @@ def _theirs(points: list[Point], pairs: list[Pair], texts: list[str]) -> float:
             tokenizer,
             list(texts) if condition.has_sft else ["a b"] * len(texts),
             Dealer(dealt),
-            rho_weight=point["rho_weight"] if condition.has_hinge else 0.0,
+            rho_weight=point["rho_weight"] if condition.has_pairs else 0.0,
             margin=point["margin"] or 0.0,
             contrast_pairs_per_step=PER_MICRO,
             max_length=LONGEST,

@@ -43,13 +43,14 @@ from mlx_lm.tuner import trainer
 from mlx_lm.tuner.utils import linear_to_lora_layers
 
 from benchmarks import models, peer, pocket_model
-from tasks.contract.cell import HingeSpec, ModelSpec, TrainSpec
+from tasks.contract.cell import Condition, HingeSpec, ModelSpec, TrainSpec
 from tasks.data.probe_packs import Pair, load_pack
 from tasks.data.sft import load_source, plain_text
 from tasks.data.tokens import encode_pairs
 from tasks.model.model import BaseModel, Models, attached
 from tasks.passes.choose import passes
 from tasks.passes.flops import Needed, costs_of, matmul_peak
+from tasks.passes.losses import PairTerm, term_of
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.scoring.score import score
 from tasks.training.loop import Material, train
@@ -133,22 +134,26 @@ def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
             pairs=tuple((p.positive[:LONGEST], p.negative[:LONGEST]) for p in pairs),
             behaviors=tuple(p.pair.behavior for p in pairs),
         )
-        hinge = HingeSpec(
-            rho_weight=WEIGHT,
-            margin=case.margin,
-            pairs_per_step=PER_MICRO,
-            behaviors=BEHAVIORS,
-            pool_digest="",
-        )
-        return _trained(base, hinge, material)
+        return _trained(base, _hinge(WEIGHT, case.margin), material)
 
     return run
 
 
-def _trained(base: BaseModel, hinge: HingeSpec | None, material: Material) -> object:
+def _hinge(rho_weight: float, margin: float) -> PairTerm:
+    spec = HingeSpec(
+        rho_weight=rho_weight,
+        margin=margin,
+        pairs_per_step=PER_MICRO,
+        behaviors=BEHAVIORS,
+        pool_digest="",
+    )
+    return term_of(Condition.RHO_GUIDED, spec)
+
+
+def _trained(base: BaseModel, term: PairTerm | None, material: Material) -> object:
     with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
         costs = costs_of(base.model, base.vocabulary)
-        return train(base.model, SPEC, hinge, material, 0, lambda *_: None, packed, costs)
+        return train(base.model, SPEC, term, material, 0, lambda *_: None, packed, costs)
 
 
 def _order(case: Case, pairs: int = PER_MICRO) -> Order:
@@ -333,14 +338,13 @@ def parity(base: BaseModel, case: Case) -> float:
             texts=None,
             pairs=[rows],
             names=[p.behavior for p in pairs],
-            rho_weight=1.0,
-            margin=case.margin,
+            term=_hinge(1.0, case.margin),
         )
         with passes(base.model, base.path) as packed:
             if packed is None:
                 raise SystemExit(f"the benchmark's model must run packed, not {base.path}")
             done = take_step(packed, work, Outlook(), packed.budget)
-    worst = abs(float(done.hinge.mean()) - float(expected)) / max(abs(float(expected)), 1e-6)
+    worst = abs(float(done.of_pairs.mean()) - float(expected)) / max(abs(float(expected)), 1e-6)
     ours: dict[str, Any] = dict(tree_flatten(done.gradient))
     for name, value in tree_flatten(gradient):
         difference = mx.linalg.norm((ours[name] - value).reshape(-1))

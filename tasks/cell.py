@@ -21,7 +21,6 @@ from tasks.contract.cell import (  # noqa: E402
     CellSpec,
     Condition,
     DataSpec,
-    HingeSpec,
     Measurements,
     NodeError,
     Progress,
@@ -49,6 +48,8 @@ from tasks.model.model import (  # noqa: E402
 from tasks.model.path import path_of_training, sentence  # noqa: E402
 from tasks.passes.choose import passes  # noqa: E402
 from tasks.passes.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
+from tasks.passes.losses import PairBatch, PairTerm, pair_numbers, term_of  # noqa: E402
+from tasks.passes.step import reference_of  # noqa: E402
 from tasks.passes.trie import Floats  # noqa: E402
 from tasks.scoring.score import Passes, Scored, score  # noqa: E402
 from tasks.training.checkpoint import State, dump, load  # noqa: E402
@@ -62,14 +63,14 @@ class _Training:
 
     Attributes:
         material: Tokens and their order.
-        hinge: Weight and margin; None without a contrastive term.
+        term: The loss of pairs; None without pairs.
         pool: Training pairs, and those excluded with a reason.
         n_truncated: SFT texts that were cut to the length; None without SFT texts.
         n_leaks: SFT texts dropped because they contain held-out text; None without SFT texts.
     """
 
     material: Material
-    hinge: HingeSpec | None
+    term: PairTerm | None
     pool: EncodedPairs
     n_truncated: int | None
     n_leaks: int | None
@@ -170,14 +171,17 @@ def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
             )
     records, cut, leaks = _records(spec.data, probes, base, spec.max_length)
     order = lay_out(spec.seed, spec.train, spec.sft_records, spec.hinge, kept)
+    term = term_of(spec.condition, spec.hinge) if spec.hinge else None
+    directed = _directed(spec.condition, spec.seed, pool)
     return _Training(
         material=Material(
             order=order,
             records=records,
-            pairs=_directed(spec.condition, spec.seed, pool),
+            pairs=directed,
             behaviors=tuple(p.behavior for p in kept),
+            reference=_reference(spec.condition, term, base, order, directed),
         ),
-        hinge=spec.hinge,
+        term=term,
         pool=pool,
         n_truncated=cut,
         n_leaks=leaks,
@@ -213,13 +217,37 @@ def _records(
 def _directed(
     condition: Condition, seed: int, pool: EncodedPairs
 ) -> tuple[tuple[Tokens, Tokens], ...]:
-    """Pairs as the hinge sees them: (should be likelier, should be less likely)."""
+    """Pairs as their loss sees them: (should be likelier, should be less likely)."""
     return tuple(
         (p.negative, p.positive)
         if is_swapped(condition, seed, p.pair.id)
         else (p.positive, p.negative)
         for p in pool.kept
     )
+
+
+def _reference(
+    condition: Condition,
+    term: PairTerm | None,
+    base: BaseModel,
+    order: Order,
+    pairs: tuple[tuple[Tokens, Tokens], ...],
+) -> dict[int, float]:
+    """What the untrained model gives for each pair that is trained on; empty without a use for it.
+
+    A cell that goes on from a checkpoint computes it again, to the same bits.
+    """
+    if term is None or not condition.traits.pair_loss.referred:
+        return {}
+    used = sorted({i for step in order.steps for micro in step for i in micro.pairs})
+    with passes(base.model, base.path) as packed:
+        if packed is not None:
+            found = reference_of(packed, [pairs[i] for i in used], term)
+        else:
+            batches = (PairBatch.of(term, [pairs[i]]) for i in used)  # one at a time: small
+            found = [float(pair_numbers(base.model, batch, term)[0]) for batch in batches]
+    mx.clear_cache()
+    return dict(zip(used, found, strict=True))
 
 
 def _train(
@@ -250,7 +278,7 @@ def _train(
             rows = train(
                 base.model,
                 spec.train,
-                training.hinge,
+                training.term,
                 training.material,
                 spec.seed,
                 tell,
@@ -344,7 +372,7 @@ def _measurements(
         base_precision=base.precision,
         path=path_of_training(base.path, spec.train),
         n_pairs_degenerate=probes.n_degenerate,
-        n_pairs_train=len(training.pool.kept) if training and training.hinge else None,
+        n_pairs_train=len(training.pool.kept) if training and training.term else None,
         n_pairs_train_excluded=training.pool.reasons if training else {},
         n_sft_truncated=training.n_truncated if training else None,
         n_sft_leaks=training.n_leaks if training else None,
@@ -359,7 +387,7 @@ def _measurements(
         pairs_skipped=skipped / dealt if dealt else None,
         init_hash=trained.init_hash,
         sft_order_hash=order.sft_hash if order else None,
-        contrast_order_hash=order.pairs_hash if order and training and training.hinge else None,
+        contrast_order_hash=order.pairs_hash if order and training and training.term else None,
         pairing_key=_pairing_key(spec, order, trained),
         memory_peak_bytes=mx.get_peak_memory(),
         load_s=phases.seconds.get("load", 0.0),

@@ -56,9 +56,10 @@ def a_spec(
 ) -> CellSpec:
     """A cell of the toy model."""
     kind = Condition(condition)
+    settings = {"margin": margin, "dpo_beta": 0.1, "simpo_beta": 2.0, "simpo_gamma": 1.0}
     hinge = HingeSpec(
         rho_weight=rho_weight,
-        margin=margin,
+        **{name: settings[name] for name in kind.pair_settings},
         pairs_per_step=2,
         behaviors=BEHAVIORS,
         pool_digest="pool",
@@ -86,7 +87,7 @@ def a_spec(
         train=TrainSpec(**train) if kind.trains else None,
         data=data if kind.has_sft else None,
         sft_records=10 if kind.trains else None,
-        hinge=hinge if kind.has_hinge else None,
+        hinge=hinge if kind.has_pairs else None,
         seed=seed if kind.trains else None,
     )
 

@@ -106,7 +106,7 @@ def registration_of(stores: Sequence[Store], manifests: Sequence[dict[str, Any]]
 
 
 def silent_arms(stores: Sequence[Store], frame: Frame) -> tuple[str, ...]:
-    """Ids of the arms whose hinge was 0 in every step of every scored cell: they trained without.
+    """Ids of arms whose loss of pairs was 0 in every step of every scored cell: trained without.
 
     Raises:
         UserError: A table of steps is corrupted.
@@ -115,7 +115,7 @@ def silent_arms(stores: Sequence[Store], frame: Frame) -> tuple[str, ...]:
         arm
         for arm in frame.arms
         if (cells := frame.cells_of([arm]))
-        and all(Condition(frame.cells[cell]["condition"]).has_hinge for cell in cells)
+        and all(Condition(frame.cells[cell]["condition"]).has_pairs for cell in cells)
         and all(_is_silent(stores, cell) for cell in cells)
     )
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.config.condition_rules import Point, condition_of
-from orchestrator.config.fields import FIELDS
+from orchestrator.config.fields import FIELD_OF, FIELDS
 from orchestrator.config.sweep_file import Grid, Sweep
 from orchestrator.errors import Problem
 from tasks.contract.cell import (
@@ -164,7 +164,7 @@ def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
         train=_train(point),
         data=_data(point, data) if condition.has_sft else None,
         sft_records=data.records,
-        hinge=_hinge(point, found) if condition.has_hinge else None,
+        hinge=_hinge(point, condition, found) if condition.has_pairs else None,
         seed=point["seed"],
     )
     return baseline, trained
@@ -254,11 +254,11 @@ def _data(point: Point, found: ResolvedData) -> DataSpec:
     )
 
 
-def _hinge(point: Point, found: ResolvedProbes) -> HingeSpec:
+def _hinge(point: Point, condition: Condition, found: ResolvedProbes) -> HingeSpec:
     behaviors = point["probes.train"]
     return HingeSpec(
         rho_weight=point["rho_weight"],
-        margin=point["margin"],
+        **{name: point[FIELD_OF[name]] for name in condition.pair_settings},
         pairs_per_step=point["train.pairs_per_step"] or len(behaviors),
         behaviors=behaviors,
         pool_digest=found.pool_digest,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.config.fields import AXES
+from orchestrator.config.fields import AXES, FIELD_OF
 
 Spec = Mapping[str, Any]
 Facts = Mapping[str, Any]
@@ -11,12 +11,11 @@ RECORDS = "sft_records"
 """Texts of one epoch: what is left of the data where an arm trains on the hinge alone."""
 _OTHER_NAMES = {
     "hinge.rho_weight": "rho_weight",
-    "hinge.margin": "margin",
     "hinge.pairs_per_step": "train.pairs_per_step",
     "model.name": "model",
     "model.revision": "model_revision",
     "max_length": "train.max_length",
-}
+} | {f"hinge.{name}": field for name, field in FIELD_OF.items()}
 """Name in a spec -> name in a sweep file, where they are not the same."""
 
 
@@ -24,10 +23,15 @@ def facts(spec: Spec) -> dict[str, Any]:
     """The settings that can affect a cell's outcome, under the names of a sweep file.
 
     `sft_records` stands beside them for trained cells. What the cell has no use for is absent:
-    the trained behaviours, where there is neither a hinge nor a trap, and the template of records
-    that are plain text. None is a value like any other: a `data.size` that takes all texts.
+    the trained behaviours, where there is neither a loss of pairs nor a trap, a setting of another
+    loss of pairs, and the template of records that are plain text. None is a value like any other:
+    a `data.size` that takes all texts.
     """
-    values = {_OTHER_NAMES.get(n, n): v for n, v in flat(spec).items()}
+    values = {
+        _OTHER_NAMES.get(n, n): v
+        for n, v in flat(spec).items()
+        if v is not None or not n.startswith("hinge.")
+    }
     found = {
         n: tuple(v) if isinstance(v, list) else v
         for n, v in values.items()

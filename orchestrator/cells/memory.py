@@ -34,7 +34,7 @@ class Texts:
     Attributes:
         scored: Texts that are scored.
         sft: SFT texts; None without an SFT loss.
-        pairs: Training pairs; None without a hinge.
+        pairs: Training pairs; None without a loss of pairs.
     """
 
     scored: Lengths
@@ -112,6 +112,10 @@ def mlx_peak(
     window = config.get("sliding_window") and config.get("use_sliding_window", True)
     plain = bool(window) if path is None else path != PACKED_PATH
     peak = _scoring(sizes, texts, plain=plain, metal=metal)
+    if texts.pairs and spec.condition.traits.pair_loss.referred:
+        # the untrained model looks at the training pairs as at those that are scored
+        pairs = replace(texts, scored=texts.pairs)
+        peak = max(peak, _scoring(sizes, pairs, plain=plain, metal=metal))
     adapter_bytes = 0
     if spec.train is not None:
         plain = plain or spec.train.lora_dropout > 0

@@ -87,14 +87,14 @@ class FileResolver:
             NodeError: The pack is malformed, or has nothing for the hinge to train on.
         """
         found = self._prepared(point)
-        if condition_of(point).has_hinge and (bare := found.untrainable(point["probes.train"])):
+        if condition_of(point).has_pairs and (bare := found.untrainable(point["probes.train"])):
             raise NodeError(
                 f"probes.heldout: leaves no training pair of {', '.join(bare)} that is free of "
                 f"held-out text, got {point['probes.heldout']}; lower it"
             )
         files = self.models.get((point["model"], point["model_revision"]))
         if files is not None:
-            trained = point["probes.train"] if condition_of(point).has_hinge else ()
+            trained = point["probes.train"] if condition_of(point).has_pairs else ()
             for pairs in (found.evaluated, found.pool_of(trained)):
                 if encoded := self._encoded(files, pairs, point["train.max_length"]):
                     demand_pairs(encoded, limits_of(shapes_of(files.folder)))

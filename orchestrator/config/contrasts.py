@@ -20,7 +20,15 @@ from orchestrator.config.checked import (
 )
 from orchestrator.config.condition_rules import Point, condition_of, facts_of
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
-from orchestrator.config.fields import OF_PROMPTS, ArmFields, BetweenFields, Dose, Positive, uses
+from orchestrator.config.fields import (
+    FIELDS,
+    OF_PROMPTS,
+    ArmFields,
+    BetweenFields,
+    Dose,
+    Positive,
+    uses,
+)
 from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative, Spending
@@ -463,7 +471,7 @@ def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
         arm = {name: getattr(record, name) for name in record.model_fields_set}
         condition = condition_of({"rho_weight": None} | arm)
         if condition != arm["condition"]:
-            arm = {k: v for k, v in arm.items() if k not in ("rho_weight", "margin")}
+            arm = {k: v for k, v in arm.items() if k not in FIELDS or uses(k, condition)}
         given[key] = arm | {"condition": str(condition)}
     first, second = "", ""
     if raw.get("between") is not None:

@@ -24,8 +24,10 @@ from tasks.contract.cell import Condition, TrainSpec
 from tasks.contract.generation import GREEDY, Decoding
 
 TRAIN = TrainSpec()
-TRAINS, HAS_SFT, HAS_HINGE = "trains", "has_sft", "has_hinge"
+TRAINS, HAS_SFT, HAS_PAIRS = "trains", "has_sft", "has_pairs"
 """Properties of a condition; a field that is marked with one is of no use to other conditions."""
+OF_ITS_LOSS = "pair_settings"
+"""Mark of a field that is of use only to conditions whose loss of pairs reads it."""
 
 Fraction = Annotated[float, Field(ge=0, le=1), UNSIGNED_ZERO]
 BelowOne = Annotated[float, Field(ge=0, lt=1), UNSIGNED_ZERO]
@@ -41,10 +43,12 @@ class Cell(Checked):
     condition: Annotated[Condition, Strict(strict=False), AfterValidator(str)] = Field(
         description="what a cell trains on, see [conditions.md](conditions.md)"
     )
-    rho_weight: Annotated[AtLeastZero | None, HAS_HINGE] = Field(
-        default=None, description="weight of the hinge; 0 is sft-only; required with a hinge"
+    rho_weight: Annotated[AtLeastZero | None, HAS_PAIRS] = Field(
+        default=None,
+        description="weight of the hinge, or of the loss of pairs in its place; 0 is sft-only; "
+        "required with pairs",
     )
-    margin: Annotated[AtLeastZero | None, HAS_HINGE] = Field(
+    margin: Annotated[AtLeastZero | None, OF_ITS_LOSS] = Field(
         default=None,
         description="separation the hinge asks for, nats per token; required with a hinge",
     )
@@ -101,10 +105,21 @@ class Train(Checked):
     epochs: Annotated[Count, TRAINS] = Field(
         default=TRAIN.epochs, description="passes over the SFT texts"
     )
-    pairs_per_step: Annotated[Count | None, HAS_HINGE] = Field(
+    pairs_per_step: Annotated[Count | None, HAS_PAIRS] = Field(
         default=None,
         description="probe pairs per micro-step, a multiple of the trained behaviours; "
         "null: one of each",
+    )
+    dpo_beta: Annotated[Positive, OF_ITS_LOSS] = Field(
+        default=0.1,
+        description="`dpo`: multiplies the change of a pair's log-odds against the reference",
+    )
+    simpo_beta: Annotated[Positive, OF_ITS_LOSS] = Field(
+        default=2.0,
+        description="`simpo`: multiplies the gap of a pair, which is in nats per token",
+    )
+    simpo_gamma: Annotated[AtLeastZero, OF_ITS_LOSS] = Field(
+        default=1.0, description="`simpo`: the least that this product is asked to be"
     )
     max_length: Annotated[Whole, Field(ge=8)] = Field(
         default=256,
@@ -263,6 +278,8 @@ FIELDS: dict[str, FieldInfo] = (
         for name, info in kind.model_fields.items()
     }
 )
+FIELD_OF = {n.rpartition(".")[2]: n for n, i in FIELDS.items() if OF_ITS_LOSS in i.metadata}
+"""Setting of a loss of pairs -> its field."""
 AXES = tuple(name for name in FIELDS if name.partition(".")[0] not in ("stress", "run"))
 
 
@@ -279,7 +296,8 @@ OF_THE_BASELINE = (
 def uses(name: str, condition: Condition) -> bool:
     """Whether a condition's outcome can depend on a field."""
     marks = [m for m in FIELDS[name].metadata if isinstance(m, str)]
-    return all(getattr(condition, mark) for mark in marks)
+    own = name.rpartition(".")[2] in condition.pair_settings
+    return all(own if mark == OF_ITS_LOSS else getattr(condition, mark) for mark in marks)
 
 
 def _typed(info: FieldInfo) -> Any:
@@ -316,8 +334,12 @@ class GridBase(Checked):
             if needing and None in axes.get(name, (None,)):
                 found.append(((name,), f"{needing[0]} needs a value", (("condition",),)))
         weights = axes.get("rho_weight", ())
-        if weights == (0.0,) and len(axes.get("margin", ())) > 1:
-            found.append((("margin",), "rho_weight 0 leaves no use for it", (("rho_weight",),)))
+        if weights == (0.0,):
+            found += [
+                ((name,), "rho_weight 0 leaves no use for it", (("rho_weight",),))
+                for name, values in axes.items()
+                if OF_ITS_LOSS in FIELDS[name].metadata and len(values) > 1
+            ]
         bare = [c for c in conditions if c.trains and not c.has_sft]
         if bare and 0.0 in weights:
             place = ("rho_weight", weights.index(0.0))

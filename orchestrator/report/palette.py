@@ -20,6 +20,9 @@ LIGHT: Mapping[str, str] = {
     "green": "#009970",
     "purple": "#c060a0",
     "gold": "#ad8500",
+    "violet": "#8700ff",
+    "lime": "#69964b",
+    "brown": "#3c1e00",
 }
 DARK: Mapping[str, str] = {
     "page": "#14171a",
@@ -35,10 +38,13 @@ DARK: Mapping[str, str] = {
     "green": "#35c79a",
     "purple": "#dd93c6",
     "gold": "#f5dc7a",
+    "violet": "#961eff",
+    "lime": "#a5ff00",
+    "brown": "#87693c",
 }
 BACKGROUNDS = ("page", "card")
 TEXTS = ("ink", "muted", "link")
-SERIES = ("slate", "blue", "orange", "green", "purple", "gold")
+SERIES = ("slate", "blue", "orange", "green", "purple", "gold", "violet", "lime", "brown")
 OTHER = "edge"
 """Series of a condition that declares no colour; several of them differ in marker and dash."""
 GRAPHICS = (OTHER, *SERIES)

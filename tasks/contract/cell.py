@@ -65,21 +65,28 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HingeSpec:
-    """Weight and margin of the contrastive term.
+    """The loss of pairs: the hinge, or what the condition has in its place.
 
     Attributes:
-        rho_weight: Multiplies the mean hinge; > 0.
-        margin: Separation asked for, nats per token; >= 0.
+        rho_weight: Multiplies the mean over the pairs; > 0.
         pairs_per_step: Pairs per micro-step, a multiple of the trained behaviours.
-        behaviors: Behaviours whose training pairs the hinge sees.
+        behaviors: Behaviours whose training pairs it sees.
         pool_digest: sha256 over those pairs.
+        margin: Separation that the hinge asks for, nats per token; >= 0. None in its absence, as
+            are the settings of the other losses in theirs.
+        dpo_beta: Multiplies the change of log-odds against the reference in DPO; 1 per nat.
+        simpo_beta: Multiplies the gap in SimPO; tokens per nat.
+        simpo_gamma: What SimPO asks of that product; >= 0.
     """
 
     rho_weight: float
-    margin: float
     pairs_per_step: int
     behaviors: tuple[str, ...]
     pool_digest: str
+    margin: float | None = None
+    dpo_beta: float | None = None
+    simpo_beta: float | None = None
+    simpo_gamma: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +190,7 @@ class CellSpec:
         train: None for the baseline.
         data: None where no SFT loss exists.
         sft_records: Texts of one epoch; sets the number of steps, also where `data` is None.
-        hinge: None where no hinge exists.
+        hinge: None where there is no loss of pairs.
         seed: None for the baseline.
         grad_checkpoint: Keep only the layers' inputs for the backward pass. Changes memory and
             time, not the outcome, so it is no part of the identity.
@@ -214,7 +221,8 @@ class CellSpec:
             facts["train"] = asdict(self.train)
             facts["data"] = self.data and self.data.identity
             facts["sft_records"] = self.sft_records
-            facts["hinge"] = self.hinge and asdict(self.hinge)
+            given = asdict(self.hinge) if self.hinge else {}
+            facts["hinge"] = {k: v for k, v in given.items() if v is not None} or None
         return facts
 
     @property
@@ -237,7 +245,9 @@ class CellSpec:
         """A short name for people, e.g. `rho-guided w=0.2 m=0.1 seed=42`."""
         parts = [str(self.condition)]
         if self.hinge is not None:
-            parts.append(f"w={self.hinge.rho_weight:g} m={self.hinge.margin:g}")
+            parts.append(f"w={self.hinge.rho_weight:g}")
+            if self.hinge.margin is not None:
+                parts.append(f"m={self.hinge.margin:g}")
         if self.seed is not None:
             parts.append(f"seed={self.seed}")
         return " ".join(parts)
@@ -266,13 +276,14 @@ class StepRow:
     Attributes:
         step: From 1.
         ce_loss: SFT loss, nats per token, mean over micro-steps; None without SFT.
-        hinge_loss: Mean hinge over the step's pairs, nats per token; None without hinge.
-        hinge_active: Share of the step's pairs with a hinge above zero; None without hinge.
+        hinge_loss: Mean hinge over the step's pairs, nats per token, or the mean of the loss that
+            the condition has in its place; None without pairs.
+        hinge_active: Share of the step's pairs whose loss is above zero; None without pairs.
         hinge_loss_by_behavior: The same per behaviour.
         hinge_active_by_behavior: The same per behaviour.
         grad_norm: Global norm before clipping.
         learning_rate: Used in this step.
-        pairs_skipped: Pairs without a backward pass, for their hinge was zero; None without hinge.
+        pairs_skipped: Pairs without a backward pass, for it would be zero; None without pairs.
         tokens: Tokens of SFT and pair texts.
         flops: Floating-point operations that the step needed at least; None where the model's
             kind is not counted.

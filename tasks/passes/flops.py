@@ -132,10 +132,10 @@ def costs_of(model: nn.Module, vocabulary: int) -> Costs | None:
     )
 
 
-def load_of_text(text: Tokens) -> Load:
-    """A text by itself; its last token is predicted and not fed."""
+def load_of_text(text: Tokens, start: int = 1) -> Load:
+    """A text by itself, scored from `start` on; its last token is predicted and not fed."""
     fed = len(text) - 1
-    return Load(fed, fed * (fed + 1) // 2, fed)
+    return Load(fed, fed * (fed + 1) // 2, len(text) - start)
 
 
 def load_of_trees(trees: Iterable[Tree]) -> Load:

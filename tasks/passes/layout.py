@@ -37,6 +37,11 @@ class Chunk:
         """(F,) which functionals the trees' weights belong to, tree by tree."""
         return np.array([f for tree in self.trees for f in tree.functionals])
 
+    @property
+    def owners(self) -> NDArray[np.int64]:
+        """(E,) the first functional of each scored token's tree."""
+        return np.repeat([t.functionals[0] for t in self.trees], [len(t.rows) for t in self.trees])
+
     def by_tree(self, losses: Floats) -> Iterable[tuple[Tree, Floats]]:
         """Each tree with its part of an (E,) array."""
         stops = np.cumsum([len(tree.rows) for tree in self.trees])

@@ -69,9 +69,9 @@ class Packed:
                 return lazy_losses(self._head, hidden, chunk.targets)
             return HeadLoss(self._head, hidden, chunk.targets).losses
 
-    def look(self, chunk: Chunk) -> Pass:
+    def look(self, chunk: Chunk, goal: Goal) -> Pass:
         """The chunk's functionals, without a backward pass."""
-        values = chunk.values(self.losses(chunk))
+        values = chunk.values(goal.tokens(chunk.owners, self.losses(chunk))[0])
         if self.lazy:
             mx.async_eval(values)  # type: ignore[no-untyped-call]  # MLX has no stub
         return Pass(chunk=chunk, values=values, gradient=None)
@@ -111,7 +111,8 @@ class Packed:
         hidden = self._hidden(chunk)
         self._slots.at_once = False
         head = HeadLoss(self._head, detached(hidden), chunk.targets)
-        values = chunk.values(head.losses)
+        tokens, of_tokens = goal.tokens(chunk.owners, head.losses)
+        values = chunk.values(tokens)
         some = (
             slopes[chunk.functionals]
             if slopes is not None
@@ -120,13 +121,14 @@ class Packed:
         if chunk.active_share(some) < WORTH_ALL:
             return mx.array(0.0), values, False
         # the derivative of this by `hidden` is the head's gradient, which is known already
-        return (hidden * head.gradient(chunk.weights(some))).sum(), values, True
+        return (hidden * head.gradient(chunk.weights(some) * of_tokens)).sum(), values, True
 
     def _forward_lazily(
         self, chunk: Chunk, goal: Goal, slopes: Floats | None
     ) -> tuple[mx.array, mx.array, bool]:
         """As `_forward_at_once`, as one graph with the backward half: nothing is evaluated."""
-        values = chunk.values(differentiable_losses(self._head, self._hidden(chunk), chunk.targets))
+        losses = differentiable_losses(self._head, self._hidden(chunk), chunk.targets)
+        values = chunk.values(goal.tokens(chunk.owners, losses)[0])
         if slopes is not None:
             some = mx.array(slopes[chunk.functionals].astype(np.float32))
         else:

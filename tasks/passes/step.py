@@ -2,7 +2,7 @@
 
     texts and pairs -> trees -> chunks -> first passes -> values -> slopes -> second passes
 
-The weights do not change inside an accumulation, so the SFT mean of each micro-step and the hinge
+The weights do not change inside an accumulation, so the SFT mean of each micro-step and the loss
 of each pair can be read from the same token losses. A pair whose hinge is 0 has no gradient: a
 pass that holds only such pairs ends after its forward half.
 """
@@ -21,8 +21,8 @@ from tasks.data.tokens import Tokens
 from tasks.passes.budget import Budget
 from tasks.passes.flops import Needed, load_of_trees
 from tasks.passes.layout import pack
-from tasks.passes.losses import Goal, hinge
-from tasks.passes.packed import Packed
+from tasks.passes.losses import Goal, PairTerm
+from tasks.passes.packed import Packed, Pass
 from tasks.passes.trie import Floats, Term, Tree, group, grow
 
 MEMORY = 0.5
@@ -37,15 +37,15 @@ class Work:
         texts: SFT texts of each micro-step; None without an SFT loss.
         pairs: (positive, negative) of each micro-step, in the direction of training.
         names: Behaviour of each pair, in the order of `pairs`.
-        rho_weight: Multiplies the mean hinge.
-        margin: Separation asked for, nats per token.
+        term: The loss of pairs; None without pairs.
+        reference: Of each pair, in the order of `pairs`; None where the loss has no use for one.
     """
 
     texts: Sequence[Sequence[Tokens]] | None
     pairs: Sequence[Sequence[tuple[Tokens, Tokens]]]
     names: Sequence[str]
-    rho_weight: float
-    margin: float
+    term: PairTerm | None
+    reference: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +56,14 @@ class Stepped:
         gradient: Of the mean loss over the micro-steps, a tree like `model.trainable_parameters()`;
             None where it is exactly zero.
         ce: (M,) SFT loss of each micro-step, nats per token; empty without an SFT loss.
-        hinge: (P,) of each pair, nats per token.
+        of_pairs: (P,) loss of each pair.
         skipped: Pairs that had no backward pass.
         needed: The least that the losses and the gradient take, in tokens.
     """
 
     gradient: Any | None
     ce: Floats
-    hinge: Floats
+    of_pairs: Floats
     skipped: int
     needed: Needed
 
@@ -98,16 +98,14 @@ def take_step(packed: Packed, work: Work, outlook: Outlook, budget: Budget) -> S
         outlook: Shares from earlier steps; updated in place.
         budget: How much goes into one pass.
     """
-    goal = Goal.of([len(pairs) for pairs in work.pairs], work.rho_weight, work.margin)
+    goal = Goal.of([len(pairs) for pairs in work.pairs], work.term, work.reference)
     busy, idle = _trees(work, outlook, budget)
 
     first = [packed.gradient(chunk, goal) for chunk in pack(busy, budget)]
-    first += [packed.look(chunk) for chunk in pack(idle, budget)]
+    first += [packed.look(chunk, goal) for chunk in pack(idle, budget)]
 
     # A GPU computes all of these passes before the first read below returns.
-    values = np.zeros(len(goal.shares))  # a pair whose texts are equal is in no pass: its gap is 0
-    for done in first:
-        np.add.at(values, done.chunk.functionals, np.asarray(done.values, np.float64))
+    values = _values(first, goal)
     slopes = goal.slopes(np.arange(len(values)), values)
 
     def active(trees: Sequence[Tree]) -> list[Tree]:
@@ -118,25 +116,44 @@ def take_step(packed: Packed, work: Work, outlook: Outlook, budget: Budget) -> S
 
     whole = [done.chunk.trees for done in first if done.gradient is not None]
     carried = sum(len(trees) - len(active(trees)) for trees in whole)
-    hinges = hinge(values[len(work.pairs) :], work.margin)
-    outlook.learn(work.names, hinges > 0)
+    of_pairs, silent = goal.losses(values), slopes[goal.micro_steps :] == 0
+    outlook.learn(work.names, of_pairs > 0)
     gradients = [done.gradient for done in first + second if done.gradient is not None]
     return Stepped(
         gradient=reduce(partial(tree_map, mx.add), gradients) if gradients else None,
         ce=values[: len(work.pairs)] if work.texts is not None else np.zeros(0),
-        hinge=hinges,
-        skipped=int((hinges <= 0).sum()) - carried,
+        of_pairs=of_pairs,
+        skipped=int(silent.sum()) - carried,
         needed=Needed(
             forward=load_of_trees(busy + idle), backward=load_of_trees(active(busy + idle))
         ),
     )
 
 
+def reference_of(
+    packed: Packed, pairs: Sequence[tuple[Tokens, Tokens]], term: PairTerm
+) -> list[float]:
+    """The number of each pair under the model as it is."""
+    work = Work(texts=None, pairs=[pairs], names=[""] * len(pairs), term=term)
+    goal = Goal.of([len(pairs)], term)
+    trees, _ = _trees(work, Outlook(), packed.budget)
+    looks = [packed.look(chunk, goal) for chunk in pack(trees, packed.budget)]
+    return list(map(float, _values(looks, goal)[1:]))
+
+
+def _values(passes: Sequence[Pass], goal: Goal) -> Floats:
+    """(M + P,) the goal's numbers; a pair whose texts are equal is in no pass: its number is 0."""
+    values = np.zeros(len(goal.shares))
+    for done in passes:
+        np.add.at(values, done.chunk.functionals, np.asarray(done.values, np.float64))
+    return values
+
+
 def _trees(work: Work, outlook: Outlook, budget: Budget) -> tuple[list[Tree], list[Tree]]:
     """Trees that likely need a backward pass, and those that likely do not.
 
     Functional m is the SFT loss of micro-step m, as far as a tree holds its texts; functional
-    M + i is CE(x+) - CE(x-) of pair i.
+    M + i is the number of pair i.
     """
     uses: dict[Tokens, list[Term]] = {}
     for micro, texts in enumerate(work.texts or []):
@@ -147,12 +164,7 @@ def _trees(work: Work, outlook: Outlook, budget: Budget) -> tuple[list[Tree], li
     idle: list[Tree] = []
     pairs = [pair for micro in work.pairs for pair in micro]
     for number, (pair, name) in enumerate(zip(pairs, work.names, strict=True), len(work.pairs)):
-        positive, negative = pair
-        tree = grow(
-            [
-                Term(positive, number, 1 / (len(positive) - 1)),
-                Term(negative, number, -1 / (len(negative) - 1)),
-            ]
-        )
+        parts = work.term.parts(*pair) if work.term else ()
+        tree = grow(Term(p.text, number, 1 / p.divisor, p.start) for p in parts)
         (busy if outlook.expects(name) else idle).append(tree)
     return busy, idle

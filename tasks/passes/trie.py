@@ -26,14 +26,16 @@ class Term:
     """One text's part in a functional: a sum of token cross-entropies times coefficients.
 
     Attributes:
-        tokens: The text; it has len(tokens) - 1 scored tokens, which may be none.
+        tokens: The text; it has len(tokens) - start scored tokens, which may be none.
         functional: Which functional it belongs to.
         coefficient: Multiplies the cross-entropy of every scored token.
+        start: The first token that is scored.
     """
 
     tokens: Tokens
     functional: int
     coefficient: float
+    start: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +77,8 @@ def grow(terms: Iterable[Term]) -> Tree:
     paths = [nodes.add(term.tokens) for term in ordered]
     weights = np.zeros((len(functionals), len(nodes.tokens)))
     for term, path in zip(ordered, paths, strict=True):
-        np.add.at(weights, (functionals.index(term.functional), path[1:]), term.coefficient)
+        row = functionals.index(term.functional)
+        np.add.at(weights, (row, path[term.start :]), term.coefficient)
 
     # Keep scored tokens that have a weight, and as nodes only those that such a token lies below.
     all_tokens, ends = np.asarray(nodes.tokens, np.int32), np.asarray(nodes.ends, np.int32)

@@ -33,7 +33,7 @@ def drill(cell: CellSpec) -> list[str]:
         texts = [(*head, *tail) for tail in tails.tolist()]
         (chunk,) = pack([grow(Term(text, 0, 1 / len(texts)) for text in texts)], GPU)
         with attached(base, cell.train or TrainSpec(), seed=0), packed(base.model) as ready:
-            done = ready.gradient(chunk, Goal.of([0], 0.0, 0.0), np.ones(1))
+            done = ready.gradient(chunk, Goal.of([0]), np.ones(1))
             found.append(tensors_hash(dict(tree_flatten(done.gradient))))
     return found
 

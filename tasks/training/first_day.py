@@ -91,7 +91,7 @@ def _pass(cell: CellSpec, kind: str) -> dict[str, Any]:
         drawn = stream(0, "step").integers(0, size, (budget.rows, budget.width + 1)).tolist()
         trees = [grow([Term(tuple(text), 0, 1 / budget.width)]) for text in drawn]
         (chunk,) = pack(trees, budget)
-        goal, costs, took = Goal.of([0], 0.0, 0.0), costs_of(model, size), []
+        goal, costs, took = Goal.of([0]), costs_of(model, size), []
         for _ in range(1 + TIMES):
             started = time.perf_counter()
             mx.eval(ready.gradient(chunk, goal, np.ones(1)).gradient)

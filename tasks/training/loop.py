@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import mlx.core as mx
@@ -13,13 +13,13 @@ from mlx import nn
 from mlx.utils import tree_flatten, tree_map
 from numpy.typing import NDArray
 
-from tasks.contract.cell import HingeSpec, StepRow, TrainSpec
+from tasks.contract.cell import StepRow, TrainSpec
 from tasks.data.seeding import entropy
 from tasks.data.tokens import Tokens
 from tasks.model.keeper import Keeper
 from tasks.model.model import trainable
 from tasks.passes.flops import Costs, Load, Needed, load_of_text
-from tasks.passes.losses import objective, pad
+from tasks.passes.losses import PairBatch, PairTerm, objective, pad
 from tasks.passes.packed import Packed
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.training.checkpoint import State, dump
@@ -47,14 +47,20 @@ class Material:
     Attributes:
         order: Which texts and pairs each micro-step sees.
         records: SFT texts; None for a condition without an SFT loss.
-        pairs: (positive, negative) in the direction of training; empty without hinge.
+        pairs: (positive, negative) in the direction of training; empty without a loss of pairs.
         behaviors: Of every pair.
+        reference: Of every pair that is trained on; empty where the loss has no use for one.
     """
 
     order: Order
     records: list[Tokens] | None
     pairs: tuple[tuple[Tokens, Tokens], ...]
     behaviors: tuple[str, ...]
+    reference: Mapping[int, float] = field(default_factory=dict)
+
+    def reference_of(self, pairs: Sequence[int]) -> list[float] | None:
+        """Of some pairs, by position; None where there is none."""
+        return [self.reference[i] for i in pairs] if self.reference else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,14 +70,14 @@ class _Total:
     Attributes:
         gradient: Of the mean objective over the micro-steps; None where it is exactly zero.
         ce: SFT loss of each micro-step.
-        hinge: (P,) arrays, together one value per pair in order.
+        of_pairs: (P,) arrays, together the loss of each pair in order.
         skipped: Pairs without a backward pass.
-        needed: What the losses and the gradient need at least; None to be counted from the hinge.
+        needed: What the losses and the gradient need at least; None to be counted from the pairs.
     """
 
     gradient: Any
     ce: Sequence[Any]
-    hinge: Sequence[Any]
+    of_pairs: Sequence[Any]
     skipped: int
     needed: Needed | None = None
 
@@ -79,7 +85,7 @@ class _Total:
 def train(
     model: nn.Module,
     spec: TrainSpec,
-    hinge: HingeSpec | None,
+    term: PairTerm | None,
     material: Material,
     seed: int,
     report: Callable[[int, int, float], None],
@@ -93,7 +99,7 @@ def train(
     Args:
         model: With trainable adapter parameters.
         spec: Optimisation.
-        hinge: Weight and margin; None without a contrastive term.
+        term: The loss of pairs; None without pairs.
         material: Tokens and their order.
         seed: Seeds dropout.
         report: Called with (step, steps, loss) after every optimizer step.
@@ -131,20 +137,22 @@ def train(
         started = time.perf_counter()
         optimizer.learning_rate = learning_rate(spec, index, len(steps))
         if packed is None:
-            total = _accumulate(model, hinge, material, micro_steps, seed, index, spec)
+            total = _accumulate(model, term, material, micro_steps, seed, index, spec)
         else:
-            total = _step_packed(packed, hinge, material, micro_steps, outlook)
+            total = _step_packed(packed, term, material, micro_steps, outlook)
         gradient = total.gradient
         if gradient is None:
             gradient = tree_map(mx.zeros_like, model.trainable_parameters())
         gradient, norm = optim.clip_grad_norm(gradient, max_norm=spec.clip_norm)
         optimizer.update(model, gradient)
-        mx.eval(model.trainable_parameters(), optimizer.state, norm, total.ce, total.hinge)
+        mx.eval(model.trainable_parameters(), optimizer.state, norm, total.ce, total.of_pairs)
         mx.clear_cache()  # as mlx-lm's trainer does; steps differ in shape, and the cache grows
-        row = _measure(total, material, micro_steps, float(norm), started, index, optimizer, costs)
+        row = _measure(
+            total, term, material, micro_steps, float(norm), started, index, optimizer, costs
+        )
         _demand_finite(row, rows)
         rows.append(row)
-        weighted = hinge.rho_weight * (row.hinge_loss or 0.0) if hinge else 0.0
+        weighted = term.weight * (row.hinge_loss or 0.0) if term else 0.0
         report(index + 1, len(steps), (row.ce_loss or 0.0) + weighted)
         if keeper is not None:
             keeper.look(len(rows), body)
@@ -153,7 +161,7 @@ def train(
 
 def _step_packed(
     packed: Packed,
-    hinge: HingeSpec | None,
+    term: PairTerm | None,
     material: Material,
     micro_steps: tuple[MicroStep, ...],
     outlook: Outlook,
@@ -164,14 +172,14 @@ def _step_packed(
         texts=None if records is None else [[records[i] for i in m.records] for m in micro_steps],
         pairs=[[material.pairs[i] for i in m.pairs] for m in micro_steps],
         names=[material.behaviors[i] for m in micro_steps for i in m.pairs],
-        rho_weight=hinge.rho_weight if hinge else 0.0,
-        margin=hinge.margin if hinge else 0.0,
+        term=term,
+        reference=material.reference_of([i for m in micro_steps for i in m.pairs]),
     )
     done = take_step(packed, work, outlook, packed.budget)
     return _Total(
         gradient=done.gradient,
         ce=done.ce.tolist(),
-        hinge=[done.hinge],
+        of_pairs=[done.of_pairs],
         skipped=done.skipped,
         needed=done.needed,
     )
@@ -179,7 +187,7 @@ def _step_packed(
 
 def _accumulate(
     model: nn.Module,
-    hinge: HingeSpec | None,
+    term: PairTerm | None,
     material: Material,
     micro_steps: tuple[MicroStep, ...],
     seed: int,
@@ -187,31 +195,31 @@ def _accumulate(
     spec: TrainSpec,
 ) -> _Total:
     """Mean gradient over the micro-steps; a last, shorter accumulation counts in full."""
-    weight, margin = (hinge.rho_weight, hinge.margin) if hinge else (0.0, 0.0)
     value_and_grad = nn.value_and_grad(model, objective)
     total: Any = None
     losses: list[mx.array] = []
-    pair_hinges: list[mx.array] = []
+    of_pairs: list[mx.array] = []
     share, records = 1 / len(micro_steps), material.records
     for k, micro in enumerate(micro_steps):
         if spec.lora_dropout > 0:
             # MLX's dropout reads MLX's global key: set it for this micro-step alone
             mx.random.seed(entropy(seed, f"dropout/{index}/{k}") % 2**63)
         pairs = [material.pairs[i] for i in micro.pairs]
-        both = [p for p, _ in pairs] + [n for _, n in pairs]
         sft = pad([records[i] for i in micro.records]) if records is not None else None
-        contrast = pad(both) if both else None
-        (_, ce, hinges), gradient = value_and_grad(model, sft, contrast, weight, margin)
+        reference = material.reference_of(micro.pairs)
+        contrast = PairBatch.of(term, pairs, reference) if term and pairs else None
+        (_, ce, losses_of_pairs), gradient = value_and_grad(model, sft, contrast, term)
         scaled = tree_map(lambda g: g * share, gradient)
         total = scaled if total is None else tree_map(mx.add, total, scaled)
         losses.append(ce)
-        pair_hinges.append(hinges)
-        mx.async_eval(total, ce, hinges)  # type: ignore[no-untyped-call]  # MLX has no stub
-    return _Total(gradient=total, ce=losses, hinge=pair_hinges, skipped=0)
+        of_pairs.append(losses_of_pairs)
+        mx.async_eval(total, ce, losses_of_pairs)  # type: ignore[no-untyped-call]  # MLX has no stub
+    return _Total(gradient=total, ce=losses, of_pairs=of_pairs, skipped=0)
 
 
 def _measure(
     total: _Total,
+    term: PairTerm | None,
     material: Material,
     micro_steps: tuple[MicroStep, ...],
     norm: float,
@@ -221,15 +229,15 @@ def _measure(
     costs: Costs | None,
 ) -> StepRow:
     records, used = material.records, [i for m in micro_steps for i in m.pairs]
-    hinge = np.concatenate([np.asarray(h) for h in total.hinge])
+    of_pairs = np.concatenate([np.asarray(losses) for losses in total.of_pairs])
     names = np.array([material.behaviors[i] for i in used])
-    needed = total.needed or _needed(material, micro_steps, hinge)
-    by_name = {str(name): hinge[names == name] for name in dict.fromkeys(names.tolist())}
+    needed = total.needed or _needed(term, material, micro_steps, of_pairs)
+    by_name = {str(name): of_pairs[names == name] for name in dict.fromkeys(names.tolist())}
     return StepRow(
         step=index + 1,
         ce_loss=sum(map(float, total.ce)) / len(total.ce) if records is not None else None,
-        hinge_loss=float(hinge.mean()) if used else None,
-        hinge_active=float((hinge > 0).mean()) if used else None,
+        hinge_loss=float(of_pairs.mean()) if used else None,
+        hinge_active=float((of_pairs > 0).mean()) if used else None,
         hinge_loss_by_behavior={k: float(v.mean()) for k, v in by_name.items()},
         hinge_active_by_behavior={k: float((v > 0).mean()) for k, v in by_name.items()},
         pairs_skipped=total.skipped if used else None,
@@ -243,15 +251,21 @@ def _measure(
 
 
 def _needed(
-    material: Material, micro_steps: tuple[MicroStep, ...], hinge: NDArray[np.float64]
+    term: PairTerm | None,
+    material: Material,
+    micro_steps: tuple[MicroStep, ...],
+    of_pairs: NDArray[np.float64],
 ) -> Needed:
-    """What an optimizer step needs without packing: each text by itself; hinge: (P,)."""
+    """What an optimizer step needs without packing: each text by itself; of_pairs: (P,)."""
     records = material.records or []
     texts = [load_of_text(records[i]) for m in micro_steps for i in m.records if records]
     pairs = [
-        sum(map(load_of_text, material.pairs[i]), Load()) for m in micro_steps for i in m.pairs
+        sum((load_of_text(p.text, p.start) for p in term.parts(*material.pairs[i])), Load())
+        for m in micro_steps
+        for i in m.pairs
+        if term
     ]
-    active = [load for load, value in zip(pairs, hinge.tolist(), strict=True) if value > 0]
+    active = [load for load, value in zip(pairs, of_pairs.tolist(), strict=True) if value > 0]
     sft = sum(texts, Load())
     return Needed(forward=sum(pairs, sft), backward=sum(active, sft))
 
@@ -259,7 +273,7 @@ def _needed(
 def _demand_finite(row: StepRow, rows: list[StepRow]) -> None:
     measured = {
         "SFT loss": row.ce_loss,
-        "hinge loss": row.hinge_loss,
+        "loss of the pairs": row.hinge_loss,
         "gradient norm": row.grad_norm,
     }
     for quantity, value in measured.items():

@@ -31,12 +31,12 @@ SWAPPED = {None: "-", 0.0: "as they are", 0.5: "swapped with p = 1/2", 1.0: "swa
 def conditions() -> list[tuple[str, ...]]:
     """One row per condition."""
     return [
-        ("condition", "SFT loss", "hinge", "its pairs", "notes"),
+        ("condition", "SFT loss", "loss of pairs", "its pairs", "notes"),
         *(
             (
                 f"`{c}`",
                 "yes" if c.has_sft else "-",
-                "yes" if c.has_hinge else "-",
+                c.traits.pair_loss if c.has_pairs else "-",
                 SWAPPED.get(c.traits.swapped, f"swapped with p = {c.traits.swapped}"),
                 c.traits.notes,
             )

@@ -18,11 +18,12 @@ from tasks.data.probe_packs import load_pack
 from tasks.data.tokens import encode_pairs
 from tasks.model.model import BaseModel, Models, attached
 from tasks.passes.choose import passes
-from tasks.passes.losses import objective, pad
+from tasks.passes.losses import PairBatch, objective, pad
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.scoring.score import score
 from tasks.starter import TEXTS
 from tests.models import torch_reference as reference
+from tests.tasks.passes.reference import a_term
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 MEAN, GAP, LOSS, GRADIENT = 3e-5, 1e-5, 5e-5, 1e-4
@@ -81,16 +82,18 @@ def test_loss_and_gradient_of_a_step_are_those_of_the_other_program(base, pairs,
         values = [(k, mx.array(v)) for k, v in reference.adapter(shapes).items()]
         base.model.update(tree_unflatten(values))
         base.model.train()
+        term = a_term(rho_weight=weight, margin=margin)
         with passes(base.model, path) as packed:
             if packed:
                 work = Work(texts=[rows], pairs=[encoded], names=["x"] * len(encoded),
-                            rho_weight=weight, margin=margin)  # fmt: skip
+                            term=term)  # fmt: skip
                 done = take_step(packed, work, Outlook(), packed.budget)
-                ce, hinge, gradient = done.ce[0], done.hinge.mean(), done.gradient
+                ce, hinge, gradient = done.ce[0], done.of_pairs.mean(), done.gradient
             else:
-                both = [p for p, _ in encoded] + [n for _, n in encoded]
                 way = nn.value_and_grad(base.model, objective)
-                (_, ce, hinges), gradient = way(base.model, pad(rows), pad(both), weight, margin)
+                (_, ce, hinges), gradient = way(
+                    base.model, pad(rows), PairBatch.of(term, encoded), term
+                )
                 ce, hinge = float(ce), float(hinges.mean())
         found = {k: np.asarray(v) for k, v in tree_flatten(gradient)}
     assert (ce, hinge) == pytest.approx((theirs["ce"], theirs["hinge"]), abs=LOSS)

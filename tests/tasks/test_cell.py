@@ -1,6 +1,7 @@
 """One cell: the same spec gives the same bytes; every condition trains on what it says."""
 
 import json
+import math
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -34,12 +35,17 @@ train: {{max_length: 64, {extra}}}
 """
 
 
+COMPETITORS = ("dpo", "simpo", "unlikelihood")
+
+
 def spec_of(model, condition="rho-guided", *, weight=0.5, seed=1, size=20, extra="") -> CellSpec:
     text = SWEEP.format(
         model=model, condition=condition, weight=weight, seed=seed, size=size, extra=extra
     )
     if condition == "sft-only":
         text = text.replace("rho_weight: [0.5], margin: [0.1], ", "")
+    if condition in COMPETITORS:
+        text = text.replace("margin: [0.1], ", "")
     if condition == "baseline":
         text = text.replace("rho_weight: [0.5], margin: [0.1], seed: [1]", "")
     sweep = parse(parse_yaml(text, "t", model.parent))
@@ -131,7 +137,7 @@ def test_mlx_lm_loads_the_adapter_and_scores_as_the_cell_did(toy, tmp_path):
 
 
 def test_common_random_numbers_across_conditions_of_one_seed(toy):
-    names = ["sft-only", "rho-guided", "contrastive-only", "shuffled-pairs"]
+    names = ["sft-only", "rho-guided", "contrastive-only", "shuffled-pairs", "dpo"]
     results = {n: run_cell(spec_of(toy, n)).measurements for n in names}
     assert len({m.pairing_key for m in results.values()}) == 1
     assert len({m.init_hash for m in results.values()}) == 1
@@ -173,6 +179,37 @@ def test_inverted_pairs_push_the_other_way(toy):
         result = run_cell(spec_of(toy, name, weight=5.0, size=60, extra=extra))
         rho[name] = np.mean([s.rho for s in result.scores if s.split == "train"])
     assert rho["contrastive-only"] > rho["inverted-pairs"] + 0.1
+
+
+@pytest.mark.parametrize("condition", COMPETITORS)
+def test_a_competitor_trains_on_the_pairs_and_is_measured(toy, condition):
+    result = run_cell(spec_of(toy, condition, weight=5.0, size=40, extra="learning_rate: 0.02"))
+    first, last = result.steps[0], result.steps[-1]
+    assert first.hinge_loss > 0
+    # a random model finds every text unlikely, so that unlikelihood has little left to do
+    assert last.hinge_loss < first.hinge_loss or condition == "unlikelihood"
+    assert first.ce_loss > 0
+    assert first.hinge_active == 1
+    assert (first.hinge_loss == pytest.approx(math.log(2), abs=1e-5)) == (condition == "dpo")
+    measured = result.measurements
+    assert (measured.path, measured.pairs_skipped) == ("packed", 0)
+    assert 0 < measured.train_mfu < 1
+
+
+@pytest.mark.parametrize("condition", COMPETITORS)
+def test_a_competitor_has_the_same_losses_and_operations_on_the_plain_path(toy, condition):
+    """Operations of trees are those of texts where no two share a beginning."""
+    spec = spec_of(toy, condition)
+    models = Models()
+    found = []
+    for path in ("packed", "plain: for a test"):
+        models._base = replace(models.get(spec.model), path=path)
+        found.append(run_cell(spec, models).steps[0])
+    one, other = found
+    assert one.hinge_loss == pytest.approx(other.hinge_loss, rel=1e-4)
+    assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-3)
+    assert one.tokens == other.tokens
+    assert 0.7 * other.flops < one.flops <= other.flops
 
 
 def test_a_cell_that_stops_being_finite_is_diverged_at_a_named_step(toy):

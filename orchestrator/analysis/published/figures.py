@@ -79,7 +79,7 @@ def printed_evidence() -> tuple[ArmEvidence, ...]:
 def arm_of(condition: str, weight: float, margin: float) -> tuple[Condition, Any, Any]:
     """Weight and margin only where the condition has them; weight 0 is sft-only."""
     kind = Condition(condition).at_weight(weight)
-    return (kind, weight, margin) if kind.has_hinge else (kind, None, None)
+    return (kind, weight, margin) if kind.has_pairs else (kind, None, None)
 
 
 def _deltas() -> dict[Key, Summary]:

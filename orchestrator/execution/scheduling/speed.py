@@ -62,5 +62,7 @@ def cell_work(spec: CellSpec, weight_bytes: int) -> float:
         records = (spec.sft_records or 0) * spec.train.epochs
         micro_steps = -(-records // spec.train.batch_size)
         pairs = spec.hinge.pairs_per_step if spec.hinge else 0
+        if spec.hinge and spec.condition.traits.pair_loss.referred:  # the reference, once a pair
+            scored += 2 * min(PAIRS_PER_BEHAVIOR * len(spec.hinge.behaviors), pairs * micro_steps)
         trained = (records if spec.condition.has_sft else 0) + 2 * pairs * micro_steps
     return float((scored + BACKWARD * trained) * spec.max_length * max(weight_bytes, 1))

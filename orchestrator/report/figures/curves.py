@@ -1,4 +1,4 @@
-"""Figures over the training steps: both losses, and the share of pairs whose hinge is above 0."""
+"""Figures over the training steps: both losses, and the share of pairs whose loss is above 0."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,14 +51,16 @@ ACTIVITY = Quantity(
     heading="Does the contrastive term go silent?",
     axis="share of pairs that push",
     absent="no training has a contrastive term",
-    caption="A pair pushes while its gap is smaller than the margin; at 0, the term adds nothing.",
+    caption="A pair pushes while its gap is smaller than the margin; at 0, the term adds nothing. "
+    "Losses without a margin always push.",
     unit="",
     share=True,
 )
 HINGE_LOSS = Quantity(
     name="hinge_loss",
     heading="Contrastive loss",
-    axis=f"hinge loss ({RHO_UNIT})",
+    axis="mean loss of the pairs",
+    caption="The hinge is in nats per token. Losses of other kinds are of another size.",
     absent="no training has a contrastive term",
 )
 CE_LOSS = Quantity(
@@ -178,7 +180,7 @@ def _panel(arm: str, lines: Lines, quantity: Quantity, limits: tuple[float, floa
 
 
 def _silent(lines: Lines) -> float:
-    """Share of the measured steps in which every pair's hinge was 0."""
+    """Share of the measured steps in which every pair's loss was 0."""
     values = np.concatenate([v for _, v in lines])
     return float((values[np.isfinite(values)] == 0).mean())
 

@@ -162,10 +162,11 @@ def _series(
 
 
 def _line(series: Series, key: SeriesKey, dose: Dose) -> list[Point]:
-    """The points a line connects; over the weight, a rho-guided line begins at SFT alone."""
+    """The points a line connects; over the weight, a method's line begins at SFT alone."""
     start = (str(Condition.SFT_ONLY), None, key[2])
-    guided = key[0] == str(Condition.RHO_GUIDED) and dose.name == "rho_weight"
-    return [*(series.get(start, ()) if guided else ()), *series[key]]
+    condition = Condition(key[0])
+    begins = condition.has_sft and condition.traits.swapped == 0 and dose.name == "rho_weight"
+    return [*(series.get(start, ()) if begins else ()), *series[key]]
 
 
 def _panel(

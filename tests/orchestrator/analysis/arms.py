@@ -33,12 +33,12 @@ def an_arm(
     known = bool(values) and kind.trains and baseline is not None
     settings = settings or {}
     differs = " ".join(f"{k}={v}" for k, v in settings.items())
-    weight = rho_weight if kind.has_hinge else None
+    weight = rho_weight if kind.has_pairs else None
     return ArmEvidence(
         arm_id=f"{condition} {weight} {margin} {differs} {baseline_key}",
         condition=kind,
         rho_weight=weight,
-        margin=margin if kind.has_hinge else None,
+        margin=margin if kind.has_pairs else None,
         differs=differs,
         behavior=behavior,
         split=split,

@@ -39,6 +39,9 @@ VALUES = {
     "train.batch_size": [2, 4],
     "train.epochs": [1, 2],
     "train.pairs_per_step": [4, 8],
+    "train.dpo_beta": [0.1, 0.3],
+    "train.simpo_beta": [2.0, 10.0],
+    "train.simpo_gamma": [1.0, 0.0],
     "train.max_length": [256, 128],
     "train.clip_norm": [1.0, 2.0],
     "data.sft": ["starter", "alpaca"],
@@ -51,7 +54,13 @@ VALUES = {
     "probes.evaluate": [("bias",), ("bias", "factual")],
     "probes.heldout": [0.25, 0.0],
 }
-HINGE = {"rho_weight", "margin", "train.pairs_per_step"}
+PAIRS = {"rho_weight", "train.pairs_per_step"}
+OF_A_LOSS = {
+    "dpo": {"train.dpo_beta"},
+    "simpo": {"train.simpo_beta", "train.simpo_gamma"},
+    "unlikelihood": set(),
+}
+"""What a loss of pairs reads beside the weight; a hinge reads the margin."""
 MIX = {"data.sft", "data.trap_fraction", "data.refusal_fraction", "data.template"}
 EVERYWHERE = {"model", "model_revision", "train.max_length"} | {
     "probes.pack",
@@ -64,8 +73,10 @@ def cannot_matter(condition: Condition) -> set[str]:
     """Fields that no cell of the condition depends on."""
     if not condition.trains:
         return set(VALUES) - EVERYWHERE
-    without_hinge = set() if condition.has_hinge else HINGE | {"probes.train"}
-    return without_hinge | (set() if condition.has_sft else MIX)
+    own = OF_A_LOSS.get(condition, {"margin"}) if condition.has_pairs else set()
+    of_others = {"margin"}.union(*OF_A_LOSS.values()) - own
+    without_pairs = set() if condition.has_pairs else PAIRS | {"probes.train"}
+    return of_others | without_pairs | (set() if condition.has_sft else MIX)
 
 
 def point(**changes: object) -> dict[str, object]:
@@ -121,6 +132,20 @@ def test_fields_that_cannot_matter_never_do_in_any_mixture(condition, values):
         del values["probes.train"]
     rest = {n: v for n, v in values.items() if n not in cannot_matter(condition)}
     assert cell(condition=condition, **values).cell_id == cell(condition=condition, **rest).cell_id
+
+
+def test_a_grid_of_margins_names_a_competitor_once():
+    grid = "condition: [rho-guided, dpo]\n  rho_weight: [0, 0.2]\n  margin: [0, 0.1]"
+    text = BASE.replace("condition: [rho-guided]\n  rho_weight: [0.2]\n  margin: [0.1]", grid)
+    found, problems = expand(parsed(text), NamesOnly())
+    assert not problems
+    assert found.named == 8
+    assert [c.label for c in found.cells] == [
+        "sft-only seed=1",
+        "rho-guided w=0.2 m=0 seed=1",
+        "rho-guided w=0.2 m=0.1 seed=1",
+        "dpo w=0.2 seed=1",
+    ]
 
 
 def test_the_trained_behaviours_matter_to_sft_only_through_the_traps():

@@ -33,6 +33,9 @@ POINTS = [
     ("tiny", "sft-only", 32, 1, "", False),
     ("tiny", "rho-guided", 128, 1, ", lora_dropout: 0.1", False),
     (6, "rho-guided", 256, 2, "", False),
+    ("tiny", "dpo", 64, 2, "", False),
+    ("tiny", "simpo", 64, 2, "", False),
+    ("tiny", "unlikelihood", 64, 2, "", False),
     (6, "contrastive-only", 128, 2, ", epochs: 5", False),
     pytest.param(12, "sft-only", 64, 8, "", False, marks=pytest.mark.slow),
     pytest.param(12, "rho-guided", 64, 8, "", True, marks=pytest.mark.slow),
@@ -43,6 +46,8 @@ def trained(model, condition, length, batch, extra):
     text = SWEEP.format(model=model, condition=condition, length=length, batch=batch, extra=extra)
     if condition == "sft-only":
         text = text.replace("rho_weight: [0.2], margin: [0.1], ", "")
+    if "margin" not in Condition(condition).pair_settings:
+        text = text.replace("margin: [0.1], ", "")
     resolver = FileResolver(download=False)
     _, point = next(parse(parse_yaml(text, "t", Path.cwd())).points())
     return specs_of(point, resolver)[-1], resolver

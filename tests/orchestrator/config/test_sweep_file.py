@@ -7,13 +7,14 @@ import pytest
 import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from pydantic import Strict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 
 from orchestrator.config.checked import at, schema_of
-from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, GridFields
+from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, GridFields, uses
 from orchestrator.config.sweep_file import SweepFile, load, parse, preset_text, presets
 from orchestrator.config.yaml_lines import Document
 from orchestrator.errors import SweepError, UserError
+from tasks.contract.cell import Condition
 from tests.builders import parsed
 from tests.orchestrator.config.test_yaml_lines import trees
 
@@ -99,7 +100,11 @@ def test_any_other_field_may_be_an_axis(name):
     node = at(schema_of(GridFields), (name,))
     values = node.get("enum", VALUES[node["type"]])[:2]
     text = yaml.safe_dump({name: values}, default_flow_style=True, width=1000).strip()[1:-1]
-    assert parsed(f"{GOOD}  {text}\n").named == 2
+    user = next(c for c in (Condition.RHO_GUIDED, *Condition) if uses(name, c))
+    good = GOOD.replace("rho-guided", user)
+    if not uses("margin", user):
+        good = good.replace("  margin: [0.1]\n", "")
+    assert parsed(f"{good}  {text}\n").named == 2
 
 
 def test_a_model_may_be_an_axis_of_every_grid_instead_of_a_key():
@@ -158,6 +163,7 @@ def test_zero_has_one_form(number):
         (("  seed: [1]", "  seed: [1]\n  sead: [1]"), 'axis; did you mean "seed"?'),
         (("  seed: [1]", "  seed: [1]\n  run.slots: [1]"), "is no field that can be an axis"),
         (("[rho-guided]", "[sft-only]"), "no condition of the grid uses it: sft-only"),
+        (("[rho-guided]", "[dpo]"), "grid.margin (line 6): no condition of the grid uses it: dpo"),
         (("[rho-guided]", "[baseline]"), "grid.seed (line 7): no condition of the grid uses it"),
         (
             ("rho_weight: [0.1]\n  margin: [0.1]", "rho_weight: [0]\n  margin: [0, 1]"),
@@ -181,6 +187,8 @@ def test_a_wrong_value_is_named_with_its_line(change, says):
         ("train: {lora_rank: 0}", "train.lora_rank (line 8): must be >= 1, got 0"),
         ("train: {lora_rank: 8.0}", "must be a whole number, got 8.0"),
         ("train: {lora_alpha: 0}", "must be > 0, got 0"),
+        ("train: {dpo_beta: 0}", "train.dpo_beta (line 8): must be > 0, got 0"),
+        ("train: {simpo_gamma: -1}", "train.simpo_gamma (line 8): must be >= 0, got -1"),
         ("train: {lora_dropout: 1}", "must be < 1, got 1"),
         ("run: {grad_checkpoint: 1}", "must be true or false, got 1"),
         (
@@ -280,8 +288,9 @@ def test_a_number_is_accepted_exactly_within_its_bounds(name, data):
 
 def accepts(name: str, value: object) -> bool:
     info = FIELDS[name]
+    kind = Annotated[(info.annotation, *info.metadata, Strict())]
     try:
-        TypeAdapter(Annotated[(info.annotation, *info.metadata, Strict())]).validate_python(value)
+        TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False)).validate_python(value)
     except ValidationError:
         return False
     return True

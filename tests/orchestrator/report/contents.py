@@ -36,8 +36,8 @@ def an_arm(
     return ArmEvidence(
         arm_id=f"{condition} {weight} {margin} {differs}",
         condition=kind,
-        rho_weight=weight if kind.has_hinge else None,
-        margin=margin if kind.has_hinge else None,
+        rho_weight=weight if kind.has_pairs else None,
+        margin=margin if kind.has_pairs else None,
         differs=differs,
         behavior=behavior,
         split=split,

@@ -189,11 +189,14 @@ def test_a_label_is_short_and_tells_cells_of_a_grid_apart(spec, label):
         ("contrastive-only", True, False, True),
         ("shuffled-pairs", True, True, True),
         ("inverted-pairs", True, True, True),
+        ("dpo", True, True, True),
+        ("simpo", True, True, True),
+        ("unlikelihood", True, True, True),
     ],
 )
 def test_conditions_are_those_of_the_table(condition, trains, sft, hinge):
     found = Condition(condition)
-    assert (found.trains, found.has_sft, found.has_hinge) == (trains, sft, hinge)
+    assert (found.trains, found.has_sft, found.has_pairs) == (trains, sft, hinge)
 
 
 def test_a_condition_is_its_name_in_pickles_and_in_json():

@@ -7,7 +7,16 @@ import mlx.core as mx
 import mlx.nn as nn
 from mlx.utils import tree_flatten
 
-from tasks.passes.losses import hinge
+from tasks.contract.cell import Condition, HingeSpec
+from tasks.passes.losses import PairTerm, hinge, term_of
+
+
+def a_term(condition="rho-guided", rho_weight=0.5, **settings) -> PairTerm:
+    """The loss of pairs of a condition, as a cell with these settings has it."""
+    spec = HingeSpec(
+        rho_weight=rho_weight, pairs_per_step=1, behaviors=("b",), pool_digest="", **settings
+    )
+    return term_of(Condition(condition), spec)
 
 
 def text_ce(model, tokens) -> mx.array:
@@ -29,7 +38,7 @@ def objective(model, texts, pairs, rho_weight, margin) -> mx.array:
     loss = sft_loss(model, texts) if texts else mx.array(0.0)
     for positive, negative in pairs:
         gap = text_ce(model, positive) - text_ce(model, negative)
-        loss = loss + rho_weight * hinge(gap, margin) / len(pairs)
+        loss = loss + rho_weight * hinge(gap, None, margin)[0] / len(pairs)
     return loss
 
 

@@ -10,7 +10,15 @@ from mlx.utils import tree_flatten
 
 from tasks.contract.cell import ModelSpec, TrainSpec
 from tasks.model.model import Models, attached
-from tasks.passes.losses import Goal, hinge, objective, pad, sft_loss, text_cross_entropy
+from tasks.passes.losses import (
+    Goal,
+    PairBatch,
+    hinge,
+    objective,
+    pad,
+    sft_loss,
+    token_cross_entropy,
+)
 from tests.tasks.passes import reference
 
 TEXT = st.lists(st.integers(0, 300), min_size=2, max_size=24).map(tuple)
@@ -32,6 +40,11 @@ def perturb(model) -> None:
         [(k, v + mx.array(rng.normal(0, 0.05, v.shape).astype(np.float32))) for k, v in values],
         strict=False,
     )
+
+
+def text_cross_entropy(model, batch):
+    """(B,) mean over each text's tokens."""
+    return token_cross_entropy(model, batch).sum(axis=1) / batch.mask.sum(axis=1)
 
 
 @QUICK
@@ -59,9 +72,9 @@ def test_loss_and_gradients_equal_one_pair_at_a_time(base, texts, pairs, margin)
     with attached(base, TrainSpec(), seed=3):
         perturb(base.model)
         sft = pad(texts) if texts else None
-        both = pad([p for p, _ in pairs] + [n for _, n in pairs])
+        term = reference.a_term(rho_weight=0.5, margin=margin)
         value_and_grad = nn.value_and_grad(base.model, objective)
-        (loss, _, _), grad = value_and_grad(base.model, sft, both, 0.5, margin)
+        (loss, _, _), grad = value_and_grad(base.model, sft, PairBatch.of(term, pairs), term)
         slow = reference.gradient(base.model, [(texts, pairs)], 0.5, margin)
         expected = reference.objective(base.model, texts, pairs, 0.5, margin)
         assert float(loss) == pytest.approx(float(expected), rel=1e-4, abs=1e-6)
@@ -71,7 +84,8 @@ def test_loss_and_gradients_equal_one_pair_at_a_time(base, texts, pairs, margin)
 
 
 def hinge_of(model, positive, negative, margin):
-    _, _, (found,) = objective(model, None, pad([positive, negative]), 1.0, margin)
+    term = reference.a_term(margin=margin)
+    _, _, (found,) = objective(model, None, PairBatch.of(term, [(positive, negative)]), term)
     return float(found)
 
 
@@ -94,8 +108,9 @@ NATS = st.floats(-3, 3, width=32)
 @given(gaps=st.lists(NATS, min_size=1, max_size=6), margin=st.sampled_from([0.0, 0.1, 2.0]))
 def test_the_hinge_is_the_same_in_numpy_in_mlx_and_by_hand(gaps, margin):
     by_hand = [gap + margin if gap + margin > 0 else 0.0 for gap in gaps]
-    np.testing.assert_array_equal(hinge(np.array(gaps), margin), by_hand)
-    np.testing.assert_allclose(hinge(mx.array(gaps), margin), by_hand, rtol=1e-6, atol=1e-6)
+    np.testing.assert_array_equal(hinge(np.array(gaps), None, margin)[0], by_hand)
+    in_mlx, _ = hinge(mx.array(gaps), None, margin)
+    np.testing.assert_allclose(in_mlx, by_hand, rtol=1e-6, atol=1e-6)
 
 
 @given(
@@ -113,7 +128,7 @@ def test_slopes_are_the_derivative_of_the_mean_loss_over_micro_steps(micro, rho_
             losses.append(values[m] + rho_weight * mx.maximum(gaps + margin, 0.0).mean())
         return sum(losses) / len(losses)
 
-    goal = Goal.of(counts, rho_weight, margin)
+    goal = Goal.of(counts, reference.a_term(rho_weight=rho_weight, margin=margin))
     numbers = np.arange(len(values))
     expected = np.array(mx.grad(mean_loss)(values))
     np.testing.assert_allclose(goal.slopes(numbers, values), expected, rtol=1e-6)

@@ -69,8 +69,7 @@ def demand_parity(
             texts=texts,
             pairs=pairs,
             names=["b"] * sum(map(len, pairs)),
-            rho_weight=0.5,
-            margin=margin,
+            term=reference.a_term(margin=margin),
         )
         with packed(base.model, checkpoint=checkpoint, lazy=lazy) as ready:
             done = take_step(ready, work, Outlook(), limits)
@@ -84,7 +83,7 @@ def demand_parity(
             for _, some in micro
             for p, n in some
         ]
-        np.testing.assert_allclose(done.hinge, hinges, rtol=1e-4, atol=2e-5)
+        np.testing.assert_allclose(done.of_pairs, hinges, rtol=1e-4, atol=2e-5)
         if texts:
             ce = [float(reference.sft_loss(base.model, t)) for t in texts]
             np.testing.assert_allclose(done.ce, ce, rtol=1e-4)
@@ -178,13 +177,13 @@ def test_in_line_a_pair_thought_silent_is_looked_at_first(bases, margin, skipped
         perturb(base.model)
         ordered = sorted(PAIRS[0][1], key=lambda t: float(reference.text_ce(base.model, t)))
         work = Work(
-            texts=None, pairs=[[tuple(ordered)]], names=["b"], rho_weight=1.0, margin=margin
+            texts=None, pairs=[[tuple(ordered)]], names=["b"], term=reference.a_term(margin=margin)
         )
         with packed(base.model, lazy=True) as ready:
             found = take_step(ready, work, Outlook({"b": 0.0}), GPU)
             at_once = take_step(ready, work, Outlook({"b": 1.0}), GPU)
     assert found.skipped == skipped
-    assert found.hinge == pytest.approx(at_once.hinge)
+    assert found.of_pairs == pytest.approx(at_once.of_pairs)
     assert (found.gradient is None) == bool(skipped)
     assert (found.needed.backward.tokens > 0) == (not skipped)
     if not skipped:
@@ -219,7 +218,10 @@ def test_in_line_every_pass_is_under_way_before_one_is_waited_for(bases):
         for name in pass_of:
             setattr(ready, name, partial(watched, name))
         work = Work(
-            texts=SFT, pairs=PAIRS, names=["busy"] * 3 + ["idle"], rho_weight=1.0, margin=9.0
+            texts=SFT,
+            pairs=PAIRS,
+            names=["busy"] * 3 + ["idle"],
+            term=reference.a_term(margin=9.0),
         )
         take_step(ready, work, Outlook({"idle": 0.0}), Budget(width=24, rows=1))
     first = events[: events.index("read")]
@@ -232,7 +234,7 @@ def test_in_line_every_pass_is_under_way_before_one_is_waited_for(bases):
 
 def test_an_identical_pair_costs_nothing_and_keeps_the_margin(bases):
     done = demand_parity(bases(), None, [[((5, 6, 7), (5, 6, 7))]], margin=0.25)
-    assert done.hinge.tolist() == [0.25]
+    assert done.of_pairs.tolist() == [0.25]
     tree = grow([Term((5, 6, 7), 0, 0.5), Term((5, 6, 7), 0, -0.5)])
     assert tree.size == 0
 
@@ -254,11 +256,14 @@ def test_the_losses_are_those_of_rho_eval(bases):
         pairs = [{"positive": texts["p"], "negative": texts["n"]}]
         expected = theirs.mlx_rho_auxiliary_loss(base.model, base.tokenizer, pairs, margin=2.0)
         work = Work(
-            texts=None, pairs=[[(rows["p"], rows["n"])]], names=["b"], rho_weight=1.0, margin=2.0
+            texts=None,
+            pairs=[[(rows["p"], rows["n"])]],
+            names=["b"],
+            term=reference.a_term(margin=2.0),
         )
         with packed(base.model) as ready:
             done = take_step(ready, work, Outlook(), CPU)
-    assert done.hinge[0] == pytest.approx(float(expected), rel=1e-5)
+    assert done.of_pairs[0] == pytest.approx(float(expected), rel=1e-5)
 
 
 @QUICK

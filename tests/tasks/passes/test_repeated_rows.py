@@ -15,10 +15,11 @@ from tasks.passes.budget import GPU
 from tasks.passes.choose import PACKED, passes
 from tasks.passes.hooks import experts_apart
 from tasks.passes.layout import pack
-from tasks.passes.losses import Goal, objective, pad
+from tasks.passes.losses import Goal, PairBatch, objective, pad
 from tasks.passes.packed import gathered, packed
 from tasks.passes.trie import Term, grow
 from tasks.passes.vocabulary_loss import differentiable_losses, lazy_losses
+from tests.tasks.passes.reference import a_term
 from tests.tasks.passes.test_losses import perturb
 from tests.toys import make_model
 
@@ -39,7 +40,7 @@ def chunk_of(texts):
 
 
 def gradient(base, chunk):
-    goal = Goal.of([0], 0.0, 0.0)
+    goal = Goal.of([0])
     with packed(base.model, lazy=True) as ready:
         return dict(tree_flatten(ready.gradient(chunk, goal, np.ones(1)).gradient))
 
@@ -160,7 +161,7 @@ def as_on_a_gpu(monkeypatch):
 
 
 def test_no_graph_of_a_packed_gradient_holds_a_scatter_with_repeats(base, as_on_a_gpu):
-    chunk, goal = chunk_of(TEXTS), Goal.of([0], 0.0, 0.0)
+    chunk, goal = chunk_of(TEXTS), Goal.of([0])
     with (
         attached(base, TrainSpec(), seed=3),
         packed(base.model, lazy=True) as ready,
@@ -197,11 +198,12 @@ def test_nor_does_the_loss_that_makes_its_gradient_itself(monkeypatch):
 
 
 def test_no_graph_of_a_plain_gradient_holds_a_scatter_with_repeats(base):
-    sft, pairs = pad(TEXTS), pad(TEXTS[:4])
+    sft, term = pad(TEXTS), a_term(margin=5.0)
+    pairs = PairBatch.of(term, [(TEXTS[0], TEXTS[2]), (TEXTS[1], TEXTS[3])])
     with attached(base, TrainSpec(), seed=3):
         both = nn.value_and_grad(base.model, objective)
         found = repeated(
-            lambda: [v for _, v in tree_flatten(both(base.model, sft, pairs, 0.2, 5.0)[1])]
+            lambda: [v for _, v in tree_flatten(both(base.model, sft, pairs, term)[1])]
         )
     assert len(found) == 2
     assert not any(found)
@@ -220,7 +222,7 @@ def test_nor_does_a_gradient_of_a_mixture_on_a_gpu(mixture, texts, as_on_a_gpu):
     with attached(mixture, TrainSpec(), seed=3):
         perturb(mixture.model)
         both = nn.value_and_grad(
-            mixture.model, lambda model: objective(model, batch, None, 0, 0)[0]
+            mixture.model, lambda model: objective(model, batch, None, None)[0]
         )
 
         def gradient():

@@ -6,14 +6,14 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
-from tasks.contract.cell import HingeSpec, ModelSpec, TrainSpec
+from tasks.contract.cell import Condition, HingeSpec, ModelSpec, TrainSpec
 from tasks.data.probes import prepare_mix, prepare_probes
 from tasks.data.tokens import encode_pairs, render
 from tasks.model.model import Models, attached
 from tasks.passes import cpu_ops
 from tasks.passes.budget import CPU, GPU
 from tasks.passes.layout import pack
-from tasks.passes.losses import Goal
+from tasks.passes.losses import Goal, term_of
 from tasks.passes.packed import Pass, packed
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.passes.trie import Term, grow
@@ -54,8 +54,7 @@ def steps():
             texts=[[records[i] for i in m.records] for m in micro],
             pairs=[[(pairs[i].positive, pairs[i].negative) for i in m.pairs] for m in micro],
             names=[pairs[i].pair.behavior for m in micro for i in m.pairs],
-            rho_weight=0.2,
-            margin=0.1,
+            term=term_of(Condition.RHO_GUIDED, hinge),
         )
         for micro in order.steps
     ]
@@ -79,7 +78,7 @@ def test_on_a_gpu_no_function_is_compiled_for_a_shape(tmp_path, monkeypatch):
     monkeypatch.setattr(mx, "default_device", lambda: mx.gpu)
     for name in [n for n, f in vars(cpu_ops).items() if callable(f) and n != "Callable"]:
         monkeypatch.setattr(cpu_ops, name, None)  # those functions are compiled for each shape
-    goal = Goal.of([0], 0.0, 0.0)
+    goal = Goal.of([0])
     with attached(base, TrainSpec(), seed=0), packed(base.model) as ready:
         assert ready.lazy
         for length in (9, 12):

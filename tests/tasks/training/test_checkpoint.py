@@ -23,7 +23,7 @@ from tasks.passes import losses as plain
 from tasks.passes.packed import Packed
 from tasks.scoring import score as scoring
 from tasks.training.checkpoint import State, dump, load
-from tests.tasks.test_cell import outcome, spec_of
+from tests.tasks.test_cell import COMPETITORS, outcome, spec_of
 from tests.toys import make_model
 
 EVERY_STEP_S = 1e-9
@@ -100,6 +100,14 @@ def test_from_every_step_the_bytes_are_those_of_an_undisturbed_run(toy, extra):
         if done < 5:
             assert again.first_step == done + 1
     assert whole.result.measurements.resumed_steps == 0
+
+
+@pytest.mark.parametrize("condition", COMPETITORS)
+def test_a_competitor_goes_on_to_the_same_bytes(toy, condition):
+    """DPO computes its reference again."""
+    spec = spec_of(toy, condition, extra="learning_rate: 0.01")
+    whole = Attempt(spec)
+    demand_same(Attempt(spec, whole.in_training[1]).result, whole.result)
 
 
 def test_a_checkpoint_of_a_resumed_run_serves_as_well(spec, undisturbed):

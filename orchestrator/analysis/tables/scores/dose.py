@@ -47,7 +47,7 @@ def doses_of(arms: Arms) -> list[Doses]:
     """Every group of at least `FEWEST_DOSES` weights."""
     groups: dict[tuple[Any, ...], dict[float, ArmEvidence]] = defaultdict(dict)
     for arm in arms.trained:
-        if arm.condition.has_hinge and arm.rho_weight is not None:
+        if arm.condition.has_pairs and arm.rho_weight is not None:
             key = arm.condition, arm.margin, arm.differs, arm.baseline_key
             groups[key][arm.rho_weight] = arm
     found = []
