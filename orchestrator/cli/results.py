@@ -135,6 +135,50 @@ def export(
         typer.echo(line, err=True)
 
 
+def card(
+    results: ResultsArgument,
+    arm: Annotated[
+        str | None,
+        typer.Argument(help="Start of an arm's id, or its label; none: all tables as a data set."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the adapter [default: the first].")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder [default: in RESULTS/cards].")
+    ] = None,
+    fuse: Annotated[
+        bool, typer.Option("--fuse", help="Also the whole model, with the adapter in its weights.")
+    ] = False,
+    push: Annotated[
+        str | None, typer.Option(help="OWNER/NAME of a hub repository; made private if new.")
+    ] = None,
+) -> None:
+    """Write an adapter with its model card, or all tables with a data card, to hand on.
+
+    The adapter is written in the layouts of mlx-lm and, where torch has the same layers, of PEFT.
+
+    Examples:
+      rho-sweep card results/quickstart "rho-guided w=0.5 m=0.1" --seed 42
+
+      rho-sweep card results/quickstart -o dataset
+    """
+    if arm is None and (seed is not None or fuse):
+        raise UserError("--seed and --fuse are about an adapter", "name its arm")
+    from orchestrator.results.store import Store
+    from orchestrator.sharing.folder import share_adapter, share_results
+    from orchestrator.sharing.push import push as to_hub
+
+    store = Store.existing(results)
+    if arm is None:
+        made = share_results(store, output)
+    else:
+        made = share_adapter(store, arm, seed, output, fuse=fuse)
+    for note in made.notes:
+        typer.echo(note, err=True)
+    typer.echo(made.folder)
+    if push is not None:
+        typer.echo(to_hub(made.folder, push, data=arm is None))
+
+
 def check(results: ResultsArgument, json_: JsonOption = False) -> None:
     """Verify every file of a results folder; names what is damaged, and how to have it anew.
 

@@ -34,7 +34,18 @@ ALONE = MANIFEST, LIVE, STRESS, LAUNCH_LOG = (
 )
 """Files in the results folder itself that a driver writes and another machine may have."""
 LOCK, NOTE, ASKED = ".launch.lock", ".cluster.json", "questions.jsonl"
-_MADE = {*NAMES, *ALONE, ASKED, LOCK, NOTE, "report.html", "report.md", "analysis", "export"}
+_MADE = {
+    *NAMES,
+    *ALONE,
+    ASKED,
+    LOCK,
+    NOTE,
+    "report.html",
+    "report.md",
+    "analysis",
+    "export",
+    "cards",
+}
 """What commands make in the results folder itself, if they are given no other place."""
 DAMAGED = re.compile(r"sweep\.damaged(\.([2-9]|[1-9][0-9]+))?\.yaml")
 """A `sweep.yaml` that could not be read and was moved aside by a launch: the first, the second."""

@@ -93,6 +93,7 @@ CALLS = {
     "stop": {0: [(scored, "stop s")]},
     "report": {0: [(scored, "report s --markdown"), (failed, "report s --markdown")]},
     "export": {0: [(scored, "export s"), (failed, "export s --to csv")]},
+    "card": {0: [(scored, "card s"), (failed, "card s -o new")]},
     "check": {0: [(untrained, "check s")], 1: [(damaged, "check s"), (damaged, "check s --json")]},
     "compare": {
         0: [(scored, "compare s s")],

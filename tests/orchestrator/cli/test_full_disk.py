@@ -66,6 +66,7 @@ WRITERS = {
     "tables": ["analyze", "good", "-o", "out"],
     "parquet": ["export", "good", "--to", "parquet", "-o", "out"],
     "csv": ["export", "good", "--to", "csv", "-o", "out"],
+    "data set": ["card", "good", "-o", "out"],
     "sweep file": ["init", "quickstart", "-o", "out/sweep.yaml", "--force"],
 }
 

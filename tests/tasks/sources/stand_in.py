@@ -1,5 +1,6 @@
 """A small hub server on loopback, without faults or with one."""
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -36,10 +37,14 @@ class Hub:
         files: Name -> content of its one model, `o/m`.
         fault: A key of ANSWERS or BODIES; `silent`: ends the connection without an answer; `cut`:
             ends it in the middle of each large file; `no file`: lacks what it lists; "": none.
+        made: Requests for a repository, as the library sends them.
+        taken: Name -> content of files that were committed.
     """
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files, self.fault = files, ""
+        self.made: list[dict[str, object]] = []
+        self.taken: dict[str, bytes] = {}
 
 
 @contextlib.contextmanager
@@ -92,6 +97,29 @@ class _Handler(BaseHTTPRequestHandler):
             siblings = [{"rfilename": name} for name in self.hub.files]
             self._say(200, json.dumps({"id": "o/m", "sha": COMMIT, "siblings": siblings}).encode())
 
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.hub.fault in ANSWERS:
+            status, headers = ANSWERS[self.hub.fault]
+            self._say(status, b"{}", **headers)
+        elif self.path.endswith("/repos/create"):
+            self.hub.made.append(json.loads(body))
+            kind = "datasets/" if self.hub.made[-1].get("type") == "dataset" else ""
+            self._say(200, json.dumps({"url": f"{constants.ENDPOINT}/{kind}o/m"}).encode())
+        elif "/preupload/" in self.path:
+            names = [file["path"] for file in json.loads(body)["files"]]
+            files = [{"path": n, "uploadMode": "regular", "shouldIgnore": False} for n in names]
+            self._say(200, json.dumps({"files": files}).encode())
+        elif "/commit/" in self.path:
+            for line in map(json.loads, body.splitlines()):
+                if line["key"] == "file":
+                    content = base64.b64decode(line["value"]["content"])
+                    self.hub.taken[line["value"]["path"]] = content
+            done = {"commitUrl": f"{constants.ENDPOINT}/o/m/commit/{COMMIT}", "commitOid": COMMIT}
+            self._say(200, json.dumps(done | {"success": True}).encode())
+        else:
+            self._say(200, b"{}")
+
     def _file(self, name: str) -> None:
         if name not in self.hub.files or self.hub.fault == "no file":
             self._say(404, **{"X-Error-Code": "EntryNotFound"})
@@ -106,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             self.wfile.write(body[: len(body) // 2] if cut else body)
             if cut:
                 self._hang_up()

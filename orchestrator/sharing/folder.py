@@ -1,0 +1,143 @@
+"""A folder to hand on: an arm's adapter with its card, or all results as a data set."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError, hint
+from orchestrator.inspection.export import export
+from orchestrator.report import analysed
+from orchestrator.report.content import ReportContent
+from orchestrator.results.adapters import read_adapter, write_adapter
+from orchestrator.results.files import write_whole
+from orchestrator.results.schema import TABLES
+from orchestrator.results.store import Store
+from orchestrator.sharing.card import card, public_name
+from orchestrator.sharing.data_card import citation, data_card
+from orchestrator.sharing.peft import as_peft
+from orchestrator.visible import visible
+from tasks.contract.cell import Status
+from tasks.sources.foreign import is_foreign
+from tasks.sources.model_files import locate, shapes_of
+
+README = "README.md"
+CITATION = "CITATION.cff"
+OURS = {README, CITATION, "mlx", "peft", "fused", *(f"{name}.parquet" for name in TABLES)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What was written.
+
+    Attributes:
+        folder: Where.
+        notes: What could not be, and why.
+    """
+
+    folder: Path
+    notes: tuple[str, ...] = ()
+
+
+def share_adapter(
+    store: Store, word: str, seed: int | None, target: Path | None, *, fuse: bool
+) -> Shared:
+    """Write an arm's adapter in the layouts of mlx-lm and PEFT, with a card.
+
+    Args:
+        store: The results.
+        word: The start of an arm's id, or its label.
+        seed: Which of its trainings; None for the first seed with a score.
+        target: A folder; None for one in the results.
+        fuse: Also write a whole model, with the adapter in its weights.
+
+    Raises:
+        UserError: No such arm or seed, or its adapter is missing or another one.
+    """
+    content = analysed(store)
+    arm_id, label = _arm(content, word)
+    row = _cell(store, arm_id, label, seed)
+    adapter = read_adapter(store.adapter_folder(row["cell_id"]))
+    if adapter is None or adapter.sha256 != row["adapter_sha256"]:
+        raise UserError(
+            f"{store.adapter_folder(row['cell_id'])}: is missing, or not what the cell wrote",
+            f"see: rho-sweep check {store.folder}",
+        )
+    folder = target or store.folder / "cards" / row["cell_id"]
+    _demand_ours(folder)
+    model, files = locate(row["model"], row["model_revision"], download=fuse)
+    if files.digest != row["model_digest"]:
+        raise UserError(f"{row['model']}: is another model than the cell was trained on")
+    write_adapter(folder / "mlx", adapter)
+    written, notes = {"mlx": "the adapter as mlx-lm loads it"}, []
+    try:
+        for name, body in as_peft(
+            adapter, public_name(model.name), shapes_of(files.folder)
+        ).items():
+            write_whole(folder / "peft" / name, body)
+        written["peft"] = "the same as PEFT loads it"
+    except UserError as error:
+        notes.append(str(error))
+    if fuse:
+        _fuse(files.folder, folder)
+        written["fused"] = "the base model with the adapter in its weights"
+    write_whole(folder / README, card(content, row, label, written).encode())
+    return Shared(folder=folder, notes=tuple(notes))
+
+
+def share_results(store: Store, target: Path | None) -> Shared:
+    """Write every table as Parquet, with a card and a citation file.
+
+    Raises:
+        UserError: A table is damaged, or the place cannot be written to.
+    """
+    folder = target or store.folder / "cards" / "dataset"
+    _demand_ours(folder)
+    content = analysed(store)
+    export(store, "parquet", folder)
+    write_whole(folder / CITATION, citation(content).encode())
+    write_whole(folder / README, data_card(content, store).encode())
+    return Shared(folder=folder)
+
+
+def _arm(content: ReportContent, word: str) -> tuple[str, str]:
+    """Id and label of the one arm that a word names."""
+    arms = {e.arm_id: e.label for e in content.evidence if e.condition.trains}
+    found = [a for a, label in arms.items() if a.startswith(word) or label == word]
+    if len(found) == 1:
+        return found[0], arms[found[0]]
+    what = "names more than one arm" if found else "names no arm"
+    listing = "\n".join(visible(f"  {a}  {arms[a]}") for a in (found or arms))
+    near = "" if found else hint(word, tuple(arms.values()))
+    raise UserError(f"{word!r} {what}{near}; arms with scores are:\n{listing}")
+
+
+def _cell(store: Store, arm_id: str, label: str, seed: int | None) -> dict[str, Any]:
+    """The row of an arm's cell with a seed."""
+    rows = [r for r in store.rows("cells") if r["arm_id"] == arm_id and r["status"] == Status.OK]
+    found = sorted((r for r in rows if seed in (None, r["seed"])), key=lambda r: int(r["seed"]))
+    if not found:
+        seeds = ", ".join(str(s) for s in sorted(int(r["seed"]) for r in rows))
+        raise UserError(f"{label} has no scored cell with seed {seed}", f"its seeds are {seeds}")
+    return found[0]
+
+
+def _demand_ours(folder: Path) -> None:
+    """Raise where a folder has files that are never written here: it may be anything."""
+    there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    if others := sorted(n for n in there - OURS if not is_foreign(n)):
+        raise UserError(
+            f"{folder}: holds other files ({visible(others[0])})", "choose another with -o"
+        )
+
+
+def _fuse(base: Path, folder: Path) -> None:
+    """Have mlx-lm write the whole model, in a process of its own: this one never loads MLX."""
+    paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}
+    words = [word for name, path in paths.items() for word in (name, str(path))]
+    command = [sys.executable, "-m", "mlx_lm", "fuse", *words]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        last = (ran.stderr.strip().splitlines() or ["no word of why"])[-1]
+        raise UserError(f"mlx_lm fuse failed: {visible(last)}", "leave out --fuse")

@@ -1,0 +1,198 @@
+"""`rho-sweep card`: an adapter for others, with what is known of it; results as a data set."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from safetensors.numpy import load_file, save
+
+from orchestrator.results.schema import TABLES
+from orchestrator.results.store import Store
+from orchestrator.sharing.peft import as_peft
+from tasks.contract.cell import Adapter, Condition
+from tasks.starter import PROBES
+from tests import ROOT
+from tests.builders import a_failure, a_result, launched
+from tests.orchestrator.test_notebook import SWEEP
+from tests.tasks.sources.stand_in import COMMIT, serving
+
+TORCH = os.environ.get("RHO_SWEEP_TORCH")
+"""A Python with torch, transformers and peft."""
+TRAINED = """\
+name: handed-on
+model: tiny
+grids:
+  - {condition: [sft-only], seed: [1]}
+  - {condition: [rho-guided], rho_weight: [0.5], margin: [0.1], seed: [1]}
+train: {epochs: 1, max_length: 64, learning_rate: 2e-3}
+data: {sft: starter, size: 24, trap_fraction: 0.0}
+probes: {pack: starter, train: [factual], evaluate: [factual], heldout: 0.25}
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A real launch of two trainings."""
+    place = tmp_path_factory.mktemp("handed")
+    (place / "s.yaml").write_text(TRAINED)
+    words = [sys.executable, "-m", "orchestrator", "launch", "s.yaml", "--inline"]
+    around = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(words, cwd=place, env=around, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    return place / "results/handed-on"
+
+
+@pytest.mark.slow
+def test_both_layouts_hold_the_same_matrices_and_the_card_says_how_they_score(
+    trained, rho_sweep, tmp_path
+):
+    ran = rho_sweep("card", trained, "rho-guided w=0.5 m=0.1", "-o", tmp_path / "card", "--fuse")
+    assert (ran.code, ran.out) == (0, f"{tmp_path / 'card'}\n"), ran
+    ours = load_file(tmp_path / "card/mlx/adapters.safetensors")
+    theirs = load_file(tmp_path / "card/peft/adapter_model.safetensors")
+    config = json.loads((tmp_path / "card/peft/adapter_config.json").read_text())
+    scale = json.loads((tmp_path / "card/mlx/adapter_config.json").read_text())["lora_parameters"]
+    assert len(theirs) == len(ours) > 0
+    for name in config["target_modules"]:
+        a, b = ours[f"{name}.lora_a"], ours[f"{name}.lora_b"]
+        key = f"base_model.model.{name}.lora_"
+        added = theirs[f"{key}B.weight"] @ theirs[f"{key}A.weight"] * config["lora_alpha"]
+        np.testing.assert_allclose(added / config["r"], (scale["scale"] * a @ b).T, rtol=1e-6)
+    text = (tmp_path / "card/README.md").read_text()
+    front = yaml.safe_load(text.split("---")[1])
+    assert front == {"base_model": "tiny", "tags": ["rho-sweep", "lora", "mlx", "peft", "fused"]}
+    cells = [r for r in Store(trained).rows("cells") if r["condition"] == "rho-guided"]
+    (score,) = [
+        r["rho"]
+        for r in Store(trained).rows("scores")
+        if (r["cell_id"], r["split"]) == (cells[0]["cell_id"], "heldout")
+    ]
+    assert re.search(rf"\| factual \| heldout \| {score:+.3f} ".replace("+", r"\+"), text)
+    assert (tmp_path / "card/fused/model.safetensors").is_file()
+    assert "cards" not in rho_sweep("status", trained).err
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not TORCH, reason="RHO_SWEEP_TORCH names no Python with torch and peft")
+def test_torch_scores_the_adapter_as_stored(trained, rho_sweep, tmp_path):
+    arm = "rho-guided w=0.5 m=0.1"
+    assert rho_sweep("card", trained, arm, "-o", tmp_path / "card").code == 0
+    pairs = [p for p in PROBES.read_text().splitlines() if json.loads(p)["behavior"] == "factual"]
+    (tmp_path / "pairs.jsonl").write_text("\n".join(pairs))
+    words = [TORCH, "-m", "tests.orchestrator.sharing.peft_scores", ROOT / "tasks/starter/tiny"]
+    words += [tmp_path / "card/peft", tmp_path / "pairs.jsonl"]
+    ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    found = json.loads(ran.stdout.splitlines()[-1])
+    store = Store(trained)
+    (cell,) = [r["cell_id"] for r in store.rows("cells") if r["condition"] == "rho-guided"]
+    rows = [r for r in store.rows("probe_scores") if r["cell_id"] == cell]
+    assert len(rows) == len(pairs)
+    for row in rows:
+        stored = (row["logprob_positive_mean"], row["logprob_negative_mean"])
+        assert found[row["probe_id"]] == pytest.approx(stored, abs=1e-4)
+
+
+def an_adapter() -> Adapter:
+    names = ("model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.q_proj")
+    halves = {"lora_a": np.ones((6, 2), np.float32), "lora_b": np.ones((2, 4), np.float32)}
+    tensors = {f"{n}.{half}": value for n in names for half, value in halves.items()}
+    settings = {"rank": 2, "scale": 3.0, "dropout": 0.0}
+    return Adapter(weights=save(tensors), config={"lora_parameters": settings})
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ({}, "model.layers.0.self_attn.q_proj.weight is not there"),
+        ({"model.layers.0.self_attn.q_proj.weight": (4, 1)}, "has the shape"),
+        ({"model.layers.0.self_attn.q_proj.weight": (4, 6)}, "layers.1.self_attn.q_proj.weight is"),
+    ],
+    ids=["renamed", "quantised", "renamed in part"],
+)
+def test_a_layer_that_torch_would_not_find_is_named(shapes, said):
+    with pytest.raises(Exception, match=said) as raised:
+        as_peft(an_adapter(), "o/m", shapes)
+    assert type(raised.value).__name__ == "UserError"
+
+
+@pytest.fixture
+def scored(tmp_path):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    for spec in expansion.all:
+        if spec.seed == 4 and spec.condition is Condition.RHO_GUIDED:
+            store.commit_failure(a_failure(spec), attempts=1, ray=None)
+        else:
+            scores = {(b, "train"): float(spec.seed or 0) for b in ("factual", "bias")}
+            store.commit(a_result(spec, scores), attempts=1, ray=None)
+    return store
+
+
+def test_results_become_a_data_set_with_a_card_and_a_citation(scored, rho_sweep, tmp_path):
+    ran = rho_sweep("card", scored.folder, "-o", tmp_path / "data")
+    assert ran.code == 0, ran
+    text = (tmp_path / "data/README.md").read_text()
+    configs = yaml.safe_load(text.split("---")[1])["configs"]
+    assert [c["config_name"] for c in configs] == list(TABLES)
+    for config in configs:
+        table = pq.read_table(tmp_path / "data" / config["data_files"])
+        assert table.num_rows == scored.read(config["config_name"]).num_rows
+        assert f"| {config['config_name'].replace('_', chr(92) + '_')} | {table.num_rows} |" in text
+    cited = yaml.safe_load((tmp_path / "data/CITATION.cff").read_text())
+    assert (cited["cff-version"], cited["type"]) == ("1.2.0", "dataset")
+    again = rho_sweep("card", scored.folder, "-o", tmp_path / "data")
+    assert again.code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nonesuch"], "'nonesuch' names no arm"),
+        (["rho-guided w=0.2"], "did you mean"),
+        (["rho-guided w=0.2 m=0.1", "--seed", "4"], "no scored cell with seed 4; its seeds are 1"),
+        (["--seed", "1"], "name its arm"),
+        (["--fuse"], "name its arm"),
+        ([""], "names more than one arm"),
+        (["sft-only", "-o", "full"], "full: holds other files"),
+    ],
+    ids=lambda w: " ".join(w) if isinstance(w, list) else "",
+)
+def test_what_cannot_be_handed_on_is_one_sentence(scored, rho_sweep, tmp_path, words, said):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.tex").write_text("my own")
+    ran = rho_sweep("card", scored.folder, *words)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_a_changed_adapter_is_not_handed_on(scored, rho_sweep):
+    for path in (scored.folder / "adapters").glob("*/adapters.safetensors"):
+        path.write_bytes(path.read_bytes()[:-1] + b"?")
+    ran = rho_sweep("card", scored.folder, "sft-only")
+    assert ran.code == 2
+    assert "not what the cell wrote; see: rho-sweep check" in ran.err
+
+
+def test_a_hub_gets_every_file_in_a_private_repository(scored, rho_sweep, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
+    target = tmp_path / "data"
+    with serving(scored.folder / "cells", monkeypatch) as hub:
+        ran = rho_sweep("card", scored.folder, "-o", target, "--push", "o/m")
+        assert ran.code == 0, ran
+        assert ran.out.endswith(f"/o/m/commit/{COMMIT}\n")
+        assert hub.taken == {p.name: p.read_bytes() for p in target.iterdir()}
+        assert [(r["name"], r["type"], r["visibility"]) for r in hub.made] == [
+            ("m", "dataset", "private")
+        ]
+        for fault in ("no token", "down"):
+            hub.fault = fault
+            ran = rho_sweep("card", scored.folder, "-o", target, "--push", "o/m")
+            assert ran.code == 2
+            assert "o/m: the hub did not take it (" in ran.err
+            assert f"it is in {target}; to try again: hf auth login" in ran.err
+            assert "hf_of_a_test" not in ran.err
