@@ -200,16 +200,36 @@ def check(results: ResultsArgument, json_: JsonOption = False) -> None:
 def compare(
     left: Annotated[Path, typer.Argument(help="A results folder.")],
     right: Annotated[Path, typer.Argument(help="Another one.")],
+    arms: Annotated[
+        bool, typer.Option("--arms", help="The same arms side by side, e.g. of two models.")
+    ] = False,
+    split: Annotated[
+        str | None, typer.Option(help="With --arms: heldout or train [default: heldout].")
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Compare two results cell by cell: scores and adapter bytes; exit code 1 if they differ.
 
-    Example: rho-sweep compare results/here results/there
+    With --arms: arm by arm, as differences of means with intervals; exit code 0.
+
+    Examples:
+      rho-sweep compare results/here results/there
+
+      rho-sweep compare results/qwen-7b results/llama-8b --arms
     """
     from orchestrator.inspection.compare_results import compare as compared
     from orchestrator.results.store import Store
 
-    found = compared(*Store.all_existing(left, right))
+    stores = Store.all_existing(left, right)
+    if arms:
+        from orchestrator.cli.show_analysis import show_arms
+        from orchestrator.inspection.compare_arms import compare_arms
+
+        show_arms(compare_arms(*stores, split), as_json_=json_)
+        return
+    if split is not None:
+        raise UserError("--split goes with --arms")
+    found = compared(*stores)
     if json_:
         typer.echo(found.to_json())
     else:

@@ -99,6 +99,15 @@ def show_tables(views: Sequence[View | Missing], table: Sequence[str]) -> None:
             console.print(f"{view.key}  {view.name}: not shown, {view.reason}\n")
 
 
+def show_arms(view: View, *, as_json_: bool) -> None:
+    """Print the same arms of two results, side by side."""
+    if as_json_:
+        typer.echo(json.dumps(as_json(view), indent=2, allow_nan=False))
+        return
+    console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    console.print(terminal(view))
+
+
 def show_summary(found: Analysis, results: Sequence[Path]) -> None:
     """Print means over seeds, then the claims, then the names of the wide tables."""
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
