@@ -49,7 +49,8 @@ from tasks.data.sft import load_source, plain_text
 from tasks.data.tokens import encode_pairs
 from tasks.model.model import BaseModel, Models, attached
 from tasks.passes.choose import passes
-from tasks.passes.flops import Needed, costs_of, matmul_peak
+from tasks.passes.costs import Needed
+from tasks.passes.flops import costs_of, matmul_peak
 from tasks.passes.losses import PairTerm, term_of
 from tasks.passes.step import Outlook, Work, take_step
 from tasks.scoring.score import score

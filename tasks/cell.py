@@ -47,7 +47,8 @@ from tasks.model.model import (  # noqa: E402
 )
 from tasks.model.path import path_of_training, sentence  # noqa: E402
 from tasks.passes.choose import passes  # noqa: E402
-from tasks.passes.flops import Load, Needed, costs_of, matmul_peak  # noqa: E402
+from tasks.passes.costs import Load, Needed  # noqa: E402
+from tasks.passes.flops import costs_of, matmul_peak  # noqa: E402
 from tasks.passes.losses import PairBatch, PairTerm, pair_numbers, term_of  # noqa: E402
 from tasks.passes.step import reference_of  # noqa: E402
 from tasks.passes.trie import Floats  # noqa: E402

@@ -120,10 +120,15 @@ def mlx_peak(
     if spec.train is not None:
         plain = plain or spec.train.lora_dropout > 0
         peak = max(peak, _training(spec, spec.train, sizes, texts, plain=plain, metal=metal))
-        usual = (sizes.hidden, sizes.hidden)
-        values = sum(sum(sizes.matrices.get(key, usual)) for key in spec.train.lora_keys)
-        adapter_bytes = ADAPTER_COPIES * FLOAT * spec.train.lora_rank * sizes.layers * values
+        adapter_bytes = ADAPTER_COPIES * FLOAT * adapter_size(sizes, spec.train)
     return files.weight_bytes + adapter_bytes + int(peak)
+
+
+def adapter_size(sizes: Sizes, train: TrainSpec) -> int:
+    """Numbers of an adapter."""
+    usual = (sizes.hidden, sizes.hidden)
+    sides = sum(sum(sizes.matrices.get(key, usual)) for key in train.lora_keys)
+    return train.lora_rank * sizes.layers * sides
 
 
 def _training(
@@ -140,7 +145,8 @@ def _training(
         sft, pairs = train.batch_size * longest_sft, 2 * per_step * texts.scored.longest
         widest = max(longest_sft, texts.scored.longest if pairs else 0)
         keeps = PLAIN_CHECKPOINTED if spec.grad_checkpoint else PLAIN
-        return _pass(_plainly(keeps, sizes), sizes, sft + pairs, widest, scored=max(sft, pairs))
+        keeps, scored = _plainly(keeps, sizes), max(sft, pairs)
+        return pass_bytes(keeps, sizes, sft + pairs, widest, scored=scored)
     micro_step = train.batch_size * texts.sft.mean if texts.sft else 0.0
     micro_step += per_step * texts.pairs.mean if texts.pairs else 0.0
     step = train.grad_accumulation * micro_step
@@ -152,7 +158,7 @@ def _training(
         keeps = PACKED_CHECKPOINTED
     head_rows = GPU_HEAD_ROWS if metal else CPU_HEAD_ROWS
     tokens = min(width * budget.rows, max(step, longest))
-    return _pass(keeps, _packed(sizes, metal=metal), tokens, width, head_rows=head_rows)
+    return pass_bytes(keeps, _packed(sizes, metal=metal), tokens, width, head_rows=head_rows)
 
 
 def _scoring(sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
@@ -161,12 +167,12 @@ def _scoring(sizes: Sizes, texts: Texts, *, plain: bool, metal: bool) -> float:
     if plain:
         most = min(TOKENS_PER_BATCH, LOGITS_PER_BATCH // sizes.vocabulary)
         tokens = max(longest, most if total is None else min(most, total))
-        return _pass(_plainly(PLAIN_SCORING, sizes), sizes, tokens, longest, layers=1)
+        return pass_bytes(_plainly(PLAIN_SCORING, sizes), sizes, tokens, longest, layers=1)
     budget = _budget(sizes, metal=metal)
     width = max(budget.width, longest)
     keeps = METAL_SCORING if metal else PACKED_SCORING
     sizes = _packed(sizes, metal=metal)
-    return _pass(keeps, sizes, budget.rows * width, width, layers=1)
+    return pass_bytes(keeps, sizes, budget.rows * width, width, layers=1)
 
 
 def _plainly(keeps: Keeps, sizes: Sizes) -> Keeps:
@@ -181,13 +187,15 @@ def _packed(sizes: Sizes, *, metal: bool) -> Sizes:
 
 def _budget(sizes: Sizes, *, metal: bool) -> Budget:
     """Rows and tokens of a packed pass; on a GPU they depend on the values of the projections."""
-    if not metal:
-        return CPU
-    values = sum(map(sum, sizes.matrices.values())) * sizes.layers
-    return on_gpu(values)
+    return gpu_budget(sizes) if metal else CPU
 
 
-def _pass(
+def gpu_budget(sizes: Sizes) -> Budget:
+    """Rows and tokens of a packed pass on a GPU, as `Packed` has them."""
+    return on_gpu(sum(map(sum, sizes.matrices.values())) * sizes.layers)
+
+
+def pass_bytes(
     keeps: Keeps,
     sizes: Sizes,
     tokens: float,

@@ -9,6 +9,7 @@ from orchestrator.cells import tokenised
 from orchestrator.cells.expand import ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes, text_config
+from orchestrator.cells.roofline import Effort, cell_effort
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint
 from tasks.contract.cell import PACKED, CellSpec, ModelSpec, NodeError
@@ -191,6 +192,16 @@ class FileResolver:
             return None
         texts, metal = self._texts_of(spec, files), sys.platform == "darwin"
         return cell_memory(spec, files, texts, metal=metal, path=known_path(files))
+
+    def effort(self, spec: CellSpec) -> Effort | None:
+        """What a cell takes on a GPU; None where that is not known: see `memory`, and experts."""
+        files = self._files(spec)
+        if files is None or (spec.data and spec.data.digest not in self._mixes):
+            return None
+        found, sizes = projections_of(files.folder), Sizes.of(files)
+        if found.experts or found.linear != dict.fromkeys(sizes.matrices, sizes.layers):
+            return None
+        return cell_effort(spec, files, self._texts_of(spec, files))
 
     def _texts_of(self, spec: CellSpec, files: ModelFiles) -> Texts:
         trained = spec.hinge.behaviors if spec.hinge else ()

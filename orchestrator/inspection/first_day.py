@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from orchestrator.cells.roofline import CHIPS, LAUNCHES, Chip, Effort
 from orchestrator.execution.gpu_faults import gpu_fault
 from orchestrator.inspection.macs import asked_here, findings
 from tasks.contract.cell import CellSpec, digest_of
@@ -63,8 +64,22 @@ def examine(cell: CellSpec, memory: int | None, say: Callable[[str], None]) -> d
     for name, module, arguments in PARTS:
         say(name)
         found[name] = _ran(module, arguments, spec)
+    if gpu := CHIPS.get(found["chip"]):
+        steps = found["step"].items()
+        found["step"] = {k: v | _full_speed(v, gpu) if isinstance(v, dict) else v for k, v in steps}
     found["problems"] = list(_problems(found))
     return found
+
+
+def _full_speed(step: dict[str, Any], gpu: Chip) -> dict[str, float]:
+    """Seconds of a pass with its gradient at full speed, which reads all weights twice."""
+    effort = Effort(
+        flops=step["operations"],
+        bytes=2 * step["weight_bytes"],
+        launches=LAUNCHES * step["layers"],
+    )
+    least_s = effort.least_s(gpu)
+    return {"full_speed_s": least_s, "share_of_full_speed": least_s / step["seconds"]}
 
 
 def _problems(found: dict[str, Any]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.undecided import left_aside
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
+from orchestrator.cells.roofline import CHIPS
 from orchestrator.config.contrast_kinds import Margin
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
@@ -27,7 +28,7 @@ from orchestrator.results.store import Store, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
-from tasks.model.machine import gpu_memory
+from tasks.model.machine import chip, gpu_memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class Plan:
         memory: Cell id -> estimated peak, bytes; only cells whose model is on this machine.
         gpu: Bytes that the GPU of this Mac may use; None elsewhere.
         seconds: Median seconds of a finished cell with the same model; None without one.
+        full_speed_s: Seconds of the open cells at the full speed of this Mac's GPU; None elsewhere,
+            or where a model or its data is not here.
         slots: Number of cells that run at once.
         seeds: Number of seeds of the arm with the fewest.
         alpha: Level of the registered contrasts; of several sweeps the strictest one.
@@ -62,6 +65,7 @@ class Plan:
     memory: dict[str, int]
     gpu: int | None
     seconds: float | None
+    full_speed_s: float | None
     slots: int
     seeds: int
     alpha: float
@@ -97,6 +101,7 @@ class Plan:
             "done": len(self.done),
             "missing": list(self.missing),
             "estimated_left_s": self.left_s,
+            "full_speed_s": self.full_speed_s,
             "paths": list(self.paths),
             "memory_peak_bytes": max(self.memory.values(), default=None),
             "gpu_memory_bytes": self.gpu,
@@ -145,6 +150,12 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
     for spec in cells:
         seeds[spec.arm_id].add(spec.seed)
     done, seconds = _history(root, {s.cell_id: s for s in (*baselines, *cells)})
+    efforts = [
+        next(filter(None, (r.effort(s) for _, r in found)), None)
+        for s in (*baselines, *cells)
+        if s.cell_id not in done
+    ]
+    gpu = CHIPS.get(chip())
     return Plan(
         named=sum(e.named for e, _ in found),
         cells=cells,
@@ -154,6 +165,7 @@ def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> 
         memory=memory,
         gpu=gpu_memory(),
         seconds=seconds,
+        full_speed_s=sum(e.least_s(gpu) for e in efforts if e) if gpu and all(efforts) else None,
         slots=sweeps[0].run.slots or default_slots(),
         seeds=min(map(len, seeds.values()), default=0),
         alpha=min(s.questions.alpha for s in sweeps),
@@ -253,6 +265,8 @@ def describe(found: Plan) -> list[str]:
     lines += [f"note     {text}" for text in found.notes]
     left = found.left_s
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
+    if left is None and found.full_speed_s is not None:
+        guess += f"; {_about(found.full_speed_s)} at the full speed of this GPU,"
     lines.append(f"time     {guess} with {found.slots} at once")
     if found.smallest_p is not None:
         hint = ""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tasks.data.tokens import Tokens
 from tasks.passes.budget import Budget
-from tasks.passes.flops import Needed, load_of_trees
+from tasks.passes.costs import Needed, load_of_trees
 from tasks.passes.layout import pack
 from tasks.passes.losses import Goal, PairTerm
 from tasks.passes.packed import Packed, Pass

@@ -16,7 +16,7 @@ from tasks.data.probe_packs import Pair
 from tasks.data.tokens import EncodedPair, EncodedPairs, Tokens
 from tasks.model.keeper import Pieces
 from tasks.passes.budget import LOGITS_PER_BATCH, TOKENS_PER_BATCH
-from tasks.passes.flops import Load, load_of_text, load_of_trees
+from tasks.passes.costs import Load, load_of_text, load_of_trees
 from tasks.passes.layout import Chunk, pack
 from tasks.passes.losses import pad, token_cross_entropy
 from tasks.passes.packed import Packed

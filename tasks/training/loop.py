@@ -18,7 +18,7 @@ from tasks.data.seeding import entropy
 from tasks.data.tokens import Tokens
 from tasks.model.keeper import Keeper
 from tasks.model.model import trainable
-from tasks.passes.flops import Costs, Load, Needed, load_of_text
+from tasks.passes.costs import Costs, Load, Needed, load_of_text
 from tasks.passes.losses import PairBatch, PairTerm, objective, pad
 from tasks.passes.packed import Packed
 from tasks.passes.step import Outlook, Work, take_step

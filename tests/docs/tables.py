@@ -6,10 +6,15 @@
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pyarrow as pa
 
+from benchmarks.models import LARGE
 from orchestrator.analysis.inference.record import Family
+from orchestrator.cells.memory import Texts
+from orchestrator.cells.model_size import Sizes
+from orchestrator.cells.roofline import CHIPS, step_effort
 from orchestrator.config.checked import Checked, at, must, schema_of
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.config.fields import Base, Cell, Data, Probes, RunSettings, StressSettings, Train
@@ -17,11 +22,15 @@ from orchestrator.config.hosts import Cluster, Host, Ports
 from orchestrator.results.schema import TABLES
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict
+from tasks.contract.cell import TrainSpec
 from tasks.contract.conditions import Condition
+from tasks.data.lengths import Lengths
 from tasks.data.probe_packs import PACKS
 from tasks.data.sft import SOURCES
 from tasks.sources.declared import Delivery, Source
+from tasks.sources.model_files import ModelFiles
 from tests import ROOT
+from tests.builders import a_spec
 
 DOCS = ROOT / "docs"
 JSON_SCHEMA = "analyze.schema.json"
@@ -119,6 +128,42 @@ def fields(kind: type[Checked], prefix: str = "") -> list[tuple[str, ...]]:
     return rows
 
 
+TEXTS = Texts(
+    scored=Lengths(mean=48, longest=256, total=2 * 600 * 48),
+    sft=Lengths(mean=129, longest=256),
+    pairs=Lengths(mean=48, longest=256),
+)
+SHOWN = ("Apple M1 Max", "Apple M2 Ultra", "Apple M3 Ultra")
+MODELS = {
+    "Qwen2.5-7B, bf16": LARGE["7B"],
+    "Qwen2.5-7B, 4 bits": replace(LARGE["7B"], bits=4),
+    "Llama-3.1-8B, bf16": LARGE["8B"],
+    "Llama-3.1-8B, 4 bits": LARGE["8B-4bit"],
+}
+
+
+def roofline() -> list[tuple[str, ...]]:
+    """One row per model: what a step of the published campaign takes, and the least seconds."""
+    train = TrainSpec(lora_rank=8, lora_keys=("q_proj", "k_proj", "o_proj"))
+    spec = a_spec()
+    if spec.hinge is None:
+        raise AssertionError("a cell with a hinge")
+    spec = replace(spec, train=train, hinge=replace(spec.hinge, pairs_per_step=4))
+    head = ("model", "TFLOP", "GB moved", "launches", *(f"{c[6:]}, s" for c in SHOWN))
+    rows = [head]
+    for name, shape in MODELS.items():
+        files = ModelFiles(folder=DOCS, config=shape.config(), digest="", weight_bytes=0)
+        sizes = Sizes.of(files)
+        values = sum(a * b for a, b in sizes.matrices.values()) * sizes.layers
+        values += 2 * sizes.vocabulary * sizes.hidden
+        each = (shape.bits + 2 * 16 / 64 if shape.bits else 16) / 8  # scale and bias of 64 values
+        effort = step_effort(spec, sizes, round(values * each), TEXTS)
+        seconds = (f"{effort.least_s(CHIPS[chip]):.1f}" for chip in SHOWN)
+        numbers = (f"{effort.flops / 1e12:.1f}", f"{effort.bytes / 1e9:.0f}")
+        rows.append((name, *numbers, f"{effort.launches:.0f}", *seconds))
+    return rows
+
+
 def expected() -> dict[str, str]:
     """File in docs/ -> its text, with every generated table as the code declares it now."""
     schema = json.loads((DOCS / JSON_SCHEMA).read_text())
@@ -144,6 +189,7 @@ def expected() -> dict[str, str]:
         "### A host": [HEAD, *fields(Host)],
         "### Ports": [HEAD, *fields(Ports)],
     }
+    derived["performance.md"] = {"## Roofline": roofline()}
     derived["tables.md"] = {f"## {name}": columns(schema) for name, schema in TABLES.items()}
     for name, tables in derived.items():
         text = (DOCS / name).read_text()

@@ -5,6 +5,7 @@ import json
 import platform
 import subprocess
 import sys
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,7 @@ ANSWERS = {
 def parts(monkeypatch):
     """Answers of the parts, by name, without a process; a test changes them."""
     given = {name: dict(ANSWERS[name.removesuffix("_again")]) for name, *_ in first_day.PARTS}
-    names = iter(given)
+    names = cycle(given)
     monkeypatch.setattr(first_day, "_ran", lambda *_: given[next(names)])
     return given
 
@@ -71,6 +72,18 @@ def test_a_part_that_dies_of_the_gpu_says_so_and_leaves_the_rest(monkeypatch):
     found = first_day._ran("any", (), b"")
     assert found["error"].startswith("exit code -6: libc++abi: [METAL]")
     assert "out of memory" in found["meaning"]
+
+
+def test_the_speed_of_a_pass_is_held_against_the_full_speed_of_a_known_chip(parts, monkeypatch):
+    step = {"seconds": 4.0, "operations": 2 * 27.2e12, "weight_bytes": 10, "layers": 2}
+    parts["step"] = {"bf16": step, "with_start_s": 9.0}
+    assert examine()["step"]["bf16"] == step
+    monkeypatch.setattr(first_day, "chip", lambda: "Apple M2 Ultra")
+    found = examine()["step"]
+    assert found["bf16"] == step | {"full_speed_s": 2.0, "share_of_full_speed": 0.5}
+    assert found["with_start_s"] == 9.0
+    parts["step"] = {"error": "exit code -6: x", "with_start_s": 9.0}
+    assert examine()["step"] == parts["step"]
 
 
 def test_the_file_of_a_mac_has_findings_and_no_names(parts, tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """What a launch would do, without doing any of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from orchestrator.cells import resolve as resolving
 from orchestrator.config.sweep_file import load
 from orchestrator.errors import SweepError
 from orchestrator.execution.launch import resolve
+from orchestrator.inspection import plan as planning
 from orchestrator.inspection.plan import Plan, describe, plan
 from tasks.contract.cell import Condition, Status
 from tests.builders import a_result, filled, model_folder, parsed
@@ -73,6 +75,21 @@ def test_what_is_not_here_is_said_and_its_cells_are_provisional(tmp_path):
     assert found.memory == {}
     assert all(c["provisional"] for c in json.loads(found.to_json())["cells"])
     assert any("launch fetches it" in line for line in describe(found))
+
+
+def test_hours_at_full_speed_stand_in_until_a_cell_has_taught_better(tmp_path, monkeypatch, text):
+    sweep = load("quickstart")
+    assert plan([sweep], tmp_path).full_speed_s is None
+    monkeypatch.setattr(planning, "chip", lambda: "Apple M1")
+    slow = plan([sweep], tmp_path)
+    monkeypatch.setattr(planning, "chip", lambda: "Apple M1 Ultra")
+    found = plan([sweep], tmp_path)
+    assert 0 < found.full_speed_s < slow.full_speed_s
+    assert json.loads(found.to_json())["full_speed_s"] == found.full_speed_s
+    (line,) = (text for text in describe(found) if text.startswith("time "))
+    assert line.endswith(f" at the full speed of this GPU, with {found.slots} at once")
+    assert not any("full speed" in line for line in describe(replace(found, seconds=3.0)))
+    assert planned(text, tmp_path).full_speed_s is None  # a model of other matrices
 
 
 def test_plan_touches_nothing(tmp_path, text):

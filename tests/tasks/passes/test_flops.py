@@ -8,15 +8,8 @@ from mlx import nn
 
 from tasks.contract.cell import ModelSpec, TrainSpec
 from tasks.model.model import Models, attached
-from tasks.passes.flops import (
-    REPEATS,
-    Load,
-    Needed,
-    costs_of,
-    load_of_text,
-    load_of_trees,
-    matmul_peak,
-)
+from tasks.passes.costs import Load, Needed, load_of_text, load_of_trees
+from tasks.passes.flops import REPEATS, costs_of, matmul_peak
 from tasks.passes.trie import Term, grow
 from tests.toys import SIZES, make_model
 
