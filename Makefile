@@ -9,7 +9,7 @@ SEED ?= 1
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-real bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate pocket-model chaos soak check lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-real bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate pocket-model chaos soak check check-macos lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -83,6 +83,17 @@ $(STAMP): requirements-dev.lock probes.lock pyproject.toml
 lock:  ## pin the newest versions anew; needs uv
 	$(PIN) "make lock" --extra alpaca pyproject.toml -o requirements.lock
 	$(PIN) "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+
+check-macos:  ## whether all locks install on macOS 14, 15 and 26 with Python 3.11 to 3.14; needs uv, and no Mac
+	@target=$$(mktemp -d) && trap 'rm -rf "$$target"' EXIT; \
+	for macos in 14 15 26; do for python in 3.11 3.12 3.13 3.14; do \
+	  for lock in requirements.lock requirements-dev.lock "probes.lock --no-deps"; do \
+	    MACOSX_DEPLOYMENT_TARGET=$$macos.0 uv pip install --quiet --dry-run --target "$$target" \
+	      --python-platform aarch64-apple-darwin --python-version $$python \
+	      --require-hashes --only-binary :all: -r $$lock \
+	      || { echo "macOS $$macos, Python $$python: $$lock does not install" >&2; exit 1; }; \
+	  done; echo "macOS $$macos, Python $$python: all locks install"; \
+	done; done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

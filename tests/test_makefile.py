@@ -75,3 +75,17 @@ def test_a_changed_lock_installs_into_the_environment_that_is_there(project):
     (project / "probes.lock").touch()
     assert make(project, 11).returncode == 0
     assert (project / ".venv/kept").exists()
+
+
+def test_the_check_for_macos_names_the_first_that_does_not_install(project, monkeypatch):
+    monkeypatch.setenv("PATH", f"{project}:/usr/bin:/bin")
+    put(
+        project / "uv",
+        '#!/bin/sh\necho "$MACOSX_DEPLOYMENT_TARGET $*" >> calls\n'
+        'case "$MACOSX_DEPLOYMENT_TARGET $*" in 26.0*3.14*-r\\ requirements-dev*) exit 1;; esac',
+    )
+    done = subprocess.run(["make", "check-macos"], cwd=project, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "macOS 26, Python 3.14: requirements-dev.lock does not install" in done.stderr
+    assert done.stdout.count("all locks install") == 11
+    assert len((project / "calls").read_text().splitlines()) == 11 * 3 + 2
