@@ -1,11 +1,13 @@
 """Fixtures shared by all tests."""
 
+import sys
 from pathlib import Path
 
 import pytest
 from huggingface_hub import constants
 from hypothesis import settings
 
+from tasks.model import machine
 from tasks.model.blas import prefer_openblas
 from tasks.model.open_files import import_mlx_lm
 
@@ -23,6 +25,16 @@ def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as session:
         session.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def this_machine():
+    """What a test that pretended to be a Mac was told of it is forgotten."""
+    yield
+    found = machine.describe.cache_info().currsize and machine.describe().backend == "metal"
+    if found and sys.platform != "darwin":
+        machine.describe.cache_clear()
+        machine.machine_id.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from orchestrator.results.files import write_whole
 HOST = "orchestrator.cluster.on_host.facts"
 FACTS = {
     "time": float,
+    "addresses": {str: [str]},
     "chip": str,
     "python": str,
     "versions": {str: str},
@@ -124,7 +125,8 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
     songs = on_all(there, lambda remote: _sing(remote, spec))
     verdicts = canary.judge(songs.done, seen.failed | songs.failed, cluster.head)
     findings = {
-        host.name: list(_findings(cluster, host, seen, wanted, verdicts)) for host in cluster.hosts
+        host.name: list(_findings(cluster, host, addresses[host.name], seen, wanted, verdicts))
+        for host in cluster.hosts
     }
     # the verdicts go where launches read them: here, and on the head
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -164,6 +166,7 @@ def _sing(remote: Remote, spec: bytes) -> Song:
 def _findings(
     cluster: Cluster,
     host: Host,
+    address: str,
     seen: Gathered[_Seen],
     wanted: _Wanted,
     verdicts: dict[str, Verdict],
@@ -175,10 +178,12 @@ def _findings(
     head = seen.done.get(cluster.head, own)
     facts = own.facts
     yield Finding(OK, "reach", f"{host.address}, {host.chip or facts['chip']}")
+    yield host_findings.address(facts, address)
     yield host_findings.clock(own.clock, head.clock)
     yield from host_findings.versions(facts, head.facts, this_version().environment)
     yield from host_findings.space(facts, host, wanted.cell_bytes)
     yield from macs.findings(facts["mac"])
+    yield from host_findings.family(facts, head.facts)
     yield host_findings.open_ports(facts, cluster.ports)
     yield host_findings.token(facts["token"], tls=cluster.tls)
     for need in wanted.needs:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from orchestrator.cluster.canary import TOLERANCE, Verdict
@@ -45,6 +46,43 @@ def clock(own: Clock, head: Clock) -> Finding:
         return Finding(OK, "clock", "goes with the head's")
     where = "ahead of" if own.ahead_s > head.ahead_s else "behind"
     return Finding(PROBLEM, "clock", f"at least {certain:.0f} s {where} the head's; {CLOCK_ADVICE}")
+
+
+def address(facts: Facts, given: str) -> Finding:
+    """Whether the host has the address at which the others will look for its Ray."""
+    where = next((name for name, found in facts["addresses"].items() if given in found), None)
+    known = ip_address(given)
+    if where is None and not known.is_loopback:
+        own = ((name, a) for name, found in facts["addresses"].items() for a in found)
+        named = ", ".join(f"{a} on {name}" for name, a in own if not _on_one_link(a))
+        text = f"{given} is none of its addresses ({named}), so Ray cannot listen there"
+        return Finding(PROBLEM, "address", f"{text}; give one of them as its address")
+    if known.is_link_local:
+        text = f"{given} on {where} gave itself; after a restart it may be another"
+        return Finding(NOTE, "address", f"{text}; set a fixed one (docs/cluster.md)")
+    return Finding(OK, "address", f"{given} on {where or 'this machine'}")
+
+
+def _on_one_link(text: str) -> bool:
+    """Whether an address is of no use to other hosts; what is no address is of none."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return True
+    return found.is_loopback or (found.version == 6 and found.is_link_local)
+
+
+def family(facts: Facts, head: Facts) -> Iterator[Finding]:
+    """Where chip or macOS are not the head's: there may be other bits."""
+    own, its = ((f["chip"], (f["mac"] or {}).get("version", "").strip()) for f in (facts, head))
+    differ = [
+        f"{what} {mine[:40] or 'unknown'}, the head has {other[:40] or 'unknown'}"
+        for what, mine, other in zip(("chip", "macOS"), own, its, strict=True)
+        if mine != other
+    ]
+    if differ:
+        text = "may round differently, and goes on from no checkpoint of the other's"
+        yield Finding(NOTE, "family", f"{'; '.join(differ)}: {text}")
 
 
 def versions(facts: Facts, head: Facts, environment: str) -> Iterator[Finding]:

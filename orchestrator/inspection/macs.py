@@ -11,6 +11,8 @@ TOOLS = {
     "chip": ("sysctl", "-n", "machdep.cpu.brand_string"),
     "version": ("sw_vers", "-productVersion"),
     "pmset": ("pmset", "-g"),
+    "battery": ("pmset", "-g", "batt"),
+    "snapshots": ("tmutil", "listlocalsnapshots", "/"),
     "updates": (
         "defaults",
         "read",
@@ -46,7 +48,7 @@ def settings_of(printed: str) -> dict[str, int]:
 
 
 def findings(said: Said | None, *, kept_awake: bool = False) -> Iterator[Finding]:
-    """Findings about the system, sleep, the display, low power mode, updates, files and the GPU.
+    """Findings about the system, sleep, display, power, updates, snapshots, files and the GPU.
 
     Args:
         said: As `asked_here` has it, by name; a tool may be missing.
@@ -66,15 +68,19 @@ def findings(said: Said | None, *, kept_awake: bool = False) -> Iterator[Finding
         yield Finding(NOTE, "display", text)
     elif "displaysleep" in found:
         yield Finding(OK, "display", f"sleeps after {found['displaysleep']} min")
-    if 1 in (found.get("lowpowermode"), found.get("powermode")):
-        text = "low power mode slows the GPU; sudo pmset -a lowpowermode 0"
-        yield Finding(NOTE, "power", text)
+    yield from _power(found, said.get("battery", ""), kept_awake=kept_awake)
     if said.get("updates", "").strip() == "1":
         text = (
             "macOS installs updates by itself and restarts; turn that off under System Settings, "
             "General, Software Update"
         )
         yield Finding(NOTE, "updates", text)
+    if count := said.get("snapshots", "").count("com.apple.TimeMachine."):
+        text = (
+            f"{count} local snapshots hold space that does not count as free; macOS gives it up "
+            "when files need it; now: sudo tmutil thinlocalsnapshots / 50000000000 4"
+        )
+        yield Finding(OK, "snapshots", text)
     files = said.get("files", "").strip()
     if files.isdecimal() and int(files[:18]) < FEW_FILES:
         text = f"a process may open {files[:18]}; sudo sysctl kern.maxfilesperproc={4 * FEW_FILES}"
@@ -113,3 +119,14 @@ def _sleep(found: dict[str, int], *, kept_awake: bool) -> Finding:
         text = "stays awake, but stays off after a power cut; sudo pmset -a autorestart 1"
         return Finding(NOTE, "sleep", text)
     return Finding(OK, "sleep", "stays awake")
+
+
+def _power(found: dict[str, int], battery: str, *, kept_awake: bool) -> Iterator[Finding]:
+    if "InternalBattery" in battery and not kept_awake:
+        text = "a laptop sleeps when its lid is shut, whatever is set; leave it up while cells run"
+        yield Finding(NOTE, "lid", text)
+    if "from 'Battery Power'" in battery:
+        yield Finding(NOTE, "power", "runs on its battery, with a slower GPU; plug it in")
+    if 1 in (found.get("lowpowermode"), found.get("powermode")):
+        text = "low power mode slows the GPU; sudo pmset -a lowpowermode 0"
+        yield Finding(NOTE, "power", text)

@@ -8,6 +8,7 @@ import json
 import platform
 import secrets
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from orchestrator.results.files import write_whole
 from tasks.model.machine import chip, gpu_memory
 
 PACKAGES = ("ray", "mlx", "mlx-lm")
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 GCS_METHOD = "/ray.rpc.NodeInfoGcsService/GetAllNodeInfo"
 Answer = dict[str, Any]
 
@@ -43,6 +45,10 @@ def examine(request: Answer) -> Answer:
     existing = next(p for p in (place.folder, *place.folder.parents) if p.exists())
     return {
         "time": now,
+        "addresses": {
+            name: [str(a.address).partition("%")[0] for a in found if a.family in INTERNET]
+            for name, found in psutil.net_if_addrs().items()
+        },
         "chip": chip(),
         "python": platform.python_version(),
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},

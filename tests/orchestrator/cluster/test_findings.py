@@ -13,6 +13,9 @@ from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM
 
 HOST = Host(name="one", address="a", ssh_port=22, slots=2, chip=None, labels={})
 FACTS = {
+    "chip": "Apple M2 Ultra",
+    "mac": {"version": "15.5\n"},
+    "addresses": {"lo0": ["127.0.0.1", "::1"], "en0": ["10.0.0.7", "fe80::1"]},
     "python": "3.11.2",
     "versions": {"ray": "2.60", "mlx": "0.30"},
     "environment": "0.1.0-abc",
@@ -66,6 +69,38 @@ def test_another_python_other_packages_and_changed_code_are_problems():
 def test_memory_is_held_against_the_largest_cell_in_every_slot(cell_gib, level):
     cell = None if cell_gib is None else cell_gib << 30
     assert levels(host_findings.space(FACTS, HOST, cell))["memory"] == level
+
+
+@pytest.mark.parametrize(
+    ("given", "level", "says"),
+    [
+        ("10.0.0.7", OK, "10.0.0.7 on en0"),
+        ("127.0.0.1", OK, "127.0.0.1 on lo0"),
+        ("127.0.0.3", OK, "this machine"),
+        ("10.0.0.8", PROBLEM, "10.0.0.8 is none of its addresses (10.0.0.7 on en0, 169.254.3.4 on"),
+        ("169.254.3.4", NOTE, "169.254.3.4 on bridge0 gave itself"),
+    ],
+)
+def test_a_host_has_the_address_at_which_others_look_for_its_ray(given, level, says):
+    addresses = FACTS["addresses"] | {"bridge0": ["169.254.3.4"], "utun0": ["no address"]}
+    found = host_findings.address(FACTS | {"addresses": addresses}, given)
+    assert found.level == level
+    assert says in found.text
+
+
+@pytest.mark.parametrize(
+    ("other", "says"),
+    [
+        ({}, None),
+        ({"chip": "Apple M1 Max"}, "chip Apple M1 Max, the head has Apple M2 Ultra: may round"),
+        ({"mac": {"version": "26.1\n"}}, "macOS 26.1, the head has 15.5: may round differently"),
+        ({"mac": None}, "macOS unknown, the head has 15.5: may"),
+    ],
+)
+def test_another_chip_or_macos_than_the_heads_is_noted(other, says):
+    found = [f.text for f in host_findings.family(FACTS | other, FACTS)]
+    assert len(found) == (says is not None)
+    assert not says or found[0].startswith(says)
 
 
 def test_little_disk_is_a_problem():

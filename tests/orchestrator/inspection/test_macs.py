@@ -76,10 +76,28 @@ GOOD = {
     "chip": "Apple M2 Ultra\n",
     "version": "15.5\n",
     "pmset": pmset(),
+    "battery": "Now drawing from 'AC Power'\n",
+    "snapshots": "Snapshots for disk /:\n",
     "updates": "0\n",
     "files": "122880\n",
     "gpu": IOREG.replace("BUSY", "3"),
 }
+
+
+LAPTOP = """\
+Now drawing from 'AC Power'
+ -InternalBattery-0 (id=22151267)\t100%; charged; 0:00 remaining present: true
+"""
+SNAPSHOTS = """\
+Snapshots for disk /:
+com.apple.TimeMachine.2026-11-25-180000.local
+com.apple.TimeMachine.2026-11-25-190000.local
+"""
+
+
+def test_a_laptop_that_a_launch_keeps_awake_is_told_of_its_lid_in_one_place():
+    found = findings(GOOD | {"battery": LAPTOP}, kept_awake=True)
+    assert "lid" not in {f.topic for f in found}
 
 
 def test_a_mac_as_it_should_be_has_no_note():
@@ -98,6 +116,9 @@ def test_a_mac_as_it_should_be_has_no_note():
         ("version", "", "macos", NOTE, "look: sw_vers"),
         ("chip", "Intel(R) Core(TM) i9-9880H CPU @ 2.30GHz\n", "macos", PROBLEM, "Apple silicon"),
         ("updates", "1\n", "updates", NOTE, "Software Update"),
+        ("battery", LAPTOP.replace("AC", "Battery"), "power", NOTE, "plug it in"),
+        ("battery", LAPTOP, "lid", NOTE, "leave it up while cells run"),
+        ("snapshots", SNAPSHOTS, "snapshots", OK, "2 local snapshots"),
         ("files", "2048\n", "files", NOTE, "sudo sysctl kern.maxfilesperproc="),
         ("gpu", IOREG.replace("BUSY", "87"), "gpu", NOTE, "busy to 87 %"),
     ],

@@ -1,0 +1,107 @@
+"""`cluster doctor` on three unlike Macs: their tools and the ssh to them are stand-ins."""
+
+import json
+from dataclasses import asdict
+
+import pytest
+
+from orchestrator.cluster.canary import Song
+from orchestrator.cluster.on_host import facts
+from orchestrator.cluster.ssh import Finished, Remote
+from orchestrator.config.hosts import Ports
+from tests.macs import become_a_mac, pmset, put_tool, saying
+from tests.orchestrator.cluster.hostile import a_scene, rho_sweep
+
+MACS = {
+    "studio": ("10.0.0.1", "Apple M2 Ultra", "15.5", pmset(), "AC"),
+    "mini": ("10.0.0.2", "Apple M1 Max", "15.5", pmset(sleep=10, displaysleep=0), "AC"),
+    "book": ("10.0.0.3", "Apple M4 Max", "26.1", pmset(lowpowermode=1), "Battery"),
+}
+"""Name -> address, chip, macOS, what `pmset -g` prints, what it draws power from."""
+SYSCTL = """\
+case "$2" in
+    machdep.cpu.brand_string) echo {chip};;
+    hw.memsize) echo 68719476736;;
+    iogpu.wired_limit_mb) echo 0;;
+    *) echo 122880;;
+esac
+"""
+PMSET = """\
+if [ "$2" = batt ]; then
+{battery}
+else
+{settings}
+fi
+"""
+CLUSTER = """
+name: macs
+python: /usr/bin/python3
+hosts:
+"""
+
+
+@pytest.fixture
+def answers(tmp_path, monkeypatch):
+    """Each Mac's own answer to `examine`, made by the code that runs there."""
+    found = {}
+    for name, (address, chip, version, settings, power) in MACS.items():
+        with monkeypatch.context() as there:
+            tools = tmp_path / name
+            become_a_mac(there, tools)
+            laptop = " -InternalBattery-0 (id=1)\t80%" if power == "Battery" else ""
+            battery = f"Now drawing from '{power} Power'\n{laptop}"
+            put_tool(tools, "sysctl", SYSCTL.format(chip=chip))
+            put_tool(tools, "sw_vers", saying(version))
+            put_tool(
+                tools, "pmset", PMSET.format(battery=saying(battery), settings=saying(settings))
+            )
+            for silent in ("ioreg", "defaults", "tmutil"):
+                put_tool(tools, silent, "exit 1")
+            request = {"root": str(tmp_path / "root"), "cluster": "macs", "gcs": [address, 6379]}
+            answer = facts.examine(request | {"ports": Ports().model_dump()})
+        found[name] = answer | {"taken": [], "addresses": {"en0": [address]}}
+    return found
+
+
+def test_the_table_names_what_differs(answers, tmp_path, monkeypatch, capsys):
+    scene = a_scene(tmp_path / "scene", monkeypatch)
+    hosts = "".join(f"  - {{name: {n}, address: {given[0]}}}\n" for n, given in MACS.items())
+    (scene.root / "work/cluster.yaml").write_text(CLUSTER + hosts)
+
+    def run(remote, command, **_):
+        own = answers[remote.host.name]
+        if command.endswith(" examine"):
+            return Finished(0, json.dumps(own).encode(), b"")
+        if command.endswith("canary"):
+            family = f"{own['chip']}, {own['mac']['version'].strip()}"
+            song = Song(
+                bits=family,
+                adapter_sha256=family,
+                scores={"a/train": 0.5},
+                chip=own["chip"],
+                family=family,
+                seconds=1.0,
+            )
+            return Finished(0, json.dumps(asdict(song)).encode(), b"")
+        return Finished(0, b"{}", b"")
+
+    monkeypatch.setattr(Remote, "run", run)
+    assert rho_sweep("cluster", "doctor", "cluster.yaml") == 1
+    said = capsys.readouterr().out
+    lines = {name: [x for x in said.splitlines() if x.split()[1] == name] for name in MACS}
+    for name, expected in {
+        "studio": ["10.0.0.1, Apple M2 Ultra", "48.0 GiB free", "stays awake", "group A"],
+        "mini": [
+            "chip Apple M1 Max, the head has Apple M2 Ultra",
+            "sleeps after 10 min; sudo pmset",
+        ],
+        "book": [
+            "chip Apple M4 Max, the head has Apple M2 Ultra; macOS 26.1, the head has 15.5",
+            "a laptop sleeps when its lid is shut",
+            "runs on its battery",
+            "low power mode",
+        ],
+    }.items():
+        for text in expected:
+            assert any(text in line for line in lines[name]), (name, text)
+    assert not any("the head has" in line for line in lines["studio"])
