@@ -31,15 +31,18 @@ def install(
     wheels: Annotated[
         Path | None, typer.Option(help="Folder of wheels to copy; for hosts without a registry.")
     ] = None,
+    python: Annotated[
+        str | None, typer.Option(help="Version that uv of every host installs, e.g. 3.12.8.")
+    ] = None,
 ) -> None:
     """Put this very version with its pinned packages on every host.
 
-    Example: rho-sweep cluster install cluster.yaml
+    Example: rho-sweep cluster install cluster.yaml --python 3.12.8
     """
     from orchestrator.cluster.install import install as install_on
     from orchestrator.cluster.wheel import this_version
 
-    gathered = install_on(_read(cluster), this_version(), wheels, _say)
+    gathered = install_on(_read(cluster), this_version(), wheels, _say, python)
     for name, what in gathered.done.items():
         typer.echo(f"{name}: {what}")
     _fail_on(gathered.failed)

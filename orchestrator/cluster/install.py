@@ -7,6 +7,7 @@ missing.
 import hashlib
 import importlib.metadata
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from orchestrator.cluster.ray import refused
-from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
+from orchestrator.cluster.ssh import Gathered, Remote, last_line, on_all, quoted, remotes
 from orchestrator.cluster.wheel import Wheel
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.config.hosts import Cluster
@@ -33,6 +34,15 @@ for path in json.load(sys.stdin):
             found[os.path.basename(path)] = hashlib.sha256(file.read()).hexdigest()
 print(json.dumps(found))
 """
+UV = """\
+for uv in "$(command -v uv)" ~/.local/bin/uv /opt/homebrew/bin/uv /usr/local/bin/uv; do
+    [ -x "$uv" ] && break
+done
+[ -x "$uv" ] || { echo 'there is no uv; get it from docs.astral.sh/uv' >&2; exit 1; }
+"$uv" python install --quiet VERSION >&2 && "$uv" python find --managed-python VERSION
+"""
+"""Prints the path of an interpreter that uv made; a shell over ssh does not look where uv is."""
+VERSION = re.compile(r"3\.[0-9]{1,3}\.[0-9]{1,3}")
 Say = Callable[[str], None]
 
 
@@ -55,7 +65,9 @@ class Parcel:
     offline: bool
 
 
-def install(cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say) -> Gathered[str]:
+def install(
+    cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say, python: str | None = None
+) -> Gathered[str]:
     """Make the environment on every host that lacks it, on all at once.
 
     Args:
@@ -63,16 +75,20 @@ def install(cluster: Cluster, wheel: Wheel, wheels: Path | None, say: Say) -> Ga
         wheel: What to install.
         wheels: A folder with a wheel of every pinned package; None: pip on each host fetches them.
         say: Called with each line of progress.
+        python: Version that uv of each host provides; None: the interpreter of the cluster file.
 
     Returns:
         Host name -> `was there` or `installed`.
 
     Raises:
-        UserError: The folder of wheels cannot be read.
+        UserError: The folder of wheels cannot be read, or the version is not in full.
     """
+    if python is not None and not VERSION.fullmatch(python):
+        text = f"--python: must be a version in full, like 3.12.8, got {python!r}"
+        raise UserError(text, "Ray wants the same to the last digit on every host")
     with TemporaryDirectory(prefix="rho-sweep-") as name:
         parcel = pack(Path(name), wheel, wheels)
-        return on_all(remotes(cluster), lambda remote: _install(remote, parcel, say))
+        return on_all(remotes(cluster), lambda remote: _install(remote, parcel, python, say))
 
 
 def pack(folder: Path, wheel: Wheel, wheels: Path | None) -> Parcel:
@@ -98,17 +114,24 @@ def pack(folder: Path, wheel: Wheel, wheels: Path | None) -> Parcel:
     return Parcel(wheel.environment, files, wheel.name, locks, offline=wheels is not None)
 
 
-def _install(remote: Remote, parcel: Parcel, say: Say) -> str:
+def _install(remote: Remote, parcel: Parcel, version: str | None, say: Say) -> str:
     folder = f"{remote.cluster.root}/env/{parcel.environment}"
     mark = f"{folder}/complete"
     if remote.run(f"test -f {quoted(mark)}", timeout_s=SHORT_S).code == 0:
         return "was there"
     started = time.monotonic()
     files = f"{remote.cluster.root}/files"
-    _copy(remote, parcel, files, say)
+    base = quoted(remote.cluster.python)
+    if version is not None:
+        say(f"{remote.host.name}: Python {version} from uv")
+        found = remote.run(UV.replace("VERSION", version), timeout_s=PIP_S)
+        if found.code != 0:
+            raise remote.error(last_line(found) or "uv fails and says nothing")
+        base = quoted(found.stdout.decode(errors="replace").strip())
+    _copy(remote, parcel, files, base, say)
     say(f"{remote.host.name}: making the environment")
     python = quoted(f"{folder}/bin/python")
-    _step(remote, f"{quoted(remote.cluster.python)} -m venv --clear {quoted(folder)}")
+    _step(remote, f"{base} -m venv --clear {quoted(folder)}")
     pip = f"{python} -m pip install --quiet --no-input --disable-pip-version-check --no-deps"
     source = f" --no-index --find-links {quoted(files)}" if parcel.offline else ""
     for lock in parcel.locks:
@@ -121,11 +144,11 @@ def _install(remote: Remote, parcel: Parcel, say: Say) -> str:
     return "installed"
 
 
-def _copy(remote: Remote, parcel: Parcel, folder: str, say: Say) -> None:
-    """Copy the files that the host lacks, or has with other bytes."""
+def _copy(remote: Remote, parcel: Parcel, folder: str, base: str, say: Say) -> None:
+    """Copy the files that the host lacks, or has with other bytes; `base` is an interpreter."""
     wanted = {path.name: path for path in parcel.files}
     paths = json.dumps([f"{folder}/{name}" for name in wanted]).encode()
-    ask = f"{quoted(remote.cluster.python)} -c {quoted(HAVE)}"
+    ask = f"{base} -c {quoted(HAVE)}"
     have = _have(remote, ask, paths)
     missing = [p for name, p in wanted.items() if have.get(name) != parcel.files[p]]
     said = 0.0
