@@ -27,7 +27,7 @@ from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import NodePlan, label, remote_folder
-from orchestrator.results.files import write_whole
+from orchestrator.results.files import demand_spelling, write_whole
 
 LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
 NOT_INSTALLED = 127
@@ -170,6 +170,7 @@ def bring_up(cluster: Cluster, say: Say) -> Raised:
     Raises:
         UserError: The head cannot be reached or does not start.
     """
+    demand_spelling(local_folder(cluster), "use that spelling in name:, or another name")
     head = _head(cluster)
     addresses = resolve(cluster.hosts)
     seen = look(cluster)

@@ -47,6 +47,23 @@ def _seal(content: bytes) -> bytes:
     return b" ".join((_MARK + hashlib.sha256(content).hexdigest().encode(),) * 2)
 
 
+def demand_spelling(folder: Path, advice: str) -> None:
+    """Check that no folder beside it has the same name in other letters, large or small.
+
+    A Mac's disk takes both for one folder, and results move from one machine to another.
+
+    Raises:
+        UserError: There is one, and this folder is not there.
+    """
+    beside = []
+    with suppress(OSError):
+        beside = [p.name for p in folder.parent.iterdir()]
+    same = [name for name in beside if name.casefold() == folder.name.casefold()]
+    if same and folder.name not in same:
+        other = folder.parent / same[0]
+        raise UserError(f"{folder}: {other} is there, and a Mac takes both for one folder", advice)
+
+
 def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
     """Write a file so that a crash at any moment leaves the old one, or none, or the new one.
 

@@ -12,7 +12,7 @@ from orchestrator import __version__
 from orchestrator.config.foreign_json import demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
-from orchestrator.results.files import UNSEALED, intact, sealed, write_whole
+from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
 from orchestrator.results.folder import MANIFEST
 from orchestrator.results.provenance import git_revision
 
@@ -71,8 +71,9 @@ def demand_ours(folder: Path) -> None:
     """Check that a launch into this folder would overwrite no file of the user's.
 
     Raises:
-        UserError: There is a `sweep.yaml` that no launch wrote.
+        UserError: There is a `sweep.yaml` that no launch wrote, or the same name otherwise spelled.
     """
+    demand_spelling(folder, "use that spelling, or another name: --rename NAME")
     path = folder / NAME
     start = HEAD.encode()
     if path.is_file():
