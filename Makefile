@@ -6,10 +6,11 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 3
 ROUNDS ?= 10
 SEED ?= 1
+RUNS ?= 500
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
-.PHONY: demo test test-slow test-lab bench-step bench-real bench-campaign bench-memory bench-driver bench-start bench-analyze bench-generate pocket-model chaos soak check check-macos lock clean venv
+.PHONY: demo test test-slow test-lab bench-step bench-real bench-campaign bench-memory bench-driver bench-start bench-analyze bench-verdicts bench-generate pocket-model chaos soak check check-macos lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep launch quickstart
@@ -45,6 +46,10 @@ bench-start: venv  ## CPU time of each command from start to end
 
 bench-analyze: venv  ## 100,000 synthetic cells analysed; a resume scan of 10,000
 	$(BIN)/python -m benchmarks.bench_analyze
+
+bench-verdicts: venv  ## how often verdicts are wrong, from the store to the word: RUNS=500 ONLY=looks,drift
+	$(BIN)/python -m benchmarks.bench_verdicts --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
+
 bench-generate: venv  ## answers side by side against one by one, and whether they are the same
 	$(BIN)/python -m benchmarks.bench_generate $(if $(MODEL),--model $(MODEL))
 

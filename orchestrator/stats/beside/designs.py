@@ -9,7 +9,7 @@ they are positive in that direction.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cache, lru_cache
+from functools import lru_cache
 from math import exp, pi, sinh, sqrt
 from typing import Literal, Protocol, Self
 
@@ -282,13 +282,17 @@ def _crossed_se(parts: Array, dfs: Array) -> tuple[Array, Array]:
     return np.where(seeds, seed, np.where(probes, probe, total)), df
 
 
-_legendre = cache(np.polynomial.legendre.leggauss)
+@lru_cache
+def gauss(n: int) -> tuple[Array, Array]:
+    """Gauss-Legendre nodes and weights on [-1, 1]; slow to compute, so kept."""
+    nodes, weights = np.polynomial.legendre.leggauss(n)
+    return nodes, weights
 
 
 @lru_cache(maxsize=256)
 def _estimates(dfs: tuple[float, ...]) -> tuple[Array, Array]:
     """Estimated over true variance: (len(dfs), G) nodes and (G,) weights that sum to 1."""
-    nodes, weights = _legendre(NODES[len(dfs)])
+    nodes, weights = gauss(NODES[len(dfs)])
     upper = (1 - nodes) / 2  # chance of more
     axes = np.meshgrid(*(special.chdtri(df, upper) / df for df in dfs), indexing="ij")
     weight = np.ones(1)

@@ -11,6 +11,7 @@ from math import inf, sqrt
 import numpy as np
 from scipy import optimize, special
 
+from orchestrator.stats.beside.designs import gauss
 from orchestrator.stats.records import LEVEL, Array, Interval, check_level, finite
 
 TAUS, MUS, WEIGHTS = 48, 61, 12
@@ -161,7 +162,7 @@ def _parts(se: float, df: float | None) -> tuple[Array, Array]:
     """(variances, weights): t as a mixture of normal distributions of unlike variance."""
     if df is None:
         return np.array([se**2]), np.ones(1)
-    nodes, weights = np.polynomial.legendre.leggauss(WEIGHTS)
+    nodes, weights = gauss(WEIGHTS)
     spread = special.chdtri(df, (1 - nodes) / 2) / df
     return np.asarray(se**2 / spread), np.asarray(weights / 2, dtype=np.float64)
 

@@ -16,7 +16,14 @@ from typing import Self
 import numpy as np
 from scipy import special
 
-from orchestrator.stats.beside.designs import LARGEST, TARGET, Aim, MeanDesign, fewest_seeds
+from orchestrator.stats.beside.designs import (
+    LARGEST,
+    TARGET,
+    Aim,
+    MeanDesign,
+    fewest_seeds,
+    gauss,
+)
 from orchestrator.stats.records import ALPHA, Array, Spending
 
 GRID = 101
@@ -166,7 +173,7 @@ def _looks(
         # Sums that go on: up to the limit, and for one side all that lie below.
         bound = limit * sqrt(n)
         bottom = -bound if two_sided else -FAR * sqrt(n)
-        nodes, width = np.polynomial.legendre.leggauss(GRID)
+        nodes, width = gauss(GRID)
         at = bottom + (nodes + 1) / 2 * (bound - bottom)
         steps = (at[:, None] - sums[None, :]) / sd
         density = np.exp(-np.square(steps) / 2) @ weights / (sd * sqrt(2 * np.pi))
