@@ -132,6 +132,7 @@ def tables() -> tuple[pa.Table, pa.Table, pa.Table]:
             "split": pa.array(["train"] * (n * PROBES)),
             "probe_id": pa.array(names * n),
             "gap": pa.array(np.asarray(effects)[of_probe] + random.normal(0, 1, n * PROBES)),
+            "cluster": pa.nulls(n * PROBES, pa.string()),
         },
     )
     return cells, scores, probes

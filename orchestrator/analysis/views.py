@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import paired_seeds
 from orchestrator.analysis.evidence.frame import Frame
@@ -117,13 +115,13 @@ def components_of(frame: Frame, arms: Arms) -> Iterator[Component]:
     """
     for behavior in arms.behaviors:
         for one in arms.on(behavior):
-            mine = frame.probes(one.arm_id, behavior, arms.split)
-            if min(mine.gaps.shape) > 1:
-                yield Component(arm_a=one, crossed=crossed(mine.gaps, level=arms.level))
+            mine = frame.probes(one.arm_id, behavior, arms.split).table
+            if min(mine.shape) > 1:
+                yield Component(arm_a=one, crossed=crossed(mine, level=arms.level))
             reference = arms.reference(one)
             if reference is None or reference.arm_id == one.arm_id:
                 continue
-            matrix = frame.difference(one, reference, paired_seeds(one, reference))
-            if min(matrix.shape) > 1:
-                found = crossed(np.asarray(matrix), level=arms.level)
+            apart = frame.difference(one, reference, paired_seeds(one, reference)).table
+            if min(apart.shape) > 1:
+                found = crossed(apart, level=arms.level)
                 yield Component(arm_a=one, arm_b=reference, crossed=found)

@@ -70,7 +70,7 @@ def plan(
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
     results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
     pilot: Annotated[
-        Path | None, typer.Option(help="Results whose spread over seeds is taken for the plan's.")
+        Path | None, typer.Option(help="Results whose scatter is taken for the plan's.")
     ] = None,
     json_: JsonOption = False,
 ) -> None:
@@ -85,13 +85,13 @@ def plan(
     from orchestrator.inspection.plan import describe
     from orchestrator.inspection.plan import plan as planned
 
-    evidence = []
+    frame = None
     if pilot is not None:
         from orchestrator.analysis.load import load_frame
         from orchestrator.results.store import Store
 
-        evidence = load_frame([Store.existing(pilot)]).evidence()
-    found = planned([load(s, set_) for s in sweep], results, evidence)
+        frame = load_frame([Store.existing(pilot)])
+    found = planned([load(s, set_) for s in sweep], results, frame)
     if json_:
         typer.echo(found.to_json())
     else:

@@ -8,9 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.undecided import left_aside
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
@@ -29,6 +28,9 @@ from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
 from tasks.model.machine import chip, gpu_memory
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.evidence.frame import Frame  # loads pyarrow.compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +129,13 @@ class Plan:
         }
 
 
-def plan(sweeps: list[Sweep], root: Path, pilot: Sequence[ArmEvidence] = ()) -> Plan:
+def plan(sweeps: list[Sweep], root: Path, pilot: "Frame | None" = None) -> Plan:
     """Plan one sweep, or several that share their results root.
 
     Args:
         sweeps: One or more.
         root: Folder that holds the results of all sweeps.
-        pilot: Evidence of earlier results, for the spread over seeds.
+        pilot: Earlier results, for the scatter over seeds and probe pairs.
 
     Raises:
         SweepError: Models, packs or data that do not fit.

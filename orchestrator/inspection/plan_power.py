@@ -3,18 +3,22 @@
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.evidence.comparison import compare
-from orchestrator.analysis.inference.power import FORMULAS, Planning
+from orchestrator.analysis.evidence.comparison import compare, paired_seeds
+from orchestrator.analysis.inference.power import FORMULAS, PROBES_UNKNOWN, Planning, Reach
 from orchestrator.cells.choose import Choice, arms_of, planned
-from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Subject
+from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Population, Subject
 from orchestrator.config.contrasts import Contrast, Questions
-from orchestrator.stats.beside.designs import range_of
+from orchestrator.stats.beside.designs import CrossedDesign, range_of, smallest_effect
 from orchestrator.stats.beside.sequential import Price
+from orchestrator.stats.crossed import crossed
 from tasks.contract.cell import CellSpec
+
+if TYPE_CHECKING:
+    from orchestrator.analysis.evidence.frame import Frame  # loads pyarrow.compute
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,8 @@ class Power:
         mde_ratio: The same of two sds, as their ratio.
         unit: Of mde_sd, e.g. "sd of the difference".
         sd: The sd of the difference over seeds in a pilot, nats per token; None without one.
-        mde: mde_sd in nats per token; None without a pilot.
+        mde: Smallest effect in nats per token; None without a pilot. For new seeds and new probes
+            there is no mde_sd.
         mde_low, mde_high: The same at the ends of the 80 % interval of the pilot's sd.
         assumption: Where sd comes from.
         warning: What these seeds cannot show; None if nothing.
@@ -69,14 +74,14 @@ class Power:
 
 
 def power_of(
-    questions: Questions, specs: Sequence[CellSpec], pilot: Sequence[ArmEvidence] = ()
+    questions: Questions, specs: Sequence[CellSpec], pilot: "Frame | None" = None
 ) -> list[Power]:
     """One record per contrast and behaviour, before anything has run.
 
     Args:
         questions: The contrasts and alpha.
         specs: The cells that are planned.
-        pilot: Evidence of earlier results, for the sd over seeds.
+        pilot: Earlier results, for the scatter over seeds and probe pairs.
     """
     seeds: dict[str, set[int]] = defaultdict(set)
     for spec in specs:
@@ -101,7 +106,7 @@ def _power(
     behavior: str,
     choice: Choice,
     seeds: Mapping[str, set[int]],
-    pilot: Sequence[ArmEvidence],
+    pilot: "Frame | None",
     questions: Questions,
     family: int,
 ) -> Power:
@@ -110,17 +115,23 @@ def _power(
     n = len(set.intersection(*named)) if named else 0
     rules = contrast.kind.rules
     looks = questions.looks if rules.sequential else None
-    reach = FORMULAS[rules.planned](
-        Planning(
-            n=n,
-            arms=len(named),
-            alternative=contrast.alternative,
-            margin=rules.margin,
-            population=contrast.population,
-            level=questions.alpha / family,
-            looks=looks,
-        )
+    planning = Planning(
+        n=n,
+        arms=len(named),
+        alternative=contrast.alternative,
+        margin=rules.margin,
+        population=contrast.population,
+        level=questions.alpha / family,
+        looks=looks,
     )
+    reach = FORMULAS[rules.planned](planning)
+    sd, sd_df, assumption, mde = None, None, "", None
+    if reach.warning == PROBES_UNKNOWN and contrast.population is Population.BOTH and pilot:
+        mde, sd_df, assumption = _of_both(contrast, behavior, pilot, planning)
+        reach = reach if mde is None else Reach()
+    elif reach.mde_sd is not None and rules.planned is Planned.MEANS:
+        sd, sd_df, assumption = _sd(contrast, behavior, pilot.evidence() if pilot else ())
+        mde = None if sd is None else reach.mde_sd * sd
     warning = reach.warning
     if choice.problem is not None:
         warning = choice.problem
@@ -128,10 +139,6 @@ def _power(
         warning = f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
     elif reach.p_min is not None and reach.p_min > questions.alpha:
         warning = f"{n} paired seeds cannot go below p = {reach.p_min:.4g} in an exact test"
-    sd, sd_df, assumption = None, None, ""
-    if reach.mde_sd is not None and rules.planned is Planned.MEANS:
-        sd, sd_df, assumption = _sd(contrast, behavior, pilot)
-    mde = None if reach.mde_sd is None or sd is None else reach.mde_sd * sd
     low, high = (None, None) if mde is None or sd_df is None else range_of(mde, sd_df)
     return Power(
         contrast_id=contrast.id,
@@ -157,12 +164,41 @@ def _power(
     )
 
 
+def _of_both(
+    contrast: Contrast, behavior: str, pilot: "Frame", planned: Planning
+) -> tuple[float | None, float | None, str]:
+    """Smallest effect for new seeds and new probes, the df of its scale, what it stands for.
+
+    Of the two arms in the pilot, whose probe pairs are as many as will be scored.
+    """
+    scored = _scored(contrast, behavior, pilot.evidence())
+    a, b = (_alike(fields, scored) for fields in (contrast.a, contrast.b))
+    if a and contrast.kind.rules.compares is Compared.ONE:
+        table = pilot.changes(a).table
+    elif a and b:
+        table = pilot.difference(a, b, paired_seeds(a, b)).table
+    else:
+        return None, None, ""
+    found = crossed(table) if table.size else None
+    design = None if found is None or found.df is None else CrossedDesign.of(found)
+    if found is None or design is None:
+        return None, None, ""
+    design = replace(design.at(planned.n), aim=planned.aim)
+    about = f"seeds and {found.n_probes} probe pairs or clusters, both anew, as in the pilot"
+    return smallest_effect(design, planned.level), found.df, about
+
+
+def _scored(contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence]) -> list[ArmEvidence]:
+    """The pilot's arms on a behaviour and the contrast's split."""
+    split = "heldout" if any(e.split == "heldout" for e in pilot) else "train"
+    return [e for e in pilot if e.behavior == behavior and e.split == (contrast.split or split)]
+
+
 def _sd(
     contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence]
 ) -> tuple[float | None, int | None, str]:
     """Sd of the difference over seeds in the pilot, its df, and what that stands for."""
-    split = "heldout" if any(e.split == "heldout" for e in pilot) else "train"
-    scored = [e for e in pilot if e.behavior == behavior and e.split == (contrast.split or split)]
+    scored = _scored(contrast, behavior, pilot)
     if not scored:
         return None, None, "no pilot: in sd of the difference over seeds"
     a, b = (_alike(fields, scored) for fields in (contrast.a, contrast.b))

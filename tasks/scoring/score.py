@@ -184,6 +184,7 @@ def _row(
         behavior=pair.pair.behavior,
         split=split,
         probe_id=pair.pair.id,
+        cluster=pair.pair.cluster or None,
         status="ok",
         logprob_positive_sum=math.fsum(positive),
         logprob_negative_sum=math.fsum(negative),
@@ -199,7 +200,13 @@ def _row(
 
 
 def _excluded(pair: Pair, split: str, reason: str) -> ProbeScoreRow:
-    return ProbeScoreRow(behavior=pair.behavior, split=split, probe_id=pair.id, status=reason)
+    return ProbeScoreRow(
+        behavior=pair.behavior,
+        split=split,
+        probe_id=pair.id,
+        status=reason,
+        cluster=pair.cluster or None,
+    )
 
 
 def _mean(values: NDArray[np.float64]) -> float:

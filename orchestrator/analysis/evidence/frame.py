@@ -50,7 +50,7 @@ CELL_COLUMNS = (
     "mlx_lm",
 )
 SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy")
-PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap")
+PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap", "cluster")
 BASELINE = str(Condition.BASELINE)
 
 
@@ -62,17 +62,42 @@ class Probes:
         seeds: S seeds, ascending.
         probe_ids: P pairs with a finite gap in every seed, ascending.
         gaps: (S, P), nats per token.
+        clusters: P names; pairs of one name are not independent.
     """
 
     seeds: tuple[int, ...]
     probe_ids: tuple[str, ...]
     gaps: Floats
+    clusters: tuple[str, ...]
+
+    @property
+    def table(self) -> Floats:
+        """(S, C): one column a cluster, in nats per token; the mean of a row is that of all pairs.
+
+        With m the mean of all, a cluster of n of the P pairs whose mean is m + d has m + d n C / P:
+        as a ratio of sums is linearised, so that clusters of unlike size count by their pairs.
+        """
+        names, place = np.unique(self.clusters, return_inverse=True)
+        if len(names) == len(self.clusters) or not self.seeds:
+            return self.gaps
+        mean: float = self.gaps.mean()
+        apart = np.zeros((len(self.seeds), len(names)))
+        np.add.at(apart.T, place, (self.gaps - mean).T)
+        by_cluster: Floats = mean + apart * (len(names) / len(place))
+        return by_cluster
 
     def of(self, seeds: Sequence[int], probe_ids: Sequence[str]) -> Floats:
         """Gaps of some seeds and pairs, in the order given."""
         rows = [self.seeds.index(s) for s in seeds]
+        return self.gaps[np.ix_(rows, self._places(probe_ids))]
+
+    def clusters_of(self, probe_ids: Sequence[str]) -> tuple[str, ...]:
+        """Cluster of each of some pairs."""
+        return tuple(self.clusters[i] for i in self._places(probe_ids))
+
+    def _places(self, probe_ids: Sequence[str]) -> list[int]:
         places = {p: i for i, p in enumerate(self.probe_ids)}
-        return self.gaps[np.ix_(rows, [places[p] for p in probe_ids])]
+        return [places[p] for p in probe_ids]
 
 
 class Frame:
@@ -236,10 +261,6 @@ class Frame:
         """An arm's values of the settings in which arms differ."""
         return {k: v for k, v in self._facts[arm_id].items() if k in self.differing}
 
-    def baseline_arm(self, baseline_key: str) -> str | None:
-        """Arm id of the untrained model that some evidence is relative to."""
-        return self._baseline_arms.get(baseline_key)
-
     def probes(self, arm_id: str, behavior: str, split: str) -> Probes:
         """Gaps per seed and pair; empty where there are none."""
         if self._groups is None:
@@ -252,14 +273,16 @@ class Frame:
         common = set.intersection(*(set(c) for c in columns)) if columns else set()
         ids = sorted(common)
         gaps = np.array([[c[p] for p in ids] for c in columns], dtype=np.float64)
+        named = self._groups.clusters(seeds[0][1], behavior, split) if ids else {}
         return Probes(
             seeds=tuple(s for s, _ in seeds),
             probe_ids=tuple(ids),
             gaps=gaps.reshape(len(columns), len(ids)),
+            clusters=tuple(f"cluster {named[p]}" if p in named else f"pair {p}" for p in ids),
         )
 
-    def difference(self, a: ArmEvidence, b: ArmEvidence, seeds: Sequence[int]) -> Floats:
-        """Gaps of a minus gaps of b, (S, P): the given seeds by the pairs that both arms have.
+    def difference(self, a: ArmEvidence, b: ArmEvidence, seeds: Sequence[int]) -> Probes:
+        """Gaps of a minus gaps of b: the given seeds by the pairs that both arms have.
 
         Of arms that are compared by their deltas, the gaps of their untrained models are taken off.
         """
@@ -267,7 +290,12 @@ class Frame:
             self.changes(e) if e.baseline_key == OWN_ZERO else self._gaps(e) for e in (a, b)
         )
         common = sorted(set(one.probe_ids) & set(two.probe_ids))
-        return one.of(seeds, common) - two.of(seeds, common)
+        return Probes(
+            seeds=tuple(seeds),
+            probe_ids=tuple(common),
+            gaps=one.of(seeds, common) - two.of(seeds, common),
+            clusters=one.clusters_of(common),
+        )
 
     def _gaps(self, arm: ArmEvidence) -> Probes:
         return self.probes(arm.arm_id, arm.behavior, arm.split)
@@ -282,7 +310,8 @@ class Frame:
         common = sorted(set(found.probe_ids) & set(base.probe_ids))
         # The one row of the untrained model is subtracted from the row of every seed.
         gaps = found.of(found.seeds, common) - base.of(base.seeds[:1], common)
-        return Probes(seeds=found.seeds, probe_ids=tuple(common), gaps=gaps)
+        clusters = found.clusters_of(common)
+        return Probes(seeds=found.seeds, probe_ids=tuple(common), gaps=gaps, clusters=clusters)
 
 
 def _lost(counts: Counter[str], scored: int, label: str) -> str:
@@ -382,14 +411,33 @@ class _Groups:
         self._probes = table["probe_id"].combine_chunks().dictionary_encode()
         self._probe_codes = self._probes.indices.to_numpy(zero_copy_only=False)[order]
         self._gaps = table["gap"].combine_chunks().to_numpy(zero_copy_only=False)[order]
+        named = table["cluster"].combine_chunks().dictionary_encode()
+        self._clusters = [None, *named.dictionary.to_pylist()]
+        codes_of = named.indices.cast(pa.int64()).fill_null(-1)
+        self._cluster_codes = codes_of.to_numpy(zero_copy_only=False)[order] + 1
 
     def gaps(self, cell: str, behavior: str, split: str) -> dict[str, float]:
         """Probe id -> gap of one cell."""
+        rows = self._rows(cell, behavior, split)
+        return dict(zip(self._ids(rows), self._gaps[rows].tolist(), strict=True))
+
+    def clusters(self, cell: str, behavior: str, split: str) -> dict[str, str]:
+        """Probe id -> cluster of one cell, of those pairs that have one."""
+        rows = self._rows(cell, behavior, split)
+        named = (self._clusters[i] for i in self._cluster_codes[rows])
+        return {p: c for p, c in zip(self._ids(rows), named, strict=True) if c is not None}
+
+    def _ids(self, rows: slice) -> list[str]:
+        found: list[str] = self._probes.dictionary.take(
+            pa.array(self._probe_codes[rows])
+        ).to_pylist()
+        return found
+
+    def _rows(self, cell: str, behavior: str, split: str) -> slice:
         found = [i.get(v) for i, v in zip(self._index, (cell, behavior, split), strict=True)]
         if any(v is None for v in found):
-            return {}
+            return slice(0, 0)
         a, b, c = (int(v) for v in found if v is not None)
         key = (a * self._sizes[1] + b) * self._sizes[2] + c
         low, high = np.searchsorted(self._key, [key, key + 1])
-        names = self._probes.dictionary.take(pa.array(self._probe_codes[low:high])).to_pylist()
-        return dict(zip(names, self._gaps[low:high].tolist(), strict=True))
+        return slice(int(low), int(high))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from orchestrator.analysis.evidence.comparison import PAIRED, Comparison, compare, paired_seeds
-from orchestrator.analysis.evidence.frame import Floats
+from orchestrator.analysis.evidence.frame import Probes
 from orchestrator.analysis.inference.question import (
     Ask,
     Procedure,
@@ -77,8 +77,8 @@ def _difference(ask: Ask, alternative: Alternative) -> Difference:
     if found.pairing != PAIRED:
         reason = f"seeds x probes needs paired seeds: {found.reason}"
         return Difference(row=emptied(row, "unpaired", reason))
-    matrix = ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
-    return _crossed(ask, row, matrix, alternative)
+    gaps = ask.study.frame.difference(ask.a, ask.b, paired_seeds(ask.a, ask.b))
+    return _crossed(ask, row, gaps, alternative)
 
 
 def compared(row: Inference, found: Comparison) -> Inference:
@@ -125,8 +125,12 @@ def tested(row: Inference, test: MeanTest) -> Inference:
     )
 
 
-def _crossed(ask: Ask, row: Inference, matrix: Floats, alternative: Alternative) -> Difference:
-    """The mean of (seeds, probes), nats per token, tested for the contrast's population."""
+def _crossed(ask: Ask, row: Inference, gaps: Probes, alternative: Alternative) -> Difference:
+    """The mean over seeds and probes, nats per token, tested for the contrast's population."""
+    matrix, pairs = gaps.table, len(gaps.probe_ids)
+    if matrix.shape[1] < pairs:
+        note = f"{pairs} probe pairs in {matrix.shape[1]} clusters; a cluster counts as one"
+        row = replace(row, notes=(*row.notes, note))
     if min(matrix.shape, default=0) < 2:
         reason = f"needs 2 seeds and 2 probes, has {matrix.shape[0]} and {matrix.shape[1]}"
         return Difference(row=emptied(row, "insufficient_n", reason))
@@ -165,13 +169,7 @@ def one_sample(ask: Ask) -> Tested:
     alternative = ask.contrast.alternative
     row = replace(ask.row, pairing="fixed_baseline", arm_b="baseline")
     if ask.contrast.population is not Population.NEW_SEEDS:
-        frame, place = ask.study.frame, (row.behavior, row.split)
-        trained = frame.probes(ask.a.arm_id, *place)
-        base = frame.probes(frame.baseline_arm(ask.a.baseline_key) or "", *place)
-        common = sorted(set(trained.probe_ids) & set(base.probe_ids))
-        # The one row of the untrained model is subtracted from the row of every seed.
-        matrix = trained.of(trained.seeds, common) - base.of(base.seeds[:1], common)
-        across = _crossed(ask, row, matrix, alternative)
+        across = _crossed(ask, row, ask.study.frame.changes(ask.a), alternative)
         return directed(across.row, across.test, across.design, alternative)
     test = means.one_sample(values, alternative, ask.level)
     flip = exact.sign_flip(values, alternative)

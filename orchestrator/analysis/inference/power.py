@@ -16,6 +16,7 @@ from orchestrator.stats.exact import min_page_p, min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.spread import MIN_N
 
+PROBES_UNKNOWN = "what probes add to the variance is known only from results; name some: --pilot"
 AIMS = {Margin.BELOW: Aim.NONINFERIOR, Margin.BOTH_SIDES: Aim.EQUIVALENT}
 
 
@@ -44,6 +45,11 @@ class Planning:
         """Whether the claim has no direction."""
         return self.alternative is Alternative.TWO_SIDED
 
+    @property
+    def aim(self) -> Aim:
+        """What a claim about means says."""
+        return AIMS.get(self.margin, Aim.DIFFERS if self.two_sided else Aim.DIRECTED)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
@@ -71,9 +77,8 @@ class Reach:
 def of_means(planned: Planning) -> Reach:
     """A paired t test; where only a difference is claimed, with the sign-flip test beside it."""
     if planned.population is not Population.NEW_SEEDS:
-        return Reach(warning="what probes add to the variance is known only from results")
-    aim = AIMS.get(planned.margin, Aim.DIFFERS if planned.two_sided else Aim.DIRECTED)
-    looks, n = planned.looks, planned.n
+        return Reach(warning=PROBES_UNKNOWN)
+    aim, looks, n = planned.aim, planned.looks, planned.n
     if looks is not None and n > 1:
         if looks.anytime:
             price = price_anytime(n, planned.level, aim=aim)

@@ -1,17 +1,21 @@
 """Contrasts on results made by hand: the right arms, the right test, the right word."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from orchestrator.analysis.analyze import analyze
+from orchestrator.analysis.evidence.frame import Probes
 from orchestrator.analysis.inference.record import Family, Inference
 from orchestrator.config.contrasts import Contrast
 from orchestrator.errors import UserError
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.store import Store
+from orchestrator.stats.crossed import crossed
 from tasks.contract.cell import CellResult, ProbeScoreRow, Status
 from tests.builders import a_result, a_spec, filled, launched
 from tests.orchestrator.analysis.asking import ask, guided, keyed, plain, scored
@@ -270,10 +274,19 @@ def test_more_spread_than_claimed_contradicts_less_spread(tmp_path):
     assert row.estimate > 0
 
 
-def with_gaps(name: str, seed: int, gaps: dict[str, float]) -> CellResult:
+def with_gaps(
+    name: str, seed: int, gaps: dict[str, float], clusters: dict[str, str] | None = None
+) -> CellResult:
     result = keyed(name, float(np.mean(list(gaps.values()))), seed)
     rows = tuple(
-        ProbeScoreRow(behavior="factual", split="train", probe_id=p, status="ok", gap=g)
+        ProbeScoreRow(
+            behavior="factual",
+            split="train",
+            probe_id=p,
+            status="ok",
+            gap=g,
+            cluster=(clusters or {}).get(p),
+        )
         for p, g in gaps.items()
     )
     return replace(result, probe_scores=rows)
@@ -296,6 +309,66 @@ def test_seeds_and_probes_both_vary_in_the_crossed_interval(tmp_path):
         assert (row.p is None) == (population == "new_probes")
     assert row.n_probes == 9
     assert widths["new_seeds_and_probes"] > max(widths["new_seeds"], widths["new_probes"])
+
+
+def clustered(
+    folder: Path, times: Sequence[int], *, named: bool, population: str = "new_seeds_and_probes"
+) -> Inference:
+    """Nine pairs, each written so many times with a little noise, as from one template."""
+    random, cells = np.random.default_rng(0), []
+    difference = random.normal(0, 0.1, (4, 1)) + random.normal(0.1, 0.2, (1, len(times)))
+    for seed in range(4):
+        wide = np.repeat(difference[seed], times)
+        ids = [f"p{k}" for k in range(len(wide))]
+        names = [f"t{i}" for i, n in enumerate(times) for _ in range(n)]
+        groups = dict(zip(ids, names, strict=True)) if named else None
+        base = random.normal(0, 1, len(wide))
+        for name, gaps in (("sft-only", base), ("rho-guided", base + wide)):
+            cells.append(
+                with_gaps(name, seed, dict(zip(ids, map(float, gaps), strict=True)), groups)
+            )
+    store = filled(folder, *cells)
+    return one(ask(store, kind="mean_diff", a=guided(), b=plain(), population=population))
+
+
+@pytest.mark.parametrize("population", ["new_probes", "new_seeds_and_probes"])
+def test_pairs_of_one_cluster_count_as_one(tmp_path, population):
+    alone = clustered(tmp_path / "alone", [1] * 9, named=False, population=population)
+    four = clustered(tmp_path / "four", [4] * 9, named=True, population=population)
+    many = clustered(tmp_path / "many", [4] * 9, named=False, population=population)
+    assert (four.estimate, four.ci_low, four.ci_high, four.p) == pytest.approx(
+        (alone.estimate, alone.ci_low, alone.ci_high, alone.p)
+    )
+    assert (four.n_probes, many.n_probes) == (9, 36)
+    assert many.ci_high - many.ci_low < four.ci_high - four.ci_low
+    assert "36 probe pairs in 9 clusters; a cluster counts as one" in four.notes
+
+
+def test_clusters_of_unlike_size_leave_the_estimate_as_it_is(tmp_path):
+    sizes = [1, 5, 2, 1, 4, 3, 1, 2, 6]
+    named, apart = (clustered(tmp_path / str(n), sizes, named=n) for n in (True, False))
+    assert named.estimate == pytest.approx(apart.estimate)
+    assert (named.n_probes, apart.n_probes) == (9, 25)
+
+
+def test_on_noise_that_clusters_share_only_clusters_have_their_size():
+    random, runs = np.random.default_rng(5), 400
+    sizes = [1, 2, 3, 4, 5, 6] * 2
+    place = np.repeat(range(len(sizes)), sizes)
+    small = {"clusters": 0, "pairs": 0}
+    for _ in range(runs):
+        shared = random.normal(0, 0.2, (1, len(sizes))) + random.normal(0, 0.05, (5, 1))
+        gaps = shared[:, place] + random.normal(0, 0.1, (5, len(place)))
+        found = Probes(
+            seeds=(1, 2, 3, 4, 5),
+            probe_ids=tuple(map(str, range(len(place)))),
+            gaps=gaps,
+            clusters=tuple(f"c{i}" for i in place),
+        )
+        small["clusters"] += (crossed(found.table).p or 1.0) <= 0.05
+        small["pairs"] += (crossed(gaps).p or 1.0) <= 0.05
+    assert small["clusters"] / runs <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / runs)
+    assert small["pairs"] / runs > 0.12
 
 
 def test_new_probes_need_paired_seeds(tmp_path):

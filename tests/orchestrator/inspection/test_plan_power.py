@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from orchestrator.analysis.load import load_frame
 from orchestrator.config.sweep_file import load
 from orchestrator.inspection.plan import describe, plan
 from orchestrator.inspection.plan_power import Power, power_of
+from orchestrator.stats.beside.designs import Aim, CrossedDesign, range_of, smallest_effect
+from orchestrator.stats.crossed import crossed
+from tasks.contract.cell import CellResult, ProbeScoreRow
 from tests.builders import expanded, filled, parsed
 from tests.orchestrator.analysis.asking import keyed
 
@@ -29,7 +33,7 @@ b: {{condition: sft-only}}, behaviors: [factual]}}
 """
 
 
-def powers(n: int, alternative: str = "two-sided", pilot=()) -> dict[str, Power]:
+def powers(n: int, alternative: str = "two-sided", pilot=None) -> dict[str, Power]:
     text = SWEEP.format(seeds=", ".join(map(str, range(1, n + 1))), alternative=alternative)
     found = power_of(parsed(text).questions, expanded(text).cells, pilot)
     return {p.contrast_id: p for p in found}
@@ -80,14 +84,45 @@ def test_a_pilot_gives_the_effect_in_nats_per_token(tmp_path):
     pairs = random.normal(0, 0.1, (6, 2))
     cells = [keyed("rho-guided", float(a), s) for s, (a, _) in enumerate(pairs)]
     cells += [keyed("sft-only", float(b), s) for s, (_, b) in enumerate(pairs)]
-    evidence = load_frame([filled(tmp_path / "r", *cells)]).evidence()
-    found = powers(8, pilot=evidence)["up"]
+    found = powers(8, pilot=load_frame([filled(tmp_path / "r", *cells)]))["up"]
     assert found.sd == pytest.approx((pairs[:, 0] - pairs[:, 1]).std(ddof=1))
     assert found.mde == pytest.approx(found.sd * found.mde_sd)
     assert found.assumption == "sd of the paired difference in the pilot"
     # the 80 % interval of an sd with 5 degrees of freedom
     factors = np.sqrt(5 / stats.chi2.isf([0.1, 0.9], 5))
     assert (found.mde_low, found.mde_high) == pytest.approx(tuple(found.mde * factors))
+
+
+def with_probes(name: str, seed: int, gaps: np.ndarray, **spec: object) -> CellResult:
+    result = keyed(name, float(gaps.mean()), seed, **spec)
+    rows = [
+        ProbeScoreRow(
+            behavior="factual", split="train", probe_id=f"p{i}", status="ok", gap=float(g)
+        )
+        for i, g in enumerate(gaps)
+    ]
+    return replace(result, probe_scores=tuple(rows))
+
+
+def test_for_new_seeds_and_new_probes_a_pilot_gives_the_scatter_of_both(tmp_path):
+    random = np.random.default_rng(0)
+    apart = 0.1 * random.normal(size=(5, 1)) + 0.2 * random.normal(size=(1, 9))
+    apart = apart + 0.1 * random.normal(size=(5, 9))
+    cells = [with_probes("sft-only", s, np.zeros(9)) for s in range(5)]
+    cells += [with_probes("rho-guided", s, row) for s, row in enumerate(apart)]
+    text = SWEEP.format(seeds="1, 2, 3, 4, 5, 6, 7, 8", alternative="greater").replace(
+        "id: up,", "id: up, population: new_seeds_and_probes, family: up,"
+    )
+    asked, specs = parsed(text).questions, expanded(text).cells
+    found = power_of(asked, specs, load_frame([filled(tmp_path / "r", *cells)]))[0]
+    seen = crossed(apart)
+    design = replace(CrossedDesign.of(seen).at(8), aim=Aim.DIRECTED)
+    assert found.mde == smallest_effect(design, 0.05)
+    assert (found.mde_low, found.mde_high) == range_of(found.mde, seen.df)
+    assert (found.mde_sd, found.warning) == (None, None)
+    assert "9 probe pairs or clusters, both anew" in found.assumption
+    without = power_of(asked, specs)[0]
+    assert (without.mde, "--pilot" in without.warning) == (None, True)
 
 
 def test_plan_prints_power_and_warns(tmp_path):

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.contract.cell import NodeError
+from tasks.contract.cell import NodeError, digest_of
 from tasks.data.probe_packs import Pair, load_pack, to_json, usable
+from tasks.data.probes import prepare_probes
 from tasks.data.sft import load_source
 from tasks.starter import PROBES
 from tests import ROOT
@@ -63,6 +64,22 @@ def test_starter_says_what_each_line_is_in_all_fields():
     assert {tuple(line) for line in lines} == {
         ("id", "behavior", "positive", "negative", "domain", "source")
     }
+
+
+def test_a_cluster_is_part_of_what_is_scored_and_its_absence_changes_nothing(tmp_path):
+    rows = [row(id=str(i), positive=f"yes {i}") for i in range(4)]
+    plain = write(tmp_path / "plain.jsonl", *rows)
+    named = write(tmp_path / "named.jsonl", *(r | {"cluster": "t"} for r in rows))
+    assert {p.cluster for p in load_pack(plain)} == {""}
+    assert {p.cluster for p in load_pack(named)} == {"t"}
+    assert [json.loads(to_json(p)).get("cluster") for p in load_pack(named)] == ["t"] * 4
+    assert all("cluster" not in json.loads(to_json(p)) for p in load_pack(plain))
+    one, other = (prepare_probes(f, ("b",), ("b",), 0.5) for f in (plain, named))
+    assert one.digest != other.digest
+    assert one.pool_digest == other.pool_digest
+    assert one.digest == digest_of(
+        [[p.id, p.behavior, p.positive, p.negative, one.split[p.id]] for p in one.evaluated]
+    )
 
 
 def test_half_of_the_refusal_pairs_mirror_the_other_half(starter):

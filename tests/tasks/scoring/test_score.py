@@ -87,6 +87,13 @@ def test_a_cut_off_answer_is_excluded_and_counted_never_scored(base):
     assert scores[0].status == "partial"
 
 
+def test_a_row_names_the_cluster_of_its_pair(base):
+    pairs = [pair("a", "one two three", "one two four"), pair("b", "one two five", "one two six")]
+    named = [replace(pairs[0], cluster="t"), pairs[1], replace(pair("c", "x", "y"), cluster="u")]
+    _, rows = score_pairs(base, named)
+    assert {r.probe_id: r.cluster for r in rows} == {"a": "t", "b": None, "c": "u"}
+
+
 def test_a_text_of_one_token_is_excluded(base):
     rows = score_pairs(base, [pair("a", "a", "b")])[1]
     assert rows[0].status == "too_short"
