@@ -120,6 +120,7 @@ def tables() -> tuple[pa.Table, pa.Table, pa.Table]:
             "split": pa.array(["train"] * (n * b)),
             "rho": pa.array(rho),
             "accuracy": pa.array(random.uniform(0, 1, n * b)),
+            "step": pa.nulls(n * b, pa.int64()),
         },
     )
     of_probe = np.repeat(np.arange(n), PROBES)
@@ -133,6 +134,7 @@ def tables() -> tuple[pa.Table, pa.Table, pa.Table]:
             "probe_id": pa.array(names * n),
             "gap": pa.array(np.asarray(effects)[of_probe] + random.normal(0, 1, n * PROBES)),
             "cluster": pa.nulls(n * PROBES, pa.string()),
+            "step": pa.nulls(n * PROBES, pa.int64()),
         },
     )
     return cells, scores, probes

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from orchestrator.analysis.analyze import Analysis, analyze
 from orchestrator.analysis.output import inference_table
@@ -20,7 +21,7 @@ from orchestrator.report import analysed
 from orchestrator.report.blocks import Figure, Gap
 from orchestrator.report.figures.canvas import drawing
 from orchestrator.report.outline import figures_of
-from orchestrator.results.schema import TABLES
+from orchestrator.results.schema import STEP, TABLES
 from orchestrator.results.store import Store
 
 if TYPE_CHECKING:
@@ -58,12 +59,18 @@ class Results:
         return self.table("cells")
 
     def scores(self) -> pa.Table:
-        """One row a cell, behaviour and split: rho in nats per token, accuracy, calibration."""
-        return self.table("scores")
+        """One row a cell, behaviour and split: rho in nats per token, accuracy, calibration.
+
+        As at the end of training; `table("scores")` has moments before that, too.
+        """
+        return _of_the_end(self.table("scores"))
 
     def probe_scores(self) -> pa.Table:
-        """One row a cell and probe pair: log-probabilities in nats, gap in nats per token."""
-        return self.table("probe_scores")
+        """One row a cell and probe pair: log-probabilities in nats, gap in nats per token.
+
+        As at the end of training, like `scores`.
+        """
+        return _of_the_end(self.table("probe_scores"))
 
     def claims(self) -> pa.Table:
         """One row a contrast, behaviour and set of arms: estimate, interval, p, verdict."""
@@ -112,6 +119,10 @@ class Results:
     @cached_property
     def _figures(self) -> dict[str, Figure | Gap]:
         return figures_of(analysed(self._store))
+
+
+def _of_the_end(table: pa.Table) -> pa.Table:
+    return table.filter(pc.is_null(table[STEP]))
 
 
 def plan(

@@ -23,6 +23,7 @@ from tasks.contract.cell import (  # noqa: E402
     DataSpec,
     Measurements,
     NodeError,
+    Point,
     Progress,
     Status,
     StepRow,
@@ -89,6 +90,9 @@ class _Trained:
         matched: As `names_matched` has it.
         diverged: Which quantity stopped being finite, and when; None if none did.
         start: The checkpoint it went on from, or nothing done.
+        state: As it ended, its points among it; if it diverged, as of the last point before that.
+        load: What went through the model to score at points.
+        resumed: Passes of these scorings that an earlier attempt had made.
     """
 
     rows: tuple[StepRow, ...] = ()
@@ -98,6 +102,13 @@ class _Trained:
     matched: tuple[dict[str, int], dict[str, int]] = ({}, {})
     diverged: str | None = None
     start: State = field(default_factory=State)
+    state: State = field(default_factory=State)
+    load: Load = field(default_factory=Load)
+    resumed: int = 0
+
+
+_NOTHING = Scored(scores=(), probe_scores=(), load=Load(), resumed=0, passes=0)
+"""Of a moment at which nothing is scored."""
 
 
 def run(
@@ -136,13 +147,13 @@ def run(
     keeper = Keeper(spec.cell_id, RECIPE_VERSION, saving)
     start = _take_up(spec, keeper, report)
     if spec.train is None or spec.seed is None or training is None:
-        trained = _Trained(start=start)
+        trained = _Trained(start=start, state=start)
         return _finish(spec, base, probes, scored, None, trained, phases, report, keeper)
     matched = names_matched(base.model, spec.train.lora_keys)
     with attached(base, spec.train, spec.seed) as lora:
-        with phases.phase("train", report):
-            trained = _train(spec, base, lora, training, report, keeper, start)
-            trained = replace(trained, matched=matched)
+        asked = (scored, probes.split)
+        trained = _train(spec, base, lora, training, asked, phases, report, keeper, start)
+        trained = replace(trained, matched=matched)
         phases.seconds["train"] += start.elapsed_s
         return _finish(spec, base, probes, scored, training, trained, phases, report, keeper)
 
@@ -256,10 +267,17 @@ def _train(
     base: BaseModel,
     lora: dict[str, Any],
     training: _Training,
+    asked: tuple[EncodedPairs, dict[str, str]],
+    phases: Phases,
     report: Report,
     keeper: Keeper,
     start: State,
 ) -> _Trained:
+    """Train from point to point of the training, and from the last one to the end.
+
+    After a point the training goes on from its state as from a checkpoint, so that no bit of it
+    depends on the points.
+    """
     if spec.train is None or spec.seed is None:
         raise AssertionError("a trained cell has settings and a seed")
     path = path_of_training(base.path, spec.train)
@@ -269,29 +287,40 @@ def _train(
         init_hash=tensors_hash(initial),
         n_parameters=sum(v.size for v in initial.values()),
         start=start,
+        resumed=sum(point.passes for point in start.points),
     )
 
     def tell(step: int, steps: int, loss: float) -> None:
         report(Progress(stage="train", step=step, steps=steps, loss=loss, resumed=resumed))
 
-    try:
-        with passes(base.model, path, checkpoint=spec.grad_checkpoint) as packed:
-            rows = train(
-                base.model,
-                spec.train,
-                training.term,
-                training.material,
-                spec.seed,
-                tell,
-                packed,
-                costs_of(base.model, base.vocabulary),
-                start,
-                keeper,
-            )
-    except DivergedError as end:
-        return replace(trained, rows=end.rows, diverged=str(end))
-    base.model.eval()
-    return replace(trained, rows=rows, adapter=save_adapter(base, lora))
+    work = (base.model, spec.train, training.term, training.material, spec.seed)
+    costs, state = costs_of(base.model, base.vocabulary), start
+    passed = {point.step for point in start.points}
+    for until in (*sorted({*spec.eval_steps, *spec.keep_steps} - passed), None):
+        with phases.phase("train", report):
+            try:
+                with passes(base.model, path, checkpoint=spec.grad_checkpoint) as packed:
+                    state = train(*work, tell, packed, costs, state, keeper, until)
+            except DivergedError as end:
+                return replace(trained, rows=end.rows, diverged=str(end), state=state)
+        base.model.eval()
+        adapter, found = save_adapter(base, lora), _NOTHING
+        if until is None:
+            return replace(trained, rows=state.rows, adapter=adapter, state=state)
+        if until in spec.eval_steps:
+            found = _score(base, asked, adapter, state, phases, report, keeper)
+        point = Point(
+            step=until,
+            scores=found.scores,
+            probe_scores=found.probe_scores,
+            adapter=adapter if until in spec.keep_steps else None,
+            passes=found.passes,
+        )
+        score_s = start.score_s + phases.seconds.get("score", 0.0)
+        state = replace(state, points=(*state.points, point), scored={}, score_s=score_s)
+        resumed_passes = trained.resumed + found.resumed
+        trained = replace(trained, load=trained.load + found.load, resumed=resumed_passes)
+    raise AssertionError("the last part of a training has no end")
 
 
 def _take_up(spec: CellSpec, keeper: Keeper, report: Report) -> State:
@@ -316,16 +345,17 @@ def _finish(
     report: Report,
     keeper: Keeper,
 ) -> CellResult:
-    found = Scored(scores=(), probe_scores=(), load=Load(), resumed=0)
+    found = _NOTHING
     if trained.diverged is None:
-        with phases.phase("score", report), passes(base.model, base.path) as packed:
-            kept = _passes(base, trained, phases, keeper)
-            found = score(base.model, scored, probes.split, base.vocabulary, packed, kept)
-        phases.seconds["score"] += trained.start.score_s
+        state = replace(trained.state, optimizer={})  # no step runs again
+        asked = (scored, probes.split)
+        found = _score(base, asked, trained.adapter, state, phases, report, keeper)
+    phases.seconds["score"] = phases.seconds.get("score", 0.0) + trained.start.score_s
     measurements = _measurements(spec, base, probes, training, trained, phases)
     if trained.diverged is None:
-        measurements = replace(measurements, resumed_passes=found.resumed)
-    measurements = _utilised(measurements, base, trained, found.load)
+        resumed = trained.resumed + found.resumed
+        measurements = replace(measurements, resumed_passes=resumed)
+    measurements = _utilised(measurements, base, trained, trained.load + found.load)
     mx.clear_cache()  # another process may need it before the next cell here does
     return CellResult(
         spec=spec,
@@ -337,24 +367,41 @@ def _finish(
         scores=found.scores,
         probe_scores=found.probe_scores,
         adapter=trained.adapter,
+        points=trained.state.points,
     )
 
 
-def _passes(base: BaseModel, trained: _Trained, phases: Phases, keeper: Keeper) -> Passes:
-    """The passes of the scoring that its checkpoint has, and the checkpoints that follow it."""
-    begun = time.perf_counter()
-    adapter = trained.adapter.sha256 if trained.adapter else None
-    state = State(
-        adapter=trainable(base.model), rows=trained.rows, elapsed_s=phases.seconds.get("train", 0.0)
-    )
+def _score(
+    base: BaseModel,
+    asked: tuple[EncodedPairs, dict[str, str]],
+    adapter: Adapter | None,
+    state: State,
+    phases: Phases,
+    report: Report,
+    keeper: Keeper,
+) -> Scored:
+    """Score pairs with the model as it is; passes that a checkpoint has are not run again.
+
+    Args:
+        base: The model, with its adapter.
+        asked: The pairs, and the split of each.
+        adapter: That adapter; None for the untrained model.
+        state: Of the cell at this moment; what checkpoints of the scoring add to.
+        phases: Counts the seconds.
+        report: Is told of the phase.
+        keeper: Looks after every pass whether a checkpoint is due.
+    """
+    begun, (pairs, split) = time.perf_counter(), asked
 
     def look(losses: Mapping[str, Floats]) -> None:
-        score_s = trained.start.score_s + time.perf_counter() - begun
+        score_s = state.score_s + time.perf_counter() - begun
         now = replace(state, scored=dict(losses), score_s=score_s)
         keeper.look(now.done, lambda: dump(now))
 
-    owner = f"{adapter} {base.path} {base.precision}"
-    return Passes(owner, Pieces(trained.start.scored, look))
+    owner = f"{adapter.sha256 if adapter else None} {base.path} {base.precision}"
+    with phases.phase("score", report), passes(base.model, base.path) as packed:
+        kept = Passes(owner, Pieces(state.scored, look))
+        return score(base.model, pairs, split, base.vocabulary, packed, kept)
 
 
 def _measurements(

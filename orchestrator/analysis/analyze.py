@@ -78,6 +78,7 @@ class Analysis:
         unscored: Cells that diverged or failed: cell id, label parts, message.
         silent: Ids of arms whose hinge was never above 0: they were trained without it.
         warnings: Sentences on scores that follow the order of the launch, or the host.
+        moments: As `evidence`, of arms that were scored within their training, at every moment.
     """
 
     arms: tuple[ArmScore, ...]
@@ -90,6 +91,7 @@ class Analysis:
     unscored: tuple[dict[str, Any], ...]
     silent: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    moments: tuple[ArmEvidence, ...] = ()
 
     def to_json(self) -> str:
         """Stable JSON; see docs/json.md."""
@@ -194,6 +196,7 @@ def analyze_frame(
         split=split,
         unscored=tuple({k: r[k] for k in UNSCORED} for r in frame.unscored),
         silent=tuple(silent),
+        moments=tuple(frame.moments()),
     )
 
 

@@ -18,11 +18,13 @@ from orchestrator.cells.settings import (
     value_text,
 )
 from orchestrator.config.contrast_kinds import Compared, Subject
-from orchestrator.config.contrasts import Contrast, Fields, describe, matches
-from orchestrator.config.fields import OF_PROMPTS
+from orchestrator.config.contrasts import Contrast, Fields, describe, matches, step_of
+from orchestrator.config.fields import OF_MOMENTS, OF_PROMPTS, STEP
 from tasks.contract.cell import CellSpec, Condition
 
 FEWEST_DOSES = 3
+AT = "@"
+"""Between the id of an arm and the step of a moment, while arms are chosen."""
 AGAINST = " vs "
 """Joins two behaviours that a row compares."""
 NO_BEHAVIOR = ""
@@ -39,18 +41,22 @@ class Arm:
         arm_id: Its id.
         facts: Its settings under the names of a sweep file.
         cells: Ids of its trained cells, in the order of the file; empty where nobody asks for them.
+        steps: Optimizer steps before the last one after which it is scored, too.
     """
 
     arm_id: str
     facts: Facts
     cells: tuple[str, ...] = ()
+    steps: tuple[int, ...] = ()
 
 
 def arms_of(specs: Iterable[CellSpec]) -> list[Arm]:
     """The arms of planned cells, in order, the untrained ones among them."""
     found: dict[str, Arm] = {}
     for spec in specs:
-        arm = found.get(spec.arm_id) or Arm(arm_id=spec.arm_id, facts=facts(asdict(spec)))
+        arm = found.get(spec.arm_id) or Arm(
+            arm_id=spec.arm_id, facts=facts(asdict(spec)), steps=spec.eval_steps
+        )
         cells = (spec.cell_id,) if spec.condition.trains else ()
         found[spec.arm_id] = replace(arm, cells=(*arm.cells, *cells))
     return [*found.values()]
@@ -63,12 +69,14 @@ class Choice:
     Attributes:
         arms: Ids: one, two (a, b), the doses in ascending order, the doses and b, all, or four
             (a, b at the first value of `between`, then at the second).
+        steps: Of each arm, the optimizer step after which it is looked at; None: at the end.
         doses: Values along the axis, one a dose; empty without an axis.
         which: Settings that tell it from the contrast's other choices; empty where there is one.
         problem: Why there is nothing to test; then arms may be missing.
     """
 
     arms: tuple[str, ...] = ()
+    steps: tuple[int | None, ...] = ()
     doses: tuple[float, ...] = ()
     which: str = ""
     problem: str | None = None
@@ -89,6 +97,12 @@ def choose(contrast: Contrast, arms: Sequence[Arm], among: str) -> list[Choice]:
     named = {*contrast.a, *(contrast.b or ())}
     if contrast.kind.rules.about is Subject.SCORES and UNTRAINED[0] in named:
         return [Choice(problem=NO_SEEDS)]
+    if contrast.within:
+        arms = [moment for arm in arms for moment in _moments(arm)]
+        # what only b names of a moment holds for a as well; the other way round arms agree in it
+        its_own = {name for name, _ in contrast.a}.union([contrast.over]) & {*OF_MOMENTS}
+        shared = () if its_own else (p for p in contrast.b or () if p[0] in OF_MOMENTS)
+        contrast = replace(contrast, a=(*contrast.a, *shared))
     firsts = [arm for arm in arms if matches(contrast.a, arm.facts)]
     if not firsts:
         has = f" has {describe(contrast.a)}" if contrast.a else ""
@@ -97,9 +111,31 @@ def choose(contrast: Contrast, arms: Sequence[Arm], among: str) -> list[Choice]:
     names = differing((facts for facts, _ in found), but=frozenset())
     texts = [settings(facts, names) for facts, _ in found]
     return [  # arms of the same settings, whose texts have other contents, are told apart by id
-        replace(choice, which=text if texts.count(text) < 2 else f"{text} {choice.arms[0][:8]}")
+        _in_their_names(
+            replace(choice, which=text if texts.count(text) < 2 else f"{text} {choice.arms[0][:8]}")
+        )
         for text, (_, choice) in zip(texts, found, strict=True)
     ]
+
+
+def _moments(arm: Arm) -> Iterator[Arm]:
+    """The arm as it is after each step at which it is scored; the untrained one has no moments."""
+    if "train.epochs" not in arm.facts:
+        return
+    last = step_of(arm.facts["train.epochs"], arm.facts)
+    for step in (*arm.steps, last):
+        name = f"{arm.arm_id}{AT}{'' if step == last else step}"
+        yield replace(arm, arm_id=name, facts={**arm.facts, STEP: step})
+
+
+def _in_their_names(choice: Choice) -> Choice:
+    """A choice with the ids that its arms have, and their moments beside them."""
+    parts = [arm.partition(AT) for arm in choice.arms]
+    return replace(
+        choice,
+        arms=tuple(arm for arm, _, _ in parts),
+        steps=tuple(int(step) if step else None for _, _, step in parts),
+    )
 
 
 def parts(contrast: Contrast, behaviors: Sequence[str]) -> list[tuple[str, ...]]:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from orchestrator.config.condition_rules import Point, condition_of
-from orchestrator.config.fields import FIELD_OF, FIELDS
+from orchestrator.config.fields import FIELD_OF, FIELDS, Moments
 from orchestrator.config.sweep_file import Grid, Sweep
 from orchestrator.errors import Problem
 from tasks.contract.cell import (
@@ -156,16 +156,19 @@ def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
     )
     if data is None:
         return (baseline,)
+    train, records = _train(point), data.records
     trained = CellSpec(
         condition=condition,
         model=model,
         probes=probes,
         max_length=point["train.max_length"],
-        train=_train(point),
+        train=train,
         data=_data(point, data) if condition.has_sft else None,
-        sft_records=data.records,
+        sft_records=records,
         hinge=_hinge(point, condition, found) if condition.has_pairs else None,
         seed=point["seed"],
+        eval_steps=_steps("train.eval_at", point["train.eval_at"], train, records),
+        keep_steps=_steps("train.keep_at", point["train.keep_at"], train, records),
     )
     return baseline, trained
 
@@ -233,6 +236,26 @@ def _placed(field: str, message: str, point: Point) -> tuple[str, str]:
 def _train(point: Point) -> TrainSpec:
     names = TrainSpec.__dataclass_fields__
     return TrainSpec(**{name: point[f"train.{name}"] for name in names})
+
+
+def _steps(field: str, moments: Moments | None, train: TrainSpec, records: int) -> tuple[int, ...]:
+    """Optimizer steps of moments within a training; its end goes without saying.
+
+    Raises:
+        _UnresolvedError: A moment is after the end, or two are the same step.
+    """
+    last, places = train.step_at(train.epochs, records), dict[int, float]()
+    for value in moments.values if moments else ():
+        epochs = moments is not None and moments.unit == "epochs"
+        step = train.step_at(value, records) if epochs else int(value)
+        if step > last:
+            text = f"step {step} is after the end of a training of {last} steps"
+            raise _UnresolvedError([(field, text)])
+        if step in places:
+            text = f"{places[step]:g} and {value:g} epochs are the same optimizer step ({step})"
+            raise _UnresolvedError([(field, text)])
+        places[step] = value
+    return tuple(step for step in places if step < last)
 
 
 def template_of(point: Point) -> str:

@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from orchestrator.cells.facts import RECORDS, Facts
+from orchestrator.config.fields import EPOCH, STEP
 
 OF_THE_HINGE = frozenset({"condition", "rho_weight", "margin"})
 """They name an arm, and any two arms may differ in them."""
 IMPLIED: Mapping[str, frozenset[str]] = {
+    EPOCH: frozenset({STEP}),
     "model": frozenset({"model_revision"}),
     "probes.train": frozenset({"train.pairs_per_step"}),
     **dict.fromkeys(

@@ -107,6 +107,8 @@ class Rules:
         alternatives: What may be claimed; one that stands alone goes without saying.
         populations: What the test can speak about.
         supportable: Whether a small p speaks for the claim; else it speaks against it.
+        within: Whether its test holds for several moments of one training, which are no
+            independent samples.
         unit: Of the estimate and its interval; empty where there is no estimate.
         claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {margin},
             {first}, {second} (what lies `between`), {alternative} and {relation}.
@@ -122,6 +124,7 @@ class Rules:
     alternatives: frozenset[Alternative] = frozenset(Alternative)
     populations: frozenset[Population] = frozenset(Population)
     supportable: bool = True
+    within: bool = True
     unit: str = NAT
     claim: str
     relations: Mapping[Alternative, str] | None = None
@@ -243,7 +246,7 @@ class Kind(StrEnum):
         "trend",
         Rules(
             asks="rises or falls along the doses",
-            test="Page within seeds, else exact Jonckheere",
+            test="Page within seeds, else exact Jonckheere; over `step`: t of the seeds' slopes",
             compares=Compared.DOSES,
             planned=Planned.TREND,
             populations=SEEDS_ONLY,
@@ -270,6 +273,7 @@ class Kind(StrEnum):
             alternatives=NO_SIDE,
             populations=SEEDS_ONLY,
             supportable=False,
+            within=False,
             unit=f"{NAT} per dose",
             claim="linearity of {a} over {over}, {alternative}",
         ),

@@ -1,6 +1,6 @@
 """The `analysis:` block of a sweep file: contrasts that are registered before there are data."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -21,18 +21,22 @@ from orchestrator.config.checked import (
 from orchestrator.config.condition_rules import Point, condition_of, facts_of
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
 from orchestrator.config.fields import (
+    EPOCH,
     FIELDS,
+    OF_MOMENTS,
     OF_PROMPTS,
+    STEP,
     ArmFields,
     BetweenFields,
     Dose,
+    Moments,
     Positive,
     uses,
 )
 from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative, Spending
-from tasks.contract.cell import Condition, digest_of
+from tasks.contract.cell import Condition, TrainSpec, digest_of
 
 Fields = tuple[tuple[str, Any], ...]
 """Fields and values that name an arm, by name."""
@@ -52,7 +56,7 @@ class Contrast:
         kind: What is asked.
         a, b: Fields and values that name an arm, e.g. condition and rho_weight; b is None where
             the kind has one arm, or takes the doses along `over`.
-        over: The axis of the doses.
+        over: The axis of the doses, or `step` for the moments of each training.
         between: A field of the arms, or `behavior`, and the two values between which the effects
             of a over b are compared: the first minus the second.
         behaviors: None for all that are evaluated.
@@ -88,6 +92,13 @@ class Contrast:
             return named
         field, values = self.between
         return [(n, _pairs({**dict(arm), field: v})) for n, arm in named for v in values]
+
+    @property
+    def within(self) -> bool:
+        """Whether it asks about moments of a training, and not about its end alone."""
+        named = {name for arm in (self.a, self.b or ()) for name, _ in arm}
+        axes = (self.over, self.between[0] if self.between else None)
+        return any(name in named or name in axes for name in OF_MOMENTS)
 
     @property
     def digest(self) -> str:
@@ -196,7 +207,9 @@ class ContrastEntry(Checked):
         description="fields and values that name an arm, e.g. condition and rho_weight",
     )
     b: ArmFields | None = Field(default=None, description="the arm that a is compared with")
-    over: Dose = Field(default=UNSET, description="the axis of the doses")
+    over: Dose = Field(
+        default=UNSET, description="the axis of the doses, or `step`: the moments of each training"
+    )
     between: BetweenFields | None = Field(
         default=None,
         description="one field of the arms (or `behavior`) with two values, between which the "
@@ -258,12 +271,17 @@ class ContrastEntry(Checked):
         if self.between is not None and (self.between.field[0] == BEHAVIOR) != about_behaviors:
             wanted = f"must be {BEHAVIOR}" if about_behaviors else "must be a field of the arms"
             found.append(("between", f"{wanted} for {self.kind}"))
+        if self.over == STEP and not rules.within:
+            text = f"{self.kind} takes doses as independent, which moments of one training are not"
+            found.append(("over", text))
         complain(((key,), text, (("kind",),)) for key, text in found)
+        scores = rules.about is Subject.SCORES
+        about = "scores" if scores else "answers"
         complain(
-            ((key, name), f"is not used by {self.kind}, which is about scores", (("kind",),))
+            ((key, name), f"is not used by {self.kind}, which is about {about}", (("kind",),))
             for key, arm in (("a", self.a), ("b", self.b))
-            for name in OF_PROMPTS
-            if arm and name in arm.model_fields_set and rules.about is Subject.SCORES
+            for name in (OF_PROMPTS if scores else OF_MOMENTS)
+            if arm and name in arm.model_fields_set
         )
         return self
 
@@ -392,6 +410,8 @@ def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> 
         route: Route = ("analysis", "contrasts", i)
         if (first := asked.setdefault(contrast.digest, contrast.id)) != contrast.id:
             yield route, f"{show(contrast.id)} asks the same as {show(first)}", ()
+        if contrast.within:
+            yield from _unscored(contrast, route, facts)
         for name, arm in contrast.arms:
             if not any(matches(arm, f) for f in facts):
                 sections = tuple((n.partition(".")[0],) for n, _ in arm)
@@ -408,6 +428,27 @@ def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> 
                 yield place, text, (*grids, ("probes", "evaluate"))
 
 
+def _unscored(contrast: Contrast, route: Route, facts: Sequence[Point]) -> Iterator[Finding]:
+    """Moments that a contrast names and at which no point of the grids is scored."""
+    eval_at = ("train", "eval_at")
+    for name, arm in contrast.arms:
+        fitting = [f for f in facts if matches(arm, f)]
+        moments: list[Moments] = [m for f in fitting if (m := f.get("train.eval_at"))]
+        if fitting and not moments:
+            text = "asks about moments of a training; train.eval_at names none"
+            yield route, text, (eval_at,)
+            return
+        epoch = dict(arm).get(EPOCH)
+        known = {v for m in moments for v in m.values} | {f["train.epochs"] for f in fitting}
+        if epoch is not None and epoch not in known and all(m.unit == "epochs" for m in moments):
+            there = ", ".join(f"{v:g}" for v in sorted(known))
+            text = (
+                f"nothing is scored after {epoch:g} epochs; train.eval_at and the end are {there}"
+            )
+            place = (*route, "between", EPOCH) if contrast.between else (*route, name, EPOCH)
+            yield place, text, (eval_at,)
+
+
 def anchored_arms(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The arms of a contrast as a file has them, their relative paths made absolute."""
     return {
@@ -418,8 +459,12 @@ def anchored_arms(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def matches(arm: Fields, facts: Mapping[str, Any]) -> bool:
-    """Whether an arm's facts are those that a contrast names; prompts are no fact of an arm."""
-    return all(_has(facts, name, value) for name, value in arm if name not in OF_PROMPTS)
+    """Whether an arm's facts are those that a contrast names.
+
+    Prompts are no fact of an arm; a moment of its training is one where the facts have a step.
+    """
+    aside = OF_PROMPTS if STEP in facts else (*OF_PROMPTS, *OF_MOMENTS)
+    return all(_has(facts, name, value) for name, value in arm if name not in aside)
 
 
 def _has(facts: Mapping[str, Any], name: str, value: Any) -> bool:
@@ -430,9 +475,19 @@ def _has(facts: Mapping[str, Any], name: str, value: Any) -> bool:
     """
     if name == "data.size" and facts.get(name) is None and value is not None:
         return bool(facts.get("sft_records") == value)
+    if name == EPOCH:
+        return bool(facts[STEP] == step_of(value, facts))
     if name in facts:
         return bool(facts[name] == value)
     return value is None or uses(name, Condition(facts["condition"]))
+
+
+def step_of(epochs: float, facts: Mapping[str, Any]) -> int:
+    """The optimizer step of a trained arm that ends so many epochs."""
+    train = TrainSpec(
+        batch_size=facts["train.batch_size"], grad_accumulation=facts["train.grad_accumulation"]
+    )
+    return train.step_at(epochs, facts["sft_records"])
 
 
 def concerns(contrast: Contrast, facts: Mapping[str, Any]) -> bool:

@@ -3,13 +3,24 @@
 Parser, defaults, messages, the JSON Schema and the tables of docs/sweep-file.md come from here.
 """
 
+from dataclasses import dataclass
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import AfterValidator, ConfigDict, Field, Strict, create_model, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    Strict,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 
 from orchestrator.config.checked import (
+    LARGEST,
     UNSET,
     UNSIGNED_ZERO,
     Checked,
@@ -20,6 +31,7 @@ from orchestrator.config.checked import (
     axis_of,
     complain,
 )
+from orchestrator.errors import show
 from tasks.contract.cell import Condition, TrainSpec
 from tasks.contract.generation import GREEDY, Decoding
 
@@ -35,6 +47,67 @@ Positive = Annotated[float, Field(gt=0), UNSIGNED_ZERO]
 AtLeastZero = Annotated[float, Field(ge=0), UNSIGNED_ZERO]
 Count = Annotated[Whole, Field(ge=1)]
 Seed = Annotated[Whole, Field(ge=0)]
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Moments within a training.
+
+    Attributes:
+        unit: `epochs` or `steps`.
+        values: So many of them are done; ascending.
+    """
+
+    unit: str
+    values: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"{', '.join(f'{v:g}' for v in self.values)} {self.unit}"
+
+
+def _moments(value: Any) -> Any:
+    """A list of epochs, or a mapping with a list of optimizer steps: a number alone is epochs."""
+    if value is None or isinstance(value, Moments):
+        return value
+    unit, listed = "epochs", value
+    if isinstance(value, dict) and value.keys() == {"steps"}:
+        unit, listed = "steps", value["steps"]
+    if not isinstance(listed, list) or not listed:
+        complain([((), f"must {MOMENTS}, got {show(value)}", ())])
+    kinds = (int,) if unit == "steps" else (int, float)
+    place = ("steps",) if unit == "steps" else ()
+    for i, one in enumerate(listed):
+        if type(one) not in kinds or not 0 < one <= LARGEST:
+            what = "a whole number above 0" if unit == "steps" else "a number above 0"
+            complain([((*place, i), f"must be {what}, got {show(one)}", ())])
+    if len(set(listed)) < len(listed):
+        complain([(place, "names a moment twice", ())])
+    return Moments(unit, tuple(sorted(listed)))
+
+
+MOMENTS = "be a list of epochs, or {steps: a list of optimizer steps}"
+_POSITIVE = {"exclusiveMinimum": 0, "maximum": LARGEST}
+_SEVERAL: dict[str, Any] = {"type": "array", "minItems": 1, "uniqueItems": True}
+_STEPS = _SEVERAL | {"items": {"type": "integer"} | _POSITIVE}
+WithinTraining = Annotated[
+    Moments | None,
+    BeforeValidator(_moments),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _SEVERAL | {"items": {"type": "number"} | _POSITIVE},
+                {
+                    "type": "object",
+                    "properties": {"steps": _STEPS},
+                    "required": ["steps"],
+                    "additionalProperties": False,
+                },
+                {"type": "null"},
+            ],
+            "x-must": MOMENTS,
+        }
+    ),
+]
 
 
 class Cell(Checked):
@@ -127,6 +200,16 @@ class Train(Checked):
     )
     clip_norm: Annotated[Positive, TRAINS] = Field(
         default=TRAIN.clip_norm, description="the global gradient norm is cut to this"
+    )
+    eval_at: Annotated[WithinTraining, TRAINS] = Field(
+        default=None,
+        description="moments within the training at which the pairs are scored, too, see below",
+        examples=[[0.25, 0.5, 1.0]],
+    )
+    keep_at: Annotated[WithinTraining, TRAINS] = Field(
+        default=None,
+        description="likewise moments at which the adapter is kept, too",
+        examples=[[1.0]],
     )
 
 
@@ -280,7 +363,11 @@ FIELDS: dict[str, FieldInfo] = (
 )
 FIELD_OF = {n.rpartition(".")[2]: n for n, i in FIELDS.items() if OF_ITS_LOSS in i.metadata}
 """Setting of a loss of pairs -> its field."""
-AXES = tuple(name for name in FIELDS if name.partition(".")[0] not in ("stress", "run"))
+WITHIN = ("train.eval_at", "train.keep_at")
+"""What is looked at within a training; no axis, for it makes no difference to it."""
+OF_A_POINT = tuple(name for name in FIELDS if name.partition(".")[0] not in ("stress", "run"))
+"""Fields that every point of a grid has."""
+AXES = tuple(name for name in OF_A_POINT if name not in WITHIN)
 
 
 OF_THE_BASELINE = (
@@ -351,6 +438,9 @@ class GridBase(Checked):
 
 OF_PROMPTS = ("frame", "category")
 """Fields of an arm that choose among its answers, by the prompt."""
+STEP, EPOCH = "step", "epoch"
+OF_MOMENTS = (STEP, EPOCH)
+"""Fields of an arm that choose a moment of its training, at which its pairs were scored."""
 RESOLVED_NULLS = ("model_revision", "train.pairs_per_step", "data.template")
 """Fields whose null stands for a value that a cell's settings name instead."""
 
@@ -363,6 +453,13 @@ class ArmBase(Checked):
     )
     category: Text | None = Field(
         default=None, description="only answers to prompts of this category; likewise"
+    )
+    step: Count | None = Field(
+        default=None,
+        description="as scored after this optimizer step (`train.eval_at`); for kinds about scores",
+    )
+    epoch: Positive | None = Field(
+        default=None, description="as scored after so many epochs; likewise"
     )
 
     model_config = ConfigDict(
@@ -377,9 +474,11 @@ class ArmBase(Checked):
     def _a_null_names_something(self) -> "ArmBase":
         complain(
             ((name,), "null names no arm; give the value, or leave it out", ())
-            for name in (*RESOLVED_NULLS, *OF_PROMPTS)
+            for name in (*RESOLVED_NULLS, *OF_PROMPTS, *OF_MOMENTS)
             if name in self.model_fields_set and getattr(self, name) is None
         )
+        if self.step is not None and self.epoch is not None:
+            complain([((STEP,), "names a moment, as epoch does; name one of them", ())])
         return self
 
 
@@ -432,13 +531,16 @@ def _is_number(kind: Any) -> bool:
 DOSES = tuple(n for n in AXES if n != "seed" and _is_number(FIELDS[n].annotation))
 """Axes with ordered values."""
 
+OVER = (*DOSES, STEP)
+"""What doses may lie along: an axis, or the moments of each training."""
+
 if TYPE_CHECKING:
     Dose = str
     GridFields = GridBase
     ArmFields = ArmBase
     BetweenFields = BetweenBase
 else:
-    Dose = Literal[DOSES]
+    Dose = Literal[OVER]
     BetweenFields = create_model(
         "BetweenBase",
         __base__=_of_fields(
@@ -446,6 +548,8 @@ else:
             {n: axis_of(_typed(FIELDS[n])) for n in AXES if n not in ("condition", "seed")},
         ),
         behavior=(axis_of(Text), Field(None, description="two behaviours that are scored")),
+        step=(axis_of(Count), Field(None, description="two optimizer steps of one training")),
+        epoch=(axis_of(Positive), Field(None, description="two moments of one training")),
     )
     GridFields = _of_fields(GridBase, {name: axis_of(_typed(FIELDS[name])) for name in AXES})
     ArmFields = _of_fields(ArmBase, {n: _typed(FIELDS[n]) for n in AXES if n != "seed"})

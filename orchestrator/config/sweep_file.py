@@ -24,9 +24,10 @@ from orchestrator.config.contrasts import (
     unanswerable,
 )
 from orchestrator.config.fields import (
-    AXES,
     FIELDS,
     GRID_ONLY,
+    OF_A_POINT,
+    WITHIN,
     Base,
     Data,
     GridFields,
@@ -230,7 +231,7 @@ def parse(document: Document, also: Also | None = None) -> Sweep:
     sweep = Sweep(
         name=found.name,
         description=found.description,
-        base={k: v for k, v in base.items() if k in AXES},
+        base={k: v for k, v in base.items() if k in OF_A_POINT},
         grids=tuple(grids),
         run=found.run,
         questions=Questions() if wrong else questions_of(raw, document.folder),
@@ -301,6 +302,11 @@ def _clashes(point: Point, run: RunSettings) -> Iterator[tuple[str, ...]]:
             "run.grad_checkpoint",
             "train.lora_dropout",
         )
+    for name in WITHIN:
+        found, epochs = point[name], point["train.epochs"]
+        if found is not None and found.unit == "epochs" and found.values[-1] > epochs:
+            text = f"{found.values[-1]:g} epochs are more than the training has ({epochs})"
+            yield text, name, "train.epochs"
     trap, refusal = "data.trap_fraction", "data.refusal_fraction"
     share = point[trap] + point[refusal]
     if share > 1:

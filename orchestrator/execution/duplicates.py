@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from tasks.contract.cell import CellFailure, CellResult, Machine
@@ -38,6 +38,10 @@ class Fingerprint:
                     "adapter": outcome.adapter.sha256 if outcome.adapter else None,
                     "scores": [asdict(s) for s in outcome.scores],
                     "probe_scores": [asdict(s) for s in outcome.probe_scores],
+                    "points": [
+                        asdict(replace(p, adapter=None)) | {"kept": p.adapter and p.adapter.sha256}
+                        for p in outcome.points
+                    ],
                 }
         text = json.dumps(facts, sort_keys=True)
         return cls(hashlib.sha256(text.encode()).hexdigest(), _family_of(outcome.machine))

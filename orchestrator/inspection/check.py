@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.errors import UserError
 from orchestrator.results.files import intact
-from orchestrator.results.folder import ADAPTER, WEIGHTS, ours, passed_over
+from orchestrator.results.folder import ADAPTER, WEIGHTS, kept_step, ours, passed_over
 from orchestrator.results.generations import response_digest
 from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.schema import KEYS, spec_row
@@ -174,6 +174,8 @@ class _Check:
         names = {f"{table}/{cell}.arrow" for table in CHILDREN}
         names |= {f"adapters/{cell}/{name}" for name in ADAPTER}
         digests = {file["name"]: file["sha256"] for file in row["files"] or ()}
+        kept = {name for name in digests if kept_step(name, cell) is not None}
+        names |= kept
         for name in sorted(names & digests.keys()):
             if self._digest(name) not in (None, digests[name]):
                 self.wrong(name, CHANGED, ADVICE)
@@ -182,6 +184,8 @@ class _Check:
             known = digests.get(name) == row["adapter_sha256"]
             if not known and self._digest(name) not in (None, row["adapter_sha256"]):
                 self.wrong(name, "is another adapter than that of its row", ADVICE)
+            self._tensors(name)
+        for name in sorted(name for name in kept if name.endswith(WEIGHTS)):
             self._tensors(name)
 
     def settings(self, rows: "pa.Table", labels: Mapping[str, str]) -> None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from orchestrator.results.schema import STEP
 from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 
@@ -76,8 +77,8 @@ def compare(left: Store, right: Store) -> Comparison:
 class _Cell:
     status: str
     adapter: str | None
-    scores: dict[tuple[str, ...], dict[str, Any]]
-    probe_scores: dict[tuple[str, ...], dict[str, Any]]
+    scores: dict[tuple[Any, ...], dict[str, Any]]
+    probe_scores: dict[tuple[Any, ...], dict[str, Any]]
 
 
 def _cells(store: Store) -> dict[str, _Cell]:
@@ -95,9 +96,9 @@ def _cells(store: Store) -> dict[str, _Cell]:
     }
 
 
-def _by_cell(store: Store, table: str) -> dict[str, dict[tuple[str, ...], dict[str, Any]]]:
-    found: dict[str, dict[tuple[str, ...], dict[str, Any]]] = defaultdict(dict)
+def _by_cell(store: Store, table: str) -> dict[str, dict[tuple[Any, ...], dict[str, Any]]]:
+    found: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = defaultdict(dict)
     for row in store.rows(table):
-        key = (row["behavior"], row["split"], row.get("probe_id", ""))
+        key = (row["behavior"], row["split"], row.get("probe_id", ""), row[STEP])
         found[row["cell_id"]][key] = row
     return found

@@ -263,6 +263,11 @@ def describe(found: Plan) -> list[str]:
             text += too_large * (most > found.gpu)
         lines.append(text)
     lines += [f"adapters {text}" for text in found.adapted]
+    moments = ((s.eval_steps, s.last_step) for s in found.cells if s.eval_steps)
+    lines += [
+        f"scored   after steps {', '.join(map(str, steps))} of {last}, and at the end"
+        for steps, last in dict.fromkeys(moments)
+    ]
     lines += [f"note     {text}" for text in found.paths]
     lines += [f"note     {text}" for text in found.notes]
     left = found.left_s

@@ -12,6 +12,7 @@ from orchestrator.analysis.inference.power import FORMULAS, PROBES_UNKNOWN, Plan
 from orchestrator.cells.choose import Choice, arms_of, planned
 from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Population, Subject
 from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.config.fields import STEP
 from orchestrator.stats.beside.designs import CrossedDesign, range_of, smallest_effect
 from orchestrator.stats.beside.sequential import Price
 from orchestrator.stats.crossed import crossed
@@ -115,6 +116,7 @@ def _power(
     n = len(set.intersection(*named)) if named else 0
     rules = contrast.kind.rules
     looks = questions.looks if rules.sequential else None
+    within = contrast.over == STEP and rules.planned is Planned.TREND  # t of the seeds' slopes
     planning = Planning(
         n=n,
         arms=len(named),
@@ -124,7 +126,9 @@ def _power(
         level=questions.alpha / family,
         looks=looks,
     )
-    reach = FORMULAS[rules.planned](planning)
+    reach = FORMULAS[Planned.MEANS if within else rules.planned](planning)
+    if contrast.within:
+        pilot = None  # evidence is of the end of training
     sd, sd_df, assumption, mde = None, None, "", None
     if reach.warning == PROBES_UNKNOWN and contrast.population is Population.BOTH and pilot:
         mde, sd_df, assumption = _of_both(contrast, behavior, pilot, planning)

@@ -66,6 +66,7 @@ def analysed(store: Store) -> ReportContent:
         missing,
         split=found.split,
         alpha=found.registration.alpha,
+        moments=found.moments,
     )
 
 

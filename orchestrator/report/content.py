@@ -93,6 +93,7 @@ class ReportContent:
         manifest: As `load_manifest` returns it.
         facts: (name, text) of machines, versions and times, from the rows of the cells.
         evidence: Scores of each arm, by behaviour and split.
+        moments: Likewise of arms that were scored within their training, at every moment.
         inference: Tested contrasts.
         views: Tables, in the order in which they are shown.
         missing: (key, name, reason) of each table that is not shown.
@@ -110,6 +111,7 @@ class ReportContent:
     manifest: Mapping[str, Any]
     facts: tuple[tuple[str, str], ...] = ()
     evidence: tuple[ArmEvidence, ...]
+    moments: tuple[ArmEvidence, ...] = ()
     inference: tuple[Inference, ...]
     views: tuple[View, ...]
     missing: tuple[Missing, ...]
@@ -130,6 +132,7 @@ def from_store(
     *,
     split: str,
     alpha: float = ALPHA,
+    moments: Sequence[ArmEvidence] = (),
     now: datetime | None = None,
 ) -> ReportContent:
     """Combine the findings of an analysis with the tables of its results folder.
@@ -142,6 +145,7 @@ def from_store(
         missing: Tables that are not shown.
         split: The split that the claims are about.
         alpha: Level of the tests.
+        moments: As in `ReportContent`.
         now: When the report is made; None for the current time.
 
     Raises:
@@ -157,6 +161,7 @@ def from_store(
         manifest=manifest,
         facts=facts_of(list(rows.values()), store.rows("attempts")),
         evidence=tuple(evidence),
+        moments=tuple(moments),
         inference=tuple(inference),
         views=tuple(views),
         missing=tuple(missing),

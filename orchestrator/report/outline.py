@@ -9,7 +9,13 @@ from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import Block, Figure, Gap, Note, Report, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
-from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure, other_axes
+from orchestrator.report.figures.dose import (
+    MARGIN,
+    WEIGHT,
+    curve_of_scores,
+    dose_figure,
+    other_axes,
+)
 from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
@@ -62,6 +68,7 @@ def figures_of(content: ReportContent) -> dict[str, Figure | Gap]:
     axes = (WEIGHT, MARGIN, *other_axes(content.evidence))
     return {
         **{axis.name: dose_figure(content, axis) for axis in axes},
+        "curve": curve_of_scores(content),
         "contrasts": contrast_figure(content),
         "changes": delta_figure(content),
         "spread": spread_figure(content),

@@ -21,7 +21,7 @@ NAMES = {
     "probe_scores": _OF_CELL,
     "generations": _OF_UNIT,
     "judgements": _OF_UNIT,
-    "adapters": re.compile(_ID),
+    "adapters": re.compile(rf"{_ID}(\.[1-9][0-9]{{0,8}})?"),
     "checkpoints": re.compile(_ID),
     "logs": re.compile(rf"{_ID}\.log"),
 }
@@ -55,6 +55,18 @@ _ASIDE = re.compile(r"\.(.+)\.[0-9]+")
 """A file on its way to its name, see `files.write_whole`."""
 RECORDS = (".json", ".yaml")
 _MAGIC = b"ARROW1"
+
+
+def kept_step(name: str, cell_id: str) -> int | None:
+    """The optimizer step of an adapter from within the training of a cell, by a file's name.
+
+    None for every other name.
+    """
+    match name.split("/"):
+        case ["adapters", folder, file] if file in ADAPTER and NAMES["adapters"].fullmatch(folder):
+            owner, _, step = folder.partition(".")
+            return int(step) if step and owner == cell_id else None
+    return None
 
 
 def demand_results(folder: Path) -> Path:

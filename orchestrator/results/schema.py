@@ -24,6 +24,9 @@ from tasks.contract.columns import Column, as_row, columns_of
 from tasks.contract.generation import Answer
 
 SCHEMA_VERSION = "1"
+STEP = "step"
+"""Column of `scores` and `probe_scores`: the optimizer step after which a row was scored, of points
+within a training; null for the end of training and for the untrained model."""
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
@@ -140,6 +143,7 @@ SCORES = pa.schema(
     [
         _text("cell_id", required=True),
         *_columns(ScoreRow),
+        _count(STEP, "optimizer step"),
     ]
 )
 
@@ -147,6 +151,7 @@ PROBE_SCORES = pa.schema(
     [
         _text("cell_id", required=True),
         *_columns(ProbeScoreRow),
+        _count(STEP, "optimizer step"),
     ]
 )
 
@@ -217,8 +222,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "cells": ("cell_id",),
     "attempts": ("cell_id", "attempt"),
     "steps": ("cell_id", "step"),
-    "scores": ("cell_id", "behavior", "split"),
-    "probe_scores": ("cell_id", "behavior", "split", "probe_id"),
+    "scores": ("cell_id", "behavior", "split", STEP),
+    "probe_scores": ("cell_id", "behavior", "split", "probe_id", STEP),
     "generations": ("cell_id", "prompts_digest", "decoding", "prompt_id", "sample_index"),
     "judgements": ("generation_id", "prompt_id", "sample_index", "judge"),
 }
@@ -275,8 +280,14 @@ def result_rows(result: CellResult) -> dict[str, list[dict[str, Any]]]:
     mark = {"cell_id": result.spec.cell_id}
     return {
         "steps": [mark | as_row(r) for r in result.steps],
-        "scores": [mark | as_row(r) for r in result.scores],
-        "probe_scores": [mark | as_row(r) for r in result.probe_scores],
+        "scores": [
+            *(mark | as_row(r) for r in result.scores),
+            *(mark | as_row(r) | {STEP: p.step} for p in result.points for r in p.scores),
+        ],
+        "probe_scores": [
+            *(mark | as_row(r) for r in result.probe_scores),
+            *(mark | as_row(r) | {STEP: p.step} for p in result.points for r in p.probe_scores),
+        ],
     }
 
 

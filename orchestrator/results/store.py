@@ -27,7 +27,13 @@ from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
 from orchestrator.results import adapters
 from orchestrator.results.files import UNSEALED, intact, link_whole, remove, sealed, write_whole
-from orchestrator.results.folder import damage, demand_plain, demand_results, ours
+from orchestrator.results.folder import (
+    damage,
+    demand_plain,
+    demand_results,
+    kept_step,
+    ours,
+)
 from orchestrator.results.schema import (
     KEYS,
     OWNERS,
@@ -129,9 +135,14 @@ class Store:
         """File of one cell in one table."""
         return self.folder / table / f"{key}.arrow"
 
-    def adapter_folder(self, cell_id: str) -> Path:
-        """Where a cell's adapter lies; mlx-lm loads it as `adapter_path`."""
-        return self.folder / "adapters" / cell_id
+    def adapter_folder(self, cell_id: str, step: int | None = None) -> Path:
+        """Where a cell's adapter lies; mlx-lm loads it as `adapter_path`.
+
+        Args:
+            cell_id: The cell.
+            step: Optimizer step of an adapter from within the training; None for the trained one.
+        """
+        return self.folder / "adapters" / (cell_id if step is None else f"{cell_id}.{step}")
 
     def commit(
         self,
@@ -150,10 +161,12 @@ class Store:
             finished_at: When it ended; None is now.
         """
         cell_id = result.spec.cell_id
-        self._clear(cell_id)
+        self._clear(cell_id, result.spec.keep_steps)
         written: dict[Path, bytes] = {}
-        if result.adapter is not None:
-            written |= adapters.write_adapter(self.adapter_folder(cell_id), result.adapter)
+        trained = {point.step: point.adapter for point in result.points} | {None: result.adapter}
+        for step, adapter in trained.items():
+            if adapter is not None:
+                written |= adapters.write_adapter(self.adapter_folder(cell_id, step), adapter)
         for table, rows in result_rows(result).items():
             written[self.path(table, cell_id)] = self.write(table, cell_id, rows)
         files = [
@@ -175,17 +188,23 @@ class Store:
         finished_at: datetime | None = None,
     ) -> None:
         """Keep the fact that a cell failed. The next launch tries it again."""
-        self._clear(failure.spec.key)
+        self._clear(failure.spec.key, getattr(failure.spec, "keep_steps", ()))
         self._write_cell(failure_row(failure), attempts, ray, finished_at)
 
-    def _clear(self, cell_id: str) -> None:
-        """Remove what an earlier attempt left, its `cells` row first; also answers to prompts."""
+    def _clear(self, cell_id: str, kept: Iterable[int]) -> None:
+        """Remove what an earlier attempt left, its `cells` row first; also answers to prompts.
+
+        Args:
+            cell_id: The cell.
+            kept: Steps after which its adapter is kept.
+        """
         for table in ("cells", *CHILDREN):
             remove(self.path(table, cell_id))
         for answers in self.files_of("generations", cell_id):
             remove(answers)
-        for name in adapters.FILES:
-            remove(self.adapter_folder(cell_id) / name)
+        for step in (None, *kept):
+            for name in adapters.FILES:
+                remove(self.adapter_folder(cell_id, step) / name)
 
     def _write_cell(
         self, row: dict[str, Any], attempts: int, ray: str | None, finished_at: datetime | None
@@ -293,6 +312,7 @@ class Store:
         if mark["adapter_sha256"] is not None:
             names += [f"adapters/{cell}/{name}" for name in adapters.FILES]
         sizes = {file["name"]: file["bytes"] for file in mark["files"] or ()}
+        names += [name for name in sizes if kept_step(name, cell) is not None]
         place = f"{self.folder}/"  # a `Path` for each would take longer than the look
         found = ((name, damage(place + name, sizes.get(name))) for name in names)
         return [f"{name} {problem}" for name, problem in found if problem]
@@ -343,11 +363,15 @@ class Store:
 
     def link_from(self, other: "Store", cell_id: str) -> None:
         """Take over a finished cell of another sweep, its `cells` row last."""
-        self._clear(cell_id)
-        for name in adapters.FILES:
-            source = other.adapter_folder(cell_id) / name
-            if source.is_file():
-                link_whole(source, self.adapter_folder(cell_id) / name)
+        files = _mark(other.path("cells", cell_id))["files"] or ()
+        steps = (kept_step(file["name"], cell_id) for file in files)
+        kept = sorted({step for step in steps if step is not None})
+        self._clear(cell_id, kept)
+        for step in (None, *kept):
+            for name in adapters.FILES:
+                source = other.adapter_folder(cell_id, step) / name
+                if source.is_file():
+                    link_whole(source, self.adapter_folder(cell_id, step) / name)
         for attempt in other.files_of("attempts", cell_id):
             link_whole(attempt, self.folder / "attempts" / attempt.name)
         for table in (*CHILDREN, "cells"):

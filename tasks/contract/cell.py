@@ -7,6 +7,7 @@ nothing here holds an open file, an array or a model.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -119,6 +120,11 @@ class TrainSpec:
     epochs: int = 1
     clip_norm: float = 1.0
 
+    def step_at(self, epochs: float, records: int) -> int:
+        """The first optimizer step that ends so many passes over so many texts."""
+        micro_steps = epochs * -(-records // self.batch_size)
+        return math.ceil(round(micro_steps / self.grad_accumulation, 9))  # 0.1 * 30 is above 3
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSpec:
@@ -194,6 +200,10 @@ class CellSpec:
         seed: None for the baseline.
         grad_checkpoint: Keep only the layers' inputs for the backward pass. Changes memory and
             time, not the outcome, so it is no part of the identity.
+        eval_steps: Optimizer steps before the last one after which the pairs are scored, too,
+            ascending. They change no number of the cell; they are part of the identity where there
+            are any, so that a cell has all the rows that its id promises.
+        keep_steps: Likewise those after which the adapter is kept, too.
     """
 
     condition: Condition
@@ -206,6 +216,8 @@ class CellSpec:
     hinge: HingeSpec | None = None
     seed: int | None = None
     grad_checkpoint: bool = False
+    eval_steps: tuple[int, ...] = ()
+    keep_steps: tuple[int, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """The facts that decide the outcome, as JSON-ready values."""
@@ -223,7 +235,15 @@ class CellSpec:
             facts["sft_records"] = self.sft_records
             given = asdict(self.hinge) if self.hinge else {}
             facts["hinge"] = {k: v for k, v in given.items() if v is not None} or None
-        return facts
+        points = {"eval_steps": self.eval_steps, "keep_steps": self.keep_steps}
+        return facts | {name: list(steps) for name, steps in points.items() if steps}
+
+    @property
+    def last_step(self) -> int | None:
+        """Optimizer steps of the whole training; None for the baseline."""
+        if self.train is None or self.sft_records is None:
+            return None
+        return self.train.step_at(self.train.epochs, self.sft_records)
 
     @property
     def cell_id(self) -> str:
@@ -266,6 +286,8 @@ class CellSpec:
             hinge=HingeSpec(**_tuples(raw["hinge"])) if raw["hinge"] else None,
             seed=raw["seed"],
             grad_checkpoint=raw["grad_checkpoint"],
+            eval_steps=tuple(raw.get("eval_steps", ())),
+            keep_steps=tuple(raw.get("keep_steps", ())),
         )
 
 
@@ -394,6 +416,25 @@ class Adapter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What is kept of a training after one of its optimizer steps, before the last.
+
+    Attributes:
+        step: From 1.
+        scores, probe_scores: Rows of the tables of those names; none where only the adapter is
+            kept.
+        adapter: None where only the scores are.
+        passes: Passes of the scoring.
+    """
+
+    step: int
+    scores: tuple[ScoreRow, ...] = ()
+    probe_scores: tuple[ProbeScoreRow, ...] = ()
+    adapter: Adapter | None = None
+    passes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
     """Where and with what a cell ran.
 
@@ -487,8 +528,11 @@ class CellResult:
         status: `ok`, or `diverged` with no scores and no adapter.
         message: For `diverged`: which step and which number.
         measurements, machine: How it went and where.
-        steps, scores, probe_scores: Rows of the tables of those names.
+        steps: Rows of the table of that name.
+        scores, probe_scores: Likewise, of the end of training.
         adapter: None for the baseline and for a diverged cell.
+        points: Scores and adapters from within the training, ascending; of a diverged cell those
+            before that.
     """
 
     spec: CellSpec
@@ -500,6 +544,7 @@ class CellResult:
     scores: tuple[ScoreRow, ...]
     probe_scores: tuple[ProbeScoreRow, ...]
     adapter: Adapter | None
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,4 +25,5 @@ class Phases:
         report(Progress(stage=name))
         started = time.perf_counter()
         yield
-        self.seconds[name] = time.perf_counter() - started
+        took = time.perf_counter() - started
+        self.seconds[name] = self.seconds.get(name, 0.0) + took  # a phase may come back

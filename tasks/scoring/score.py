@@ -32,12 +32,14 @@ class Scored:
         scores, probe_scores: Rows of the tables of those names.
         load: What went through the model.
         resumed: Passes that an earlier attempt had made.
+        passes: All passes.
     """
 
     scores: tuple[ScoreRow, ...]
     probe_scores: tuple[ProbeScoreRow, ...]
     load: Load
     resumed: int
+    passes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,11 @@ def score(
         groups.setdefault((row.behavior, row.split), []).append(row)
     scores = (summarise(behavior, part, group) for (behavior, part), group in groups.items())
     return Scored(
-        scores=tuple(scores), probe_scores=tuple(rows), load=load, resumed=kept.pieces.taken
+        scores=tuple(scores),
+        probe_scores=tuple(rows),
+        load=load,
+        resumed=kept.pieces.taken,
+        passes=len(kept.pieces.done),
     )
 
 

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import mlx.core as mx
@@ -93,7 +93,8 @@ def train(
     costs: Costs | None = None,
     start: State | None = None,
     keeper: Keeper | None = None,
-) -> tuple[StepRow, ...]:
+    until: int | None = None,
+) -> State:
     """Train the attached adapter; the model changes in place.
 
     Args:
@@ -107,9 +108,10 @@ def train(
         costs: Of the model with its adapter; None leaves the operations uncounted.
         start: Go on from here; None begins with the first step.
         keeper: Looks after every step whether a checkpoint is due.
+        until: Stop after so many optimizer steps, counted from the first; None: after the last.
 
     Returns:
-        One row per optimizer step.
+        The state to go on from: what a checkpoint of this moment would hold.
 
     Raises:
         DivergedError: A loss or gradient is not finite.
@@ -122,18 +124,18 @@ def train(
         start.restore(model, optimizer)
     begun = time.perf_counter()
 
-    def body() -> bytes:
-        state = State(
+    def state() -> State:
+        return replace(
+            start,
             adapter=trainable(model),
             optimizer=dict(tree_flatten(optimizer.state)),
             rows=tuple(rows),
             outlook=dict(outlook.share),
             elapsed_s=start.elapsed_s + time.perf_counter() - begun,
         )
-        return dump(state)
 
     model.train()
-    for index, micro_steps in enumerate(steps[len(rows) :], len(rows)):
+    for index, micro_steps in enumerate(steps[len(rows) : until], len(rows)):
         started = time.perf_counter()
         optimizer.learning_rate = learning_rate(spec, index, len(steps))
         if packed is None:
@@ -155,8 +157,8 @@ def train(
         weighted = term.weight * (row.hinge_loss or 0.0) if term else 0.0
         report(index + 1, len(steps), (row.ce_loss or 0.0) + weighted)
         if keeper is not None:
-            keeper.look(len(rows), body)
-    return tuple(rows)
+            keeper.look(start.passes + len(rows), lambda: dump(state()))
+    return state()
 
 
 def _step_packed(

@@ -1,6 +1,7 @@
 """The examples of docs/export.md, run as they stand, agree with `analyze`."""
 
 import re
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from orchestrator import open_results
 from orchestrator.analysis.analyze import analyze
 from orchestrator.inspection.export import export
+from tasks.contract.cell import Point
 from tests import ROOT
 from tests.builders import a_failure, a_result, a_spec, filled
 
@@ -18,11 +20,14 @@ BLOCKS = re.findall(r"## (\w+)[^#]*?```python\n(.*?)```", DOCS.read_text(), re.D
 
 @pytest.fixture
 def results(tmp_path, monkeypatch):
-    """Results with a missing score, a failed cell, and seeds that differ."""
+    """Results with a missing score, a failed cell, unlike seeds, and moments before the end."""
     monkeypatch.chdir(tmp_path)
     cells = [a_result(a_spec("baseline"), {("factual", "train"): 0.25})]
     for seed, rho in enumerate((1.0, 2.0, None, 6.0)):
-        cells.append(a_result(a_spec("rho-guided", seed=seed), {("factual", "train"): rho}))
+        spec = a_spec("rho-guided", seed=seed)
+        earlier = Point(step=1, scores=a_result(spec, {("factual", "train"): 100.0}).scores)
+        end = a_result(spec, {("factual", "train"): rho})
+        cells.append(replace(end, points=(earlier,)))
     store = filled(Path("results/quickstart"), *cells, a_failure(a_spec(seed=9)))
     for kind in ("parquet", "csv"):
         export(store, kind, store.folder / "export")

@@ -46,6 +46,7 @@ class ArmEvidence:
         settings: Values of the settings in which the arms of these results differ, by name; those
             that an arm does not have are absent. Arms are compared where they agree.
         printed_range: Smallest and largest delta of printed figures; None where not printed.
+        step: The optimizer step after which it was scored; None: at the end of training.
     """
 
     arm_id: str
@@ -65,6 +66,7 @@ class ArmEvidence:
     accuracy: float | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     printed_range: tuple[float, float] | None = None
+    step: int | None = None
 
     @property
     def n(self) -> int:

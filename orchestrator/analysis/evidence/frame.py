@@ -17,8 +17,10 @@ import pyarrow.compute as pc
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, Batch, label_of
 from orchestrator.cells.facts import Facts, facts
 from orchestrator.cells.settings import differing, settings
+from orchestrator.config.contrasts import step_of
 from orchestrator.config.foreign_json import shown
 from orchestrator.errors import UserError
+from orchestrator.results.schema import STEP
 from orchestrator.results.store import ADVICE, spec_of
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition, Status
@@ -49,8 +51,8 @@ CELL_COLUMNS = (
     "mlx",
     "mlx_lm",
 )
-SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy")
-PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap", "cluster")
+SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy", STEP)
+PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap", "cluster", STEP)
 BASELINE = str(Condition.BASELINE)
 
 
@@ -134,8 +136,8 @@ class Frame:
         self._differing_baselines = differing(self._facts[a] for a in untrained)
         self._scores = scores.select(SCORE_COLUMNS)
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
-        self._groups: _Groups | None = None
-        self._evidence: list[ArmEvidence] | None = None
+        self._groups: dict[int | None, _Groups] = {}
+        self._evidence: dict[int | None, list[ArmEvidence]] = {}
 
     def evidence(self) -> list[ArmEvidence]:
         """One record per arm, behaviour and split that has a scored cell; arms in order.
@@ -143,17 +145,40 @@ class Frame:
         Raises:
             UserError: A batch split inside an arm, or a score that is not finite.
         """
-        if self._evidence is None:
-            scored = _by_arm(self._scores, self._arms)
+        return self._evidence_at(None)
+
+    def moments(self) -> list[ArmEvidence]:
+        """As `evidence`, of arms that were scored within their training, at every moment.
+
+        Ascending; at the end of training `step` is None. Labels name the step.
+        """
+        steps = sorted(pc.unique(self._scores[STEP].drop_null()).to_pylist())
+        within = [e for step in steps for e in self._evidence_at(step)]
+        arms = {e.arm_id for e in within}
+        ends = [e for e in self.evidence() if e.arm_id in arms]
+        lasts = {arm: step_of(f["train.epochs"], f) for arm in arms if (f := self._facts[arm])}
+        found = [(e, e.step or lasts[e.arm_id]) for e in (*within, *ends)]
+        return [
+            replace(
+                e, differs=f"{e.differs} {STEP}={at}".strip(), settings={**e.settings, STEP: at}
+            )
+            for e, at in found
+        ]
+
+    def _evidence_at(self, step: int | None) -> list[ArmEvidence]:
+        if step not in self._evidence:
+            ends = _by_arm(_at(self._scores, None), self._arms)
+            scored = ends if step is None else _by_arm(_at(self._scores, step), self._arms)
             baselines = {
                 (key, behavior, split): float(rhos[0])
                 for key, arm in self._baseline_arms.items()
-                for (behavior, split), (_, rhos, _) in scored.get(arm, {}).items()
+                for (behavior, split), (_, rhos, _) in ends.get(arm, {}).items()
                 if rhos.size
             }
             ranks = list(Condition)
-            self._evidence = sorted(
-                (e for arm, g in scored.items() for e in self._evidence_of(arm, g, baselines)),
+            found = (e for arm, g in scored.items() for e in self._evidence_of(arm, g, baselines))
+            self._evidence[step] = sorted(
+                (replace(e, step=step) for e in found),
                 key=lambda e: (
                     ranks.index(e.condition),
                     e.rho_weight or 0.0,
@@ -164,7 +189,7 @@ class Frame:
                     e.split,
                 ),
             )
-        return self._evidence
+        return self._evidence[step]
 
     def _evidence_of(
         self, arm: str, scored: "Scored", baselines: Mapping[tuple[str, str, str], float]
@@ -261,19 +286,19 @@ class Frame:
         """An arm's values of the settings in which arms differ."""
         return {k: v for k, v in self._facts[arm_id].items() if k in self.differing}
 
-    def probes(self, arm_id: str, behavior: str, split: str) -> Probes:
-        """Gaps per seed and pair; empty where there are none."""
-        if self._groups is None:
-            self._groups = _Groups(self._probe_scores)
+    def probes(self, arm_id: str, behavior: str, split: str, step: int | None = None) -> Probes:
+        """Gaps per seed and pair, as scored after a step; empty where there are none."""
+        if step not in self._groups:
+            self._groups[step] = _Groups(_at(self._probe_scores, step))
         seeds = sorted(
             ((r["seed"] if r["seed"] is not None else -1), r["cell_id"])
             for r in self._arms.get(arm_id, [])
         )
-        columns = [self._groups.gaps(cell, behavior, split) for _, cell in seeds]
+        columns = [self._groups[step].gaps(cell, behavior, split) for _, cell in seeds]
         common = set.intersection(*(set(c) for c in columns)) if columns else set()
         ids = sorted(common)
         gaps = np.array([[c[p] for p in ids] for c in columns], dtype=np.float64)
-        named = self._groups.clusters(seeds[0][1], behavior, split) if ids else {}
+        named = self._groups[step].clusters(seeds[0][1], behavior, split) if ids else {}
         return Probes(
             seeds=tuple(s for s, _ in seeds),
             probe_ids=tuple(ids),
@@ -298,7 +323,7 @@ class Frame:
         )
 
     def _gaps(self, arm: ArmEvidence) -> Probes:
-        return self.probes(arm.arm_id, arm.behavior, arm.split)
+        return self.probes(arm.arm_id, arm.behavior, arm.split, arm.step)
 
     def changes(self, arm: ArmEvidence) -> Probes:
         """Gaps of an arm minus those of its untrained model, by the pairs that both have."""
@@ -352,6 +377,12 @@ def _demand_one_batch(rows: Sequence[Row]) -> None:
             )
 
 
+def _at(table: pa.Table, step: int | None) -> pa.Table:
+    """Rows that were scored after an optimizer step; None: at the end of training."""
+    column = table[STEP]
+    return table.filter(pc.is_null(column) if step is None else pc.equal(column, step))
+
+
 Scored = dict[tuple[str, str], tuple[list[int | None], Floats, float | None]]
 
 
@@ -368,7 +399,7 @@ def _by_arm(scores: pa.Table, arms: Mapping[str, Sequence[Row]]) -> dict[str, Sc
         lambda: defaultdict(list)
     )
     for cell, behavior, split, rho, accuracy in zip(
-        *(scores[name].to_pylist() for name in SCORE_COLUMNS), strict=True
+        *(scores[name].to_pylist() for name in SCORE_COLUMNS if name != STEP), strict=True
     ):
         place = places.get(cell)
         if place is not None:

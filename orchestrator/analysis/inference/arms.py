@@ -17,7 +17,9 @@ class Selector:
         self._groups: dict[tuple[str, str], list[ArmEvidence]] = defaultdict(list)
         for one in evidence:
             self._groups[one.behavior, one.split].append(one)
-
+        self._moments: dict[tuple[str, str], list[ArmEvidence]] = defaultdict(list)
+        for one in frame.moments():
+            self._moments[one.behavior, one.split].append(one)
         self._heads: dict[str, ArmEvidence] = {}
         for one in evidence:
             self._heads.setdefault(one.arm_id, one)
@@ -53,3 +55,7 @@ class Selector:
     def scored(self, behavior: str, split: str) -> list[ArmEvidence]:
         """Arms with scores of a behaviour on a split."""
         return self._groups.get((behavior, split), [])
+
+    def moments(self, behavior: str, split: str) -> list[ArmEvidence]:
+        """Arms that were scored within their training, at every moment."""
+        return self._moments.get((behavior, split), [])

@@ -14,12 +14,14 @@ from orchestrator.analysis.evidence.comparison import (
     paired_seeds,
     unpaired_reason,
 )
+from orchestrator.analysis.inference.means import directed, tested
 from orchestrator.analysis.inference.question import Ask, Procedure, Tested, claimed
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind
-from orchestrator.stats import dose, spread, trend
+from orchestrator.config.fields import STEP
+from orchestrator.stats import dose, exact, means, spread, trend
 from orchestrator.stats.beside.counted_designs import TrendDesign
-from orchestrator.stats.beside.designs import Outlook, SdDesign
+from orchestrator.stats.beside.designs import MeanDesign, Outlook, SdDesign
 from orchestrator.stats.crossed import mean_squares
 from orchestrator.stats.records import Alternative, State, Summary
 from orchestrator.stats.verdict import OPPOSITE
@@ -97,6 +99,8 @@ def _dosed(ask: Ask, rows: Rows | None, reason: str | None) -> Inference:
 def trend_over_doses(ask: Ask) -> Tested:
     """Page within paired seeds, else Jonckheere between arms."""
     rows, reason = _paired_rows(ask)
+    if ask.contrast.over == STEP:
+        return _trend_within(ask, rows, reason)
     # The tests are of a rise; a fall of the scores is a rise of the scores times -1.
     up, down = (
         trend.jonckheere([[sign * v for v in e.scores.values()] for e in ask.chosen.arms])
@@ -131,6 +135,31 @@ def trend_over_doses(ask: Ask) -> Tested:
         scale=sd,
     )
     return Tested(row=row, p_opposite=p_opposite, outlook=outlook)
+
+
+def _trend_within(ask: Ask, rows: Rows | None, reason: str | None) -> Tested:
+    """T of the slopes, one for each training; `rows` has its scores at every moment."""
+    row = _dosed(ask, rows, reason)
+    if rows is None:
+        return Tested(row=replace(row, status="unpaired", notes=(reason or "",)))
+    rise = trend.changes_along(ask.chosen.doses, rows)
+    alternative = ask.contrast.alternative
+    test = means.one_sample(rise, alternative, ask.level)
+    flip = exact.sign_flip(rise, alternative)
+    note = "the estimate is the change along each training's straight line, from first to last step"
+    row = replace(
+        tested(row, test),
+        test="slopes_within",
+        n_a=row.n_a,
+        n_b=row.n_b,
+        n_pairs=len(rows),
+        p_exact=flip.p,
+        p_attainable_min=flip.p_attainable_min,
+        notes=(note,),
+    )
+    sd = Summary.of(rise).sd
+    design = MeanDesign(ns=(len(rows),), sds=(sd,)) if sd else None
+    return directed(row, test, design, alternative)
 
 
 def _scatter(ask: Ask, rows: Rows | None) -> tuple[tuple[int, ...], float, int]:

@@ -56,7 +56,8 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
 
 def _losses(study: Study, chosen: Chosen, row: Inference) -> Iterator[str]:
     """Notes on seeds that a row's arms were meant to have and its test does not use."""
-    lost = dict.fromkeys(text for arm in chosen.arms if (text := study.frame.losses(arm)))
+    arms = {(arm.arm_id, arm.behavior): arm for arm in chosen.arms}  # several moments of one
+    lost = dict.fromkeys(text for arm in arms.values() if (text := study.frame.losses(arm)))
     if study.contrast.kind.rules.takes_all:
         lost |= dict.fromkeys(_wholly_lost(study, chosen))
     if lost:

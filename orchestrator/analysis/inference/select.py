@@ -1,6 +1,7 @@
 """The arms that a contrast compares, with their evidence."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, relative
@@ -26,15 +27,28 @@ def _of_scores(study: Study) -> Iterator[Chosen]:
     selector, contrast = study.selector, study.contrast
     split = contrast.split or (selector.splits[0] if selector.splits else "heldout")
     for part in parts(contrast, selector.behaviors(split)):
-        scores = [{e.arm_id: e for e in selector.scored(b, split)} for b in part]
-        scored = [arm for arm in scores[0] if all(arm in found for found in scores)]
+        pool = selector.moments if contrast.within else selector.scored
+        scores = [{(e.arm_id, e.step): e for e in pool(b, split)} for b in part]
+        common = [key for key in scores[0] if all(key in found for found in scores)]
+        scored = [arm for arm, step in common if step is None]
         behavior = AGAINST.join(part)
         place: dict[str, Any] = {"behavior": behavior, "split": split}
         if not scored:
-            yield Chosen(problem=unscored(behavior, split), **place)
+            problem = unscored(behavior, split)
+            if contrast.within and selector.scored(part[0], split):
+                problem = "nothing was scored within a training; see train.eval_at"
+            yield Chosen(problem=problem, **place)
             continue
-        for choice in choose(contrast, [*map(study.arm, scored)], "scored cell"):
-            arms = [found[i] for found in scores for i in choice.arms]
+        arms_there = [
+            replace(study.arm(arm), steps=tuple(s for a, s in common if a == arm and s is not None))
+            for arm in scored
+        ]
+        for choice in choose(contrast, arms_there, "scored cell"):
+            arms = [
+                found[key]
+                for found in scores
+                for key in zip(choice.arms, choice.steps, strict=True)
+            ]
             own_zeros = _differ(study, arms) if choice.problem is None else False
             yield Chosen(
                 arms=tuple(relative(e) if own_zeros else e for e in arms),

@@ -12,7 +12,7 @@ from orchestrator.analysis.tables.view import (
     level_text,
 )
 from orchestrator.cells.settings import settings
-from orchestrator.config.fields import DOSES
+from orchestrator.config.fields import DOSES, STEP
 from orchestrator.report.blocks import Figure, Gap, Panel
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.arms import (
@@ -85,6 +85,15 @@ MARGIN = Dose(
     name="margin", heading="Response to the margin", axis=f"margin ({RHO_UNIT})", held="w"
 )
 
+CURVE = Dose(name=STEP, heading="Learning curve", axis="optimizer step")
+
+
+def curve_of_scores(content: ReportContent) -> Figure | Gap:
+    """Rho at every moment of the trainings at which it was scored, the end among them."""
+    if not content.moments:
+        return Gap(title=CURVE.heading, reason="no training was scored before its end")
+    return dose_figure(replace(content, evidence=content.moments), CURVE)
+
 
 def other_axes(evidence: Iterable[ArmEvidence]) -> list[Dose]:
     """The ordered axes beside weight and margin along which these arms differ."""
@@ -132,7 +141,8 @@ def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
     panels = [_panel(b, series, behaviors[b], dose, chosen) for b, series in shown]
     return Figure(
         title=title,
-        caption=f"{split_text(content.split).capitalize()}. Small: each seed. Large: the mean over "
+        caption=f"{split_text(content.split).capitalize()}. "
+        f"{'Thin and small' if dose.name == STEP else 'Small'}: each seed. Large: the mean over "
         f"seeds with its {level_text(level)} interval (Student's t over seeds; none below two "
         "seeds). Dotted: the untrained model."
         f"{cut('series', MAX_SERIES, keys and list(looks))}"
@@ -190,6 +200,9 @@ def _panel(
             line, look = _line(series, key, dose), looks[key]
             xs, ys = [p.dose + shift for p in line], [p.mean for p in line]
             axes.plot(xs, ys, color=ink(look.colour), linestyle=look.dash, linewidth=1.0, alpha=0.7)
+            if dose.name == STEP and len({p.n for p in line}) == 1:  # each seed is one training
+                for training in zip(*(p.seeds for p in line), strict=True):
+                    axes.plot(xs, training, color=ink(look.colour), linewidth=0.6, alpha=0.35)
             for point in series[key]:
                 _draw_point(axes, point, look, point.dose + shift, 0.012 * width)
         axes.set_xticks(doses, [f"{d:g}" for d in doses])

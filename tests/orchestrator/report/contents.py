@@ -194,6 +194,10 @@ def a_content(**changes: Any) -> ReportContent:
         "manifest": MANIFEST,
         "facts": (("Time in cells", "1:01"), ("MLX", "0.32")),
         "evidence": (*arms(), *arms("bias"), *arms(split="train")),
+        "moments": tuple(
+            dataclasses.replace(an_arm(rho=rho), settings={"step": step}, differs=f"step={step}")
+            for step, rho in ((4, (0.1, 0.2, 0.3)), (8, (0.2, 0.4, 0.3)), (12, (0.2, 0.3, 0.4)))
+        ),
         "inference": (
             a_row(),
             a_row(behavior="bias", verdict="inconclusive", p_adjusted=0.4),

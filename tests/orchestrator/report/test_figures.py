@@ -20,7 +20,13 @@ from orchestrator.report.figures.curves import (
     binned,
     curve_figure,
 )
-from orchestrator.report.figures.dose import MARGIN, WEIGHT, dose_figure, other_axes
+from orchestrator.report.figures.dose import (
+    MARGIN,
+    WEIGHT,
+    curve_of_scores,
+    dose_figure,
+    other_axes,
+)
 from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
@@ -42,6 +48,7 @@ from tests.orchestrator.report.reading import Node, read
 
 ALL = (
     lambda c: dose_figure(c, WEIGHT),
+    curve_of_scores,
     contrast_figure,
     delta_figure,
     spread_figure,
@@ -160,6 +167,16 @@ def test_any_ordered_axis_has_a_figure_where_it_varies():
     content = a_content(evidence=tuple(found))
     titles = [getattr(b, "title", "") for s in outline(content).sections for b in s.blocks]
     assert "Response to train.epochs (heldout split)" in titles
+
+
+def test_a_learning_curve_has_a_line_for_each_training_and_their_mean():
+    figure = shown(curve_of_scores(a_content()))
+    assert [label for label, _ in figure.legend] == ["rho-guided w=0.2 m=0.1"]
+    (panel,) = figure.panels
+    assert "at 4 +0.200" in panel.description
+    ys = [y for _, y in lines(panel)]
+    for expected in ([0.1, 0.2, 0.2], [0.2, 0.4, 0.3], [0.3, 0.3, 0.4], [0.2, 0.3, 0.3]):
+        assert any_is(ys, expected)
 
 
 def test_margins_have_a_figure_where_they_vary():

@@ -20,7 +20,7 @@ from orchestrator.stats.power import power_mcnemar
 from orchestrator.stats.proportions import mcnemar, proportion
 from orchestrator.stats.records import Alternative, Interval, Summary
 from orchestrator.stats.spread import sd_ratio
-from orchestrator.stats.trend import jonckheere, page
+from orchestrator.stats.trend import changes_along, jonckheere, page
 
 pytestmark = pytest.mark.slow
 
@@ -287,6 +287,16 @@ def test_benjamini_hochberg_bounds_the_share_of_false_findings():
         found = [p <= ALPHA for p in benjamini_hochberg((2 * stats.norm.sf(abs(z))).tolist())]
         false.append(sum(found[4:]) / max(1, sum(found)))
     assert 0.02 < np.mean(false) < 0.04  # six of ten are null, so 0.03
+
+
+def test_slopes_hold_their_level_on_trainings_that_drift_and_page_does_not():
+    rng, steps = np.random.default_rng(20), [1, 2, 3, 4, 5, 6]
+    walks = [rng.normal(size=(6, 6)).cumsum(axis=1) for _ in range(1000)]
+    slopes = share(
+        one_sample(changes_along(steps, w), Alternative.GREATER).p <= ALPHA for w in walks
+    )
+    assert within(slopes, ALPHA, ALPHA, 1000)
+    assert share(page(w).p <= ALPHA for w in walks) > 2 * ALPHA
 
 
 @pytest.mark.parametrize("side", [1, -1])

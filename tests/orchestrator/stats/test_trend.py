@@ -17,6 +17,7 @@ from orchestrator.stats.records import Alternative, State, Summary
 from orchestrator.stats.trend import (
     RESAMPLES,
     Step,
+    changes_along,
     jonckheere,
     ordinal_contrast,
     page,
@@ -32,6 +33,15 @@ coarse = st.integers(0, 4).map(lambda v: v / 10)
 
 def blocks(values, k: int):
     return st.lists(st.lists(values, min_size=k, max_size=k), min_size=1, max_size=4)
+
+
+@given(blocks(numbers, 4), shifts)
+def test_a_change_along_the_line_is_that_of_polyfit(rows, shift):
+    doses = [1, 2, 5, 9]
+    slopes = np.polyfit(doses, np.array(rows).T, 1)[0]
+    scale = 1 + np.abs(rows).max() + abs(shift)
+    found = changes_along(doses, [[v + shift for v in row] for row in rows])
+    assert found == pytest.approx(slopes * 8, abs=1e-9 * scale)
 
 
 # Page
