@@ -51,7 +51,7 @@ def commands(folder: Path) -> dict[str, list[str]]:
         "stop": [*sweep, "stop", results],
         "status": [*sweep, "status", results],
         "logs": [*sweep, "logs", results, "baseline"],
-        "plan quickstart": [*sweep, "plan", "quickstart", "--results", str(folder)],
+        "plan quickstart": [*sweep, "plan", "quickstart", "--results", str(folder / "q")],
         "launch, to its first line": [python, "-c", FIRST_LINE, *new],
     }
 

@@ -126,19 +126,20 @@ def _of_the_end(table: pa.Table) -> pa.Table:
 
 
 def plan(
-    *sweeps: str, settings: Sequence[str] = (), results: str | Path = "results"
+    *sweeps: str, settings: Sequence[str] = (), results: str | Path | None = None
 ) -> planning.Plan:
     """What a launch would do; printed, it reads as `rho-sweep plan`. Writes nothing.
 
     Args:
         sweeps: Files or presets; several are one union.
         settings: As `--set`, e.g. `["grids.0.seed=[1, 2]"]`.
-        results: The folder that holds all results.
+        results: As of `launch`; of one sweep only.
 
     Raises:
         UserError: Everything that is wrong with the files.
     """
-    return planning.plan([load(sweep, settings) for sweep in sweeps], Path(results))
+    folder = None if results is None else Path(results)
+    return planning.plan_into([load(sweep, settings) for sweep in sweeps], folder)
 
 
 def launch(

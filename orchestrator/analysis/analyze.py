@@ -1,12 +1,9 @@
 """Analyses results: means over seeds, contrasts with verdicts, tables."""
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
-
-from rich.table import Table
 
 from orchestrator.analysis.default_questions import default_questions
 from orchestrator.analysis.evidence.answers import load_refusals
@@ -218,51 +215,3 @@ def _arm(e: ArmEvidence) -> ArmScore:
         baseline=e.baseline,
         accuracy=e.accuracy,
     )
-
-
-def tables(analysis: Analysis) -> list[Table]:
-    """One table per behaviour and split."""
-    groups: dict[tuple[str, str], list[ArmScore]] = defaultdict(list)
-    for arm in analysis.arms:
-        groups[arm.behavior, arm.split].append(arm)
-    found = []
-    for (behavior, split), arms in groups.items():
-        note = "pairs that training could see"
-        if split != "train":
-            note = "pairs no training text touched"
-        title = f"{behavior}, {split} split ({note}), nat/token"
-        table = Table(title=title, title_justify="left")
-        table.add_column("condition", no_wrap=True)
-        numbers = ("weight", "margin", "seeds", "rho mean", "sd", "delta", "delta sd", "accuracy")
-        for name in numbers:
-            table.add_column(name, justify="right", no_wrap=True)
-        differs = any(a.differs for a in arms)
-        if differs:
-            table.add_column("settings")
-        for a in arms:
-            row = [
-                a.condition,
-                _short(a.rho_weight),
-                _short(a.margin),
-                str(a.n),
-                _signed(a.mean),
-                _plain(a.sd),
-                _signed(a.delta_mean),
-                _plain(a.delta_sd),
-                "" if a.accuracy is None else f"{a.accuracy:.1%}",
-            ]
-            table.add_row(*row, *([a.differs] if differs else []))
-        found.append(table)
-    return found
-
-
-def _short(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.4f}"
-
-
-def _plain(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from orchestrator.cells import tokenised
 from orchestrator.cells.expand import ResolvedData, ResolvedProbes, template_of
+from orchestrator.cells.known_models import known_model
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes, text_config
 from orchestrator.cells.roofline import Effort, cell_effort
@@ -202,6 +203,22 @@ class FileResolver:
         if found.experts or found.linear != dict.fromkeys(sizes.matrices, sizes.layers):
             return None
         return cell_effort(spec, files, self._texts_of(spec, files))
+
+    def sizes_of(self, spec: CellSpec) -> ModelFiles | None:
+        """Files of a cell's model, or of one of the presets what is known without them."""
+        return self._files(spec) or known_model(spec.model.name)
+
+    def bound(self, spec: CellSpec) -> int | None:
+        """As `memory`, with every text as long as it may be; also where data are not here."""
+        files, limit = self.sizes_of(spec), spec.max_length
+        if files is None:
+            return None
+        texts = Texts(
+            scored=lengths.of_texts(None, limit),
+            sft=lengths.of_rows(None, limit) if spec.data else None,
+            pairs=lengths.of_pairs(None, limit) if spec.hinge else None,
+        )
+        return cell_memory(spec, files, texts, metal=sys.platform == "darwin")
 
     def _texts_of(self, spec: CellSpec, files: ModelFiles) -> Texts:
         trained = spec.hinge.behaviors if spec.hinge else ()

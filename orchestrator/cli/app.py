@@ -23,7 +23,6 @@ from tasks.contract.cell import NodeError
 
 app = typer.Typer(
     cls=Group,
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     help="Run grids of rho-guided fine-tuning cells and say what the results support.\n\n"
@@ -32,8 +31,25 @@ app = typer.Typer(
 _debug = False
 
 
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def _version_first(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
 @app.callback()
 def main_options(
+    version_: Annotated[  # noqa: ARG001 - its callback acts on it
+        bool,
+        typer.Option(
+            "--version", callback=_version_first, is_eager=True, help="Print the version."
+        ),
+    ] = False,
     debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
 ) -> None:
     """Options of every command."""
@@ -42,7 +58,9 @@ def main_options(
 
 
 def doctor(
-    results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Where a sweep's results would be written.")] = Path(
+        "results"
+    ),
     full: Annotated[
         bool, typer.Option("--full", help="Compute for a minute or two, and write one file.")
     ] = False,
@@ -89,11 +107,6 @@ def _first_day(output: Path | None) -> None:
     if found["problems"]:
         typer.echo("\n".join(found["problems"]), err=True)
         raise typer.Exit(FAILED)
-
-
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
 
 
 app.add_typer(cluster.app, name="cluster")

@@ -18,7 +18,6 @@ ClusterArgument = Annotated[Path, typer.Argument(help="A file that names the hos
 
 app = typer.Typer(
     cls=Group,
-    no_args_is_help=True,
     rich_markup_mode=None,
     help="Several machines as one: docs/cluster.md goes through it.\n\n"
     "Example: rho-sweep cluster up cluster.yaml",

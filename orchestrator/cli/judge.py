@@ -5,12 +5,11 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Group
+from orchestrator.cli.options import Group, ResultsArgument
 from orchestrator.stress.judges import FORMS, RULES
 
 app = typer.Typer(
     cls=Group,
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 
@@ -25,7 +24,7 @@ def judges() -> None:
 
 @app.command()
 def run(
-    results: Annotated[Path, typer.Argument(help="A results folder with generated answers.")],
+    results: ResultsArgument,
     judge: Annotated[str, typer.Option(help=FORMS)] = RULES,
 ) -> None:
     """Label the answers that a stress test generated; those without a label are asked again.
@@ -61,7 +60,7 @@ def validate(
 
     Example: rho-sweep judge validate real --judge rules --half heldback
     """
-    from orchestrator.cli.show_validation import show
+    from orchestrator.cli.show.validation import show
     from orchestrator.stress import validation
     from orchestrator.stress.judges import judge_of
     from tasks.starter import EXAMPLES

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import SetOption, SweepArgument
+from orchestrator.cli.options import ResultsOption, SetOption, SweepArgument
 from orchestrator.errors import UserError
 
 
@@ -19,9 +19,7 @@ class Until(StrEnum):
 def launch(
     sweep: SweepArgument,
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
-    results: Annotated[
-        Path | None, typer.Option(help="This sweep's own folder [default: results/NAME].")
-    ] = None,
+    results: ResultsOption = None,
     cluster: Annotated[
         Path | None, typer.Option(help="A file that names the hosts (cluster.yaml).")
     ] = None,

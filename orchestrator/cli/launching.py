@@ -18,6 +18,7 @@ from orchestrator.config.sweep_file import Sweep, as_text
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import Decide, Options, Summary, launch, resolve, summary
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
+from orchestrator.inspection.status import kept_line
 from orchestrator.results import lock
 from orchestrator.results.manifest import demand_ours, labels_to_run, load_manifest
 from orchestrator.results.store import Store
@@ -42,7 +43,7 @@ def here(loaded: Sweep, folder: Path, options: Options, *, until_decided: bool =
             found = launch(loaded, folder, options, display, decide)
             tested = after_launch(loaded.stress, folder, options, display)
     except KeyboardInterrupt:
-        typer.echo(f"interrupted; finished cells are in {folder}; launch again to go on", err=True)
+        typer.echo(f"interrupted; {kept_line(folder)}; launch again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if tested is not None:
         tell(tested, folder)

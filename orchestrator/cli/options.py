@@ -18,10 +18,24 @@ def complete_preset(incomplete: str) -> list[str]:
 
 def complete_results(incomplete: str) -> list[str]:
     """Results folders that begin so, for the shell; those under `results` if nothing is typed."""
-    above, slash, start = (incomplete or "results/").rpartition("/")
-    found = Path(above + slash).glob("*/sweep.yaml")
-    names = sorted(manifest.parent.name for manifest in found)
-    return [above + slash + name for name in names if name.startswith(start)]
+    above, slash, _ = incomplete.rpartition("/")
+    roots = [above + slash] if slash else ["", "results/"]
+    found = [
+        root + p.parent.name for root in roots for p in sorted(Path(root).glob("*/sweep.yaml"))
+    ]
+    return [name for name in found if name.startswith(incomplete)]
+
+
+def complete_cell(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Ids of cells that begin so, for the shell; those of the results named before."""
+    from orchestrator.errors import UserError
+    from orchestrator.results.manifest import load_manifest
+
+    try:
+        cells: dict[str, str] = load_manifest(Path(ctx.params["results"]))["cells"]
+    except (UserError, OSError, KeyError, TypeError):
+        return []
+    return [cell for cell in cells if cell.startswith(incomplete)]
 
 
 SweepArgument = Annotated[
@@ -33,12 +47,17 @@ ResultsArgument = Annotated[
         help="A results folder, e.g. results/quickstart.", autocompletion=complete_results
     ),
 ]
+ResultsOption = Annotated[
+    Path | None, typer.Option(help="This sweep's own folder [default: results/NAME].")
+]
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field of the sweep.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 
 
+LONGEST = 1_000
+"""Characters of a command's first sentence in a list of commands; typer would cut it to a line."""
 COMPLETION = ("install_completion", "show_completion")
 """Flags that typer adds to the outermost group."""
 
@@ -57,6 +76,16 @@ class Group(TyperGroup):
                 _false_by_default(flag)
         with door():
             return super().main(*args, **options)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Read the words of a command line; without any, help is what was asked for."""
+        return super().parse_args(ctx, args or ([] if ctx.resilient_parsing else ["--help"]))
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """List the commands, each with its whole first sentence."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, c.get_short_help_str(LONGEST)) for name, c in commands])
 
     def get_help_option(self, ctx: Any) -> Any:
         """The flag `--help` of this group."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import JsonOption, ResultsArgument
+from orchestrator.cli.options import JsonOption, ResultsArgument, complete_cell
 from orchestrator.errors import UserError
 from orchestrator.execution.terminal import FAILED
 
@@ -37,40 +37,64 @@ def overview(
 
 def status(
     results: ResultsArgument,
-    watch: Annotated[bool, typer.Option("--watch", help="Until the launch ends.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Redraw every two seconds until the launch ends.")
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
-    """Show how far a sweep is.
+    """Show how far a sweep is: what runs where, what failed and why, time passed and left.
 
     Example: rho-sweep status results/quickstart --watch
     """
+    from orchestrator.cli.show.lines import shown
     from orchestrator.inspection.status import passed_over_lines, status_lines
     from orchestrator.inspection.status import status as status_of
+    from orchestrator.results.live import read_live
     from orchestrator.results.store import Store
 
-    while True:
-        found = status_of(Store.existing(results), _pulled(results))
-        typer.echo(json.dumps(found, indent=2) if json_ else "\n".join(status_lines(found)))
-        if not watch or found["launch"] is None:
-            break
-        time.sleep(2)
+    with shown(redraw=watch and not json_) as show:
+        while True:
+            found = status_of(Store.existing(results), _pulled(results))
+            if json_:
+                typer.echo(json.dumps(found, indent=2))
+            else:
+                show(status_lines(found, read_live(results).get("elapsed_s")))
+            if not watch or found["launch"] is None:
+                break
+            time.sleep(2)
     for line in passed_over_lines(results):
         typer.echo(line, err=True)
 
 
 def logs(
     results: ResultsArgument,
-    cell: Annotated[str, typer.Argument(help="Start of a cell id, or a label.")],
+    cell: Annotated[
+        str | None,
+        typer.Argument(
+            help="Start of a cell id, or a label; without it all are listed.",
+            autocompletion=complete_cell,
+        ),
+    ] = None,
 ) -> None:
-    """Show progress, attempts and error of one cell.
+    """Show progress, attempts and error of one cell; without a cell, list all of them.
 
-    Example: rho-sweep logs results/quickstart 3f2a
+    Examples:
+      rho-sweep logs results/quickstart
+
+      rho-sweep logs results/quickstart 3f2a
     """
-    from orchestrator.inspection.status import find_cell, log_lines
     from orchestrator.results.store import Store
 
     _pulled(results)
     store = Store.existing(results)
+    if cell is None:
+        from orchestrator.cli.show.analysis import show_views
+        from orchestrator.inspection.listing import listing
+
+        show_views(listing(store))
+        return
+    from orchestrator.inspection.status import find_cell, log_lines
+
     typer.echo("\n".join(log_lines(store, find_cell(store, cell))))
 
 
@@ -198,8 +222,8 @@ def check(results: ResultsArgument, json_: JsonOption = False) -> None:
 
 
 def compare(
-    left: Annotated[Path, typer.Argument(help="A results folder.")],
-    right: Annotated[Path, typer.Argument(help="Another one.")],
+    left: ResultsArgument,
+    right: ResultsArgument,
     arms: Annotated[
         bool, typer.Option("--arms", help="The same arms side by side, e.g. of two models.")
     ] = False,
@@ -222,10 +246,10 @@ def compare(
 
     stores = Store.all_existing(left, right)
     if arms:
-        from orchestrator.cli.show_analysis import show_arms
+        from orchestrator.cli.show.analysis import show_arms
         from orchestrator.inspection.compare_arms import compare_arms
 
-        show_arms(compare_arms(*stores, split), as_json_=json_)
+        show_arms(compare_arms(*stores, split=split), as_json_=json_)
         return
     if split is not None:
         raise UserError("--split goes with --arms")

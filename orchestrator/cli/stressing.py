@@ -24,7 +24,7 @@ from orchestrator.stress.run import stress
 from orchestrator.stress.summary import as_lines, summarise
 from tasks.contract.cell import Status
 
-AGAIN = "interrupted; finished answers are kept; go on with: rho-sweep stress {folder} {options}"
+AGAIN = "interrupted; {kept}; go on with: rho-sweep stress {folder} {options}"
 
 
 def here(folder: Path, settings: StressSettings, options: Options) -> None:
@@ -40,11 +40,19 @@ def here(folder: Path, settings: StressSettings, options: Options) -> None:
     except KeyboardInterrupt:
         sets = [w for name in settings.prompts for w in ("--prompts", name)]
         again = shlex.join([*sets, *as_options(settings)])
-        typer.echo(AGAIN.format(folder=folder, options=again), err=True)
+        typer.echo(AGAIN.format(kept=_kept(folder), folder=folder, options=again), err=True)
         raise typer.Exit(INTERRUPTED) from None
     tell(found, folder)
     if found.failed:
         raise typer.Exit(FAILED)
+
+
+def _kept(folder: Path) -> str:
+    """How much an interrupted test leaves."""
+    units = units_in(folder)
+    rows = Store(folder).rows("generations") if units else ()
+    kept = units.keys() & {r["generation_id"] for r in rows if r["status"] == Status.OK}
+    return f"the answers of {len(kept)} of {len(units)} units are kept"
 
 
 def after_launch(

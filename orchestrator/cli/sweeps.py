@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import JsonOption, SetOption, complete_preset
+from orchestrator.cli.options import (
+    JsonOption,
+    ResultsOption,
+    SetOption,
+    complete_preset,
+    complete_results,
+)
 from orchestrator.errors import UserError
 
 
@@ -68,22 +74,25 @@ def plan(
         ),
     ],
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
-    results: Annotated[Path, typer.Option(help="Folder that holds all results.")] = Path("results"),
+    results: ResultsOption = None,
     pilot: Annotated[
-        Path | None, typer.Option(help="Results whose scatter is taken for the plan's.")
+        Path | None,
+        typer.Option(
+            help="Results whose scatter is taken for the plan's.", autocompletion=complete_results
+        ),
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show cells, what is done, memory, time, attainable p and power; touches nothing.
+    """Show cells, what is done, memory, disk, time and what claims can find; touches nothing.
 
     Examples:
       rho-sweep plan dose-response ablation no-margin
 
       rho-sweep plan dose-response --pilot results/quickstart
     """
+    from orchestrator.cli.show.lines import shown
     from orchestrator.execution.launch import load
-    from orchestrator.inspection.plan import describe
-    from orchestrator.inspection.plan import plan as planned
+    from orchestrator.inspection.plan import describe, plan_into
 
     frame = None
     if pilot is not None:
@@ -91,8 +100,9 @@ def plan(
         from orchestrator.results.store import Store
 
         frame = load_frame([Store.existing(pilot)])
-    found = planned([load(s, set_) for s in sweep], results, frame)
+    found = plan_into([load(s, set_) for s in sweep], results, frame)
     if json_:
         typer.echo(found.to_json())
     else:
-        typer.echo("\n".join(describe(found)))
+        with shown(hanging=9) as show:
+            show(describe(found))

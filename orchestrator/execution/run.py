@@ -75,6 +75,7 @@ class Run:
         self._told = False
         self._notes = set(work.told)
         self._shown_at = self._live_at = 0.0
+        self._began_s = time.monotonic()
         self._stages: list[tuple[Key, str]] = []
         self._ray: str | None = None
         if engine.name == "ray":
@@ -295,6 +296,7 @@ class Run:
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
                 "waiting": len(self._schedule.queue),
                 "left_s": left_s,
+                "elapsed_s": now_s - self._began_s,
                 "running": [a.live(self._label(a.cell)) for a in self._running.values()],
             }
             live.write_live(self._store.folder, now)

@@ -1,23 +1,29 @@
 """Works out what a launch would do: cells, memory, time, attainable p. Writes nothing."""
 
 import json
+import shutil
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psutil
 
 from orchestrator.analysis.undecided import left_aside
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
+from orchestrator.cells.memory import adapter_size
+from orchestrator.cells.model_size import FLOAT, Sizes
 from orchestrator.cells.roofline import CHIPS
 from orchestrator.config.contrast_kinds import Margin
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import default_slots, resolve
+from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
@@ -28,9 +34,14 @@ from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from tasks.contract.cell import CellSpec
 from tasks.model.machine import chip, gpu_memory
+from tasks.sources.model_files import ModelFiles, precision
 
 if TYPE_CHECKING:
     from orchestrator.analysis.evidence.frame import Frame  # loads pyarrow.compute
+
+T = TypeVar("T")
+ROOFLINE = 1e13
+"""Operations a second for which hours are told where no GPU's full speed is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +68,12 @@ class Plan:
         paths: How the passes of cells go on this machine, and why if plain, for people.
         notes: What people should know of the models and texts.
         claims: Which contrasts a launch would register, and which not and why, for people.
+        bound: The largest peak of a cell with texts as long as they may be, bytes; None where not
+            every model is known.
+        operations: Of all cells that have no result, counted likewise; None likewise.
+        adapters: Bytes of the adapters of these cells; None likewise.
+        downloads: Missing model -> bytes of its weights, where they are known.
+        free: Bytes free in this machine's memory, and on the disk of the results.
     """
 
     named: int
@@ -77,6 +94,11 @@ class Plan:
     paths: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
+    bound: int | None = None
+    operations: float | None = None
+    adapters: int | None = None
+    downloads: Mapping[str, int] = field(default_factory=dict)
+    free: tuple[int, int] = (0, 0)
 
     def __str__(self) -> str:
         return "\n".join(describe(self))
@@ -129,13 +151,37 @@ class Plan:
         }
 
 
-def plan(sweeps: list[Sweep], root: Path, pilot: "Frame | None" = None) -> Plan:
+def plan_into(sweeps: list[Sweep], folder: Path | None, pilot: "Frame | None" = None) -> Plan:
+    """As `plan`, by the folder that a launch of the one sweep would be told to write.
+
+    Args:
+        sweeps: One or more.
+        folder: None for `results/NAME` of each.
+        pilot: As of `plan`.
+
+    Raises:
+        UserError: A folder for several sweeps, or as `plan`.
+    """
+    if folder is None:
+        return plan(sweeps, Path("results"), pilot)
+    if len(sweeps) > 1:
+        raise UserError(f"{folder}: is the folder of one sweep", "plan one, or name no folder")
+    return plan(sweeps, folder.parent, pilot, folder)
+
+
+def plan(
+    sweeps: list[Sweep],
+    root: Path,
+    pilot: "Frame | None" = None,
+    folder: Path | None = None,
+) -> Plan:
     """Plan one sweep, or several that share their results root.
 
     Args:
         sweeps: One or more.
         root: Folder that holds the results of all sweeps.
         pilot: Earlier results, for the scatter over seeds and probe pairs.
+        folder: Of the results of the one sweep; None for that of its name under the root.
 
     Raises:
         SweepError: Models, packs or data that do not fit.
@@ -146,17 +192,19 @@ def plan(sweeps: list[Sweep], root: Path, pilot: "Frame | None" = None) -> Plan:
     memory = {
         s.cell_id: needed
         for s in (*baselines, *cells)
-        if (needed := next(filter(None, (r.memory(s) for _, r in found)), None))
+        if (needed := _first(r.memory(s) for _, r in found))
     }
     seeds: dict[str, set[int | None]] = defaultdict(set)
     for spec in cells:
         seeds[spec.arm_id].add(spec.seed)
-    done, seconds = _history(root, {s.cell_id: s for s in (*baselines, *cells)})
-    efforts = [
-        next(filter(None, (r.effort(s) for _, r in found)), None)
-        for s in (*baselines, *cells)
-        if s.cell_id not in done
-    ]
+    every = {s.cell_id: s for s in (*baselines, *cells)}
+    done, seconds = _history(root, every)
+    todo = [s for s in every.values() if s.cell_id not in done]
+    files = {
+        s.model.name: files for s in todo if (files := _first(r.sizes_of(s) for _, r in found))
+    }
+    known = {s.model.name for s in todo} == files.keys()
+    efforts = [_first(r.effort(s) for _, r in found) for s in todo]
     gpu = CHIPS.get(chip())
     return Plan(
         named=sum(e.named for e, _ in found),
@@ -185,18 +233,31 @@ def plan(sweeps: list[Sweep], root: Path, pilot: "Frame | None" = None) -> Plan:
                 line for _, r in found for s in (*baselines, *cells) for line in r.notes(s)
             )
         ),
+        bound=max((b for s in todo if (b := _first(r.bound(s) for _, r in found))), default=None)
+        if known
+        else None,
+        operations=sum(_operations(s, files[s.model.name]) for s in todo) if known else None,
+        adapters=sum(
+            FLOAT * adapter_size(Sizes.of(files[s.model.name]), s.train) for s in todo if s.train
+        )
+        if known
+        else None,
+        downloads={name: one.weight_bytes for name, one in files.items() if not one.digest},
+        free=_free(root),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
         claims=tuple(
             line
             for s, (e, _) in zip(sweeps, found, strict=True)
-            for line in _claims(s, e, root, done)
+            for line in _claims(s, e, folder or root / s.name, done)
         ),
     )
 
 
-def _claims(sweep: Sweep, expansion: Expansion, root: Path, done: frozenset[str]) -> Iterator[str]:
-    """What a launch would register now; `done` are planned cells with a result under the root."""
-    folder, now = root / sweep.name, datetime.now(UTC)
+def _claims(
+    sweep: Sweep, expansion: Expansion, folder: Path, done: frozenset[str]
+) -> Iterator[str]:
+    """What a launch would register now; `done` are planned cells that have a result already."""
+    now = datetime.now(UTC)
     here = Store(folder).done() if folder.is_dir() else set()
     arms = arms_of(expansion.all)
     try:
@@ -215,6 +276,24 @@ def _claims(sweep: Sweep, expansion: Expansion, root: Path, done: frozenset[str]
         later = left_aside([r for r in found.tested if r.at is not None], [], arms, ()).cells
         first = len(expansion.all) - len(later)
         yield f"launch --until decided begins with {first} of {len(expansion.all)} cells"
+
+
+def _first(found: Iterable[T | None]) -> T | None:
+    """The first that is known."""
+    return next((one for one in found if one is not None), None)
+
+
+def _operations(spec: CellSpec, files: ModelFiles) -> float:
+    """Multiplications and additions of a cell at most: two a weight and token that is read."""
+    stored = precision(files.config)
+    bits = int(stored[1:]) if stored[1:].isdecimal() else 32 if stored == "float32" else 16
+    return 2 * cell_work(spec, files.weight_bytes) / (bits / 8)
+
+
+def _free(root: Path) -> tuple[int, int]:
+    """Bytes free in memory, and on the disk where the results would be."""
+    place = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
+    return psutil.virtual_memory().available, shutil.disk_usage(place).free
 
 
 def _outlooks(
@@ -254,14 +333,7 @@ def describe(found: Plan) -> list[str]:
         f"cells    {found.named} named, {len(found.cells)} distinct, plus {extra}",
         f"done     {len(found.done)} already have a result",
     ]
-    if found.memory:
-        most = max(found.memory.values())
-        text = f"memory   up to {most / 2**30:.2f} GiB a cell (estimate)"
-        if found.gpu:
-            text += f", of {found.gpu / 2**30:.1f} that the GPU here may use"
-            too_large = "; set run.grad_checkpoint, or lower train.batch_size or train.max_length"
-            text += too_large * (most > found.gpu)
-        lines.append(text)
+    lines += _needs(found)
     lines += [f"adapters {text}" for text in found.adapted]
     moments = ((s.eval_steps, s.last_step) for s in found.cells if s.eval_steps)
     lines += [
@@ -274,6 +346,9 @@ def describe(found: Plan) -> list[str]:
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
     if left is None and found.full_speed_s is not None:
         guess += f"; {_about(found.full_speed_s)} at the full speed of this GPU,"
+    elif left is None and found.operations is not None:
+        hours = _about(found.operations / ROOFLINE)
+        guess += f"; at most {hours} where {ROOFLINE / 1e12:.0f} TFLOP/s are reached,"
     lines.append(f"time     {guess} with {found.slots} at once")
     if found.smallest_p is not None:
         hint = ""
@@ -294,8 +369,37 @@ def describe(found: Plan) -> list[str]:
         if stress.seconds is not None:
             time = f"{_about(stress.seconds / found.slots)} with {found.slots} at once"
         lines.append(f"         {time}")
-    lines += [f"missing  {m}; launch fetches it" for m in found.missing]
+    for text in found.missing:
+        sizes = [f" ({_size(b)})" for name, b in found.downloads.items() if name in text.split()]
+        lines.append(f"missing  {text}; launch fetches it{''.join(sizes)}")
     return lines
+
+
+def _needs(found: Plan) -> Iterator[str]:
+    """Memory of a cell and of those that run at once, and what comes onto the disk."""
+    most = max(found.memory.values(), default=found.bound)
+    if most:
+        how = "estimate" if found.memory else "every text as long as train.max_length allows"
+        text = f"memory   up to {most / 2**30:.2f} GiB a cell ({how})"
+        if found.gpu:
+            text += f", of {found.gpu / 2**30:.1f} that the GPU here may use"
+        if found.gpu and most > found.gpu:
+            text += "; set run.grad_checkpoint, or lower train.batch_size or train.max_length"
+        fit = int(min(found.free[0], found.gpu or found.free[0]) // most)
+        if fit >= found.slots:
+            yield f"{text}; {found.slots} at once fit here"
+        else:
+            yield f"{text}; {fit} of {found.slots} fit into the {_size(found.free[0])} free here"
+    if found.adapters or found.downloads:
+        text = f"disk     {_size(found.adapters or 0)} of adapters"
+        if found.downloads:
+            text += f", {_size(sum(found.downloads.values()))} of models to download"
+        yield f"{text}; {_size(found.free[1])} free here"
+
+
+def _size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
 
 
 def _about(seconds: float) -> str:
@@ -305,7 +409,7 @@ def _about(seconds: float) -> str:
 
 
 def _power_lines(found: Sequence[Power]) -> list[str]:
-    """One line a registered contrast: seeds, smallest p, smallest effect found with power 80 %."""
+    """One line a registered contrast: seeds, smallest p and effect, looks, warnings."""
     contrasts: dict[str, list[Power]] = defaultdict(list)
     for p in found:
         contrasts[p.name].append(p)
@@ -324,17 +428,18 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
             effect = f", finds {first.mde_sd:.2f} {first.unit} ({_aim(first)}; no pilot)"
         elif first.mde_ratio is not None:
             effect = f", finds sds that differ by a factor of {first.mde_ratio:.2g} ({_aim(first)})"
-        lines.append(f"power    {name}: {' or '.join(seeds)} seeds{smallest}{effect}")
         if (price := first.price) is not None:
             null = ""
             if first.kind.rules.margin is Margin.OPTIONAL:
                 null = f" ({price.expected_null:.1f} without an effect)"
-            lines.append(
-                f"looks    {name}: {first.looks}; {price.expected:.1f} seeds on average{null}, "
-                f"{price.most} at most; one look finds the same with {price.fixed}"
+            effect += (
+                f"; judged {first.looks}: {price.expected:.1f} seeds on average{null}, "
+                f"{price.most} at most, one look finds the same with {price.fixed}"
             )
-    warnings = dict.fromkeys(f"{p.name}: {p.warning}" for p in found if p.warning)
-    return lines + [f"warning  {text}" for text in warnings]
+        warnings = dict.fromkeys(f"; warning: {p.warning}" for p in group if p.warning)
+        text = "".join([smallest, effect, *warnings])
+        lines.append(f"power    {name}: {' or '.join(seeds)} seeds{text}")
+    return lines
 
 
 def _aim(p: Power) -> str:

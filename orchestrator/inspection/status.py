@@ -12,7 +12,7 @@ from orchestrator.results.live import NOTHING, read_live
 from orchestrator.results.manifest import NAME, load_manifest, waiting_cells
 from orchestrator.results.store import INCOMPLETE, Store
 from orchestrator.results.stress_record import read_plan, units_in
-from orchestrator.stress.judging import count_unjudged, labels_of
+from orchestrator.stress.judging import count_unjudged, labels_of, once
 from orchestrator.visible import short, visible
 from tasks.sources.jsonl import demand_file
 
@@ -64,7 +64,7 @@ def _stress(store: Store) -> dict[str, Any] | None:
     plan = read_plan(store.folder)
     if plan is None:
         return None
-    rows = [r for r in store.rows("generations") if r["generation_id"] in plan["units"]]
+    rows = [r for r in once(store.rows("generations")) if r["generation_id"] in plan["units"]]
     ended = {r["generation_id"]: r["status"] for r in rows}
     counts = Counter(ended.values())
     answers = [r for r in rows if r["status"] == "ok"]
@@ -84,14 +84,16 @@ def _stress(store: Store) -> dict[str, Any] | None:
     }
 
 
-def status_lines(found: dict[str, Any]) -> list[str]:
-    """`status` for people."""
+def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[str]:
+    """`status` for people; `elapsed_s` are the seconds since the launch began, if it runs."""
     launch = found["launch"]
     state = (
         f"launch running (process {launch['pid']} on {launch['host']})"
         if launch
         else "no launch running"
     )
+    if launch and elapsed_s is not None:
+        state += f", {clock(elapsed_s)} elapsed"
     if launch and found["left_s"] is not None:
         state += f", about {clock(found['left_s'])} left"
     counts = f"{found['ok']} of {found['total']} cells scored"
@@ -99,7 +101,8 @@ def status_lines(found: dict[str, Any]) -> list[str]:
         if found[name]:
             counts += f", {found[name]} {name}"
     lines = [f"{found['name']}: {counts}; {state}"]
-    lines += [_running_line(cell) for cell in found["running"]]
+    wide = max((len(cell["label"]) for cell in found["running"]), default=0)
+    lines += [_running_line(cell, wide) for cell in found["running"]]
     lines += [
         f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
         for cell in found["unscored"]
@@ -130,10 +133,20 @@ def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
     return lines
 
 
-def _running_line(cell: dict[str, Any]) -> str:
+def _running_line(cell: dict[str, Any], wide: int) -> str:
     step = f" step {cell['step']}/{cell['steps']}" if cell["steps"] else ""
     loss = "" if cell["loss"] is None else f" loss {cell['loss']:.3f}"
-    return f"  running   {cell['label']} on {cell['host']}: {cell['stage']}{step}{loss}"
+    return f"  running   {cell['label']:<{wide}} on {cell['host']}: {cell['stage']}{step}{loss}"
+
+
+def kept_line(folder: Path) -> str:
+    """How much an interrupted launch leaves, e.g. `7 of 16 cells are kept in results/a`."""
+    try:
+        labels = load_manifest(folder)["cells"]
+        kept = labels.keys() & Store(folder).done()
+    except UserError:  # it was interrupted before there was a whole manifest
+        return f"finished cells are kept in {folder}"
+    return f"{len(kept)} of {len(labels)} cells are kept in {folder}"
 
 
 def loss_lines(store: Store) -> list[str]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, hint
 from tasks.sources.jsonl import demand_file, parse_json
 
 _ID = "[0-9a-f]{16}"
@@ -76,9 +76,21 @@ def demand_results(folder: Path) -> Path:
         UserError: It does not, or holds links or pipes.
     """
     if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
+        if near := _near(folder):
+            raise UserError(f"{folder}: no results here{near}")
         raise UserError(f"{folder}: no results here", "make some with: rho-sweep launch quickstart")
     demand_plain(folder)
     return folder
+
+
+def _near(folder: Path) -> str:
+    """`; did you mean "results/..."?`: results of that name, or of one like it; else nothing."""
+    roots = dict.fromkeys((folder.parent, Path("results")))
+    found = [p.parent for root in roots for p in sorted(root.glob("*/sweep.yaml"))]
+    for path in found:
+        if path.name == folder.name:
+            return f'; did you mean "{path}"?'
+    return hint(str(folder), tuple(map(str, found)))
 
 
 def ours(results: Path, kind: str) -> list[str]:

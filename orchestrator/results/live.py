@@ -22,8 +22,9 @@ SHAPE = {
     ],
     "at": (None, str),
     "left_s?": (None, float),
+    "elapsed_s?": (None, float),
 }
-NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None}
+NOTHING: dict[str, Any] = {"running": [], "at": None, "left_s": None, "elapsed_s": None}
 
 
 def write_live(folder: Path, content: dict[str, Any]) -> None:

@@ -35,7 +35,7 @@ class Judged:
 
     Attributes:
         judge: Name and version.
-        answers: Answers in the results.
+        answers: Answers in the results; those of cells that share an adapter once.
         fresh: Labelled by this call.
         reused: Labelled by this call with an earlier verdict on the same answer.
         unjudged: Answers that have no label now.
@@ -51,14 +51,16 @@ class Judged:
 
     @property
     def line(self) -> str:
-        """For people; the answers without a label are always counted."""
-        parts = [f"{self.answers} answers", f"{self.fresh} judged now"]
+        """For people: where the label of every answer comes from, and how many have none."""
+        before = self.answers - self.fresh - self.reused
+        parts = [f"{before} judged before"] if before else []
+        parts.append(f"{self.fresh} judged now")
         if self.reused:
-            parts.append(f"{self.reused} like one judged before")
-        parts.append(f"{self.unjudged} unjudged")
+            parts.append(f"{self.reused} with the verdict on an equal answer")
+        tail = f"; {self.unjudged} of them unjudged"
         if self.missing:
-            parts.append(f"{self.missing} missing: their generation failed")
-        return f"{self.judge}: {', '.join(parts)}"
+            tail += f"; {self.missing} missing: their generation failed"
+        return f"{self.judge}: {self.answers} answers: {', '.join(parts)}{tail}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ not label (`unjudged`) is given to it again the next time.
 """
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -99,14 +100,10 @@ def judge_answers(store: Store, judge: Judge) -> Judged:
     Raises:
         NodeError: The judge fails; its earlier verdicts are kept.
     """
-    # cells that share their answers come once
-    owners: dict[str, str] = {}
     units: dict[str, list[Row]] = {}
-    for row in store.rows(generations.TABLE):
+    for row in once(store.rows(generations.TABLE)):
         if row["status"] == Status.OK:
-            unit, cell = row["generation_id"], row["cell_id"]
-            if owners.setdefault(unit, cell) == cell:
-                units.setdefault(unit, []).append(row)
+            units.setdefault(row["generation_id"], []).append(row)
     labels = labels_of(store, judge.name)
     desk = _Desk(store, judge)
     for unit, answers in units.items():
@@ -120,9 +117,19 @@ def judge_answers(store: Store, judge: Judge) -> Judged:
     return replace(judged_so_far(store, judge.name), fresh=desk.fresh, reused=desk.reused)
 
 
+def once(rows: Iterable[Row]) -> list[Row]:
+    """Rows of `generations` without those that a cell shares with one before it."""
+    owners: dict[str, str] = {}
+    return [
+        row
+        for row in rows
+        if owners.setdefault(row["generation_id"], row["cell_id"]) == row["cell_id"]
+    ]
+
+
 def judged_so_far(store: Store, judge: str) -> Judged:
     """Counts of a judge's labels in the tables."""
-    rows = store.rows(generations.TABLE)
+    rows = once(store.rows(generations.TABLE))
     answers = [r for r in rows if r["status"] == Status.OK]
     return Judged(
         judge=judge,

@@ -106,15 +106,18 @@ def generate(
     options: Options,
     display: Display,
 ) -> int:
-    """Store answers or a failure for every unit; returns how many units had answers before."""
+    """Store answers or a failure for every unit; returns how many units had answers before.
+
+    Cells that share an adapter are one unit in the counts, as they are generated once.
+    """
     todo = _open(store, units)
     linked = generations.adopt(store, todo)
     todo = _open(store, todo)
-    done = len(units) - len(todo)
+    every, first = ({u.generation_id: u for u in some} for some in (units, todo))
+    done = len(every) - len(first)
     answered = {u.key for u in units} - {u.key for u in todo}
     Checkpoints(store.folder / FOLDER).drop_all(answered)
-    display.begin(total=len(units), done=done, linked=linked, what=WHAT)
-    first = {u.generation_id: u for u in todo}
+    display.begin(total=len(every), done=done, linked=linked, what=WHAT)
     if first:
         memory: dict[str, int] = {}
         jobs: list[Job] = []

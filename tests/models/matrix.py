@@ -70,7 +70,7 @@ def run(make: Callable[[Path], Path], folder: Path) -> Seen:
     keys = [k for k in KEYS if k in there.linear] or sorted(there.linear)
     sweep, results = folder / "matrix.yaml", folder / "results" / "matrix"
     sweep.write_text(SWEEP.format(model=model, keys=json.dumps(keys)))
-    _call("plan", sweep, "--results", results.parent)
+    _call("plan", sweep, "--results", results)
     _call("launch", sweep, "--inline", "--results", results)
     store = Store(results)
     (cell,) = (r for r in store.rows("cells") if r["condition"] == Condition.RHO_GUIDED)

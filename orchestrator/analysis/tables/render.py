@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult  # noqa: TID251 - as types
 from rich.table import Table
 from rich.text import Text
@@ -21,10 +22,16 @@ from orchestrator.visible import inert, visible
 MARKUP = re.compile(r"([\\`*_\[\]|~#$@!]|(?<=www)\.|:(?=//))", re.IGNORECASE)
 BEGINNING = re.compile(r"^(\s*\d*)([-+=.):])")
 """What makes a list, a rule or a heading of a line that begins with it."""
-TEXT_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 8, 3, 2
-"""Characters: of words before they wrap, of any column at least, between columns, around all."""
+TEXT_WIDTH, NARROW_WIDTH, MIN_WIDTH, GAP, EDGES = 40, 16, 8, 3, 2
+"""Characters: of words before they wrap, of names at least where a table is folded, of any column
+at least, between columns, around all."""
 NAMING = {"behavior", "arm", "arm_a", "arm_b", "condition", "setting"}
 """Fields that tell rows apart, wherever their column stands."""
+COMPARED = {
+    *("diff", "diff_ref", "diff_vs_baseline", "sd_ratio", "ratio_low", "ci_low"),
+    *("p_holm", "p_adjusted", "verdict", "status"),
+}
+"""Fields by which people compare rows: where a table is folded, their columns come first."""
 
 
 def terminal(view: View) -> "Folded":
@@ -35,7 +42,8 @@ def terminal(view: View) -> "Folded":
 class Folded:
     """A view split into several tables where the console is narrow.
 
-    Each table repeats the columns that name a row. No cell is cut off.
+    Each table repeats the columns that name a row. No cell is cut off. A column that says the same
+    in every row stands below the title.
     """
 
     def __init__(self, view: View) -> None:
@@ -43,12 +51,24 @@ class Folded:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield title, tables and notes, one below the other."""
-        columns = self.view.shown
-        heads = [_wrapped(c, self.view) for c in columns]
-        widths = [max(map(len, head)) for head in heads]
-        naming = [0, *(i for i, c in enumerate(columns) if i and c.fields[0] in NAMING)]
-        yield Text(visible(f"{self.view.key}  {self.view.title}"), style="bold")
-        for chosen in _folds(widths, naming, options.max_width):
+        view = self.view
+        yield Text(visible(f"{view.key}  {view.title}".strip()), style="bold")
+        columns, said = _varying(view)
+        for line in said:
+            yield Text(visible(line), style="dim")
+        first = view.shown[0]
+        naming = [i for i, c in enumerate(columns) if c is first or c.fields[0] in NAMING] or [0]
+        narrow = max(NARROW_WIDTH, options.max_width // 3)
+        for names, words in ((None, None), (TEXT_WIDTH, TEXT_WIDTH), (narrow, TEXT_WIDTH)):
+            limits = [names if i in naming else words for i in range(len(columns))]
+            heads = [_wrapped(c, view, most) for c, most in zip(columns, limits, strict=True)]
+            order = sorted(range(len(columns)), key=lambda i: columns[i].fields[0] not in COMPARED)
+            folds = _folds(
+                [max(map(len, head)) for head in heads], naming, order, options.max_width
+            )
+            if len(folds) == 1:
+                break
+        for chosen in folds if len(folds) > 1 else [list(range(len(columns)))]:
             table = Table(box=SIMPLE_HEAD, pad_edge=False)
             for i in chosen:
                 numeric = columns[i].numeric
@@ -56,33 +76,48 @@ class Folded:
                     Text("\n".join(line.rstrip() for line in heads[i])),
                     justify="right" if numeric else "left",
                     no_wrap=numeric,
-                    max_width=None if numeric else TEXT_WIDTH,
+                    overflow="fold",
+                    max_width=None if numeric else limits[i],
                 )
-            for row in self.view.rows:
+            for row in view.rows:
                 table.add_row(*(Text(visible(columns[i].text(row))) for i in chosen))
             yield table
-        for note in self.view.notes:
+        for note in view.notes:
             yield Text(visible(note))
 
 
-def _wrapped(column: Column, view: View) -> list[str]:
+def _varying(view: View) -> tuple[list[Column], list[str]]:
+    """The columns that tell rows apart, and as lines what the others say in every row."""
+    texts = [(c, {c.text(row) for row in view.rows}) for c in view.shown]
+    if len(view.rows) < 2:
+        return list(view.shown), []
+    varying = [c for c, found in texts if len(found) > 1] or [view.shown[0]]
+    same = [(c, min(found)) for c, found in texts if c not in varying]
+    told = " \N{MIDDLE DOT} ".join(f"{c.heading} {text}" for c, text in same if text)
+    empty = " \N{MIDDLE DOT} ".join(c.heading for c, text in same if not text)
+    lines = (told and f"in every row: {told}", empty and f"in no row: {empty}")
+    return varying, [line for line in lines if line]
+
+
+def _wrapped(column: Column, view: View, most: int | None) -> list[str]:
     """A heading as lines, the first padded to the width that the column needs."""
-    cells = max((len(visible(column.text(row))) for row in view.rows), default=0)
-    need = cells if column.numeric else min(cells, TEXT_WIDTH)
+    cells = max((cell_len(visible(column.text(row))) for row in view.rows), default=0)
+    need = cells if column.numeric or most is None else min(cells, most)
     heading = visible(column.heading)
     width = max([need, MIN_WIDTH, *map(len, heading.split())])
     first, *rest = wrap(heading, width) or [""]
     return [first.ljust(need), *rest]
 
 
-def _folds(widths: list[int], naming: list[int], width: int) -> list[list[int]]:
+def _folds(widths: list[int], naming: list[int], order: list[int], width: int) -> list[list[int]]:
     """Column numbers of each table: those of `naming`, and as many others as fit into `width`.
 
     Each table has at least one other column, even if it is wider than the console then.
     """
     start = EDGES + sum(widths[i] for i in naming) + GAP * (len(naming) - 1)
     folds, used = [list(naming)], start
-    for i, need in enumerate(widths):
+    for i in order:
+        need = widths[i]
         if i in naming:
             continue
         if used + GAP + need > width and len(folds[-1]) > len(naming):

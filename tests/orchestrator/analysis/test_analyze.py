@@ -1,14 +1,12 @@
 """Means over seeds against numbers made by hand."""
 
-import io
 import json
 import math
 from dataclasses import replace
 
 import pytest
-from rich.console import Console
 
-from orchestrator.analysis.analyze import Analysis, ArmScore, analyze, tables
+from orchestrator.analysis.analyze import Analysis, ArmScore, analyze
 from tasks.contract.cell import Status
 from tests.builders import a_failure, a_result, a_spec, filled
 
@@ -161,28 +159,6 @@ def test_json_holds_every_number_and_null_where_there_is_none(tmp_path):
     assert body["unscored"][0]["cell_id"] == a_spec(seed=2).cell_id
 
 
-def test_the_tables_show_signed_numbers_and_blanks(tmp_path):
-    store = filled(
-        tmp_path / "r",
-        scored("baseline", 0.5),
-        scored("rho-guided", 1.0, seed=1),
-        scored("rho-guided", 2.0, seed=2),
-        scored("sft-only", None),
-    )
-    out = Console(file=io.StringIO(), width=110)
-    for table in tables(analyze([store])):
-        out.print(table)
-    text = out.file.getvalue()
-    rows = {line.split()[1]: line.split("│") for line in text.splitlines() if "│" in line}
-    cells = {k: [c.strip() for c in v[1:-1]] for k, v in rows.items()}
-    assert "factual, train split (pairs that training could see), nat/token" in text
-    assert cells["rho-guided"][1:] == [
-        *("0.2", "0.1", "2", "+1.5000", "0.7071", "+1.0000", "0.7071", "100.0%"),
-    ]
-    assert cells["sft-only"][1:] == ["", "", "0", "", "", "", "", ""]
-
-
 def test_an_empty_store_has_an_empty_analysis(tmp_path):
     found = analyze([filled(tmp_path / "r")])
     assert (found.arms, found.unscored) == ((), ())
-    assert tables(found) == []

@@ -78,7 +78,7 @@ def test_analyze_names_no_other_level(store):
 
 def test_analyze_names_the_population_of_every_claim(store):
     shown = " ".join(run("analyze", store.folder).split())
-    assert shown.count("(primary, new seeds)") == 4
+    assert shown.count("(primary, train split, new seeds)") == 4
 
 
 def test_the_notes_beside_ones_own_tables_are_at_the_same_level(store):

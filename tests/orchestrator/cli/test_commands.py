@@ -120,7 +120,41 @@ def test_stop_without_a_launch_says_so(rho_sweep, results):
 
 
 def test_the_version_is_printed(rho_sweep):
-    assert rho_sweep("version").out == f"{__version__}\n"
+    for words in ("version", "--version"):
+        ran = rho_sweep(words)
+        assert (ran.code, ran.out, ran.err) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize("group", [(), ("cluster",), ("judge",)])
+def test_help_is_what_a_command_without_words_shows(rho_sweep, group):
+    bare = rho_sweep(*group)
+    assert bare == rho_sweep(*group, "--help")
+    assert (bare.code, bare.err) == (0, "")
+
+
+def test_a_list_of_commands_cuts_no_sentence(rho_sweep):
+    for group in ((), ("cluster",)):
+        assert "..." not in rho_sweep(*group).out.partition("Commands:")[2]
+
+
+def test_results_that_are_not_there_are_named_with_those_that_are(rho_sweep, tmp_path):
+    (tmp_path / "results/quickstart").mkdir(parents=True)
+    (tmp_path / "results/quickstart/sweep.yaml").touch()
+    for typed in ("quickstart", "results/quickstrat", "result/quickstart"):
+        ran = rho_sweep("status", typed)
+        assert (ran.code, ran.out) == (2, "")
+        says = f'{typed}: no results here; did you mean "results/quickstart"?'
+        assert ran.err == f"error: {says}\n"
+    assert "make some with" in rho_sweep("status", "elsewhere").err
+
+
+def test_results_of_a_plan_are_the_folder_that_a_launch_would_write(rho_sweep, tmp_path):
+    store, expansion = launched(tmp_path / "deep" / "mine", SWEEP)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    ran = rho_sweep("plan", "s.yaml", "s.yaml", "--results", "deep/mine")
+    assert ran.code == 2
+    assert "deep/mine: is the folder of one sweep" in ran.err
 
 
 def test_help_shows_every_command(rho_sweep):

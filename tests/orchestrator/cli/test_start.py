@@ -137,11 +137,11 @@ def cache(tmp_path, monkeypatch) -> None:
 
 
 def test_a_plan_loads_no_ray_no_mlx_and_draws_nothing(cache, tmp_path):
-    assert loaded_by("plan", "quickstart", "--results", tmp_path) <= PLANS | COUNTS
+    assert loaded_by("plan", "quickstart", "--results", tmp_path / "q") <= PLANS | COUNTS
 
 
 def test_a_second_plan_counts_no_token_again(cache, tmp_path):
-    first, second = (loaded_by("plan", "quickstart", "--results", tmp_path) for _ in range(2))
+    first, second = (loaded_by("plan", "quickstart", "--results", tmp_path / "q") for _ in range(2))
     assert first & COUNTS
     assert second <= PLANS
 
@@ -173,6 +173,9 @@ def test_a_launch_says_what_it_will_do_before_it_loads_ray(cache, tmp_path):
         ("rho-sweep status ", {"results/a", "results/b"}),
         ("rho-sweep report results/b", {"results/b"}),
         ("rho-sweep stress ./results/", {"results/a", "results/b"}),
+        ("rho-sweep analyze ", {"results/a", "results/b"}),
+        ("rho-sweep compare results/a res", {"results/a", "results/b"}),
+        ("rho-sweep judge run results/b", {"results/b"}),
         ("rho-sweep status nowhere/", set()),
     ],
 )
@@ -214,3 +217,34 @@ def test_completion_is_installed_for_a_shell(tmp_path, shell):
         timeout=120,
     )
     assert f"{shell} completion installed in {tmp_path}" in ran.stdout, ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("bash", {"COMP_WORDS": "rho-sweep logs {} {}", "COMP_CWORD": "3"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "rho-sweep logs {} {}"}),
+        (
+            "fish",
+            {
+                "_TYPER_COMPLETE_ARGS": "rho-sweep logs {} {}",
+                "_TYPER_COMPLETE_WORD_TO_COMPLETE": "{1}",
+                "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            },
+        ),
+    ],
+)
+def test_cells_of_the_results_are_completed_in_each_shell(tmp_path, shell, asked):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    cell = expansion.all[1].cell_id
+    words = {name: text.format(store.folder, cell[:12]) for name, text in asked.items()}
+    ran = subprocess.run(
+        [sys.executable, "-m", "orchestrator"],
+        env=os.environ | words | {"_RHO_SWEEP_COMPLETE": f"complete_{shell}"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert cell in ran.stdout, ran.stderr
+    assert expansion.all[0].cell_id not in ran.stdout

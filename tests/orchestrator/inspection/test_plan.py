@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from orchestrator.cells import resolve as resolving
+from orchestrator.cells.known_models import KNOWN
 from orchestrator.config.sweep_file import load
 from orchestrator.errors import SweepError
 from orchestrator.execution.launch import resolve
@@ -74,7 +75,34 @@ def test_what_is_not_here_is_said_and_its_cells_are_provisional(tmp_path):
     ]
     assert found.memory == {}
     assert all(c["provisional"] for c in json.loads(found.to_json())["cells"])
-    assert any("launch fetches it" in line for line in describe(found))
+    lines = describe(found)
+    assert any(line.endswith("launch fetches it (14.2 GiB)") for line in lines)
+    (memory,) = (line for line in lines if line.startswith("memory   up to "))
+    assert "GiB a cell (every text as long as train.max_length allows); " in memory
+    assert any("of adapters, 14.2 GiB of models to download; " in line for line in lines)
+    assert any(" h where 10 TFLOP/s are reached, with " in line for line in lines)
+
+
+def test_the_size_of_a_model_that_is_not_here_is_that_of_its_weights():
+    """Embedding and head, and of each layer the projections, their biases and two norms."""
+    for config, weight_bytes in KNOWN.values():
+        size = {k: v for k, v in config.items() if isinstance(v, int)}
+        hidden, inner = size["hidden_size"], size["intermediate_size"]
+        keys = hidden // size["num_attention_heads"] * size["num_key_value_heads"]
+        attention = 2 * hidden * (hidden + keys) + hidden + 2 * keys
+        layer = attention + 3 * hidden * inner + 2 * hidden
+        values = 2 * size["vocab_size"] * hidden + size["num_hidden_layers"] * layer + hidden
+        assert weight_bytes == 2 * values
+
+
+@pytest.mark.parametrize(("free", "says"), [(1 << 40, "2 at once fit here"), (1, "0 of 2 fit")])
+def test_a_plan_says_how_many_cells_fit_into_the_memory(tmp_path, text, free, says):
+    found = replace(planned(text, tmp_path), free=(free, 1 << 40), gpu=None)
+    (memory,) = (line for line in describe(found) if line.startswith("memory"))
+    assert says in memory
+    (disk,) = (line for line in describe(found) if line.startswith("disk"))
+    assert disk.endswith("of adapters; 1024.0 GiB free here")
+    assert found.adapters > 0
 
 
 def test_hours_at_full_speed_stand_in_until_a_cell_has_taught_better(tmp_path, monkeypatch, text):

@@ -11,7 +11,8 @@ import yaml
 
 from orchestrator.errors import UserError
 from orchestrator.inspection.export import export
-from orchestrator.inspection.status import find_cell, log_lines, status, status_lines
+from orchestrator.inspection.listing import listing
+from orchestrator.inspection.status import find_cell, kept_line, log_lines, status, status_lines
 from orchestrator.results import lock
 from orchestrator.results.lock import stop
 from orchestrator.results.manifest import load_manifest
@@ -88,6 +89,12 @@ def test_what_runs_is_shown_only_while_a_launch_holds_the_folder(half):
         assert not any("launch the sweep again" in line for line in lines)
         assert "left" not in lines[0]
         assert status_lines(found | {"left_s": 200.0})[0].endswith("about 3:20 left")
+        shown = status_lines(found | {"left_s": 200.0}, 65.0)[0]
+        assert shown.endswith(", 1:05 elapsed, about 3:20 left")
+        assert ("running: train", "3/9", 1.5, "h") in {
+            (r["status"], r.get("steps"), r.get("loss"), r.get("host"))
+            for r in listing(store)[0].rows
+        }
         (store.folder / "live.json").write_text('{"at": ')
         assert status(store)["running"] == []
 
@@ -174,6 +181,23 @@ def test_logs_show_progress_attempts_error_and_trace(half):
 def test_a_cell_that_never_ran_says_so(half):
     store, expansion = half
     assert log_lines(store, expansion.all[4].cell_id) == ["nothing is known about this cell yet"]
+
+
+def test_without_a_cell_all_are_listed_with_how_far_they_are(half, rho_sweep):
+    store, expansion = half
+    out = rho_sweep("logs", store.folder).out
+    (view,) = listing(store)
+    assert [r["status"] for r in view.rows] == ["ok", "diverged", "failed", "open", "open"]
+    for spec, row in zip(expansion.all, view.rows, strict=True):
+        assert spec.cell_id.startswith(row["id"])
+        assert find_cell(store, row["id"]) == spec.cell_id
+        assert f"{spec.label} " in out
+    assert view.rows[2]["time"] == ""  # a failure has no seconds, and not 0 of them
+
+
+def test_an_interrupted_launch_says_how_many_cells_are_kept(half, tmp_path):
+    assert kept_line(half[0].folder) == f"2 of 5 cells are kept in {half[0].folder}"
+    assert kept_line(tmp_path / "none") == f"finished cells are kept in {tmp_path / 'none'}"
 
 
 # stop

@@ -1,5 +1,6 @@
 """Labels for answers: repeatable, nothing judged twice, nothing judged lost."""
 
+import re
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -118,7 +119,7 @@ def test_an_answer_without_a_label_is_counted_and_asked_about_again(store):
     unsure = Fake(says={"a": Label.UNJUDGED})
     first = judge_answers(store, unsure)
     assert first.unjudged == 1
-    assert "1 unjudged" in first.line
+    assert "; 1 of them unjudged" in first.line
     sure = Fake()
     assert judge_answers(store, sure).unjudged == 0
     assert sure.seen == [("prompt 0", "a")]
@@ -148,8 +149,16 @@ def test_judge_run_labels_with_the_rules_and_says_how_many_have_none(rho_sweep, 
     assert ran.out.startswith("rules@")
     rows = store.rows("judgements")
     told = sum(r["label"] == "unjudged" for r in rows)
-    assert f"6 answers, 5 judged now, 1 like one judged before, {told} unjudged" in ran.out
+    parts = "6 answers: 5 judged now, 1 with the verdict on an equal answer"
+    assert f"{parts}; {told} of them unjudged" in ran.out
     assert len(rows) == 6
+
+
+def test_the_counts_of_judging_add_up(store):
+    once, again = judge_answers(store, Fake()), judge_answers(store, Fake())
+    for found in (once, again):
+        first, *parts = map(int, re.findall(r"(\d+) (?:answers|judged|with)", found.line))
+        assert first == sum(parts) == 6
 
 
 def test_judge_run_with_a_name_that_is_no_judge_is_one_message(rho_sweep, store):

@@ -212,8 +212,8 @@ def test_every_number_that_it_prints_is_one_of_the_tables(results, node, rho_swe
     assert seen == len(answers)
     told = sum(x == "unjudged" for x in label.values())
     n_ok = sum(r["status"] == "ok" for r in answers)
-    assert f"{n_ok} answers," in ran.out
-    assert f"{told} unjudged" in ran.out
+    assert f": {n_ok} answers: " in ran.out
+    assert f"; {told} of them unjudged" in ran.out
 
 
 def test_a_judge_of_the_models_own_family_is_said_to_be_doubtful(
@@ -227,6 +227,21 @@ def test_a_judge_of_the_models_own_family_is_said_to_be_doubtful(
 
 
 # looking on
+
+
+def test_cells_that_share_an_adapter_are_one_unit_in_every_count(tmp_path, node, rho_sweep):
+    store, expansion = launched(tmp_path / "s", SWEEP + BLOCK)
+    for spec in expansion.all:
+        store.commit(a_result(spec, weights=b"the same"), attempts=1, ray=None)
+    node()
+    ran = rho_sweep("stress", store.folder, "--inline")
+    assert ran.err.startswith("2 generations, 2 to run\n")
+    assert "(2/2 done" in ran.err
+    assert "2 of 2 units answered, 0 were before" in ran.out
+    found = json.loads(rho_sweep("status", store.folder, "--json").out)["stress"]
+    starter = load_prompts("starter")
+    assert (found["total"], found["ok"], found["answers"]) == (2, 2, 2 * len(starter.prompts))
+    assert f"rules@2: {found['answers']} answers: " in ran.out
 
 
 def test_status_and_logs_tell_of_units(results, node, rho_sweep):

@@ -17,11 +17,7 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
 
     A contrast of several arms has one row each, with the settings that tell them apart.
     """
-    groups: dict[tuple[str, str, str, str], list[Inference]] = {}
-    for row in inference:
-        claim = f"{row.claim} [{row.which}]" if row.which else row.claim
-        key = claim, str(row.population), str(row.family), row.split
-        groups.setdefault(key, []).append(row)
+    groups = by_claim(inference)
     if not groups:
         return Missing(key=KEY, name=NAME, reason="nothing was asked")
     found = []
@@ -60,6 +56,16 @@ def claims(inference: Sequence[Inference]) -> View | Missing:
         ),
         rows=tuple(found),
     )
+
+
+def by_claim(inference: Iterable[Inference]) -> dict[tuple[str, str, str, str], list[Inference]]:
+    """The parts of each claim, by (claim, population, family, split)."""
+    groups: dict[tuple[str, str, str, str], list[Inference]] = {}
+    for row in inference:
+        claim = f"{row.claim} [{row.which}]" if row.which else row.claim
+        key = claim, str(row.population), str(row.family), row.split
+        groups.setdefault(key, []).append(row)
+    return groups
 
 
 def joint(verdicts: Iterable[str]) -> Verdict:

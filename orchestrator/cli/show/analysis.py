@@ -2,20 +2,25 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import typer
+from rich.text import Text
 
 from orchestrator.analysis.analyze import Analysis
-from orchestrator.analysis.analyze import tables as arm_tables
 from orchestrator.analysis.inference.record import SILENT
 from orchestrator.analysis.output import FOLDER, write_analysis
 from orchestrator.analysis.published.tables import published_tables
+from orchestrator.analysis.tables.arms import HELDOUT, Arms
 from orchestrator.analysis.tables.render import as_json, terminal
+from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.view import Missing, View
+from orchestrator.cli.show.claims import claim_lines
+from orchestrator.cli.show.filters import Filter
+from orchestrator.cli.show.screen import say
 from orchestrator.config.contrasts import Questions, parse_questions
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
@@ -24,13 +29,13 @@ from orchestrator.inspection.status import passed_over_lines
 from orchestrator.results.folder import demand_results
 from orchestrator.results.registration import log_questions
 from orchestrator.stats.records import ALPHA
-from orchestrator.stats.verdict import Verdict
-from orchestrator.visible import short, visible
+from orchestrator.visible import short
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
-ALL, CLAIMS = "all", "T13"
+ALL = "all"
 
+EVERYTHING = Filter()
 PIPED_WIDTH, PIPED_TABLE_WIDTH = 110, 240
 """Columns where no terminal says how wide it is: of the summary, and of the wide tables."""
 
@@ -89,10 +94,18 @@ def _chosen(views: Sequence[View | Missing], table: Sequence[str]) -> list[View 
     return [v for v in views if {v.key.lower(), v.name.lower()} & wanted]
 
 
-def show_tables(views: Sequence[View | Missing], table: Sequence[str]) -> None:
+def show_tables(
+    views: Sequence[View | Missing], table: Sequence[str], only: Filter = EVERYTHING
+) -> None:
     """Print the tables with these keys or names; `all` stands for every table."""
+    chosen = _chosen(views, table)
+    show_views([only.view(v) if isinstance(v, View) else v for v in chosen])
+
+
+def show_views(views: Sequence[View | Missing]) -> None:
+    """Print tables, or why there is none."""
     console = Console(width=None if sys.stdout.isatty() else PIPED_TABLE_WIDTH)
-    for view in _chosen(views, table):
+    for view in views:
         if isinstance(view, View):
             console.print(terminal(view), "")
         else:
@@ -108,32 +121,23 @@ def show_arms(view: View, *, as_json_: bool) -> None:
     console.print(terminal(view))
 
 
-def show_summary(found: Analysis, results: Sequence[Path]) -> None:
-    """Print means over seeds, then the claims, then the names of the wide tables."""
+def show_summary(found: Analysis, results: Sequence[Path], only: Filter) -> None:
+    """Print the claims, what each arm changed, held-out pairs first, and what to know of these."""
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    for indent, line in claim_lines([row for row in found.inference if only.claim(row)]):
+        say(console, line, indent)
+    evidence = [e for e in found.evidence if only.evidence(e)]
+    for split in sorted({e.split for e in evidence}, key=lambda s: (s != HELDOUT, s)):
+        console.print("", terminal(changes(Arms(evidence, split))))
     labels = {e.arm_id: e.label for e in found.evidence}
     for arm in found.silent:
-        typer.echo(visible(f"{labels[arm]}: {SILENT}"))
+        say(console, Text(f"{labels[arm]}: {SILENT}"))
     for text in found.warnings:
-        typer.echo(visible(f"warning: {text}"))
-    for table in arm_tables(found):
-        console.print(table)
-    for view in found.views:
-        if view.key == CLAIMS:
-            console.print("\n".join(_claims(view)), highlight=False)
-    names = ", ".join(f"{v.key} {v.name}" for v in found.views if v.key != CLAIMS)
+        say(console, Text(f"warning: {text}"))
+    names = " ".join(v.name for v in found.views)
     folders = " ".join(map(str, results))
-    typer.echo(f"tables: {names}\nprint them: rho-sweep analyze {folders} --table all", err=True)
-
-
-def _claims(view: View) -> Iterator[str]:
-    """Each claim with its verdict, and below it what every behaviour says."""
-    yield "claims"
-    for row in view.rows:
-        word = Verdict(row["verdict"]).words
-        about = f"{row['family']}, {row['population'].replace('_', ' ')}"
-        yield f"  {word:<13} {visible(row['claim'])} ({about})"
-        yield from (f"  {'':<15} {visible(part)}" for part in (row["reason"] or "").split("; "))
+    beside = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
+    say(beside, Text(f"more tables: rho-sweep analyze {folders} --table NAME; names: {names}, all"))
 
 
 def show_losses(found: Analysis, results: Sequence[Path]) -> None:

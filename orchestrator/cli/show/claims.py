@@ -1,0 +1,82 @@
+"""Claims in the terminal: a verdict, then a sentence with numbers for each behaviour."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from math import exp
+
+from rich.text import Text
+
+from orchestrator.analysis.inference.record import ANSWERS, OPPOSITE, REMARKS, Family, Inference
+from orchestrator.analysis.tables.design.claims import by_claim, joint
+from orchestrator.analysis.tables.view import level_text, p_text
+from orchestrator.config.contrast_kinds import LOG_RATIO, NAT, Compared
+from orchestrator.stats.verdict import Verdict
+
+MOST_EXPLORATORY = 12
+"""Claims that were not registered and are shown with their numbers; all are in table T13."""
+STYLES = {
+    Verdict.SUPPORTED: "bold green",
+    Verdict.SUPPORTED_SMALL: "bold green",
+    Verdict.CONTRADICTED: "bold red",
+}
+BETWEEN_TWO = {Compared.PAIR, Compared.PAIR_OR_BASELINE, Compared.ONE, Compared.BEST}
+"""What is compared where the estimate is one arm minus another."""
+
+
+def claim_lines(inference: Sequence[Inference]) -> Iterator[tuple[int, Text]]:
+    """Indents and lines: how many claims have which verdict, then each claim."""
+    groups = by_claim(inference)
+    words = {key: joint(row.verdict for row in rows) for key, rows in groups.items()}
+    counts = Counter(words.values())
+    always = (Verdict.SUPPORTED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE)
+    tally = ", ".join(f"{counts[v]} {v.words}" for v in Verdict if v in always or counts[v])
+    yield 0, Text(f"claims: {tally}", style="bold")
+    explored = 0
+    for key, rows in groups.items():
+        claim, population, family, split = key
+        explored += family == Family.EXPLORATORY
+        if family == Family.EXPLORATORY and explored > MOST_EXPLORATORY:
+            continue
+        word = words[key]
+        where = split if split == ANSWERS else f"{split} split"
+        about = f"({family}, {where}, {population.replace('_', ' ')})"
+        yield 2, Text.assemble((word.words, STYLES.get(word, "bold")), f"  {claim} {about}")
+        yield from ((4, Text(_sentence(row))) for row in rows)
+        # What was lost is said once a claim, not once a part.
+        lost = dict.fromkeys(n for row in rows for n in row.notes if n.startswith(REMARKS))
+        yield from ((4, Text(note)) for note in lost)
+    if (more := explored - MOST_EXPLORATORY) > 0:
+        yield 2, Text(f"... {more} more exploratory claims: --table claims")
+
+
+def _sentence(row: Inference) -> str:
+    """What was estimated on one behaviour, with interval and p, and what that says."""
+    rules, word = row.kind.rules, Verdict(row.verdict)
+    lead = f"{row.behavior}: " if row.behavior else ""
+    notes = [note for note in row.notes if not note.startswith(REMARKS)]
+    if row.estimate is None:
+        return f"{lead}{word.words}: {'; '.join(notes) or row.status}"
+    ratio = rules.unit == LOG_RATIO
+
+    def number(value: float) -> str:
+        return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
+
+    what, unit = "the estimate", f" {rules.unit}"
+    if ratio:
+        what, unit = f"the sd of {row.arm_a} over that of {row.arm_b}", ""
+    elif rules.compares in BETWEEN_TWO and rules.unit == NAT and row.arm_b:
+        what = f"{row.arm_a} minus {row.arm_b}"
+    elif rules.compares is Compared.DOSES:
+        what = f"from {row.arm_a} to {row.arm_b} the estimate"
+    numbers = []
+    if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
+        low, high = number(row.ci_low), number(row.ci_high)
+        numbers.append(f"{level_text(row.ci_level)} interval {low} to {high}")
+    if row.p_adjusted is not None:
+        numbers.append(f"adjusted p {p_text(row.p_adjusted)}")
+    inside = f" ({', '.join(numbers)})" if numbers else ""
+    tail = [note for note in notes if note.startswith(OPPOSITE) or not numbers]
+    if word is Verdict.INCONCLUSIVE and row.n_for_80 is not None:
+        tail.append(f"an effect of this size takes about {row.n_for_80} seeds an arm")
+    end = "; ".join([f"{word.words}", *tail])
+    return f"{lead}{what} is {number(row.estimate)}{unit}{inside}: {end}"
