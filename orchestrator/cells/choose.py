@@ -257,15 +257,16 @@ def _doses(
 def _best(
     contrast: Contrast, firsts: Sequence[Arm], arms: Sequence[Arm], among: str
 ) -> Iterator[Found]:
-    """Arms that fit a and differ along one axis only, and behind them the one that fits b."""
+    """Arms that fit a and differ along one axis only, and behind them the one that fits b.
+
+    A dose that b names is what the others are compared with, and none of them.
+    """
     axis, wanted = str(contrast.over), contrast.b or ()
     others = [arm for arm in arms if matches(wanted, arm.facts)]
-    for rest, group in _along(contrast, firsts):
+    for rest, group in _along(contrast, [arm for arm in firsts if arm not in others] or firsts):
         choice = _in_order(group, axis, 2)
         first = next(iter(group.values()), [Arm(arm_id="", facts=rest)])[0]
         found, problem = partner(first, others, wanted, varied(contrast), among)
-        if found and found.arm_id in choice.arms:
-            problem = f"{describe(wanted)} is one of the doses; name the doses without it"
         seconds = (found.arm_id,) if found else ()
         problem = choice.problem or problem
         yield rest, replace(choice, arms=(*choice.arms, *seconds), problem=problem)

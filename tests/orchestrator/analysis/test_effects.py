@@ -216,6 +216,15 @@ def test_no_dose_is_above_when_every_dose_is_below():
     assert row.verdict == "inconclusive"
 
 
+def test_a_dose_that_b_names_is_the_reference_and_no_dose():
+    asked = BEST | {"b": GUIDED | {"rho_weight": 0.1}}
+    text = sweep([asked], rho_weight=WEIGHTS)
+    (row,) = rows_of(text, dosed(np.random.default_rng(5), {0.4: 0.4}), KEYS["paired"])
+    assert (row.arm_b.split()[1], row.verdict) == ("w=0.1", "supported")
+    assert row.notes[0].startswith("the best of 3 doses is rho_weight=0.4")
+    assert len(row.arms) == 4
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

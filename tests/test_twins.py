@@ -1,0 +1,60 @@
+"""Small twins of the presets of open questions: from launch to verdict and report, for real."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests import ROOT
+
+SMALL = ["model=tiny", "data.sft=starter", "train.epochs=1", "train.max_length=64"]
+SMALL += ["probes.pack=starter", "probes.heldout=0.25", "train.grad_accumulation=1"]
+TWINS = {
+    "mixture": [
+        "data.size=20",
+        "grid.seed=[1, 2]",
+        "grid.data.refusal_fraction=[0.0, 0.2, 0.4]",
+        "stress={prompts: [one.jsonl], max_tokens: 4}",
+    ],
+    "sycophancy": [
+        "data.size=12",
+        "grids.0.seed=[1, 2]",
+        "grids.1.seed=[1, 2]",
+        "grids.1.rho_weight=[0.2, 2.0]",
+    ],
+    "margin": [
+        "data.size=12",
+        "data.trap_fraction=0",
+        "grid.seed=[1, 2]",
+        "grid.margin=[0.0, 0.1, 0.5]",
+    ],
+}
+"""Preset -> what makes it small beside `SMALL`."""
+NO_EPOCHS = {"sycophancy"}
+"""Their epochs are an axis of the grid."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", TWINS)
+def test_a_twin_runs_from_launch_to_verdict_and_report(preset, tmp_path):
+    given = [s for s in SMALL if not (preset in NO_EPOCHS and s.startswith("train.epochs"))]
+    sets = [word for text in (*given, *TWINS[preset]) for word in ("--set", text)]
+    around = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def run(*words: str) -> str:
+        command = [sys.executable, "-m", "orchestrator", *words]
+        ran = subprocess.run(command, cwd=tmp_path, env=around, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    prompt = {"id": "1", "text": "Hello", "intent": "benign", "category": "c"}
+    (tmp_path / "one.jsonl").write_text(json.dumps(prompt))
+    run("launch", preset, "--inline", *sets)
+    found = json.loads(run("analyze", f"results/{preset}", "--json"))
+    assert found["unscored"] == []
+    asked = {c["id"] for c in found["contrasts"]["contrasts"]}
+    tested = {row["contrast_id"] for row in found["inference"] if row["verdict"] != "not_testable"}
+    assert tested == asked
+    run("report", f"results/{preset}", "--markdown")
