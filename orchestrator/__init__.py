@@ -1,7 +1,7 @@
 """The driver: command line, grid, schedule, Ray, Arrow store and tables. Never loads MLX.
 
 In a notebook: `import orchestrator`, then `plan`, `launch` and `open_results`, which are in
-`orchestrator.notebook`.
+`orchestrator.cli.notebook`.
 """
 
 from importlib import import_module
@@ -16,4 +16,4 @@ def __getattr__(name: str) -> Any:
     """What a notebook asks for, loaded when it is asked for: commands start faster without it."""
     if name not in _OFFERED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("orchestrator.notebook"), _OFFERED[name])
+    return getattr(import_module("orchestrator.cli.notebook"), _OFFERED[name])

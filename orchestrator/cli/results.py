@@ -187,9 +187,9 @@ def card(
     """
     if arm is None and (seed is not None or fuse):
         raise UserError("--seed and --fuse are about an adapter", "name its arm")
+    from orchestrator.report.sharing.folder import share_adapter, share_results
+    from orchestrator.report.sharing.push import push as to_hub
     from orchestrator.results.store import Store
-    from orchestrator.sharing.folder import share_adapter, share_results
-    from orchestrator.sharing.push import push as to_hub
 
     store = Store.existing(results)
     if arm is None:

@@ -1,6 +1,5 @@
 """The built-in sweeps as texts; nothing here loads pydantic, so that they are listed at once."""
 
-from importlib import resources
 from pathlib import Path
 
 from orchestrator.config.yaml_lines import parse_yaml
@@ -10,12 +9,13 @@ from tasks.sources.foreign import is_foreign
 
 def presets() -> list[str]:
     """Names of the built-in sweeps."""
-    folder = resources.files(__package__) / "presets"
-    return sorted(
-        p.name.removesuffix(".yaml")
-        for p in folder.iterdir()
-        if p.name.endswith(".yaml") and not is_foreign(p.name)
-    )
+    return sorted(_files())
+
+
+def _files() -> dict[str, Path]:
+    """Name -> file of every built-in sweep, from all folders of presets."""
+    found = (Path(__file__).parent / "presets").rglob("*.yaml")
+    return {path.stem: path for path in found if not is_foreign(path.name)}
 
 
 def preset_text(name: str) -> str:
@@ -24,10 +24,10 @@ def preset_text(name: str) -> str:
     Raises:
         UserError: There is none of that name.
     """
-    if name not in presets():
+    if (path := _files().get(name)) is None:
         known = ", ".join(presets())
         raise UserError(f"no preset {name!r}{hint(name, tuple(presets()))} (presets: {known})")
-    return (resources.files(__package__) / "presets" / f"{name}.yaml").read_text()
+    return path.read_text(encoding="utf-8")
 
 
 def descriptions() -> dict[str, str]:

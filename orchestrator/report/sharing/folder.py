@@ -10,13 +10,13 @@ from orchestrator.errors import UserError, hint
 from orchestrator.inspection.export import export
 from orchestrator.report import analysed
 from orchestrator.report.content import ReportContent
+from orchestrator.report.sharing.card import card, public_name
+from orchestrator.report.sharing.data_card import citation, data_card
+from orchestrator.report.sharing.peft import as_peft
 from orchestrator.results.adapters import read_adapter, write_adapter
 from orchestrator.results.files import write_whole
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
-from orchestrator.sharing.card import card, public_name
-from orchestrator.sharing.data_card import citation, data_card
-from orchestrator.sharing.peft import as_peft
 from orchestrator.visible import visible
 from tasks.contract.cell import Status
 from tasks.sources.foreign import is_foreign

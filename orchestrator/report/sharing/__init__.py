@@ -1,4 +1,4 @@
 """What leaves this machine for others: a card beside an adapter, a data set, a hub.
 
-May import everything below the command line.
+May import the rest of the report and everything below it.
 """

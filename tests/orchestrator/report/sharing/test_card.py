@@ -12,14 +12,14 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save
 
+from orchestrator.report.sharing.peft import as_peft
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
-from orchestrator.sharing.peft import as_peft
 from tasks.contract.cell import Adapter, Condition
 from tasks.starter import PROBES
 from tests import ROOT
 from tests.builders import a_failure, a_result, launched
-from tests.orchestrator.test_notebook import SWEEP
+from tests.orchestrator.cli.test_notebook import SWEEP
 from tests.tasks.sources.stand_in import COMMIT, serving
 
 TORCH = os.environ.get("RHO_SWEEP_TORCH")
@@ -85,7 +85,12 @@ def test_torch_scores_the_adapter_as_stored(trained, rho_sweep, tmp_path):
     assert rho_sweep("card", trained, arm, "-o", tmp_path / "card").code == 0
     pairs = [p for p in PROBES.read_text().splitlines() if json.loads(p)["behavior"] == "factual"]
     (tmp_path / "pairs.jsonl").write_text("\n".join(pairs))
-    words = [TORCH, "-m", "tests.orchestrator.sharing.peft_scores", ROOT / "tasks/starter/tiny"]
+    words = [
+        TORCH,
+        "-m",
+        "tests.orchestrator.report.sharing.peft_scores",
+        ROOT / "tasks/starter/tiny",
+    ]
     words += [tmp_path / "card/peft", tmp_path / "pairs.jsonl"]
     ran = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     found = json.loads(ran.stdout.splitlines()[-1])

@@ -1,6 +1,6 @@
 """Scores probe pairs with torch, transformers and PEFT; shares no code with this project.
 
-    PYTHON -m tests.orchestrator.sharing.peft_scores BASE ADAPTER PAIRS.jsonl
+    PYTHON -m tests.orchestrator.report.sharing.peft_scores BASE ADAPTER PAIRS.jsonl
 
 Prints one JSON object: id of a pair -> mean log-probability, in nats per token, of its two texts.
 """
