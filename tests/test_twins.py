@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tasks.starter import PROBES
 from tests import ROOT
 
 SMALL = ["model=tiny", "data.sft=starter", "train.epochs=1", "train.max_length=64"]
@@ -30,10 +31,18 @@ TWINS = {
         "grid.seed=[1, 2]",
         "grid.margin=[0.0, 0.1, 0.5]",
     ],
+    "competitors": [
+        "data.size=8",
+        "grids.0.seed=[1, 2]",
+        "grids.1.seed=[1, 2]",
+        "probes.pack=few.jsonl",
+    ],
 }
 """Preset -> what makes it small beside `SMALL`."""
 NO_EPOCHS = {"sycophancy"}
 """Their epochs are an axis of the grid."""
+FEW = 8
+"""Pairs of each behaviour in `few.jsonl`, for a preset of many cells."""
 
 
 @pytest.mark.slow
@@ -51,6 +60,9 @@ def test_a_twin_runs_from_launch_to_verdict_and_report(preset, tmp_path):
 
     prompt = {"id": "1", "text": "Hello", "intent": "benign", "category": "c"}
     (tmp_path / "one.jsonl").write_text(json.dumps(prompt))
+    lines = PROBES.read_text().splitlines()
+    few = [line for line in lines if int(json.loads(line)["id"].rpartition("-")[2]) <= FEW]
+    (tmp_path / "few.jsonl").write_text("\n".join(few))
     run("launch", preset, "--inline", *sets)
     found = json.loads(run("analyze", f"results/{preset}", "--json"))
     assert found["unscored"] == []
