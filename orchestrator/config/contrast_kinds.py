@@ -13,6 +13,8 @@ from orchestrator.stats.records import Alternative
 
 NAT = "nat/token"
 LOG_RATIO = "log ratio of sds"
+PROPORTION = "proportion"
+CORRELATION = "correlation"
 
 
 class Compared(StrEnum):
@@ -329,7 +331,7 @@ class Kind(StrEnum):
             "speaks about these weights; for several the interval crossed over seeds and prompts",
             compares=Compared.PAIR_OR_BASELINE,
             about=Subject.ANSWERS,
-            unit="proportion",
+            unit=PROPORTION,
             claim="prop diff of {a}, {alternative}",
         ),
     )
@@ -353,7 +355,7 @@ class Kind(StrEnum):
             "the arms (by t above 7); `a` may be left out",
             compares=Compared.ALL,
             about=Subject.ANSWERS,
-            unit="correlation",
+            unit=CORRELATION,
             claim="rank correlation of {a}, {alternative}",
         ),
     )

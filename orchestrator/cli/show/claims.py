@@ -9,7 +9,7 @@ from rich.text import Text
 from orchestrator.analysis.inference.record import ANSWERS, OPPOSITE, REMARKS, Family, Inference
 from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.view import level_text, p_text
-from orchestrator.config.contrast_kinds import LOG_RATIO, NAT, Compared
+from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
 from orchestrator.stats.verdict import Verdict
 
 MOST_EXPLORATORY = 12
@@ -19,6 +19,8 @@ STYLES = {
     Verdict.SUPPORTED_SMALL: "bold green",
     Verdict.CONTRADICTED: "bold red",
 }
+UNITS = {PROPORTION: "of the answers", CORRELATION: ""}
+"""How a unit reads behind a number, where not as it is."""
 BETWEEN_TWO = {Compared.PAIR, Compared.PAIR_OR_BASELINE, Compared.ONE, Compared.BEST}
 """What is compared where the estimate is one arm minus another."""
 
@@ -61,10 +63,12 @@ def _sentence(row: Inference) -> str:
     def number(value: float) -> str:
         return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
 
-    what, unit = "the estimate", f" {rules.unit}"
+    what, unit = "the estimate", f" {UNITS.get(rules.unit, rules.unit)}".rstrip()
     if ratio:
         what, unit = f"the sd of {row.arm_a} over that of {row.arm_b}", ""
-    elif rules.compares in BETWEEN_TWO and rules.unit == NAT and row.arm_b:
+    elif rules.unit == CORRELATION:
+        what = "the rank correlation"
+    elif rules.compares in BETWEEN_TWO and row.arm_b:
         what = f"{row.arm_a} minus {row.arm_b}"
     elif rules.compares is Compared.DOSES:
         what = f"from {row.arm_a} to {row.arm_b} the estimate"

@@ -14,6 +14,7 @@ from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.cli.show.claims import claim_lines
 from orchestrator.cli.show.lines import shown
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.execution.console import Console
 from tests.builders import a_result, launched
 from tests.orchestrator.analysis.arms import a_row, an_arm
@@ -80,6 +81,22 @@ def test_a_claim_is_a_sentence_with_its_numbers():
         "bias: rho-guided minus sft-only is +0.006 nat/token (95% interval -0.018 to +0.030, "
         "adjusted p 0.956): inconclusive; an effect of this size takes about 33 seeds an arm"
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("sd_ratio", "bias: the sd of A over that of B is 1.13: interim"),
+        ("trend", "bias: from A to B the estimate is +0.120 nat/token: interim"),
+        ("interaction", "bias: the estimate is +0.120 nat/token: interim"),
+        ("prop_diff", "bias: A minus B is +0.120 of the answers: interim"),
+        ("rank_correlation", "bias: the rank correlation is +0.120: interim"),
+        ("omnibus", "bias: the estimate is +0.120: interim"),
+    ],
+)
+def test_what_was_estimated_is_said_in_words(kind, says):
+    row = a_row("interim", kind=Kind(kind), arm_a="A", arm_b="B", estimate=0.12)
+    assert [line.plain for _, line in claim_lines([row])][2] == says
 
 
 def test_many_exploratory_claims_are_counted_and_not_all_printed():
