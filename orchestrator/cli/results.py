@@ -249,7 +249,7 @@ def compare(
         from orchestrator.cli.show.analysis import show_arms
         from orchestrator.inspection.compare_arms import compare_arms
 
-        show_arms(compare_arms(*stores, split=split), as_json_=json_)
+        show_arms(compare_arms(stores[0], stores[1], split), as_json_=json_)
         return
     if split is not None:
         raise UserError("--split goes with --arms")
