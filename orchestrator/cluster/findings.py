@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import islice
 from typing import Any
 
 from orchestrator.cluster.canary import TOLERANCE, Verdict
@@ -11,6 +12,8 @@ from orchestrator.inspection.local_checks import ENOUGH_DISK, NOTE, OK, PROBLEM,
 
 SKEW_S = 2.0
 """Largest harmless difference of two clocks: with more, logs of two hosts are hard to compare."""
+SHOWN = 8
+"""Addresses of a host in one line."""
 CLOCK_ADVICE = "on both set the clock automatically (macOS: General, Date & Time)"
 Facts = dict[str, Any]
 
@@ -50,11 +53,12 @@ def clock(own: Clock, head: Clock) -> Finding:
 
 def address(facts: Facts, given: str) -> Finding:
     """Whether the host has the address at which the others will look for its Ray."""
-    where = next((name for name, found in facts["addresses"].items() if given in found), None)
-    known = ip_address(given)
+    known = ip_address(given.partition("%")[0])
+    listed = facts["addresses"].items()
+    where = next((name for name, found in listed if str(known) in found), None)
     if where is None and not known.is_loopback:
-        own = ((name, a) for name, found in facts["addresses"].items() for a in found)
-        named = ", ".join(f"{a} on {name}" for name, a in own if not _on_one_link(a))
+        own = ((name[:20], a) for name, found in listed for a in found if not _on_one_link(a))
+        named = ", ".join(f"{a} on {name}" for name, a in islice(own, SHOWN))
         text = f"{given} is none of its addresses ({named}), so Ray cannot listen there"
         return Finding(PROBLEM, "address", f"{text}; give one of them as its address")
     if known.is_link_local:

@@ -76,6 +76,7 @@ def test_memory_is_held_against_the_largest_cell_in_every_slot(cell_gib, level):
     [
         ("10.0.0.7", OK, "10.0.0.7 on en0"),
         ("127.0.0.1", OK, "127.0.0.1 on lo0"),
+        ("fe80::1%en0", NOTE, "fe80::1%en0 on en0 gave itself"),
         ("127.0.0.3", OK, "this machine"),
         ("10.0.0.8", PROBLEM, "10.0.0.8 is none of its addresses (10.0.0.7 on en0, 169.254.3.4 on"),
         ("169.254.3.4", NOTE, "169.254.3.4 on bridge0 gave itself"),
