@@ -344,12 +344,13 @@ def describe(found: Plan) -> list[str]:
     lines += [f"note     {text}" for text in found.notes]
     left = found.left_s
     guess = "not known before a first cell of this model has run" if left is None else _about(left)
+    at_once = f" with {found.slots} at once"
     if left is None and found.full_speed_s is not None:
         guess += f"; {_about(found.full_speed_s)} at the full speed of this GPU,"
     elif left is None and found.operations is not None:
-        hours = _about(found.operations / ROOFLINE)
-        guess += f"; at most {hours} where {ROOFLINE / 1e12:.0f} TFLOP/s are reached,"
-    lines.append(f"time     {guess} with {found.slots} at once")
+        hours, at_once = _about(found.operations / ROOFLINE), ""
+        guess += f"; at most {hours} one by one where {ROOFLINE / 1e12:.0f} TFLOP/s are reached"
+    lines.append(f"time     {guess}{at_once}")
     if found.smallest_p is not None:
         hint = ""
         if found.smallest_p >= found.alpha:
