@@ -18,10 +18,10 @@ demo: venv  ## run the quickstart sweep to its end and print its tables
 	$(BIN)/rho-sweep report results/quickstart
 
 test: venv  ## the default tests, under 3 minutes on two cores
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not cluster and not lab and not real"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not cluster and not lab and not real"
 
 test-slow: venv  ## the tests that the default leaves out
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "slow or cluster or real"
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "slow or cluster or real"
 
 test-lab: venv  ## the long tests of a cluster, every fault among them; needs root and namespaces
 	$(BIN)/python -m pytest -s -m lab

@@ -15,6 +15,38 @@ from tasks.model.open_files import import_mlx_lm
 prefer_openblas()
 import_mlx_lm()
 
+LONG = (
+    "test_launch.py",
+    "lab/test_sweep.py",
+    "orchestrator/analysis/test_sequential.py",
+    "lab/test_cluster.py",
+    "orchestrator/cluster/test_ray_cluster.py",
+    "orchestrator/stats/beside/test_designs.py",
+    "lab/test_doctor.py",
+    "test_stress.py",
+    "models/test_matrix.py",
+    "orchestrator/execution/test_ray_local.py",
+    "orchestrator/cli/test_surroundings.py",
+    "orchestrator/analysis/test_effects.py",
+    "test_quickstart.py",
+    "test_twins.py",
+    "test_chaos.py",
+    "orchestrator/inspection/test_first_day.py",
+    "orchestrator/cli/test_secrets.py",
+    "models/test_smollm2.py",
+)
+"""Files that take minutes; begun last, one of them would run while the other processes idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin the long files first, those that wait beside those that compute."""
+    folder = Path(__file__).parent
+    if missing := [name for name in LONG if not (folder / name).is_file()]:
+        raise FileNotFoundError(f"conftest.LONG names {missing}")
+    place = {folder / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path, len(LONG)))
+
+
 settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=40)
 settings.load_profile("repeatable")
 
