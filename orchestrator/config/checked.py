@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Annotated, Any, TypeVar, get_origin
 
 from pydantic import (
@@ -273,6 +274,7 @@ def _words(error: ErrorDetails, node: Schema) -> str:
     return f"must {must(node)}, got {got}" + (f"; e.g. {show(example)}" if example else "")
 
 
+@cache
 def schema_of(kind: type[Checked]) -> Schema:
     """The JSON Schema of a record, as an editor takes it."""
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **kind.model_json_schema()}

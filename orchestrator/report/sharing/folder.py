@@ -19,6 +19,7 @@ from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 from orchestrator.visible import visible
 from tasks.contract.cell import Status
+from tasks.model import children
 from tasks.sources.foreign import is_foreign
 from tasks.sources.model_files import locate, shapes_of
 
@@ -137,7 +138,9 @@ def _fuse(base: Path, folder: Path) -> None:
     paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}
     words = [word for name, path in paths.items() for word in (name, str(path))]
     command = [sys.executable, "-m", "mlx_lm", "fuse", *words]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, env=children.environment(), capture_output=True, text=True, check=False
+    )
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or ["no word of why"])[-1]
         raise UserError(f"mlx_lm fuse failed: {visible(last)}", "leave out --fuse")

@@ -240,7 +240,7 @@ def test_a_large_sweep_shows_a_bounded_part_and_says_so():
 
 def test_a_report_of_nothing_says_what_there_is_not():
     empty = a_content(
-        evidence=(), inference=(), views=(), missing=(), cells=(), steps=(),
+        evidence=(), moments=(), inference=(), views=(), missing=(), cells=(), steps=(),
         manifest={}, facts=(), description="",
     )  # fmt: skip
     text = read(render(empty)).text
