@@ -16,24 +16,24 @@ prefer_openblas()
 import_mlx_lm()
 
 LONG = (
-    "test_launch.py",
     "lab/test_sweep.py",
+    "test_launch.py",
     "orchestrator/analysis/test_sequential.py",
-    "lab/test_cluster.py",
-    "orchestrator/cluster/test_ray_cluster.py",
     "orchestrator/stats/beside/test_designs.py",
-    "lab/test_doctor.py",
     "test_stress.py",
+    "orchestrator/analysis/test_effects.py",
+    "lab/test_cluster.py",
     "models/test_matrix.py",
+    "test_quickstart.py",
+    "orchestrator/cluster/test_ray_cluster.py",
+    "test_twins.py",
+    "models/test_smollm2.py",
+    "orchestrator/inspection/test_first_day.py",
     "orchestrator/execution/test_ray_local.py",
     "orchestrator/cli/test_surroundings.py",
-    "orchestrator/analysis/test_effects.py",
-    "test_quickstart.py",
-    "test_twins.py",
     "test_chaos.py",
-    "orchestrator/inspection/test_first_day.py",
+    "lab/test_doctor.py",
     "orchestrator/cli/test_secrets.py",
-    "models/test_smollm2.py",
 )
 """Files that take minutes; begun last, one of them would run while the other processes idle."""
 

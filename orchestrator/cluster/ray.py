@@ -29,7 +29,7 @@ from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import NodePlan, label, remote_folder
 from orchestrator.results.files import demand_spelling, write_whole
 
-LOOK_S, START_S, STOP_S, NODES_S = 60.0, 180.0, 60.0, 60.0
+LOOK_S, START_S, STOP_S, NODES_S = 60.0, 300.0, 60.0, 60.0
 NOT_INSTALLED = 127
 RAY_HOST = "orchestrator.cluster.on_host.ray"
 LOOK = {

@@ -39,6 +39,7 @@ from tasks.model.open_files import raise_limit
 
 FILES_WANTED = 65536
 START_S = 120.0
+STARTS = 2
 SESSIONS_KEPT = 3
 OF_THE_HEAD = ("gcs_server", "dashboard")
 """Kinds of processes that are not stopped when the head's raylet is started again."""
@@ -147,6 +148,8 @@ def nodes(request: dict[str, Any]) -> Answer:
 def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
     """Run `ray start` and wait for it; if it fails, stop the processes that it started.
 
+    It has one more try, as a busy machine may be too slow once.
+
     Raises:
         UserError: It fails, or a port is taken.
     """
@@ -165,24 +168,27 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
     command += start_arguments(plan, place, head=head, client=client)
     spare = ("keeper",) if head else ("keeper", *OF_THE_HEAD)
     log = place.folder / "start.log"
-    with log.open("wb") as output:
-        try:
-            done = subprocess.run(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=children.environment(environment(place, plan.ports, tls=plan.tls)),
-                start_new_session=True,
-                timeout=START_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            ray_processes.stop(place, spare=spare)
-            raise UserError(f"ray start took longer than {START_S:g} s", f"see {log}") from None
-    if done.returncode != 0:
+    log.unlink(missing_ok=True)
+    for _ in range(STARTS):
+        with log.open("ab") as output:
+            try:
+                done = subprocess.run(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=children.environment(environment(place, plan.ports, tls=plan.tls)),
+                    start_new_session=True,
+                    timeout=START_S,
+                    check=False,
+                )
+            except subprocess.TimeoutExpired:
+                ray_processes.stop(place, spare=spare)
+                raise UserError(f"ray start took longer than {START_S:g} s", f"see {log}") from None
+        if done.returncode == 0:
+            return
         ray_processes.stop(place, spare=spare)
-        raise UserError(f"ray start failed ({_last_line(log.read_text())})", f"see {log}")
+    raise UserError(f"ray start failed ({_last_line(log.read_text())})", f"see {log}")
 
 
 def is_taken(port: int) -> bool:
