@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 3
+SLOW_WORKERS ?= 2
 ROUNDS ?= 10
 SEED ?= 1
 RUNS ?= 500
@@ -21,7 +22,7 @@ test: venv  ## the default tests, under 3 minutes on two cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow and not cluster and not lab and not real"
 
 test-slow: venv  ## the tests that the default leaves out
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m "slow or cluster or real"
+	$(BIN)/python -m pytest -n $(SLOW_WORKERS) --dist loadfile --no-loadscope-reorder -m "slow or cluster or real"
 
 test-lab: venv  ## the long tests of a cluster, every fault among them; needs root and namespaces
 	$(BIN)/python -m pytest -s -m lab

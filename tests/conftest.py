@@ -26,7 +26,7 @@ LONG = (
     "models/test_matrix.py",
     "test_quickstart.py",
     "orchestrator/cluster/test_ray_cluster.py",
-    "test_twins.py",
+    "orchestrator/test_twins.py",
     "models/test_smollm2.py",
     "orchestrator/inspection/test_first_day.py",
     "orchestrator/execution/test_ray_local.py",

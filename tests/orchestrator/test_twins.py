@@ -1,14 +1,10 @@
 """Small twins of the presets of open questions: from launch to verdict and report, for real."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 
 from tasks.starter import PROBES
-from tests import ROOT
 
 SMALL = ["model=tiny", "data.sft=starter", "train.epochs=1", "train.max_length=64"]
 SMALL += ["probes.pack=starter", "probes.heldout=0.25", "train.grad_accumulation=1"]
@@ -47,16 +43,14 @@ FEW = 8
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", TWINS)
-def test_a_twin_runs_from_launch_to_verdict_and_report(preset, tmp_path):
+def test_a_twin_runs_from_launch_to_verdict_and_report(preset, tmp_path, rho_sweep):
     given = [s for s in SMALL if not (preset in NO_EPOCHS and s.startswith("train.epochs"))]
     sets = [word for text in (*given, *TWINS[preset]) for word in ("--set", text)]
-    around = os.environ | {"PYTHONPATH": str(ROOT)}
 
     def run(*words: str) -> str:
-        command = [sys.executable, "-m", "orchestrator", *words]
-        ran = subprocess.run(command, cwd=tmp_path, env=around, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stderr
-        return ran.stdout
+        ran = rho_sweep(*words)
+        assert ran.code == 0, ran.err
+        return ran.out
 
     prompt = {"id": "1", "text": "Hello", "intent": "benign", "category": "c"}
     (tmp_path / "one.jsonl").write_text(json.dumps(prompt))
