@@ -595,7 +595,9 @@ def test_a_file_that_a_killed_writer_left_aside_is_not_named_as_foreign(tmp_path
 
 
 def test_a_folder_without_results_says_how_to_make_some(tmp_path):
-    for folder in (tmp_path, tmp_path / "gone"):
+    empty = tmp_path / "alone" / "empty"  # beside no results of other tests, which would be named
+    empty.mkdir(parents=True)
+    for folder in (empty, empty / "gone"):
         with pytest.raises(UserError, match="no results here; make some with: rho-sweep launch"):
             Store.existing(folder)
 
