@@ -33,6 +33,11 @@ def short(text: str) -> str:
     return text if more <= 0 else f"{text[:LONGEST]} ... ({more:,} more characters)"
 
 
+def size(count: int) -> str:
+    """Bytes for people."""
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+
+
 def visible_lines(text: str) -> str:
     r"""Text of several lines: hidden characters as `\u001b`; line ends and tabs stay.
 

@@ -11,6 +11,7 @@ from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
 from orchestrator.config.foreign_json import shown
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
+from orchestrator.visible import size
 from tasks.sources.host_copies import FILE
 
 HOST = "orchestrator.cluster.on_host.receive"
@@ -92,7 +93,6 @@ def _copy(remote: Remote, need: Need, say: Say) -> str:
     missing = _missing(remote, need)
     sizes = {path: need.path_of(path).stat().st_size for path in missing}
     total, before, due = sum(sizes.values()), 0, 0.0
-    size = f"{total / 2**30:.1f} GiB" if total >= 1 << 30 else f"{total / 2**20:.1f} MiB"
     for path, offset in missing.items():
         facts = {"root": remote.cluster.root, **_content(need), "path": path, "offset": offset}
         command = f"{host_command(remote.cluster, HOST)} receive {shlex.quote(json.dumps(facts))}"
@@ -102,7 +102,7 @@ def _copy(remote: Remote, need: Need, say: Say) -> str:
                 if time.monotonic() >= due:
                     due = time.monotonic() + SAY_EVERY_S
                     percent = 100 * (before + offset + sent) // max(total, 1)
-                    say(f"{remote.host.name}: {need.label}: copying, {percent} % of {size}")
+                    say(f"{remote.host.name}: {need.label}: copying, {percent} % of {size(total)}")
         before += sizes[path]
     _finish(remote, need)
     return COPIED

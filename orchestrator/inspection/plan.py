@@ -18,6 +18,7 @@ from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
 from orchestrator.cells.memory import adapter_size
 from orchestrator.cells.model_size import FLOAT, Sizes
+from orchestrator.cells.resolve import FileResolver
 from orchestrator.cells.roofline import CHIPS
 from orchestrator.config.contrast_kinds import Margin
 from orchestrator.config.sweep_file import Sweep
@@ -32,6 +33,7 @@ from orchestrator.results.registration import begin
 from orchestrator.results.store import Store, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
+from orchestrator.visible import size
 from tasks.contract.cell import CellSpec
 from tasks.model.machine import chip, gpu_memory
 from tasks.sources.model_files import ModelFiles, precision
@@ -203,7 +205,6 @@ def plan(
     files = {
         s.model.name: files for s in todo if (files := _first(r.sizes_of(s) for _, r in found))
     }
-    known = {s.model.name for s in todo} == files.keys()
     efforts = [_first(r.effort(s) for _, r in found) for s in todo]
     gpu = CHIPS.get(chip())
     return Plan(
@@ -233,15 +234,7 @@ def plan(
                 line for _, r in found for s in (*baselines, *cells) for line in r.notes(s)
             )
         ),
-        bound=max((b for s in todo if (b := _first(r.bound(s) for _, r in found))), default=None)
-        if known
-        else None,
-        operations=sum(_operations(s, files[s.model.name]) for s in todo) if known else None,
-        adapters=sum(
-            FLOAT * adapter_size(Sizes.of(files[s.model.name]), s.train) for s in todo if s.train
-        )
-        if known
-        else None,
+        **_at_most(todo, files, [r for _, r in found]),
         downloads={name: one.weight_bytes for name, one in files.items() if not one.digest},
         free=_free(root),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
@@ -288,6 +281,22 @@ def _operations(spec: CellSpec, files: ModelFiles) -> float:
     stored = precision(files.config)
     bits = int(stored[1:]) if stored[1:].isdecimal() else 32 if stored == "float32" else 16
     return 2 * cell_work(spec, files.weight_bytes) / (bits / 8)
+
+
+def _at_most(
+    todo: Sequence[CellSpec], files: Mapping[str, ModelFiles], resolvers: Sequence[FileResolver]
+) -> dict[str, Any]:
+    """`bound`, `operations` and `adapters` of a plan; none of them where a model is not known."""
+    if {s.model.name for s in todo} != files.keys():
+        return {}
+    bounds = (_first(r.bound(s) for r in resolvers) for s in todo)
+    return {
+        "bound": max(filter(None, bounds), default=None),
+        "operations": sum(_operations(s, files[s.model.name]) for s in todo),
+        "adapters": sum(
+            FLOAT * adapter_size(Sizes.of(files[s.model.name]), s.train) for s in todo if s.train
+        ),
+    }
 
 
 def _free(root: Path) -> tuple[int, int]:
@@ -371,7 +380,7 @@ def describe(found: Plan) -> list[str]:
             time = f"{_about(stress.seconds / found.slots)} with {found.slots} at once"
         lines.append(f"         {time}")
     for text in found.missing:
-        sizes = [f" ({_size(b)})" for name, b in found.downloads.items() if name in text.split()]
+        sizes = [f" ({size(b)})" for name, b in found.downloads.items() if name in text.split()]
         lines.append(f"missing  {text}; launch fetches it{''.join(sizes)}")
     return lines
 
@@ -390,17 +399,12 @@ def _needs(found: Plan) -> Iterator[str]:
         if fit >= found.slots:
             yield f"{text}; {found.slots} at once fit here"
         else:
-            yield f"{text}; {fit} of {found.slots} fit into the {_size(found.free[0])} free here"
+            yield f"{text}; {fit} of {found.slots} fit into the {size(found.free[0])} free here"
     if found.adapters or found.downloads:
-        text = f"disk     {_size(found.adapters or 0)} of adapters"
+        text = f"disk     {size(found.adapters or 0)} of adapters"
         if found.downloads:
-            text += f", {_size(sum(found.downloads.values()))} of models to download"
-        yield f"{text}; {_size(found.free[1])} free here"
-
-
-def _size(count: int) -> str:
-    """Bytes for people."""
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"
+            text += f", {size(sum(found.downloads.values()))} of models to download"
+        yield f"{text}; {size(found.free[1])} free here"
 
 
 def _about(seconds: float) -> str:

@@ -20,9 +20,10 @@ from orchestrator.report.figures.forest import contrast_figure, delta_figure
 from orchestrator.report.figures.refusals import refusal_figure
 from orchestrator.report.figures.spread import spread_figure
 from orchestrator.report.sections.cells import cells_section, counts_text
-from orchestrator.report.sections.claims import claims_section, is_registered, tally
+from orchestrator.report.sections.claims import claims_section, is_registered
 from orchestrator.report.sections.setup import models_of, setup_section
 from orchestrator.report.text import listed
+from orchestrator.stats.verdict import tally
 
 MAX_ROWS = 400
 """Of a table; a note says how many rows there are."""
@@ -35,7 +36,7 @@ def outline(content: ReportContent) -> Report:
     registered = [r for r in content.inference if is_registered(r) and r.split in own]
     summary = [
         ("Cells", counts_text(content.cells)),
-        ("Registered claims", tally(registered) if registered else ""),
+        ("Registered claims", tally(row.verdict for row in registered) if registered else ""),
         ("Split of the claims", content.split),
         ("Model", models_of(content.manifest)),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),

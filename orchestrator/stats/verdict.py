@@ -1,5 +1,7 @@
 """From a registered claim and its test to one word."""
 
+from collections import Counter
+from collections.abc import Iterable
 from enum import StrEnum
 
 from orchestrator.stats.means import MeanTest, equivalence, t_p
@@ -56,6 +58,13 @@ class Verdict(StrEnum):
     def supports(self) -> bool:
         """Whether the claim is supported, at whatever size."""
         return self in (Verdict.SUPPORTED, Verdict.SUPPORTED_SMALL)
+
+
+def tally(said: Iterable[str]) -> str:
+    """e.g. `2 supported, 0 contradicted, 5 inconclusive`; other verdicts only where they occur."""
+    counts = Counter(said)
+    always = (Verdict.SUPPORTED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE)
+    return ", ".join(f"{counts[v]} {v.words}" for v in Verdict if v in always or counts[v])
 
 
 OPPOSITE = {

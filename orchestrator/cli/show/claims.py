@@ -1,6 +1,5 @@
 """Claims in the terminal: a verdict, then a sentence with numbers for each behaviour."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from math import exp
 
@@ -10,7 +9,7 @@ from orchestrator.analysis.inference.record import ANSWERS, OPPOSITE, REMARKS, F
 from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.view import level_text, p_text
 from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
-from orchestrator.stats.verdict import Verdict
+from orchestrator.stats.verdict import Verdict, tally
 
 MOST_EXPLORATORY = 12
 """Claims that were not registered and are shown with their numbers; all are in table T13."""
@@ -29,10 +28,7 @@ def claim_lines(inference: Sequence[Inference]) -> Iterator[tuple[int, Text]]:
     """Indents and lines: how many claims have which verdict, then each claim."""
     groups = by_claim(inference)
     words = {key: joint(row.verdict for row in rows) for key, rows in groups.items()}
-    counts = Counter(words.values())
-    always = (Verdict.SUPPORTED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE)
-    tally = ", ".join(f"{counts[v]} {v.words}" for v in Verdict if v in always or counts[v])
-    yield 0, Text(f"claims: {tally}", style="bold")
+    yield 0, Text(f"claims: {tally(words.values())}", style="bold")
     explored = 0
     for key, rows in groups.items():
         claim, population, family, split = key

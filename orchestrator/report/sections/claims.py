@@ -4,7 +4,6 @@ No sentence here is written from a number: the claim is quoted, and its verdict 
 estimate, interval, p and n that it came from.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from orchestrator.analysis.inference.record import ANSWERS, Family, Inference
@@ -18,7 +17,7 @@ from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.forest import sample
 from orchestrator.report.text import count, listed
-from orchestrator.stats.verdict import Verdict
+from orchestrator.stats.verdict import Verdict, tally
 
 MAX_EXPLORATORY = 24
 MAX_ROWS = 60
@@ -77,7 +76,8 @@ def _part(
         groups.setdefault(same_claim, []).append(row)
     shown = list(groups.values())[:limit]
     cut = listed(len(shown), len(groups), "contrasts")
-    told = f"{count(len(groups), 'contrast')}, {count(len(rows), 'row')}: {tally(rows)}."
+    said = tally(row.verdict for row in rows)
+    told = f"{count(len(groups), 'contrast')}, {count(len(rows), 'row')}: {said}."
     blocks: list[Block] = [
         Note(text=f"{remark} {told}".strip()),
         *(
@@ -90,14 +90,6 @@ def _part(
         ),
     ]
     return Section(title=title, blocks=(*blocks, *(Note(text=text) for text in cut)))
-
-
-def tally(rows: Iterable[Inference]) -> str:
-    """e.g. `2 supported, 0 contradicted, 5 inconclusive`; other words only where they occur."""
-    counts = Counter(row.verdict for row in rows)
-    always = (Verdict.SUPPORTED, Verdict.CONTRADICTED, Verdict.INCONCLUSIVE)
-    words = [word for word in Verdict if word in always or counts[word]]
-    return ", ".join(f"{counts[word]} {word.words}" for word in words)
 
 
 def _asked(rows: Sequence[Inference]) -> str:

@@ -10,7 +10,8 @@ import yaml
 
 from orchestrator import __version__
 from orchestrator.analysis.evidence.arms import ArmEvidence
-from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.analysis.tables.columns import NAT, count, plain, signed, words
+from orchestrator.analysis.tables.view import View
 from orchestrator.cells.facts import facts
 from orchestrator.cells.settings import value_text
 from orchestrator.report.blocks import Facts, Note, Report, Section, Table
@@ -94,19 +95,18 @@ def _scores(evidence: list[ArmEvidence], row: Mapping[str, Any]) -> View:
         }
         for e in sorted(evidence, key=lambda e: (e.split, e.behavior))
     ]
-    unit = "nat/token"
     return View(
         key="",
         name="scores",
         title="Rho of this adapter, of its arm over seeds, and of the untrained model",
         columns=(
-            Column(label="Behaviour", fields=("behavior",)),
-            Column(label="Split", fields=("split",)),
-            Column(label="This adapter", fields=("own",), shape=Shape.SIGNED, unit=unit),
-            Column(label="Mean of the arm", fields=("mean",), shape=Shape.SIGNED, unit=unit),
-            Column(label="sd", fields=("sd",), shape=Shape.PLAIN, unit=unit),
-            Column(label="Seeds", fields=("n",), shape=Shape.INTEGER),
-            Column(label="Untrained", fields=("baseline",), shape=Shape.SIGNED, unit=unit),
+            words("Behaviour", "behavior"),
+            words("Split", "split"),
+            signed("This adapter", "own", NAT),
+            signed("Mean of the arm", "mean", NAT),
+            plain("sd", "sd", NAT),
+            count("Seeds", "n"),
+            signed("Untrained", "baseline", NAT),
         ),
         rows=tuple(rows),
     )

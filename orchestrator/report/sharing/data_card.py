@@ -1,16 +1,18 @@
 """The card of a results folder as a data set, and how to cite it."""
 
+from collections.abc import Mapping
+
 import yaml
 
 from orchestrator import __version__
-from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.analysis.tables.columns import count, words
+from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import Facts, Note, Report, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.markdown import as_markdown
 from orchestrator.report.sections.cells import counts_text
 from orchestrator.report.sections.claims import claims_section
 from orchestrator.results.schema import TABLES
-from orchestrator.results.store import Store
 
 ABOUT = {
     "cells": "one row a cell: settings, status, machine, versions, losses, times",
@@ -23,25 +25,22 @@ ABOUT = {
 }
 
 
-def data_card(content: ReportContent, store: Store) -> str:
+def data_card(content: ReportContent, lengths: Mapping[str, int]) -> str:
     """A card with the tables, the claims and their verdicts.
 
     Args:
         content: Of the results.
-        store: With the tables that were exported.
+        lengths: Name of a table -> rows that were exported.
     """
-    rows = [
-        {"table": name, "rows": store.read(name).num_rows, "about": about}
-        for name, about in ABOUT.items()
-    ]
+    rows = [{"table": n, "rows": lengths[n], "about": about} for n, about in ABOUT.items()]
     tables = View(
         key="",
         name="tables",
         title="Tables",
         columns=(
-            Column(label="Table", fields=("table",)),
-            Column(label="Rows", fields=("rows",), shape=Shape.INTEGER),
-            Column(label="What a row is", fields=("about",)),
+            words("Table", "table"),
+            count("Rows", "rows"),
+            words("What a row is", "about"),
         ),
         rows=tuple(rows),
         notes=("Units are in the metadata of each field. A missing score is null, never 0.",),

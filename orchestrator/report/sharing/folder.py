@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pyarrow.parquet import read_metadata
+
 from orchestrator.errors import UserError, hint
 from orchestrator.inspection.export import export
 from orchestrator.report import analysed
@@ -96,9 +98,10 @@ def share_results(store: Store, target: Path | None) -> Shared:
     folder = target or store.folder / "cards" / "dataset"
     _demand_ours(folder)
     content = analysed(store)
-    export(store, "parquet", folder)
+    written = export(store, "parquet", folder)
+    lengths = {path.stem: read_metadata(path).num_rows for path in written}
     write_whole(folder / CITATION, citation(content).encode())
-    write_whole(folder / README, data_card(content, store).encode())
+    write_whole(folder / README, data_card(content, lengths).encode())
     return Shared(folder=folder)
 
 
