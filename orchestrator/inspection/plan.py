@@ -1,6 +1,7 @@
 """Works out what a launch would do: cells, memory, time, attainable p. Writes nothing."""
 
 import json
+import re
 import shutil
 import statistics
 from collections import defaultdict
@@ -279,7 +280,8 @@ def _first(found: Iterable[T | None]) -> T | None:
 def _operations(spec: CellSpec, files: ModelFiles) -> float:
     """Multiplications and additions of a cell at most: two a weight and token that is read."""
     stored = precision(files.config)
-    bits = int(stored[1:]) if stored[1:].isdecimal() else 32 if stored == "float32" else 16
+    fewest = re.match(r"q(\d+)", stored)
+    bits = int(fewest[1]) if fewest else 32 if stored == "float32" else 16
     return 2 * cell_work(spec, files.weight_bytes) / (bits / 8)
 
 

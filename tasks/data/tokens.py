@@ -99,9 +99,9 @@ def _encode(tokenizer: Any, record: Record, template: str | None) -> Tokens:
         ids = text_ids(tokenizer, content.get("text") or plain_text(content))
         begin, end = tokenizer.bos_token_id, tokenizer.eos_token_id
         if begin is not None and ids[:2] == (begin, begin):
-            raise NodeError(
-                f"begins with {tokenizer.bos_token}, which the tokenizer adds by itself; remove it"
-            )
+            raise _twice("begins", tokenizer.bos_token)
+        if end is not None and ids[-2:] == (end, end):
+            raise _twice("ends", tokenizer.eos_token)
         return ids if end is None or ids[-1:] == (end,) else (*ids, end)
     if not has_template(tokenizer):
         raise NodeError(
@@ -113,6 +113,10 @@ def _encode(tokenizer: Any, record: Record, template: str | None) -> Tokens:
         {"role": "assistant", "content": content["completion"]},
     ]
     return chat_ids(tokenizer, messages, tools=content.get("tools"))
+
+
+def _twice(where: str, token: str) -> NodeError:
+    return NodeError(f"{where} with {token}, which the tokenizer adds by itself; remove it")
 
 
 def shared_prefix(first: Sequence[int], second: Sequence[int]) -> int:

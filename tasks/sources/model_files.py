@@ -194,10 +194,12 @@ def file_digests(folder: Path) -> dict[str, str]:
 
 
 def precision(config: dict[str, Any]) -> str:
-    """How the base weights are stored, e.g. `bfloat16` or `q4`."""
+    """How the base weights are stored, e.g. `bfloat16`, `q4`, or `q4/6` where bits are mixed."""
     quantization = config.get("quantization") or config.get("quantization_config")
     if quantization:
-        return f"q{quantization.get('bits', '?')}"
+        parts = [quantization, *(v for v in quantization.values() if isinstance(v, dict))]
+        bits = {str(part["bits"]) for part in parts if "bits" in part}
+        return "q" + ("/".join(sorted(bits)) or "?")
     return str(config.get("torch_dtype") or config.get("dtype") or "unknown")
 
 

@@ -142,6 +142,16 @@ def test_a_text_that_begins_as_the_tokenizer_begins_it_is_named(tmp_path, record
     assert f"{path}:4: begins with {BOS}, which the tokenizer adds" in plan_says(model, sft=path)
 
 
+def test_a_text_that_ends_as_the_tokenizer_ends_it_is_named(tmp_path, records):
+    model = make_model(tmp_path / "m")
+    end = load_tokenizer(model).eos_token
+    path = records(*({"text": f"a whole sentence{stop}"} for stop in ("", ".", end, "!")))
+    assert ":3:" not in plan_says(model, sft=path)  # the tokenizer adds none: this is its only one
+    model = make_model(tmp_path / "ending")
+    with_post_processor(model, f"$A {end}", end)
+    assert f"{path}:3: ends with {end}, which the tokenizer adds" in plan_says(model, sft=path)
+
+
 def test_a_template_that_writes_the_begin_token_has_it_once(tmp_path):
     model = beginning_with_bos(make_model(tmp_path / "m"))
     with_template(model, "{{ bos_token }}" + CHAT)
@@ -154,14 +164,19 @@ BOS = "<|endoftext|>"
 
 def beginning_with_bos(model):
     """A model whose tokenizer puts a begin token before every text."""
-    path = model / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(path))
-    ids = [(BOS, tokenizer.token_to_id(BOS))]
-    tokenizer.post_processor = TemplateProcessing(single=f"{BOS} $A", special_tokens=ids)
-    tokenizer.save(str(path))
+    with_post_processor(model, f"{BOS} $A", BOS)
     config = model / "tokenizer_config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token": BOS}))
     return model
+
+
+def with_post_processor(model, single, token):
+    """Let the model's tokenizer write a token of its own around every text."""
+    path = model / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(path))
+    ids = [(token, tokenizer.token_to_id(token))]
+    tokenizer.post_processor = TemplateProcessing(single=single, special_tokens=ids)
+    tokenizer.save(str(path))
 
 
 @pytest.mark.parametrize(("text", "says"), [("a", "1 token"), ("", "non-empty")])
