@@ -15,16 +15,16 @@ SMALL = {
     "data": "{sft: starter, size: 16}",
     "probes.train": "[factual, toxicity, bias]",
     "probes.evaluate": "[factual, toxicity, bias, refusal]",
-    "grids.0.seed": "[1, 2]",
-    "grids.1.seed": "[1, 2]",
+    "grids.0.seed": "[1, 2, 3]",
+    "grids.1.seed": "[1, 2, 3]",
     "train.grad_accumulation": "2",
     "train.pairs_per_step": "3",
     "train.learning_rate": "2e-3",
 }
 STEPS = (1, 2, 4, 8, 12, None)
 """After 0.25, 0.5, 1, 2, 3 and 4 epochs of 8 micro-steps."""
-PAIRS = 8
-"""Of each behaviour."""
+PAIRS = 12
+"""Of each behaviour: three of them held out, as a claim about new pairs needs."""
 
 
 def rho_sweep(*words):
@@ -48,7 +48,7 @@ def test_the_preset_runs_small_from_launch_to_verdicts_and_report(tmp_path):
     store = Store(folder)
     cells = {r["cell_id"]: r for r in store.rows("cells")}
     trained = [c for c, r in cells.items() if r["seed"] is not None]
-    assert len(trained) == 4
+    assert len(trained) == 6
     rows = Counter((r["cell_id"], r["step"]) for r in store.rows("scores"))
     assert {step for cell, step in rows if cell in trained} == {*STEPS}
     assert {step for cell, step in rows if cell not in trained} == {None}
@@ -60,9 +60,9 @@ def test_the_preset_runs_small_from_launch_to_verdicts_and_report(tmp_path):
     found = json.loads(rho_sweep("analyze", folder, "--json"))
     asked = {(r["contrast_id"], r["status"], r["n_pairs"]) for r in found["inference"]}
     names = ("rises", "saturation", "reversal", "refusal-erodes", "advantage-grows")
-    assert asked == {(name, "ok", 2) for name in names}
+    assert asked == {(name, "ok", 3) for name in names}
     assert all(r["registered"] and r["verdict"] for r in found["inference"])
-    assert {a["n"] for a in found["arms"] if a["condition"] != "baseline"} == {2}
+    assert {a["n"] for a in found["arms"] if a["condition"] != "baseline"} == {3}
     rho_sweep("report", folder)
     text = (folder / "report.html").read_text()
     assert "Learning curve" in text

@@ -326,6 +326,11 @@ class Analysis(Checked):
     alpha: Annotated[float, Field(gt=0, le=0.2)] = Field(
         default=ALPHA, description="level of every test, after adjustment"
     )
+    population: Annotated[Population, Strict(strict=False)] = Field(
+        default=Population.NEW_SEEDS,
+        description="what the intervals of contrasts speak about that name none and can; a "
+        "sentence about a method needs new_seeds_and_probes",
+    )
     sequential: SequentialEntry | None = Field(
         default=None, description="looks before all seeds are in, see analysis.md"
     )
@@ -353,9 +358,12 @@ class Analysis(Checked):
             if not c.kind.rules.sequential
         )
         complain(
-            (("contrasts", i, "population"), f"must be {Population.NEW_SEEDS}; {reason}", about)
-            for i, c in enumerate(self.contrasts)
-            if c.population is not Population.NEW_SEEDS
+            (place, f"must be {Population.NEW_SEEDS}; {reason}", about)
+            for place, population in (
+                (("population",), self.population),
+                *((("contrasts", i, "population"), c.population) for i, c in enumerate(self.contrasts)),
+            )
+            if population is not Population.NEW_SEEDS
         )
         return self
 
@@ -392,9 +400,10 @@ def contrasts_of(
     """
     if ("analysis",) in wrong or ("analysis", "contrasts") in wrong:
         return {}
-    listed = (raw.get("analysis") or {}).get("contrasts", [])
+    block = raw.get("analysis") or {}
+    listed, about = block.get("contrasts", []), block.get("population", Population.NEW_SEEDS)
     return {
-        i: _contrast(i, one | anchored_arms(one, folder))
+        i: _contrast(i, one | anchored_arms(one, folder), Population(about))
         for i, one in enumerate(listed)
         if not affected([("analysis", "contrasts", i)], wrong)
     }
@@ -512,11 +521,12 @@ MISSING = {
 """Why a key is needed, of each key that some kind needs."""
 
 
-def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
+def _contrast(index: int, raw: dict[str, Any], population: Population) -> Contrast:
     """The record of a valid entry.
 
     Arms are in canonical form, where weight 0 is sft-only. An entry without a claim gets a
-    sentence made from its kind.
+    sentence made from its kind, one without a population that of its block, where its kind can
+    speak about it.
     """
     given = {"id": f"c{index + 1}", **raw}
     for key in ("a", "b"):
@@ -534,6 +544,8 @@ def _contrast(index: int, raw: dict[str, Any]) -> Contrast:
         given["between"] = {name: list(values)}
         first, second = (v if name == BEHAVIOR else describe(((name, v),)) for v in values)
     rules = Kind(given["kind"]).rules
+    if rules.about is Subject.SCORES and population in rules.populations:
+        given = {"population": population, **given}
     alternative = Alternative(given.get("alternative", Alternative.TWO_SIDED))
     claim = rules.claim.format(
         a=describe(_pairs(given.get("a", {}))) or "all cells",

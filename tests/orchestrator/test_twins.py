@@ -7,6 +7,7 @@ import pytest
 from tasks.starter import PROBES
 
 SMALL = ["model=tiny", "data.sft=starter", "train.epochs=1", "train.max_length=64"]
+SMALL += ["analysis.population=new_seeds"]  # two seeds do not speak for both
 SMALL += ["probes.pack=starter", "probes.heldout=0.25", "train.grad_accumulation=1"]
 TWINS = {
     "mixture": [

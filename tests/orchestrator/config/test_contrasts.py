@@ -54,6 +54,24 @@ def test_a_contrast_is_read_with_its_defaults():
     assert (one.split, one.sesoi, str(one.population)) == (None, None, "new_seeds")
 
 
+ABOUT = "analysis:\n  population: new_seeds_and_probes\n"
+
+
+def test_a_population_of_the_block_holds_for_what_names_none_and_can_speak_about_it():
+    named = ONE.replace("alternative: greater", "population: new_seeds, alternative: greater")
+    up, dose = questions((ONE + TREND).replace("analysis:\n", ABOUT)).contrasts
+    (own,) = questions(named.replace("analysis:\n", ABOUT)).contrasts
+    written = [str(c.population) for c in (up, dose, own)]
+    assert written == ["new_seeds_and_probes", "new_seeds", "new_seeds"]
+    spelled = ONE.replace("greater", "greater, population: new_seeds_and_probes")
+    assert up.digest == questions(spelled).contrasts[0].digest
+
+
+def test_a_block_about_both_is_not_judged_at_any_time():
+    text = ONE.replace("analysis:\n", ABOUT + "  sequential: {anytime: true}\n")
+    assert "must be new_seeds; sequential.anytime is for the mean of paired seeds" in complaints(text)
+
+
 def test_weight_0_names_the_sft_only_arm():
     text = ONE.replace("condition: sft-only", "condition: rho-guided, rho_weight: 0, margin: 0.1")
     (one,) = questions(text).contrasts
