@@ -357,12 +357,10 @@ class Analysis(Checked):
             for i, c in enumerate(self.contrasts)
             if not c.kind.rules.sequential
         )
+        named = [(("contrasts", i, "population"), c.population) for i, c in enumerate(self.contrasts)]
         complain(
             (place, f"must be {Population.NEW_SEEDS}; {reason}", about)
-            for place, population in (
-                (("population",), self.population),
-                *((("contrasts", i, "population"), c.population) for i, c in enumerate(self.contrasts)),
-            )
+            for place, population in ((("population",), self.population), *named)
             if population is not Population.NEW_SEEDS
         )
         return self

@@ -69,7 +69,7 @@ def test_a_population_of_the_block_holds_for_what_names_none_and_can_speak_about
 
 def test_a_block_about_both_is_not_judged_at_any_time():
     text = ONE.replace("analysis:\n", ABOUT + "  sequential: {anytime: true}\n")
-    assert "must be new_seeds; sequential.anytime is for the mean of paired seeds" in complaints(text)
+    assert "must be new_seeds; sequential.anytime is for the mean" in complaints(text)
 
 
 def test_weight_0_names_the_sft_only_arm():
