@@ -357,7 +357,8 @@ class Analysis(Checked):
             for i, c in enumerate(self.contrasts)
             if not c.kind.rules.sequential
         )
-        named = [(("contrasts", i, "population"), c.population) for i, c in enumerate(self.contrasts)]
+        entries = enumerate(self.contrasts)
+        named = [(("contrasts", i, "population"), c.population) for i, c in entries]
         complain(
             (place, f"must be {Population.NEW_SEEDS}; {reason}", about)
             for place, population in ((("population",), self.population), *named)
