@@ -81,6 +81,10 @@ def plan(
             help="Results whose scatter is taken for the plan's.", autocompletion=complete_results
         ),
     ] = None,
+    cluster: Annotated[
+        Path | None,
+        typer.Option(help="Also ask the hosts of this file for their room, speed and files."),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """Show cells, what is done, memory, disk, time and what claims can find; touches nothing.
@@ -89,6 +93,8 @@ def plan(
       rho-sweep plan dose-response ablation no-margin
 
       rho-sweep plan dose-response --pilot results/quickstart
+
+      rho-sweep plan scale --cluster cluster.yaml
     """
     from orchestrator.cli.show.lines import shown
     from orchestrator.execution.launch import load
@@ -100,9 +106,16 @@ def plan(
         from orchestrator.results.store import Store
 
         frame = load_frame([Store.existing(pilot)])
-    found = plan_into([load(s, set_) for s in sweep], results, frame)
+    sweeps = [load(s, set_) for s in sweep]
+    found, hosts = plan_into(sweeps, results, frame), None
+    if cluster is not None:
+        from orchestrator.cluster import outlook
+        from orchestrator.config.cluster_file import load_cluster
+
+        named = load_cluster(cluster)
+        hosts = outlook.on_hosts(named, sweeps, found) if named else None
     if json_:
-        typer.echo(found.to_json())
-    else:
-        with shown(hanging=9) as show:
-            show(describe(found))
+        typer.echo(found.to_json(cluster=hosts.as_json() if hosts else None))
+        return
+    with shown(hanging=9) as show:
+        show([*describe(found), *(outlook.describe(hosts) if hosts else ())])

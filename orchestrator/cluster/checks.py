@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -96,7 +96,7 @@ class _Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class Seen:
     """A host's facts, its clock, and label -> problem of each need that is not there."""
 
     facts: Answer
@@ -117,8 +117,7 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
         sizes = [resolver.memory(spec) for spec in expansion.all]
         wanted = _Wanted(found, max((size for size in sizes if size is not None), default=None))
     addresses = cluster_ray.resolve(cluster.hosts)
-    gcs = [addresses[cluster.head], cluster.ports.gcs]
-    seen = on_all(remotes(cluster), lambda remote: _look(remote, gcs, wanted.needs))
+    seen = look(cluster, addresses, wanted.needs)
     say(f"canary: one small cell on {len(seen.done)} hosts")
     spec = json.dumps(asdict(canary.spec())).encode()
     there = [r for r in remotes(cluster) if r.host.name in seen.done]
@@ -142,13 +141,19 @@ def examine(cluster: Cluster, sweep: Sweep | None, say: cluster_ray.Say) -> Repo
     return Report(findings, verdicts)
 
 
-def _look(remote: Remote, gcs: list[object], wanted: list[Need]) -> _Seen:
+def look(cluster: Cluster, addresses: Mapping[str, str], wanted: list[Need]) -> Gathered[Seen]:
+    """The facts of all hosts, asked at once, and what of the wanted is not there."""
+    gcs: list[object] = [addresses[cluster.head], cluster.ports.gcs]
+    return on_all(remotes(cluster), lambda remote: _look(remote, gcs, wanted))
+
+
+def _look(remote: Remote, gcs: list[object], wanted: list[Need]) -> Seen:
     asked = time.time()
     ports = remote.cluster.ports.model_dump()
     facts = ask(remote, "examine", LOOK_S, FACTS, HOST, ports=ports, gcs=gcs)
     own = Clock.read(asked, facts["time"], time.time())
     checked = {need.label: is_there(remote, need) for need in wanted}
-    return _Seen(facts, own, {label: why for label, why in checked.items() if why})
+    return Seen(facts, own, {label: why for label, why in checked.items() if why})
 
 
 def _sing(remote: Remote, spec: bytes) -> Song:
@@ -167,7 +172,7 @@ def _findings(
     cluster: Cluster,
     host: Host,
     address: str,
-    seen: Gathered[_Seen],
+    seen: Gathered[Seen],
     wanted: _Wanted,
     verdicts: dict[str, Verdict],
 ) -> Iterator[Finding]:

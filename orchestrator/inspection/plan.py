@@ -20,7 +20,7 @@ from orchestrator.cells.expand import Expansion
 from orchestrator.cells.memory import adapter_size
 from orchestrator.cells.model_size import FLOAT, Sizes
 from orchestrator.cells.resolve import FileResolver
-from orchestrator.cells.roofline import CHIPS
+from orchestrator.cells.roofline import CHIPS, Effort
 from orchestrator.config.contrast_kinds import Margin
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
@@ -60,8 +60,7 @@ class Plan:
         memory: Cell id -> estimated peak, bytes; only cells whose model is on this machine.
         gpu: Bytes that the GPU of this Mac may use; None elsewhere.
         seconds: Median seconds of a finished cell with the same model; None without one.
-        full_speed_s: Seconds of the open cells at the full speed of this Mac's GPU; None elsewhere,
-            or where a model or its data is not here.
+        efforts: Of the open cells; None where a model or its data is not here.
         slots: Number of cells that run at once.
         seeds: Number of seeds of the arm with the fewest.
         alpha: Level of the registered contrasts; of several sweeps the strictest one.
@@ -87,7 +86,7 @@ class Plan:
     memory: dict[str, int]
     gpu: int | None
     seconds: float | None
-    full_speed_s: float | None
+    efforts: tuple[Effort, ...] | None
     slots: int
     seeds: int
     alpha: float
@@ -112,15 +111,30 @@ class Plan:
         return min_sign_flip_p(self.seeds, Alternative.TWO_SIDED) if self.seeds else None
 
     @property
+    def todo(self) -> list[CellSpec]:
+        """The open cells."""
+        return [s for s in (*self.baselines, *self.cells) if s.cell_id not in self.done]
+
+    @property
     def left_s(self) -> float | None:
         """Estimated seconds until all cells are done; None when nothing is known yet."""
-        todo = sum(s.cell_id not in self.done for s in (*self.baselines, *self.cells))
-        if not todo:
+        if not self.todo:
             return 0.0
-        return None if self.seconds is None else self.seconds * todo / self.slots
+        return None if self.seconds is None else self.seconds * len(self.todo) / self.slots
 
-    def to_json(self) -> str:
-        """Stable JSON; see docs/json.md."""
+    def full_speed_s(self, chip: str) -> float | None:
+        """Seconds of the open cells at the full speed of a Mac's GPU; None where not known."""
+        gpu = CHIPS.get(chip)
+        if gpu is None or self.efforts is None:
+            return None
+        return sum(e.least_s(gpu) for e in self.efforts)
+
+    def needs(self, spec: CellSpec) -> int:
+        """Bytes of memory that a cell takes, estimated, or at most; 0 where not known."""
+        return self.memory.get(spec.cell_id) or self.bound or 0
+
+    def to_json(self, cluster: dict[str, Any] | None = None) -> str:
+        """Stable JSON, with the outlook on a cluster's hosts if they were asked; docs/json.md."""
         body = {
             "named": self.named,
             "distinct": len(self.cells),
@@ -128,7 +142,7 @@ class Plan:
             "done": len(self.done),
             "missing": list(self.missing),
             "estimated_left_s": self.left_s,
-            "full_speed_s": self.full_speed_s,
+            "full_speed_s": self.full_speed_s(chip()),
             "paths": list(self.paths),
             "memory_peak_bytes": max(self.memory.values(), default=None),
             "gpu_memory_bytes": self.gpu,
@@ -137,6 +151,7 @@ class Plan:
             "smallest_attainable_p": self.smallest_p,
             "power": [asdict(p) for p in self.power],
             "stress": [as_json(s, self.seeds, self.slots) for s in self.stress],
+            "cluster": cluster,
             "cells": [self._cell(s) for s in (*self.baselines, *self.cells)],
         }
         return json.dumps(body, indent=2, allow_nan=False)
@@ -206,8 +221,7 @@ def plan(
     files = {
         s.model.name: files for s in todo if (files := _first(r.sizes_of(s) for _, r in found))
     }
-    efforts = [_first(r.effort(s) for _, r in found) for s in todo]
-    gpu = CHIPS.get(chip())
+    efforts = [e for s in todo if (e := _first(r.effort(s) for _, r in found))]
     return Plan(
         named=sum(e.named for e, _ in found),
         cells=cells,
@@ -217,7 +231,7 @@ def plan(
         memory=memory,
         gpu=gpu_memory(),
         seconds=seconds,
-        full_speed_s=sum(e.least_s(gpu) for e in efforts if e) if gpu and all(efforts) else None,
+        efforts=tuple(efforts) if len(efforts) == len(todo) else None,
         slots=sweeps[0].run.slots or default_slots(),
         seeds=min(map(len, seeds.values()), default=0),
         alpha=min(s.questions.alpha for s in sweeps),
@@ -354,12 +368,12 @@ def describe(found: Plan) -> list[str]:
     lines += [f"note     {text}" for text in found.paths]
     lines += [f"note     {text}" for text in found.notes]
     left = found.left_s
-    guess = "not known before a first cell of this model has run" if left is None else _about(left)
+    guess = "not known before a first cell of this model has run" if left is None else about(left)
     at_once = f" with {found.slots} at once"
-    if left is None and found.full_speed_s is not None:
-        guess += f"; {_about(found.full_speed_s)} at the full speed of this GPU,"
+    if left is None and (full := found.full_speed_s(chip())) is not None:
+        guess += f"; {about(full)} at the full speed of this GPU,"
     elif left is None and found.operations is not None:
-        hours, at_once = _about(found.operations / ROOFLINE), ""
+        hours, at_once = about(found.operations / ROOFLINE), ""
         guess += f"; at most {hours} one by one where {ROOFLINE / 1e12:.0f} TFLOP/s are reached"
     lines.append(f"time     {guess}{at_once}")
     if found.smallest_p is not None:
@@ -379,7 +393,7 @@ def describe(found: Plan) -> list[str]:
         lines += describe_stress(stress, found.seeds)
         time = "time not known before a first unit of this model is answered"
         if stress.seconds is not None:
-            time = f"{_about(stress.seconds / found.slots)} with {found.slots} at once"
+            time = f"{about(stress.seconds / found.slots)} with {found.slots} at once"
         lines.append(f"         {time}")
     for text in found.missing:
         sizes = [f" ({size(b)})" for name, b in found.downloads.items() if name in text.split()]
@@ -409,7 +423,8 @@ def _needs(found: Plan) -> Iterator[str]:
         yield f"{text}; {size(found.free[1])} free here"
 
 
-def _about(seconds: float) -> str:
+def about(seconds: float) -> str:
+    """A time for people."""
     if seconds < 90:
         return f"about {seconds:.0f} s"
     return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""`cluster doctor` on three unlike Macs: their tools and the ssh to them are stand-ins."""
+"""`cluster doctor` and `plan` on three unlike Macs: their tools and the ssh are stand-ins."""
 
 import json
 from dataclasses import asdict
@@ -63,11 +63,49 @@ def answers(tmp_path, monkeypatch):
     return found
 
 
-def test_the_table_names_what_differs(answers, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def scene(tmp_path, monkeypatch):
+    """A folder with a cluster file of the three Macs, of which the current one is its `work`."""
     scene = a_scene(tmp_path / "scene", monkeypatch)
     hosts = "".join(f"  - {{name: {n}, address: {given[0]}}}\n" for n, given in MACS.items())
     (scene.root / "work/cluster.yaml").write_text(CLUSTER + hosts)
+    return scene
 
+
+def test_a_plan_says_what_each_of_them_can_do(answers, scene, monkeypatch, capsys):
+    def run(remote, command, **_):
+        if remote.host.name == "book":
+            raise remote.error("no answer")
+        if command.endswith(" examine"):
+            tight = {"memory_bytes": 1 << 20} if remote.host.name == "mini" else {}
+            return Finished(0, json.dumps(answers[remote.host.name] | tight).encode(), b"")
+        return Finished(0, b"{}", b"")
+
+    monkeypatch.setattr(Remote, "run", run)
+    assert rho_sweep("plan", "quickstart", "--cluster", "cluster.yaml", "--json") == 0
+    found = json.loads(capsys.readouterr().out)["cluster"]
+    studio, mini, book = found["hosts"]
+    assert (studio["chip"], studio["fitting"], studio["at_once"]) == (
+        "Apple M2 Ultra",
+        found["open"],
+        1,
+    )
+    assert (mini["fitting"], "no answer" in book["problem"]) == (0, True)
+    assert found["homeless"] == 0
+    assert found["full_speed_s"] == pytest.approx(studio["full_speed_s"])
+    assert mini["full_speed_s"] is None  # no cell fits there, whatever its speed
+    assert rho_sweep("plan", "quickstart", "--cluster", "cluster.yaml") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    for text in (
+        "host studio: Apple M2 Ultra, 48.0 GiB for cells; every cell fits, 1 at once; about",
+        "host mini: Apple M1 Max, 0.0 GiB for cells; 0 cells fit host",
+        "host book: ",
+        "at the full speed of all hosts that are Macs",
+    ):
+        assert text in said
+
+
+def test_the_table_names_what_differs(answers, scene, monkeypatch, capsys):
     def run(remote, command, **_):
         own = answers[remote.host.name]
         if command.endswith(" examine"):
