@@ -44,6 +44,8 @@ class Planned(StrEnum):
     MEANS = "paired t test, beside it sign flips"
     TREND = "Page's test"
     SPREAD = "test of Pitman and Morgan"
+    BEST = "paired t tests of several doses, adjusted for their number"
+    TWO_DIFFERENCES = "paired t test of differences of differences"
     UNKNOWN = "no formula"
 
 
@@ -288,6 +290,7 @@ class Kind(StrEnum):
             "its interval at that level (Bonferroni), so that both allow for the choice; the "
             "estimate does not and is optimistic",
             compares=Compared.BEST,
+            planned=Planned.BEST,
             populations=SEEDS_ONLY,
             claim="the best of {a} over {over} scores {relation} {b}",
             relations={
@@ -306,6 +309,7 @@ class Kind(StrEnum):
             "share them, of two samples of paired differences where only the two arms of each "
             "difference do, else of four means by Welch and Satterthwaite",
             compares=Compared.TWO_PAIRS,
+            planned=Planned.TWO_DIFFERENCES,
             populations=SEEDS_ONLY,
             claim="{a} minus {b} is {relation} with {first} than with {second}",
             relations=MORE_OR_LESS,
@@ -318,6 +322,7 @@ class Kind(StrEnum):
             "the first behaviour of `between` than on the second",
             test="as `interaction`; the seeds of both behaviours are the same and so paired",
             compares=Compared.BEHAVIORS,
+            planned=Planned.TWO_DIFFERENCES,
             populations=SEEDS_ONLY,
             claim="{a} minus {b} is {relation} on {first} than on {second}",
             relations=MORE_OR_LESS,

@@ -1,9 +1,9 @@
 """What a kind of contrast can find with the seeds it is given, before anything has run."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from math import exp
+from math import exp, sqrt
 
 from orchestrator.config.contrast_kinds import Margin, Planned, Population
 from orchestrator.config.contrasts import Looks
@@ -115,6 +115,20 @@ def of_spread(planned: Planning) -> Reach:
     return Reach(mde_ratio=None if found is None else exp(found))
 
 
+def of_best(planned: Planning) -> Reach:
+    """One dose that differs from the reference, at the level that is left for each dose."""
+    doses = max(1, planned.arms - 1)
+    found = of_means(replace(planned, level=planned.level / doses))
+    return replace(found, p_min=None, unit="sd of the difference at one dose")
+
+
+def of_two_differences(planned: Planning) -> Reach:
+    """As a paired t test; the sd of two uncorrelated differences is sqrt(2) of that of one."""
+    found = of_means(planned)
+    mde = None if found.mde_sd is None else sqrt(2) * found.mde_sd
+    return Reach(mde_sd=mde, unit="sd of each difference, if these are not correlated")
+
+
 def unknown(_: Planning) -> Reach:
     """Kinds without a formula."""
     return Reach()
@@ -124,6 +138,8 @@ FORMULAS: Mapping[Planned, Callable[[Planning], Reach]] = {
     Planned.MEANS: of_means,
     Planned.TREND: of_trend,
     Planned.SPREAD: of_spread,
+    Planned.BEST: of_best,
+    Planned.TWO_DIFFERENCES: of_two_differences,
     Planned.UNKNOWN: unknown,
 }
 """Apart from the tests of `infer`, so that a plan does not load scipy.stats."""
