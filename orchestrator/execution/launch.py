@@ -37,7 +37,7 @@ from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
 from orchestrator.results.registration import Registration, begin
-from orchestrator.results.store import Store, done_elsewhere
+from orchestrator.results.store import Store, done_elsewhere, seen_otherwise
 from tasks.contract.cell import CellSpec, Status
 from tasks.model.machine import gpu_memory
 
@@ -239,12 +239,14 @@ def _register(
     results = any(wanted[cell].condition.trains for cell in done)
     earlier, loss = kept_manifest(folder, results=results)
     now, seen = datetime.now(UTC), seen | done
-    found = begin(earlier, sweep.questions, arms, seen=seen, now=now)
+    new = [wanted[c] for c in wanted.keys() - seen] if sweep.questions.contrasts else []
+    alike = seen_otherwise(folder, new)
+    found = begin(earlier, sweep.questions, arms, seen=seen | alike, now=now)
     if not options.keep:
         there = (earlier or {}).get("cells", ())
         gone = [cell for cell in there if cell in seen and cell not in wanted]
         _demand_same_sweep(folder, gone, found.dropped_at(now))
-    return found, [*([loss] if loss else []), *found.news(now, linked)]
+    return found, [*([loss] if loss else []), *found.news(now, linked, alike)]
 
 
 def _run(

@@ -31,7 +31,7 @@ from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlo
 from orchestrator.inspection.stress_outlook import describe as describe_stress
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import begin
-from orchestrator.results.store import Store, stores
+from orchestrator.results.store import Store, seen_otherwise, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
@@ -276,8 +276,10 @@ def _claims(
     if reason is not None:
         yield f"{folder / NAME}: {reason.removeprefix(f'{folder / NAME}: ')}"
         return
-    found = begin(earlier, sweep.questions, arms, seen=here | done, now=now)
-    yield from found.news(now, done - here)
+    new = [s for s in expansion.all if s.cell_id not in here | done]
+    alike = seen_otherwise(folder, new if sweep.questions.contrasts else ())
+    found = begin(earlier, sweep.questions, arms, seen=here | done | alike, now=now)
+    yield from found.news(now, done - here, alike)
     if dropped := found.dropped_at(now):
         yield f"changed or dropped after their results: {', '.join(dropped)}"
     if found.has_looks and not here | done:

@@ -42,6 +42,7 @@ class Registered:
         looks: When it may be judged before all planned seeds are in; None for only then.
         tests: How many tests it plans of arms that it is registered for, for the size of its
             family; 0 where unknown.
+        later: Cells of its arms that this launch plans beside `planned`; not kept.
         scope: All cells of the sweep that asked it; not kept, known where `planned` is not.
         origin: Name of the results that it was registered in; not kept.
     """
@@ -55,6 +56,7 @@ class Registered:
     dropped: str | None = None
     looks: Looks | None = None
     tests: int = 0
+    later: tuple[str, ...] = ()
     scope: frozenset[str] | None = None
     origin: str = ""
 
@@ -136,12 +138,15 @@ class Registration:
         found = [r for r in self.contrasts if r.dropped == _text(now)]
         return [r.contrast.id for r in found if r.at is not None]
 
-    def news(self, now: datetime, linked: Collection[str] = ()) -> list[str]:
+    def news(
+        self, now: datetime, linked: Collection[str] = (), alike: Collection[str] = ()
+    ) -> list[str]:
         """What the launch of this time asked, as lines for people.
 
         Args:
             now: As in `begin`.
             linked: Cells whose results are those of another sweep.
+            alike: Cells whose training has a result under another id.
         """
         new = [r for r in self.contrasts if r.asked == _text(now)]
         lines = []
@@ -149,12 +154,20 @@ class Registration:
             lines.append(f"registered before their results: {', '.join(first)}")
         gone = [r for r in self.contrasts if r.dropped == _text(now) and r.at is None]
         lines += [f"{r.contrast.id} is not asked any more, and stays as exploratory" for r in gone]
+        lines += [
+            f"{r.contrast.id} stays as it was registered, with {len(r.cells or ())} cells; "
+            f"{len(r.later)} of its arms come later, and are looked at beside it (exploratory)"
+            for r in self.contrasts
+            if r.later
+        ]
         for one in new:
             if not one.planned:
                 lines.append(f"{one.contrast.id} is exploratory: no planned cells can answer it")
             elif one.at is None:
                 there = set(one.scored)
                 of_others = ", in another sweep among others" if there & set(linked) else ""
+                if other := len(there.intersection(alike)):
+                    of_others += f"; {other} of them trained alike and scored on other pairs"
                 lines.append(
                     f"{one.contrast.id} is exploratory: every arm of it has results already "
                     f"({len(there)} cells{of_others})"
@@ -289,7 +302,9 @@ def begin(
         elif not one.planned or (one.at is not None and not _is_known(one, arms, seen)):
             found.append(replace(one, withdrawn=at))  # other cells are planned, so asked anew
         else:
-            found.append(one)
+            later = [again.planned.get(arm, ()) for arm in one.planned if one.at is not None]
+            added = tuple(c for cells in later for c in cells if c not in (one.cells or ()))
+            found.append(replace(one, later=added))
             if again.planned.keys() <= one.planned.keys():
                 del new[one.contrast.digest]  # more seeds, when the answer may be known
     held = any(r.at is not None and r.withdrawn is None for r in found)

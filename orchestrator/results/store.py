@@ -15,6 +15,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,7 @@ from orchestrator.results.schema import (
     to_arrow,
     versioned,
 )
-from tasks.contract.cell import CellFailure, CellResult, NodeError, Status
+from tasks.contract.cell import CellFailure, CellResult, CellSpec, NodeError, Status
 from tasks.sources.foreign import is_foreign
 from tasks.sources.jsonl import demand_file
 
@@ -62,6 +63,7 @@ _ADVICE = {
 }
 MARK = ("cell_id", "status", "adapter_sha256", "files")
 """Columns of `cells` that say how a cell ended and which files belong to it."""
+SEEN = ("cell_id", "status", "spec")
 SPEC: dict[str, Any] = {
     "condition": str,
     "max_length": int,
@@ -563,6 +565,27 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
         here = {c for c in missing if store.path("cells", c).is_file()}
         found |= dict.fromkeys((c for c in here if store.is_done(c)), store)
         missing -= found.keys()
+    return found
+
+
+def seen_otherwise(folder: Path, specs: Iterable[CellSpec]) -> set[str]:
+    """Cells whose training has a result under another id: scored on other pairs or more often.
+
+    What is scored changes no weights, so that somebody may know their numbers. Looks in this folder
+    and beside it; what cannot be read there is left out.
+    """
+    alike: dict[str, set[str]] = {}
+    for spec in specs:
+        if spec.condition.trains:
+            alike.setdefault(spec.training_id, set()).add(spec.cell_id)
+    found: set[str] = set()
+    for store in (Store(folder), *siblings(folder)) if alike else ():
+        for name in ours(store.folder, "cells"):
+            with suppress(UserError, KeyError, TypeError, ValueError):
+                path = store.folder / "cells" / name
+                row = read_file(path, "cells", SEEN).select(SEEN).to_pylist()[0]
+                if row["status"] in SETTLED:
+                    found |= alike.get(CellSpec.from_dict(spec_of(row)).training_id, set())
     return found
 
 

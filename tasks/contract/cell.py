@@ -261,6 +261,14 @@ class CellSpec:
         return digest_of(self.identity() | {"seed": None, "arm": True})[:16]
 
     @property
+    def training_id(self) -> str:
+        """As `cell_id`, without what is scored and when: the same weights, and so the same rho."""
+        facts = self.identity()
+        for name in ("probes", "eval_steps", "keep_steps"):
+            facts.pop(name, None)
+        return digest_of(facts)
+
+    @property
     def label(self) -> str:
         """A short name for people, e.g. `rho-guided w=0.2 m=0.1 seed=42`."""
         parts = [str(self.condition)]

@@ -15,27 +15,31 @@ METHODS = {"holm": holm, "bh": benjamini_hochberg}
 
 
 def settle(
-    tested: Sequence[Tested], alpha: float, sizes: Mapping[str, int] | None = None
+    tested: Sequence[Tested], alpha: float, sizes: Mapping[tuple[str, str], int] | None = None
 ) -> tuple[Inference, ...]:
     """Adjusted p-values and verdicts.
 
     Args:
-        tested: Rows without them. Registered ones of one group are a family under Holm; all others
-            are explored together, under Benjamini-Hochberg, and never mixed with the first.
+        tested: Rows without them. Registered ones of one group are a family under Holm, with those
+            of earlier launches but not of later ones; all others are explored together, under
+            Benjamini-Hochberg, and never mixed with the first.
         alpha: Level of every test, after adjustment.
-        sizes: Group -> tests that its registration planned, which counts where it is more than the
-            tests that could be made: a family does not shrink when scores are missing.
+        sizes: (group, launch) -> tests that its registration planned, which counts where it is more
+            than the tests that could be made: a family does not shrink when scores are missing.
     """
     rows = [t.row for t in tested]
     families = [(t.row.family, t.group) for t in tested]
-    for family, group in dict.fromkeys(families):
-        places = [i for i, mine in enumerate(families) if mine == (family, group)]
+    for family, group, asked in {(t.row.family, t.group, t.asked): None for t in tested}:
+        mine = [i for i, of in enumerate(families) if of == (family, group)]
+        places = [i for i in mine if tested[i].asked <= asked]
         method, planned = "bh", 0
         if family is Family.PRIMARY:
-            method, planned = "holm", (sizes or {}).get(group, 0)
+            known = (sizes or {}).items()
+            planned = sum(n for (name, at), n in known if name == group and at <= asked)
+            method = "holm"
         members = adjusted([rows[i] for i in places], method, planned)
         for i, row in zip(places, members, strict=True):
-            rows[i] = row
+            rows[i] = row if tested[i].asked == asked else rows[i]
     return tuple(
         with_verdict(replace(t, row=with_reach(row, t.outlook, alpha)), alpha)
         for row, t in zip(rows, tested, strict=True)

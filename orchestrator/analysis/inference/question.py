@@ -115,6 +115,8 @@ class Tested:
         outlook: The design, for what it can find; None where no formula is known.
         interim: Why the row is not the last word, e.g. planned cells without a result.
         group: Registered contrasts of one group are adjusted together; empty for explored ones.
+        asked: ISO time of the launch that registered it. Later members of its group change nothing
+            of the row; those before it count.
         looked: Whether p is of all looks so far, so that it may decide before the last one.
         floor: Differences of up to this are rounding, nats per token.
     """
@@ -124,6 +126,7 @@ class Tested:
     outlook: Outlook | None = None
     interim: str | None = None
     group: str = ""
+    asked: str = ""
     looked: bool = False
     floor: float = 0.0
 

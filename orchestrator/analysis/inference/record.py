@@ -29,7 +29,15 @@ SILENT = "the hinge of an arm was 0 in every step, so that it was trained withou
 """The note of a row with such an arm."""
 
 
-REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT)
+ADDED = "cells of its arms came after it was registered, and are no part of it: "
+"""Begins the note of a registered row that counts them."""
+
+
+AGAIN = "looks again at a registered claim, with the cells that came later"
+"""The note of the exploratory row of all cells beside such a row."""
+
+
+REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT, ADDED, AGAIN)
 """Beginnings of notes that stand beside the verdict of a claim."""
 
 

@@ -12,7 +12,14 @@ from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.inference.families import settle
 from orchestrator.analysis.inference.infer import infer
 from orchestrator.analysis.inference.question import Study, Tested
-from orchestrator.analysis.inference.record import SILENT, WITHOUT, Family, Inference
+from orchestrator.analysis.inference.record import (
+    ADDED,
+    AGAIN,
+    SILENT,
+    WITHOUT,
+    Family,
+    Inference,
+)
 from orchestrator.analysis.inference.sequential import of_all_looks
 from orchestrator.config.contrasts import Contrast, Looks, concerns
 from orchestrator.results.registration import Registered, Registration
@@ -155,11 +162,12 @@ def inferences(
     """Every contrast tested, adjusted within its family, with a verdict.
 
     A registered contrast is tested on the cells that were planned when it was registered. Cells
-    that came later, e.g. of more seeds, are no part of that; with them it is explored.
+    that came later, e.g. of more seeds, are no part of that; with them it is explored. Both rows
+    say so.
     """
     whole, alpha = Part(frame, refusals), registration.alpha
     found: list[Tested] = []
-    sizes: Counter[str] = Counter()
+    sizes: Counter[tuple[str, str]] = Counter()
     seen: set[Key] = set()
     answered: set[str] = set()
     for one in (r for r in registration.tested if r.at is not None):
@@ -174,14 +182,28 @@ def inferences(
             answered.add(one.contrast.digest)
         rows = [t for t in rows if part.key(one.contrast, t.row) not in seen]
         seen |= {part.key(one.contrast, t.row) for t in rows}
-        sizes[group] += max(len(rows), one.tests)
-        found += [replace(t, group=group) for t in rows]
+        asked = one.asked or ""
+        sizes[group, asked] += max(len(rows), one.tests)
+        found += [
+            replace(t, group=group, asked=asked, row=_with_added(t.row, one, frame)) for t in rows
+        ]
     for contrast in {r.contrast.digest: r.contrast for r in registration.tested}.values():
         if contrast.digest not in answered:
-            rows = list(whole.explored(contrast, alpha))
-            found += [t for t in rows if whole.key(contrast, t.row) not in seen]
+            places = {key[:-1] for key in seen}
+            for tested in whole.explored(contrast, alpha):
+                key, row = whole.key(contrast, tested.row), tested.row
+                again = (AGAIN,) if row.arms and key[:-1] in places else ()
+                if key not in seen:
+                    found.append(replace(tested, row=replace(row, notes=(*row.notes, *again))))
     for row in settle(found, alpha, sizes):
         yield _with_losses(row, frame, silent)
+
+
+def _with_added(row: Inference, one: Registered, frame: Frame) -> Inference:
+    """A registered row; its notes count finished cells of its arms that came later."""
+    if one.cells is None or not (added := len(frame.cells_of(row.arms) - one.cells)):
+        return row
+    return replace(row, notes=(*row.notes, f"{ADDED}{added}"))
 
 
 def _with_losses(row: Inference, frame: Frame, silent: Collection[str]) -> Inference:

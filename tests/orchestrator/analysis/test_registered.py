@@ -9,13 +9,13 @@ import pytest
 import yaml
 
 from orchestrator.analysis.analyze import Asked, analyze
-from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.inference.record import ADDED, AGAIN, Inference
 from orchestrator.cells.choose import arms_of
 from orchestrator.config.fields import StressSettings
 from orchestrator.errors import SweepError, UserError
 from orchestrator.results.manifest import write_manifest
 from orchestrator.results.registration import asked_later, begin, log_questions
-from orchestrator.results.store import Store
+from orchestrator.results.store import Store, seen_otherwise
 from orchestrator.results.stress_record import write_plan
 from tasks.contract.cell import CellSpec, Status
 from tests.answers import a_unit, answered, judgement, keep, prompts
@@ -115,8 +115,51 @@ def test_seeds_added_after_a_look_change_no_registered_number(tmp_path):
     before = one(rows(tmp_path), registered=True)
     run(tmp_path, launch(tmp_path, sweep(seeds=range(1, 9)), THEN), effect=0.5)
     found = rows(tmp_path)
-    assert one(found, registered=True) == before
-    assert one(found, registered=False).n_pairs == 8
+    kept, again = one(found, registered=True), one(found, registered=False)
+    assert replace(kept, notes=before.notes) == before
+    assert kept.notes == (*before.notes, f"{ADDED}6")
+    assert (again.n_pairs, again.notes[-1]) == (8, AGAIN)
+
+
+def test_a_launch_says_which_claims_stay_and_how_many_cells_come_later(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep(seeds=range(1, 6))))
+    earlier = yaml.safe_load((tmp_path / "sweep.yaml").read_text())
+    text = sweep(seeds=range(1, 9), weights="0.2, 0.4")
+    asked, arms = parsed(text).questions, arms_of(expanded(text).all)
+    found = begin(earlier, asked, arms, seen=Store(tmp_path).done(), now=THEN)
+    assert found.news(THEN) == [
+        "registered before their results: up",
+        "up stays as it was registered, with 10 cells; 6 of its arms come later, and are looked at "
+        "beside it (exploratory)",
+    ]
+
+
+def test_claims_that_a_later_launch_registers_change_no_earlier_one(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep()))
+    before = one(rows(tmp_path))
+    run(tmp_path, launch(tmp_path, sweep(weights="0.2, 0.4"), THEN))
+    found = [r for r in rows(tmp_path) if r.registered]
+    first, second = sorted(found, key=lambda r: r.arm_a)
+    assert (first.p_adjusted, first.family_size) == (before.p_adjusted, 1)
+    assert (second.which, second.family_size) == ("rho_weight=0.4", 2)  # it pays for both
+
+
+def test_trainings_that_are_scored_on_more_behaviours_are_not_unseen(tmp_path):
+    first = sweep().replace("evaluate: [bias, factual]", "evaluate: [factual]")
+    run(tmp_path / "a", launch(tmp_path / "a", first))
+    more = expanded(sweep()).all
+    assert not {s.cell_id for s in more} & Store(tmp_path / "a").done()
+    trained = {s.cell_id for s in more if s.seed is not None}
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        assert seen_otherwise(folder, more) == trained
+    others = expanded(sweep(seeds=[7], margin="0.5")).all
+    assert seen_otherwise(tmp_path / "b", others) == set()
+    arms, asked = arms_of(more), parsed(sweep()).questions
+    found = begin(None, asked, arms, seen=trained, now=THEN)
+    assert found.news(THEN, (), trained) == [
+        "up is exploratory: every arm of it has results already (12 cells; 12 of them trained "
+        "alike and scored on other pairs)"
+    ]
 
 
 def test_before_all_planned_seeds_are_in_a_verdict_is_interim(tmp_path):
