@@ -14,7 +14,7 @@ import typer
 from typer.exceptions import TyperException
 
 from orchestrator import __version__
-from orchestrator.cli import analyze, cluster, judge, launch, results, stress, sweeps
+from orchestrator.cli import analyze, cluster, judge, launch, results, serve, stress, sweeps
 from orchestrator.cli.options import Group
 from orchestrator.errors import UserError, next_step
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
@@ -122,6 +122,7 @@ app.command(name="results")(results.overview)
 app.command()(results.status)
 app.command()(results.logs)
 app.command()(results.stop)
+app.command()(serve.serve)
 app.command()(results.report)
 app.command()(results.export)
 app.command()(results.card)

@@ -71,6 +71,19 @@ def detached(loaded: Sweep, folder: Path) -> None:
     typer.echo(f"process {process.pid}; follow it: rho-sweep status {folder} --watch", err=True)
 
 
+def again(words: list[str]) -> str:
+    """Launch in the background as another process would; returns what it said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "launch", *words, "--detach"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,  # its messages are what is shown
+        env=os.environ,  # as above
+    )
+    return (done.stderr + done.stdout).strip()
+
+
 def on_cluster(
     loaded: Sweep,
     folder: Path,

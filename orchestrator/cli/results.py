@@ -54,7 +54,7 @@ def status(
 
     with shown(redraw=watch and not json_) as show:
         while True:
-            found = status_of(Store.existing(results), _pulled(results))
+            found = status_of(Store.existing(results), pulled(results))
             if json_:
                 typer.echo(json.dumps(found, indent=2))
             else:
@@ -85,7 +85,7 @@ def logs(
     """
     from orchestrator.results.store import Store
 
-    _pulled(results)
+    pulled(results)
     store = Store.existing(results)
     if cell is None:
         from orchestrator.cli.show.analysis import show_views
@@ -106,7 +106,7 @@ def stop(results: ResultsArgument) -> None:
     from orchestrator.results import lock
     from orchestrator.results.folder import demand_results
 
-    far = _far(demand_results(results))
+    far = far_of(demand_results(results))
     typer.echo(far.stop() if far else lock.stop(results))
 
 
@@ -130,7 +130,7 @@ def report(
     from orchestrator.report import write_report
     from orchestrator.results.store import Store
 
-    _pulled(results)
+    pulled(results)
     typer.echo(write_report(results, output, markdown=markdown))
     for line in loss_lines(Store(results)):
         typer.echo(line, err=True)
@@ -267,13 +267,13 @@ def compare(
         raise typer.Exit(FAILED)
 
 
-def _pulled(folder: Path) -> tuple[int, str] | None:
+def pulled(folder: Path) -> tuple[int, str] | None:
     """Copy what is new on the cluster that makes these results; returns the driver's process.
 
     Returns:
         Process id and host; None for results made here, and where no driver runs.
     """
-    far = _far(folder)
+    far = far_of(folder)
     if far is None:
         return None
     try:
@@ -283,7 +283,7 @@ def _pulled(folder: Path) -> tuple[int, str] | None:
         return None
 
 
-def _far(folder: Path) -> "Far | None":
+def far_of(folder: Path) -> "Far | None":
     """The cluster that makes these results, if this machine remembers one."""
     from orchestrator.cluster.trust.remembered import Memory, made_on_a_cluster
 

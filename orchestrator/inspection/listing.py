@@ -60,7 +60,7 @@ def _rows(labels: Mapping[str, str], rows: Rows, running: Rows) -> Iterator[dict
     lengths = range(SHORTEST_ID, longest)
     length = next((n for n in lengths if len({k[:n] for k in labels}) == len(labels)), longest)
     for key, label in labels.items():
-        found: dict[str, Any] = {"arm": label, "id": key[:length], "status": "open"}
+        found: dict[str, Any] = {"arm": label, "id": key[:length], "key": key, "status": "open"}
         if (cell := running.get(key)) is not None:
             found |= {"status": f"running: {cell['stage']}", "loss": cell["loss"]}
             found |= {"host": cell["host"]}

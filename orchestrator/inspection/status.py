@@ -96,11 +96,7 @@ def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[
         state += f", {clock(elapsed_s)} elapsed"
     if launch and found["left_s"] is not None:
         state += f", about {clock(found['left_s'])} left"
-    counts = f"{found['ok']} of {found['total']} cells scored"
-    for name in ("diverged", "failed", INCOMPLETE):
-        if found[name]:
-            counts += f", {found[name]} {name}"
-    lines = [f"{found['name']}: {counts}; {state}"]
+    lines = [f"{found['name']}: {counts_text(found)}; {state}"]
     wide = max((len(cell["label"]) for cell in found["running"]), default=0)
     lines += [_running_line(cell, wide) for cell in found["running"]]
     lines += [
@@ -114,6 +110,12 @@ def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[
     if (left := found["open"] - waiting) and not launch:
         lines.append(f"  {left} cells are open; launch the sweep again to go on")
     return [visible(short(line)) for line in lines]
+
+
+def counts_text(found: dict[str, Any]) -> str:
+    """How many cells have ended and how, e.g. `1 of 5 cells scored, 1 failed`."""
+    others = [f", {found[n]} {n}" for n in ("diverged", "failed", INCOMPLETE) if found[n]]
+    return f"{found['ok']} of {found['total']} cells scored{''.join(others)}"
 
 
 def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:

@@ -34,11 +34,13 @@ class Table:
         view: Its columns and rows, already cut to the number of rows a report shows.
         badges: Fields whose words get a mark beside them, e.g. `verdict`.
         keyed: Whether the heading begins with the key of the view, e.g. `T5`.
+        log: Field with the id of a cell, to whose log the first column leads on a live page.
     """
 
     view: View
     badges: frozenset[str] = frozenset({"verdict", "status"})
     keyed: bool = True
+    log: str = ""
 
 
 def title_of(view: View) -> str:

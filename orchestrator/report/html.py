@@ -3,7 +3,7 @@
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -15,7 +15,7 @@ from orchestrator.report.palette import DARK, LIGHT, variables
 from orchestrator.report.text import clean
 from orchestrator.stats.verdict import Verdict
 
-_HERE = Path(__file__).parent
+_HERE = Path(__file__).parent / "page"
 BADGES = {
     Verdict.SUPPORTED: ("good", "✓"),
     Verdict.SUPPORTED_SMALL: ("good", "✓"),
@@ -44,10 +44,23 @@ def html(report: Report) -> str:
         """The panel as SVG; its number on the page makes the ids of the drawing unique."""
         return drawn(panel, f"p{next(numbers)}")
 
-    style = (_HERE / "page.css").read_text(encoding="utf-8")
-    style = style.replace("/* light */", variables(LIGHT)).replace("/* dark */", variables(DARK))
-    page = _environment().get_template("page.html.j2")
-    return page.render(report=report, draw=draw, style=Markup(style)).strip() + "\n"
+    return filled("page.html.j2", report=report, draw=draw, style=Markup(style()))
+
+
+def filled(template: str, **values: Any) -> str:
+    """A template with its values; all texts among them are escaped."""
+    return _environment().get_template(template).render(**values).strip() + "\n"
+
+
+def style() -> str:
+    """The style sheet, with the colours of both schemes."""
+    text = source("page.css").replace("/* light */", variables(LIGHT))
+    return text.replace("/* dark */", variables(DARK))
+
+
+def source(name: str) -> str:
+    """A style sheet or script of the pages."""
+    return (_HERE / name).read_text(encoding="utf-8")
 
 
 @cache

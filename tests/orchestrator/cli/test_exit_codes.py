@@ -91,6 +91,7 @@ CALLS = {
     "status": {0: [(scored, "status s"), (failed, "status s"), (failed, "status s --watch")]},
     "logs": {0: [(failed, "logs s baseline")]},
     "stop": {0: [(scored, "stop s")]},
+    "serve": {2: [(nothing, "serve s")]},
     "report": {0: [(scored, "report s --markdown"), (failed, "report s --markdown")]},
     "export": {0: [(scored, "export s"), (failed, "export s --to csv")]},
     "card": {0: [(scored, "card s"), (failed, "card s -o new")]},

@@ -6,14 +6,19 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 
+from orchestrator.cells.resolve import FileResolver
 from orchestrator.report import render
 from orchestrator.report.palette import contrast
+from orchestrator.results import lock
+from tests import start, wait_for
+from tests.builders import launched
 from tests.orchestrator.report.contents import a_content, a_view, with_text
 
 pytestmark = pytest.mark.slow
@@ -43,13 +48,15 @@ class Browser:
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
-    def open(self, path: Path, width: int, scheme: str = "light", media: str = "screen") -> None:
+    def open(
+        self, path: Path | str, width: int, scheme: str = "light", media: str = "screen"
+    ) -> None:
         size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.command("Emulation.setDeviceMetricsOverride", size)
         self.command("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
         self.driver.get_log("performance")
-        self.driver.get(path.as_uri())
+        self.driver.get(path.as_uri() if isinstance(path, Path) else path)
 
     def command(self, name: str, arguments: dict) -> dict:
         return self.driver.execute_cdp_cmd(name, arguments)
@@ -180,6 +187,63 @@ def test_the_skip_link_is_first_and_leads_to_the_claims(browser, page):
     assert browser.run(left) < 0
     browser.run("document.querySelector('.skip').focus()")
     assert browser.run(left) >= 0
+
+
+SHOWN = """
+name: shown
+model: tiny
+grid: {condition: [sft-only], seed: [1, 2]}
+data: {sft: starter, size: 2000}
+train: {epochs: 4, max_length: 64}
+"""
+
+
+@pytest.fixture
+def served(tmp_path) -> Iterator[tuple[Path, str]]:
+    """Results without a launch, and the address of their live page."""
+    (tmp_path / "s.yaml").write_text(SHOWN)
+    store, _ = launched(tmp_path / "shown", SHOWN, FileResolver(download=False))
+    log = tmp_path / "serve.log"
+    words = ("serve", store.folder, "--sweep", tmp_path / "s.yaml")
+    server = start(log, *words)
+    try:
+        wait_for(lambda: log.exists() and "http://" in log.read_text(), "its address")
+        yield store.folder, log.read_text().splitlines()[0]
+    finally:
+        server.terminate()
+        server.wait()
+        lock.stop(store.folder)
+        wait_for(lambda: lock.holder(store.folder) is None, "the end of the launch")
+
+
+def test_a_sweep_is_launched_followed_and_stopped_in_the_browser(browser, served):
+    folder, address = served
+    browser.open(address, PHONE)
+    shown = "return document.body.innerText"
+    press = "document.querySelector(arguments[0]).click()"
+    assert "0 of 3 cells scored" in browser.run(shown)
+    browser.driver.execute_script(press, "#door-1")
+    wait_for(lambda: "Launch again? The cells that run: 3" in browser.run(shown), "the question")
+    browser.driver.execute_script(press, "form button")
+    wait_for(lambda: "Stop the launch" in browser.run(shown), "the launch")
+    browser.open(address, DESK)  # closed and opened; it goes on by itself from here
+    steps = "return [...document.querySelectorAll('#running-now-part td')].map(t => t.innerText)"
+    wait_for(lambda: any("." in text for text in browser.run(steps)), "a loss")
+    first = browser.run(steps)
+    wait_for(lambda: browser.run(steps) != first, "the next step")
+    assert browser.run("return document.querySelectorAll('polyline.runs').length") >= 1
+    assert browser.run("return document.scrollingElement.scrollWidth") <= DESK
+    browser.driver.execute_script(press, "#running-now-part a")
+    wait_for(lambda: "train step" in browser.run(shown), "the log")
+    browser.driver.execute_script(press, "#door-1")
+    wait_for(lambda: "Stop the launch" in browser.run(shown), "the way back")
+    browser.driver.execute_script(press, "#door-1")
+    wait_for(lambda: "finished cells are kept" in browser.run(shown), "the question")
+    browser.driver.execute_script(press, "form button")
+    wait_for(lambda: "no launch running" in browser.run(shown), "its end")
+    assert lock.holder(folder) is None
+    assert browser.driver.get_log("browser") == []
+    assert {urlsplit(url).netloc for url in browser.requested()} == {urlsplit(address).netloc}
 
 
 def _hex(colour: str) -> str:

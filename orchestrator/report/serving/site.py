@@ -1,0 +1,274 @@
+"""What the live page shows of a results folder, and what its two buttons do."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from orchestrator.analysis.tables.columns import count, plain, words
+from orchestrator.analysis.tables.view import View
+from orchestrator.errors import UserError
+from orchestrator.inspection.listing import listing
+from orchestrator.inspection.status import counts_text, log_lines, status, status_lines
+from orchestrator.report import analysed, render
+from orchestrator.report.blocks import Block, Note, Section, Table
+from orchestrator.report.content import ReportContent
+from orchestrator.report.html import filled
+from orchestrator.report.outline import shortened
+from orchestrator.report.sections.claims import claims_section
+from orchestrator.report.serving.losses import ArmLosses, losses
+from orchestrator.results.live import read_live
+from orchestrator.results.manifest import load_manifest
+from orchestrator.results.store import Store
+from orchestrator.results.stress_record import units_in
+from orchestrator.visible import short
+
+MAX_LOG = 2_000
+"""Last lines of a log."""
+OFTEN_S, SHARE = 5.0, 10
+"""An analysis begins at most so often, and takes at most one part in `SHARE` of the time."""
+STOP, LAUNCH = "stop", "launch"
+DRAWN = "Loss of the logged steps, nat/token; one line a seed. Thick: runs now. Thin: has ended."
+Driver = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question before something is done: its text, the words of the button, the process."""
+
+    text: str
+    words: str
+    pid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """One page; what is empty is not shown. `doors` are (address, words) of links."""
+
+    title: str
+    heading: str
+    state: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    doors: tuple[tuple[str, str], ...] = ()
+    sections: tuple[Section, ...] = ()
+    curves: tuple[ArmLosses, ...] = ()
+    log: tuple[str, ...] = ()
+    asked: Asked | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """How the page reaches the world.
+
+    Attributes:
+        pull: Fetches what is new from a cluster; returns the driver's process and host.
+        stop: Asks the launch to stop; says what came of it.
+        launch: Launches the sweep again; None where nobody said which sweep file.
+    """
+
+    pull: Callable[[], Driver | None]
+    stop: Callable[[], str]
+    launch: Callable[[], str] | None
+
+
+class Site:
+    """The pages of one results folder; its methods may be called from several threads."""
+
+    def __init__(self, folder: Path, means: Means) -> None:
+        self.folder, self.means = folder, means
+        self._said = ""
+        self._driver: Driver | None = None
+        self._content: ReportContent | None = None
+        self._problem, self._report = "", ""
+        self._seen: tuple[int, ...] = ()
+        self._home, self._fresh_until, self._not_before = "", 0.0, 0.0
+        self._working, self._making = threading.Lock(), threading.Lock()
+        self._acting, self._drawing = threading.Lock(), threading.Lock()
+
+    def home(self) -> str:
+        """The page of the whole sweep, made at most once a second for all who look."""
+        with self._making:
+            if time.monotonic() > self._fresh_until:
+                self._home = self._made()
+                self._fresh_until = time.monotonic() + 1
+            return self._home
+
+    def _made(self) -> str:
+        if self._working.acquire(blocking=False):
+            threading.Thread(target=self._work, daemon=True).start()
+        store = Store.existing(self.folder)
+        found, labels = self._status(store), load_manifest(self.folder)["cells"]
+        running = {c["cell_id"] for c in found["running"] if "cell_id" in c}
+        curves = tuple(losses(self.folder, labels, running))
+        page = Page(
+            title=f"{found['ok']}/{found['total']} {found['name']}",
+            heading=found["name"],
+            state=counts_text(found),
+            facts=self._facts(found),
+            doors=self._doors(found),
+            sections=(
+                *_now(found),
+                *([Section(title="Losses", blocks=(Note(text=DRAWN),))] if curves else []),
+                Section(title="Claims so far", blocks=self._claims(found), parts=self._parts()),
+                *_cells(store),
+            ),
+            curves=curves,
+        )
+        return filled("live.html.j2", page=page, base="")
+
+    def log(self, cell: str) -> str | None:
+        """The page of one cell, or of a unit of the stress test; None where there is none."""
+        store = Store.existing(self.folder)
+        labels = load_manifest(self.folder)["cells"] | units_in(self.folder)
+        if cell not in labels:
+            return None
+        page = Page(
+            title=f"{labels[cell]}: log",
+            heading=labels[cell],
+            state=cell,
+            doors=(("./", "Back to the sweep"),),
+            log=tuple(log_lines(store, cell)[-MAX_LOG:]),
+        )
+        return filled("live.html.j2", page=page, base="../")
+
+    def report(self) -> str | None:
+        """The report on the cells that have ended; None before there is one."""
+        content = self._content
+        with self._drawing:  # matplotlib's settings are those of the process
+            if content is not None and not self._report:
+                self._report = render(content)
+            return self._report or None
+
+    def question(self, action: str) -> str:
+        """The page that asks before `STOP` or `LAUNCH`."""
+        found = self._status(Store.existing(self.folder))
+        launch, pid = found["launch"], str(found["launch"]["pid"]) if found["launch"] else ""
+        if action == STOP and launch:
+            text = (
+                f"Stop process {pid} on {launch['host']}? Cells that run now end without a result "
+                f"({len(found['running'])}); finished cells are kept, and a launch goes on."
+            )
+            asked = Asked(text=text, words="Stop the launch", pid=pid)
+        elif action == LAUNCH and not launch and self.means.launch is not None:
+            again = found["open"] - found["waiting"]
+            text = (
+                f"Launch again? The cells that run: {again}, of which {found['failed']} failed "
+                f"before. Not run again: {found['ok']} with scores, {found['diverged']} diverged."
+            )
+            asked = Asked(text=text, words="Launch again", pid=pid)
+        else:
+            asked = None
+        page = Page(
+            title=found["name"],
+            heading=found["name"],
+            state="" if asked else "There is nothing to do: the launch has begun or ended.",
+            doors=(("./", "Back to the sweep"),),
+            asked=asked,
+        )
+        return filled("live.html.j2", page=page, base="")
+
+    def act(self, action: str, pid: str) -> None:
+        """Stop, or launch again, if the launch is still the one that the question was about."""
+        with self._acting:
+            launch = self._status(Store.existing(self.folder))["launch"]
+            does = self.means.stop if action == STOP else self.means.launch
+            if does is None or pid != (str(launch["pid"]) if launch else ""):
+                said = "nothing was done: another launch has begun, or it has ended"
+            else:
+                try:
+                    said = does()
+                except UserError as error:
+                    said = str(error)
+            self._said, self._fresh_until = f"{datetime.now():%H:%M:%S} {said}", 0.0
+
+    def _status(self, store: Store) -> dict[str, Any]:
+        return status(store, self._driver)
+
+    def _facts(self, found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        elapsed_s = read_live(self.folder).get("elapsed_s")
+        state = status_lines({**found, "running": [], "unscored": []}, elapsed_s)
+        hosts = Counter(cell["host"] or "unknown" for cell in found["running"])
+        pairs = (
+            ("Launch", state[0].rpartition("; ")[2]),
+            ("Running on", ", ".join(f"{host}: {n}" for host, n in sorted(hosts.items()))),
+            ("Also", "; ".join(line.strip() for line in state[1:])),
+            ("Last action", self._said),
+        )
+        return tuple((name, text) for name, text in pairs if text)
+
+    def _doors(self, found: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+        doors = [(STOP, "Stop the launch …")] if found["launch"] else []
+        if not found["launch"] and found["open"] and self.means.launch is not None:
+            doors.append((LAUNCH, "Launch again …"))
+        if self._content is not None:
+            doors.append(("report.html", "Report so far"))
+        return tuple(doors)
+
+    def _claims(self, found: Mapping[str, Any]) -> tuple[Block, ...]:
+        if self._problem:
+            return (Note(text=self._problem),)
+        if self._content is None:
+            return (Note(text="Being computed."),)
+        scored = sum(c.status == "ok" for c in self._content.cells)
+        text = f"From {scored} scored cells, at {self._content.now}."
+        if found["open"]:
+            text += " The sweep is not complete; verdicts may still change."
+        return (Note(text=text),)
+
+    def _parts(self) -> tuple[Section, ...]:
+        """The registered claims; the report has the others."""
+        return claims_section(self._content).parts[:1] if self._content is not None else ()
+
+    def _work(self) -> None:
+        """Fetch what is new, and analyse it if a cell or an answer has come."""
+        try:
+            self._driver = self.means.pull()
+            names = ("cells", "judgements", "sweep.yaml")
+            paths = [self.folder / name for name in names]
+            seen = tuple(p.stat().st_mtime_ns for p in paths if p.exists())
+            if seen == self._seen or time.monotonic() < self._not_before:
+                return
+            began_s = time.monotonic()
+            try:
+                self._content, self._report = analysed(Store.existing(self.folder)), ""
+                self._problem = ""
+            except UserError as error:
+                self._problem = str(error)
+            took_s = time.monotonic() - began_s
+            self._seen, self._not_before = seen, began_s + max(OFTEN_S, SHARE * took_s)
+        finally:
+            self._working.release()
+
+
+def _now(found: Mapping[str, Any]) -> tuple[Section, ...]:
+    """What runs, and what has no scores and why."""
+    columns = (
+        words("Cell", "label"),
+        words("Stage", "stage"),
+        count("Step", "step"),
+        count("of", "steps"),
+        plain("Loss", "loss", "nat/token"),
+        words("Host", "host"),
+    )
+    sections = []
+    if found["running"]:
+        sections.append(_section("Running now", columns, found["running"]))
+    columns = (words("Cell", "label"), words("Status", "status"), words("Message", "message"))
+    if rows := found["unscored"]:
+        rows = [row | {"message": short(row["message"] or "")} for row in rows]
+        sections.append(_section("Without scores", columns, rows))
+    return tuple(sections)
+
+
+def _section(title: str, columns: tuple[Any, ...], rows: Any) -> Section:
+    view = View(key="", name="", title=title, columns=columns, rows=tuple(rows))
+    return Section(title=title, blocks=(Table(view=shortened(view), keyed=False, log="cell_id"),))
+
+
+def _cells(store: Store) -> tuple[Section, ...]:
+    blocks = tuple(Table(view=shortened(view), keyed=False, log="key") for view in listing(store))
+    return (Section(title="Cells", blocks=blocks),)

@@ -1,0 +1,271 @@
+"""The live page: what it shows, who may ask for it, and what its buttons do."""
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.report.serving.losses import TAIL, logged, losses
+from orchestrator.report.serving.server import LOOPBACK, POLICY, Server
+from orchestrator.report.serving.site import Means, Site
+from orchestrator.results import lock
+from tests import wait_for
+from tests.builders import a_failure, a_result, launched
+from tests.orchestrator.report.reading import read
+
+SWEEP = """
+name: s
+model: m
+grid: {condition: [rho-guided], rho_weight: [0.1, 0.2], margin: [0.1], seed: [1, 2]}
+"""
+HOSTILE = "</pre><script>window.hit=1</script><img src=x onerror='window.hit=1'>\x1b[2J"
+
+
+class Client:
+    """A browser's requests to one server."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.port, self.done = server, server.server_port, []
+        self.home = f"/{server.token}/"
+        self.own = {"Origin": f"http://{LOOPBACK}:{self.port}"}
+
+    def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str):
+        """(status, headers, text) of the answer; the path as it is, nothing is put in order."""
+        there = http.client.HTTPConnection(LOOPBACK, self.port, timeout=20)
+        there.request(method, path, body=body, headers=headers)
+        answer = there.getresponse()
+        return answer.status, answer.headers, answer.read().decode()
+
+    def get(self, path: str = "") -> str:
+        status, _, text = self.ask(self.home + path)
+        assert status == 200, (path, status)
+        return text
+
+    def post(self, path: str, body: str, **headers: str) -> int:
+        return self.ask(self.home + path, "POST", body, **(headers or self.own))[0]
+
+
+@pytest.fixture
+def half(tmp_path):
+    """Five cells: one scored, one failed, one with a log, two open."""
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    ok, failed, runs, *_ = expansion.all
+    store.commit(a_result(ok), attempts=1, ray=None)
+    store.commit_failure(a_failure(failed, HOSTILE), attempts=2, ray=None)
+    (store.folder / "logs").mkdir(exist_ok=True)
+    lines = [f"2026-11-26 10:00:0{n} h pid 7 train step {n}/9 loss 2.{n}000\n" for n in (1, 2, 3)]
+    (store.folder / f"logs/{runs.cell_id}.log").write_text("".join(lines) + HOSTILE)
+    return store, expansion
+
+
+@pytest.fixture
+def client(half) -> Iterator[Client]:
+    means = Means(pull=lambda: None, stop=lambda: "", launch=None)
+    with Server(Site(half[0].folder, means)) as server:
+        client = Client(server)
+        site = server.site
+        site.means = replace(
+            means,
+            stop=lambda: client.done.append("stop") or "asked",
+            launch=lambda: client.done.append("launch") or "begun",
+        )
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield client
+        server.shutdown()
+
+
+def running(store, cell) -> None:
+    row = {"cell_id": cell.cell_id, "label": cell.label, "host": "mac-7", "stage": "train"}
+    row |= {"step": 3, "steps": 9, "loss": 2.3}
+    live = {"running": [row], "at": None, "left_s": 60.0, "elapsed_s": 30.0}
+    (store.folder / "live.json").write_text(json.dumps(live))
+
+
+# who may ask
+
+
+def test_it_listens_on_loopback_and_no_two_servers_have_one_token(client, half):
+    addresses = {
+        c.laddr.ip for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == client.port
+    }
+    assert addresses == {LOOPBACK}
+    with Server(client.server.site) as other:
+        assert other.token != client.server.token
+        assert len(other.token) >= 32
+
+
+@pytest.mark.parametrize("path", ["/", "", "/page.css", "/{token}x/", "/{part}/", "/x/{token}/"])
+def test_who_does_not_know_the_token_gets_nothing(client, path):
+    token = client.server.token
+    status, _, text = client.ask(path.format(token=token, part=token[:-1]) or "/")
+    assert (status, text) == (404, "Not Found")
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "", "[::1]"])
+def test_a_name_that_leads_here_is_not_this_server(client, host):
+    status, _, text = client.ask(client.home, Host=host.format(port=client.port))
+    assert (status, text) == (421, "Misdirected Request")
+    assert client.post("stop", "pid=", Host=host.format(port=client.port), **client.own) == 421
+    assert client.done == []
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "null", "http://evil.example", "http://127.0.0.1", "https://127.0.0.1:{port}"]
+)
+def test_a_page_of_another_origin_cannot_post(client, origin):
+    headers = {} if origin is None else {"Origin": origin.format(port=client.port)}
+    for action in ("stop", "launch"):
+        assert client.ask(client.home + action, "POST", "pid=", **headers)[0] == 403
+    assert client.done == []
+
+
+def test_every_answer_forbids_foreign_code_frames_and_caches(client, half):
+    cell = half[1].all[2].cell_id
+    for path in ("", "stop", "launch", f"log/{cell}", "page.css", "live.js", "nothing"):
+        _, headers, _ = client.ask(client.home + path)
+        assert headers["Content-Security-Policy"] == POLICY
+        assert (headers["Cache-Control"], headers["X-Content-Type-Options"]) == (
+            "no-store",
+            "nosniff",
+        )
+    assert "'unsafe-inline'" not in POLICY
+    assert "default-src 'none'" in POLICY
+
+
+def test_a_body_of_any_length_is_refused_unread(client):
+    assert client.post("stop", "x" * 5000) == 413
+    assert client.post("stop", "pid=", **client.own, **{"Content-Length": "1e3"}) == 413
+    assert client.post("nothing", "pid=") == 404
+
+
+def test_one_who_sends_nothing_keeps_nobody_waiting(client):
+    with socket.create_connection((LOOPBACK, client.port)) as silent:
+        silent.sendall(b"GET /")
+        assert "1 of 5 cells scored" in client.get()
+
+
+# what it shows
+
+
+def test_a_cell_that_runs_is_shown_with_step_loss_and_host(client, half):
+    store, expansion = half
+    running(store, expansion.all[2])
+    with lock.held(store.folder):
+        page = read(client.get())
+    text = page.text
+    assert page.one("title").text == "1/5 s"
+    assert "1 of 5 cells scored, 1 failed" in text
+    assert "0:30 elapsed, about 1:00 left" in text
+    assert "mac-7: 1" in text
+    now = next(s for s in page.all("section") if s.attributes["id"] == "running-now-part")
+    cells = [c.text.strip() for c in now.one("tbody").all("th", "td")]
+    assert cells == [expansion.all[2].label, "train", "3", "9", "2.300", "mac-7"]
+    assert now.one("tbody").one("a").attributes["href"] == f"log/{expansion.all[2].cell_id}"
+    assert [n.attributes["class"] for n in page.all("polyline")] == ["runs"]
+
+
+def test_every_text_of_others_is_only_text(client, half):
+    home, log = client.get(), client.get(f"log/{half[1].all[2].cell_id}")
+    for page in (read(home), read(log)):
+        assert [s.attributes["src"][-7:] for s in page.all("script")] == ["live.js"]
+        assert not page.all("img", "iframe", "object")
+        assert HOSTILE.replace("\x1b", "\\u001b") in page.text.replace("\ufffd", "\\u001b")
+
+
+def test_the_claims_so_far_come_by_themselves_and_say_that_they_may_change(client):
+    wait_for(lambda: "From 1 scored cells, at" in client.get(), "claims", 20)
+    assert "The sweep is not complete; verdicts may still change." in read(client.get()).text
+    report = client.get("report.html")
+    assert "default-src 'none'" in report
+    assert "report.html" in [a.attributes["href"] for a in read(client.get()).all("a")]
+
+
+def test_what_cannot_be_read_is_a_page_with_one_sentence(client, half):
+    (half[0].folder / "sweep.yaml").write_bytes(b"\xff\xfe")
+    state = next(p for p in read(client.get()).all("p") if p.attributes.get("id") == "state")
+    assert "sweep.yaml: cannot be read" in state.text
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "log/",
+        "log/../sweep.yaml",
+        "log/../../../../etc/passwd",
+        "log/%2e%2e%2fsweep.yaml",
+        "log/0000000000000000",
+        "../s/sweep.yaml",
+        "sweep.yaml",
+        "cells",
+        "page.html.j2",
+    ],
+)
+def test_no_path_leads_to_a_file(client, path):
+    assert client.ask(client.home + path)[0] == 404
+
+
+def test_a_log_that_is_a_link_is_not_followed(client, half, tmp_path):
+    (tmp_path / "secret").write_text("step 1/2 loss 1.0000")
+    (half[0].folder / f"logs/{half[1].all[3].cell_id}.log").symlink_to(tmp_path / "secret")
+    assert "is a link" in client.get(f"log/{half[1].all[3].cell_id}")
+    assert losses(half[0].folder, {half[1].all[3].cell_id: "a seed=1"}, ()) == []
+
+
+def test_a_later_attempt_replaces_the_steps_that_it_repeats(tmp_path):
+    path = tmp_path / "a.log"
+    steps = [(1, "3.0000"), (2, "2.0000"), (3, "1.5000"), (2, "2.5000"), (3, "nan")]
+    path.write_text("".join(f"h train step {n}/9 loss {v}\n" for n, v in steps))
+    assert logged(path, 0, path.stat().st_size) == ((1, 3.0), (2, 2.5))
+    path.write_text("x" * 3 * TAIL + " step 7/9 loss 1.0000\n")
+    assert logged(path, 1, path.stat().st_size) == ((7, 1.0),)
+
+
+# what it does
+
+
+def test_stop_is_asked_first_and_meant_for_the_launch_that_was_shown(client, half):
+    assert "There is nothing to do" in client.get("stop")
+    with lock.held(half[0].folder):
+        form = read(client.get("stop")).one("form")
+        pid = form.one("input").attributes["value"]
+        assert form.attributes["method"] == "post"
+        assert f"Stop process {pid} on" in form.text
+        assert client.done == []
+        assert client.post("stop", "pid=1") == 303
+        assert client.done == []
+        assert "nothing was done: another launch has begun" in client.get()
+        assert client.post("stop", f"pid={pid}") == 303
+        assert client.done == ["stop"]
+        assert client.post("launch", f"pid={pid}") == 303
+    assert client.post("stop", f"pid={pid}") == 303
+    assert client.done == ["stop", "launch"]
+
+
+def test_launching_again_says_what_will_run_and_needs_a_sweep_that_the_user_named(client):
+    assert "The cells that run: 4, of which 1 failed before." in client.get("launch")
+    assert client.post("launch", "pid=") == 303
+    assert client.done == ["launch"]
+    assert "begun" in client.get()
+    site = client.server.site
+    site.means = replace(site.means, launch=None)
+    assert "There is nothing to do" in client.get("launch")
+    assert client.post("launch", "pid=") == 303
+    assert client.done == ["launch"]
+
+
+def test_the_command_names_what_is_missing(rho_sweep, tmp_path):
+    ran = rho_sweep("serve", "nowhere")
+    assert (ran.code, "no results here" in ran.err) == (2, True)
+    launched(tmp_path / "s", SWEEP)
+    ran = rho_sweep("serve", "s", "--set", "name=b")
+    assert (ran.code, "name its file with --sweep" in ran.err) == (2, True)
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        ran = rho_sweep("serve", "s", "--port", taken.getsockname()[1])
+    assert (ran.code, "choose another with --port" in ran.err) == (2, True)
+    assert Path("s").is_dir()
