@@ -193,8 +193,8 @@ SHOWN = """
 name: shown
 model: tiny
 grid: {condition: [sft-only], seed: [1, 2]}
-data: {sft: starter, size: 2000}
-train: {epochs: 4, max_length: 64}
+data: {sft: starter, size: 180}
+train: {epochs: 60, max_length: 64, grad_accumulation: 2}
 """
 
 
