@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.analysis.tables.columns import count, plain, words
-from orchestrator.analysis.tables.view import View
+from orchestrator.analysis.tables.view import Column, View
 from orchestrator.errors import UserError
 from orchestrator.inspection.listing import listing
 from orchestrator.inspection.status import counts_text, log_lines, status, status_lines
@@ -246,25 +246,25 @@ class Site:
 
 def _now(found: Mapping[str, Any]) -> tuple[Section, ...]:
     """What runs, and what has no scores and why."""
-    columns = (
-        words("Cell", "label"),
-        words("Stage", "stage"),
-        count("Step", "step"),
-        count("of", "steps"),
-        plain("Loss", "loss", "nat/token"),
-        words("Host", "host"),
-    )
     sections = []
     if found["running"]:
+        columns = (
+            words("Cell", "label"),
+            words("Stage", "stage"),
+            count("Step", "step"),
+            count("of", "steps"),
+            plain("Loss", "loss", "nat/token"),
+            words("Host", "host"),
+        )
         sections.append(_section("Running now", columns, found["running"]))
-    columns = (words("Cell", "label"), words("Status", "status"), words("Message", "message"))
     if rows := found["unscored"]:
         rows = [row | {"message": short(row["message"] or "")} for row in rows]
-        sections.append(_section("Without scores", columns, rows))
+        why = (words("Cell", "label"), words("Status", "status"), words("Message", "message"))
+        sections.append(_section("Without scores", why, rows))
     return tuple(sections)
 
 
-def _section(title: str, columns: tuple[Any, ...], rows: Any) -> Section:
+def _section(title: str, columns: tuple[Column, ...], rows: Any) -> Section:
     view = View(key="", name="", title=title, columns=columns, rows=tuple(rows))
     return Section(title=title, blocks=(Table(view=shortened(view), keyed=False, log="cell_id"),))
 

@@ -189,14 +189,20 @@ class Interrupted:
 
 
 # `launch` and `stress` are interrupted for real in test_chaos, test_start and the tests of stress;
-# `cluster up` has nothing to say here before its error
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"launch", "stress", "cluster up"}))
+# `cluster up` has nothing to say here before its error; nor has `serve`, which ends no other way
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"launch", "stress", "cluster up", "serve"}))
 def test_an_interrupted_command_is_code_130(at_the_place, place, name, monkeypatch):
     arrange, call = next(iter(CALLS[name].values()))[0]
     arrange(place)
     monkeypatch.setattr(sys, "stdout", Interrupted())
     monkeypatch.setattr(sys, "stderr", Interrupted())
     assert at_the_place(*call.split()).code == INTERRUPTED
+
+
+def test_a_live_page_ends_with_code_130(at_the_place, place, monkeypatch):
+    scored(place)
+    monkeypatch.setattr(sys, "stdout", Interrupted())
+    assert at_the_place("serve", "s").code == INTERRUPTED
 
 
 def test_the_codes_have_the_numbers_of_the_documentation():
