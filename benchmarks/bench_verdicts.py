@@ -184,8 +184,9 @@ def drifting(seeds: int, along: float) -> Draw:
         for innovation in random.standard_normal(2 * seeds):
             last = along * last + sqrt(1 - along**2) * innovation
             noise.append(NOISE_SD * last)
+        shared = np.repeat(SEED_SD * random.standard_normal(seeds), 2)
         order = [(arm, s + 1, "a") for s in range(seeds) for arm in ("sft-only", "rho-guided")]
-        return dict(zip(order, noise, strict=True))
+        return dict(zip(order, shared + noise, strict=True))
 
     return draw
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from orchestrator.cli.show.claims import BOTH_SPLITS
 from orchestrator.results.store import Store
 from tests.golden.make import FILE, scores
 
@@ -23,10 +24,15 @@ def quickstart(tmp_path_factory):
     return folder
 
 
+def analyzed(folder):
+    """What `analyze --json` prints."""
+    tool = [sys.executable, "-m", "orchestrator", "analyze", str(folder), "--json"]
+    return json.loads(subprocess.run(tool, capture_output=True, text=True, check=True).stdout)
+
+
 def means(folder, behavior):
     """(condition, weight) -> mean rho over seeds on the train split."""
-    tool = [sys.executable, "-m", "orchestrator", "analyze", str(folder), "--json"]
-    found = json.loads(subprocess.run(tool, capture_output=True, text=True, check=True).stdout)
+    found = analyzed(folder)
     assert found["unscored"] == []
     return {
         (a["condition"], a["rho_weight"]): a["mean"]
@@ -53,3 +59,20 @@ def test_every_score_is_the_golden_one(quickstart):
     assert found.keys() == golden.keys()
     for key, value in golden.items():
         assert found[key] == pytest.approx(value, abs=TOLERANCE), key
+
+
+@pytest.mark.slow
+def test_the_first_screen_has_claims_that_are_supported_some_that_are_open_and_says_why(quickstart):
+    tool = [sys.executable, "-m", "orchestrator", "analyze", str(quickstart)]
+    done = subprocess.run(tool, capture_output=True, text=True, check=True)
+    said, verdicts = " ".join(done.stdout.split()), analyzed(quickstart)["inference"]
+    assert said.startswith("claims: ")
+    assert " ".join(BOTH_SPLITS.split()) in said
+    assert "warning" not in done.stdout + done.stderr
+    found = {(r["contrast_id"], r["behavior"]): r for r in verdicts}
+    for behavior, gain in (("factual", 0.047), ("toxicity", 0.092)):
+        assert found["rho-vs-shuffled-seen", behavior]["verdict"] == "supported"
+        assert found["rho-vs-shuffled-seen", behavior]["estimate"] == pytest.approx(gain, abs=2e-3)
+        for open_ in ("rho-vs-sft", "rho-vs-shuffled"):
+            assert found[open_, behavior]["verdict"] == "inconclusive"
+    assert found["dose-trend-seen", "toxicity"]["verdict"] == "supported"

@@ -25,13 +25,13 @@ def launch_drift(stores: Sequence[Store], frame: Frame) -> Iterator[str]:
     groups = sorted({(e.behavior, e.split) for e in evidence})
     for behavior, split in groups:
         cells = [
-            (rho, e.arm_id, attempt["started_at"].timestamp(), str(attempt["host"]))
+            (rho, e.arm_id, seed, attempt["started_at"].timestamp(), str(attempt["host"]))
             for e in evidence
             if (e.behavior, e.split) == (behavior, split)
             for seed, rho in e.scores.items()
             if (attempt := places.get((e.arm_id, seed))) is not None
         ]
         if cells:
-            scores, arms, starts, hosts = zip(*cells, strict=True)
-            found = drift(scores, arms, starts, hosts, ALPHA / len(groups))
+            scores, arms, seeds, starts, hosts = zip(*cells, strict=True)
+            found = drift(scores, arms, seeds, starts, hosts, ALPHA / len(groups))
             yield from (f"{behavior} ({split}): {text}" for text in found.warnings)

@@ -23,6 +23,12 @@ UNITS = {PROPORTION: "of the answers", CORRELATION: ""}
 BETWEEN_TWO = {Compared.PAIR, Compared.PAIR_OR_BASELINE, Compared.ONE, Compared.BEST}
 """What is compared where the estimate is one arm minus another."""
 
+BOTH_SPLITS = (
+    "The same question has two answers: the train split holds the pairs that training saw, and "
+    "what a model learns of these need not hold for pairs that it never saw, the heldout split."
+)
+"""Said where a claim is supported about the one and not about the other."""
+
 
 def claim_lines(inference: Sequence[Inference]) -> Iterator[tuple[int, Text]]:
     """Indents and lines: how many claims have which verdict, then each claim."""
@@ -45,6 +51,12 @@ def claim_lines(inference: Sequence[Inference]) -> Iterator[tuple[int, Text]]:
         yield from ((4, Text(note)) for note in lost)
     if (more := explored - MOST_EXPLORATORY) > 0:
         yield 2, Text(f"... {more} more exploratory claims: --table claims")
+    asked: dict[tuple[object, ...], dict[str, bool]] = {}
+    for row in inference:
+        question = row.kind, row.behavior, row.arms, row.alternative, row.population
+        asked.setdefault(question, {})[row.split] = Verdict(row.verdict).supports
+    if any(found.get("train") and found.get("heldout") is False for found in asked.values()):
+        yield 2, Text(BOTH_SPLITS, style="italic")
 
 
 def _sentence(row: Inference) -> str:

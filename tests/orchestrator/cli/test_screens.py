@@ -12,7 +12,7 @@ from orchestrator.analysis.tables.columns import RHO
 from orchestrator.analysis.tables.render import terminal
 from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.view import Column, Shape, View
-from orchestrator.cli.show.claims import claim_lines
+from orchestrator.cli.show.claims import BOTH_SPLITS, claim_lines
 from orchestrator.cli.show.lines import shown
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.execution.console import Console
@@ -97,6 +97,16 @@ def test_a_claim_is_a_sentence_with_its_numbers():
 def test_what_was_estimated_is_said_in_words(kind, says):
     row = a_row("interim", kind=Kind(kind), arm_a="A", arm_b="B", estimate=0.12)
     assert [line.plain for _, line in claim_lines([row])][2] == says
+
+
+def test_a_question_with_two_answers_is_explained_once():
+    seen = [a_row("supported", split="train", behavior=b) for b in ("bias", "factual")]
+    new = [a_row("inconclusive", behavior=b) for b in ("bias", "factual")]
+    lines = [line.plain for _, line in claim_lines([*seen, *new])]
+    assert lines.count(BOTH_SPLITS) == 1
+    assert lines[-1] == BOTH_SPLITS
+    other = [a_row("inconclusive", behavior="refusal"), a_row("supported", behavior="bias")]
+    assert BOTH_SPLITS not in [line.plain for _, line in claim_lines([*seen, *other])]
 
 
 def test_many_exploratory_claims_are_counted_and_not_all_printed():
