@@ -79,16 +79,28 @@ $(shell rm -f $(STAMP))
 endif
 endif
 
-$(STAMP): requirements-dev.lock probes.lock pyproject.toml
+ifneq ($(shell command -v uv 2>/dev/null),)
+INSTALL = uv pip install --quiet --python $(BIN)/python --no-deps
+else
+INSTALL = $(BIN)/python -m pip install --quiet --no-deps
+endif
+# Without OpenBLAS MLX is many times slower on Linux; the wheel of MKL needs no root.
+SLOW := from tasks.model.blas import prefer_fast_blas as fast; raise SystemExit(fast() is not None)
+
+$(STAMP): requirements-dev.lock probes.lock blas.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("$(PYTHON) is Python %d.%d, and 3.11 or newer is needed: install uv (docs.astral.sh/uv), then run  uv python install 3.12  and  make $(or $(MAKECMDGOALS),demo) PYTHON=\"$$(uv python find 3.12)\"; or take Python from python.org" % sys.version_info[:2])'
 	$(PYTHON) -m venv $(if $(wildcard $(STAMP)),,--clear) $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements-dev.lock -r probes.lock
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements-dev.lock -r probes.lock
+	$(INSTALL) --no-build-isolation -e .
+	@if [ "$$(uname -sm)" = "Linux x86_64" ] && $(BIN)/python -c '$(SLOW)'; then \
+	  echo "no OpenBLAS here: taking MKL's wheel, 0.7 GB on the disk"; $(INSTALL) --require-hashes -r blas.lock; fi
 	touch $@
 
 lock:  ## pin the newest versions anew; needs uv
 	$(PIN) "make lock" --extra alpaca pyproject.toml -o requirements.lock
 	$(PIN) "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["blas"])' \
+	  | $(PIN) "make lock" --no-deps - -o blas.lock
 
 check-macos:  ## whether all locks install on macOS 14, 15 and 26 with Python 3.11 to 3.14; needs uv, and no Mac
 	@target=$$(mktemp -d) && trap 'rm -rf "$$target"' EXIT; \

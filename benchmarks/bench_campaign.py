@@ -21,9 +21,9 @@ from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 
-prefer_openblas()
+prefer_fast_blas()
 
 import mlx_lm
 

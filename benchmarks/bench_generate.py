@@ -7,9 +7,9 @@ import argparse
 import statistics
 import time
 
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 
-prefer_openblas()
+prefer_fast_blas()
 
 import mlx.core as mx
 from mlx_lm.generate import generate_step

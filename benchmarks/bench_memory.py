@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 
-prefer_openblas()
+prefer_fast_blas()
 
 from benchmarks import models
 from orchestrator.cells.expand import specs_of

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 from tasks.model.open_files import import_mlx_lm
 
-prefer_openblas()  # before anything imports MLX
+prefer_fast_blas()  # before anything imports MLX
 import_mlx_lm()
 
 import mlx.core as mx  # noqa: E402 - see above

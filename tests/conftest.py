@@ -8,11 +8,11 @@ from huggingface_hub import constants
 from hypothesis import settings
 
 from tasks.model import machine
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 from tasks.model.open_files import import_mlx_lm
 
 # before a test module imports numpy or MLX, as in every worker
-prefer_openblas()
+prefer_fast_blas()
 import_mlx_lm()
 
 LONG = (
@@ -63,9 +63,8 @@ def own_cache(tmp_path_factory):
 def this_machine():
     """What a test that pretended to be a Mac was told of it is forgotten."""
     yield
-    found = machine.describe.cache_info().currsize and machine.describe().backend == "metal"
-    if found and sys.platform != "darwin":
-        machine.describe.cache_clear()
+    if sys.platform != "darwin":
+        machine.with_backend.cache_clear()
         machine.machine_id.cache_clear()
 
 

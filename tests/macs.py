@@ -56,5 +56,5 @@ def become_a_mac(monkeypatch, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    for asked_once in (machine.machine_id, machine.describe):
+    for asked_once in (machine.machine_id, machine.with_backend):
         asked_once.cache_clear()

@@ -19,19 +19,27 @@ mkdir -p "$1/bin"; echo made >> made; cp python "$1/bin/python"
 """A Python of another version that makes environments like `venv`, which hold a pip that does
 nothing."""
 ENVIRONMENT = """#!/bin/sh
-[ "$1" = -c ] && echo 1
+case "$2" in *fast_blas*) [ -f fast ]; exit $((1 - $?));; esac
+[ "$1" = -c ] && echo 1 || echo "pip $*" >> installed
 exit 0
 """
 
 
 @pytest.fixture
 def project(tmp_path):
-    for name in ("Makefile", "requirements-dev.lock", "probes.lock", "pyproject.toml"):
+    for name in ("Makefile", "requirements-dev.lock", "probes.lock", "blas.lock", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     put(tmp_path / "python", ENVIRONMENT)
     for version in (9, 11):
         put(tmp_path / f"python3.{version}", PRETENDS.replace("VERSION", str(version)))
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def no_uv(project, monkeypatch):
+    """PATH without uv, and a machine of a kind that needs a BLAS."""
+    monkeypatch.setenv("PATH", f"{project}:/usr/bin:/bin")
+    put(project / "uname", "#!/bin/sh\necho Linux x86_64")
 
 
 def put(path, text):
@@ -75,6 +83,38 @@ def test_a_changed_lock_installs_into_the_environment_that_is_there(project):
     (project / "probes.lock").touch()
     assert make(project, 11).returncode == 0
     assert (project / ".venv/kept").exists()
+
+
+def test_pip_installs_what_is_pinned_and_then_the_project(project):
+    put(project / "fast", "")
+    assert make(project, 11).returncode == 0
+    first, second = (project / "installed").read_text().splitlines()
+    assert first.startswith("pip -m pip install")
+    assert first.endswith("--require-hashes -r requirements-dev.lock -r probes.lock")
+    assert second.endswith("--no-build-isolation -e .")
+
+
+def test_uv_takes_pip_s_place_where_it_is_there(project):
+    put(project / "uv", '#!/bin/sh\necho "uv $*" >> installed')
+    put(project / "fast", "")
+    assert make(project, 11).returncode == 0
+    first, second = (project / "installed").read_text().splitlines()
+    assert first.startswith("uv pip install --quiet --python .venv/bin/python --no-deps")
+    assert first.endswith("--require-hashes -r requirements-dev.lock -r probes.lock")
+    assert second.endswith("--no-build-isolation -e .")
+
+
+@pytest.mark.parametrize(
+    ("system", "taken"),
+    [("Linux x86_64", True), ("Linux aarch64", False), ("Darwin arm64", False)],
+)
+def test_without_openblas_a_wheel_takes_its_place_where_there_is_one(project, system, taken):
+    put(project / "uname", f"#!/bin/sh\necho {system}")
+    done = make(project, 11)
+    assert done.returncode == 0
+    last = (project / "installed").read_text().splitlines()[-1]
+    assert last.endswith("--require-hashes -r blas.lock") == taken
+    assert ("no OpenBLAS here" in done.stdout) == taken
 
 
 def test_the_check_for_macos_names_the_first_that_does_not_install(project, monkeypatch):

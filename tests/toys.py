@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 
-prefer_openblas()
+prefer_fast_blas()
 
 import mlx.core as mx
 import mlx.nn as nn

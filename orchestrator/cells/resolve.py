@@ -164,7 +164,7 @@ class FileResolver:
         if files is None:
             return []
         found = []
-        if describe().backend == "cpu":
+        if describe().backend != "metal":
             stored = precision(files.config)
             if stored not in ("float32", "unknown"):
                 found.append(

@@ -60,4 +60,4 @@ class Fingerprint:
 
 
 def _family_of(machine: Machine) -> str:
-    return family(machine.chip, machine.os)
+    return f"{family(machine.chip, machine.os)} ({machine.backend})"

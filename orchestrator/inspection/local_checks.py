@@ -23,8 +23,8 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 ENOUGH_DISK = 5 << 30
 MATMUL = """
 import json, time
-from tasks.model.blas import prefer_openblas
-fast = prefer_openblas()
+from tasks.model.blas import prefer_fast_blas
+blas = prefer_fast_blas()
 import mlx.core as mx
 def speed(rows, product, *arrays):
     mx.eval(*arrays); mx.eval(product())
@@ -39,7 +39,7 @@ for kind in (mx.float16, mx.bfloat16):
     found[str(kind).removeprefix("mlx.core.")] = speed(128, lambda: a[:128] @ a, a)
 q = mx.quantize(w, group_size=64, bits=4)
 found["4-bit"] = speed(32, lambda: mx.quantized_matmul(w[:32], *q, group_size=64, bits=4), w, *q)
-print(json.dumps({"fast": fast, "speeds": found}))
+print(json.dumps({"blas": blas, "speeds": found}))
 """
 SLOW = 2.0
 """A type of weights is named slow if float32 is so many times as fast."""
@@ -65,8 +65,8 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
 
     Args:
         results: The folder that results are to be written to; it need not exist.
-        matmul: A Python script that times MLX and prints as JSON `fast`, whether OpenBLAS is
-            loaded, and `speeds`, type of the weights -> GFLOP/s.
+        matmul: A Python script that times MLX and prints as JSON `blas`, the name of the library
+            that it loaded, and `speeds`, type of the weights -> GFLOP/s.
     """
     machine = describe()
     yield Finding(OK, "machine", f"{machine.chip}, {machine.os}, {os.cpu_count()} cores")
@@ -123,12 +123,13 @@ def _mlx(matmul: str) -> Iterator[Finding]:
         yield Finding(OK, "types", "no type of weights is much slower than float32")
     if not sys.platform.startswith("linux"):
         return
-    if found["fast"]:
-        yield Finding(OK, "blas", "OpenBLAS is loaded before MLX")
+    if found["blas"]:
+        yield Finding(OK, "blas", f"{found['blas']} is loaded before MLX")
     else:
+        names = " nor ".join(b.name for b in blas.KNOWN)
         yield Finding(
             NOTE,
             "blas",
-            f"{blas.LIBRARY} is not installed; MLX uses the reference BLAS, about 20 times slower. "
-            f"Debian: apt-get install {blas.DEBIAN_PACKAGE}",
+            f"neither {names} is installed; MLX uses the reference BLAS, about 20 times slower. "
+            f"Debian: apt-get install {blas.DEBIAN_PACKAGE}; x86-64 without root: {blas.EXTRA}",
         )

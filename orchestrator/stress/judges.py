@@ -26,10 +26,10 @@ def judge_of(text: str) -> Judge:
 
         return RulesJudge()
     if kind == MODEL and rest:
-        from tasks.model.blas import prefer_openblas
+        from tasks.model.blas import prefer_fast_blas
         from tasks.model.open_files import import_mlx_lm
 
-        prefer_openblas()
+        prefer_fast_blas()
         import_mlx_lm()
         from tasks.judges.model import ModelJudge  # MLX loads here, and only here
 

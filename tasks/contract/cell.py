@@ -451,7 +451,7 @@ class Machine:
         chip: e.g. `Apple M2 Ultra`.
         os: Name and release.
         python, mlx, mlx_lm: Versions.
-        backend: `metal` or `cpu`.
+        backend: `metal`; or `cpu` and the BLAS in front of MLX's own, e.g. `cpu, OpenBLAS`.
     """
 
     host: Annotated[str, Column()]

@@ -25,7 +25,7 @@ class Origin:
         recipe: Version of the recipe.
         code: sha256 over the node's source files.
         mlx: Version.
-        backend: `metal` or `cpu`.
+        backend: As `Machine.backend`, on a Mac with the name of the GPU.
         family: Chips that compute the same bits.
     """
 

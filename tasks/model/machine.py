@@ -11,14 +11,25 @@ from pathlib import Path
 
 from tasks.contract.cell import Machine, digest_of
 from tasks.model import children
+from tasks.model.blas import in_use
 
 LARGE_MAC = 36 << 30
 """Bytes of memory above which macOS gives the GPU the larger share."""
 
 
-@cache
 def describe() -> Machine:
-    """Host, chip and versions, without loading MLX; asked once in a process."""
+    """Host, chip and versions, without loading MLX; asked once in a process.
+
+    A CPU's backend names the BLAS that this process has loaded, if any.
+    """
+    if sys.platform == "darwin":
+        return with_backend("metal")
+    return with_backend(f"cpu, {blas}" if (blas := in_use()) else "cpu")
+
+
+@cache
+def with_backend(backend: str) -> Machine:
+    """This machine, as `describe` has it."""
     return Machine(
         host=platform.node(),
         chip=chip(),
@@ -26,7 +37,7 @@ def describe() -> Machine:
         python=platform.python_version(),
         mlx=importlib.metadata.version("mlx"),
         mlx_lm=importlib.metadata.version("mlx-lm"),
-        backend="metal" if sys.platform == "darwin" else "cpu",
+        backend=backend,
     )
 
 

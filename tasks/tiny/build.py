@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 from tasks import starter
-from tasks.model.blas import prefer_openblas
+from tasks.model.blas import prefer_fast_blas
 from tasks.tiny.recipe import Recipe
 
 
@@ -21,7 +21,7 @@ def build(folder: Path, recipe: Recipe) -> None:
 
     Everything runs on the CPU: a GPU may add in another order and give other bytes.
     """
-    prefer_openblas()  # before the first import of MLX
+    prefer_fast_blas()  # before the first import of MLX
     import mlx.core as mx
 
     from tasks.tiny.mixture import mixture, starter_probes

@@ -43,12 +43,11 @@ class Node:
         self, spec: Spec, beat: Callable[[Beat], None], saving: Saving = NO_SAVING
     ) -> Outcome:
         """Run a cell or a generation; an error it raises is returned as a `CellFailure`."""
-        machine = describe()
         phases = Phases()
         key = spec.key
 
         def report(progress: Progress) -> None:
-            beat(Beat(cell_id=key, pid=os.getpid(), host=machine.host, progress=progress))
+            beat(Beat(cell_id=key, pid=os.getpid(), host=describe().host, progress=progress))
 
         try:
             from tasks import cell
@@ -71,7 +70,7 @@ class Node:
                 stage=phases.current,
                 message=text if kind == "NodeError" else f"{kind}: {text}",
                 trace=traceback.format_exc(),
-                machine=machine,
+                machine=describe(),  # again, for the BLAS is loaded by now
             )
 
 

@@ -187,7 +187,7 @@ def test_other_bits_from_another_chip_family_are_recorded_and_no_alarm(tmp_path,
         tmp_path, slow_and_fast([ok(1, 2), ok(1, 1, scores=other, machine=machine)]), work(2)
     )
     message = store.attempts_of(SPECS[1].cell_id)[0]["message"]
-    assert "another chip family (toy and Apple M1)" in message
+    assert "another chip family (toy (cpu) and Apple M1 (cpu))" in message
     assert "second copy" not in capsys.readouterr().err
 
 
