@@ -65,6 +65,6 @@ def test_plan_and_doctor_name_it(mac, tmp_path, monkeypatch):
     assert "grad_checkpoint" not in text
     larger = replace(found, memory={"a": 50 * GIB})
     assert "may use; set run.grad_checkpoint" in "\n".join(plan.describe(larger))
-    script = 'print(\'{"fast": false, "speeds": {"float32": 9.0}}\')'
+    script = 'print(\'{"blas": null, "speeds": {"float32": 9.0}}\')'
     (line,) = (f.text for f in local_checks.examine(tmp_path, matmul=script) if f.topic == "memory")
     assert line.endswith("its GPU may use 48.0")

@@ -163,7 +163,8 @@ def test_for_new_seeds_and_new_probes_a_pilot_gives_the_scatter_of_both(tmp_path
 
 
 def test_plan_prints_power_and_warns(tmp_path):
-    found = plan([load("quickstart")], tmp_path)
+    few = [f"grids.{grid}.seed=[1, 2, 3]" for grid in range(3)]
+    found = plan([load("quickstart", few)], tmp_path)
     text = "\n".join(describe(found))
     assert "power    rho-vs-sft: 3 seeds, exact p from 0.12, finds" in text
     assert text.count("power    rho-vs-sft") == 1  # a line a contrast, whatever its behaviours
