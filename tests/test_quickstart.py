@@ -19,6 +19,7 @@ def quickstart(tmp_path_factory):
     folder = tmp_path_factory.mktemp("results") / "quickstart"
     tool = [sys.executable, "-m", "orchestrator"]
     command = [*tool, "launch", "quickstart", "--results", str(folder)]
+    command += ["--set", "track.tensorboard=runs"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return folder
@@ -76,3 +77,10 @@ def test_the_first_screen_has_claims_that_are_supported_some_that_are_open_and_s
         for open_ in ("rho-vs-sft", "rho-vs-shuffled"):
             assert found[open_, behavior]["verdict"] == "inconclusive"
     assert found["dose-trend-seen", "toxicity"]["verdict"] == "supported"
+
+
+@pytest.mark.slow
+def test_every_cell_is_a_run_of_the_tracker(quickstart):
+    runs = list((quickstart / "track/tensorboard/runs/quickstart").iterdir())
+    assert len(runs) == len(Store(quickstart).rows("cells")) == 31
+    assert all(any(run.glob("events.*")) for run in runs)

@@ -55,6 +55,8 @@ def launch(
       rho-sweep launch sweep.yaml --cluster cluster.yaml --detach
 
       rho-sweep launch sweep.yaml --until decided
+
+      rho-sweep launch sweep.yaml --set track.tensorboard=my-runs
     """
     if sum((cluster is not None, local, inline)) > 1:
         raise UserError("--cluster, --local and --inline exclude each other")

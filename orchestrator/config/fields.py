@@ -25,6 +25,7 @@ from orchestrator.config.checked import (
     UNSIGNED_ZERO,
     Checked,
     Finding,
+    Name,
     Text,
     Texts,
     Whole,
@@ -344,12 +345,28 @@ class RunSettings(Checked):
     )
 
 
+class Track(Checked):
+    """Where runs are written beside the results; none of it changes a result."""
+
+    mlflow: Name | None = Field(
+        default=None, description="the experiment of MLflow to write each cell to, as one run"
+    )
+    tensorboard: Name | None = Field(
+        default=None, description="the folder of event files for TensorBoard, likewise"
+    )
+    trackio: Name | None = Field(default=None, description="the project of Trackio, likewise")
+    wandb: Name | None = Field(
+        default=None, description="the project of Weights & Biases, likewise"
+    )
+
+
 SECTIONS: dict[str, type[Checked]] = {
     "train": Train,
     "data": Data,
     "probes": Probes,
     "stress": StressSettings,
     "run": RunSettings,
+    "track": Track,
 }
 GRID_ONLY = tuple(Cell.model_fields)
 FIELDS: dict[str, FieldInfo] = (
@@ -365,7 +382,9 @@ FIELD_OF = {n.rpartition(".")[2]: n for n, i in FIELDS.items() if OF_ITS_LOSS in
 """Setting of a loss of pairs -> its field."""
 WITHIN = ("train.eval_at", "train.keep_at")
 """What is looked at within a training; no axis, for it makes no difference to it."""
-OF_A_POINT = tuple(name for name in FIELDS if name.partition(".")[0] not in ("stress", "run"))
+OF_A_POINT = tuple(
+    name for name in FIELDS if name.partition(".")[0] not in ("stress", "run", "track")
+)
 """Fields that every point of a grid has."""
 AXES = tuple(name for name in OF_A_POINT if name not in WITHIN)
 

@@ -34,6 +34,7 @@ from orchestrator.config.fields import (
     Probes,
     RunSettings,
     StressSettings,
+    Track,
     Train,
 )
 from orchestrator.config.preset_files import preset_text, presets
@@ -92,6 +93,9 @@ class SweepFile(Base):
     run: RunSettings = Field(
         default=RunSettings(), description="how cells are run; never changes a result"
     )
+    track: Track = Field(
+        default=Track(), description="trackers that each cell is written to; never changes a result"
+    )
     analysis: Analysis | None = Field(
         default=None, description="questions asked before there are data"
     )
@@ -121,6 +125,7 @@ class Sweep:
         base: Every field that is no axis, with its value.
         grids: One or more, concatenated.
         run: How cells are run.
+        track: Trackers that cells are written to.
         questions: The contrasts to be registered.
         stress: The test of generated answers that follows its cells; None for none.
         document: For messages that name lines.
@@ -132,6 +137,7 @@ class Sweep:
     base: dict[str, Any]
     grids: tuple[Grid, ...]
     run: RunSettings
+    track: Track
     questions: Questions
     stress: StressSettings | None
     document: Document
@@ -234,6 +240,7 @@ def parse(document: Document, also: Also | None = None) -> Sweep:
         base={k: v for k, v in base.items() if k in OF_A_POINT},
         grids=tuple(grids),
         run=found.run,
+        track=found.track,
         questions=Questions() if wrong else questions_of(raw, document.folder),
         stress=stress if "stress" in raw else None,
         document=document,

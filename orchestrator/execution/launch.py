@@ -33,6 +33,7 @@ from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import Job
 from orchestrator.execution.scheduling.schedule import Rules
 from orchestrator.execution.scheduling.speed import cell_work
+from orchestrator.execution.tracking.follow import Following
 from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
@@ -168,7 +169,7 @@ def launch(
     demand_ours(folder)
     store = Store(folder)
     store.create()
-    with alone(store):
+    with alone(store), Following(folder, sweep.track, display):
         wanted, arms = {spec.cell_id: spec for spec in expansion.all}, arms_of(expansion.all)
         settled = store.done()
         done = settled & wanted.keys()

@@ -45,6 +45,7 @@ _MADE = {
     "analysis",
     "export",
     "cards",
+    "track",
 }
 """What commands make in the results folder itself, if they are given no other place."""
 DAMAGED = re.compile(r"sweep\.damaged(\.([2-9]|[1-9][0-9]+))?\.yaml")

@@ -17,7 +17,16 @@ from orchestrator.cells.model_size import Sizes
 from orchestrator.cells.roofline import CHIPS, step_effort
 from orchestrator.config.checked import Checked, at, must, schema_of
 from orchestrator.config.contrast_kinds import Kind, Population
-from orchestrator.config.fields import Base, Cell, Data, Probes, RunSettings, StressSettings, Train
+from orchestrator.config.fields import (
+    Base,
+    Cell,
+    Data,
+    Probes,
+    RunSettings,
+    StressSettings,
+    Track,
+    Train,
+)
 from orchestrator.config.hosts import Cluster, Host, Ports
 from orchestrator.results.schema import TABLES
 from orchestrator.stats.records import Alternative
@@ -100,6 +109,7 @@ SECTIONS = {
     Probes: "probes.",
     StressSettings: "stress.",
     RunSettings: "run.",
+    Track: "track.",
 }
 
 
