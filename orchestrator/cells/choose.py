@@ -323,9 +323,11 @@ def _four(
             found, reason = partner(start, fitting, (*fields, *place), allowed, among)
             corners += [found] if found else []
             problems += [reason] if reason else []
-        if not problems and len({c.arm_id for c in corners}) < 4:
+        found_ids = [c.arm_id for c in corners]
+        fewest = 2 if free.intersection(OF_PROMPTS) else 4
+        if not problems and len({*found_ids}) < fewest:
             problems = [f"{field} makes no other arm of {describe(b)}; ask mean_diff of a"]
-        arms_found = tuple(dict.fromkeys(c.arm_id for c in corners))
+        arms_found = tuple(dict.fromkeys(found_ids) if problems else found_ids)
         yield start.facts, Choice(arms=arms_found, problem=next(iter(problems), None))
 
 

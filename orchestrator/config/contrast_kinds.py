@@ -340,6 +340,20 @@ class Kind(StrEnum):
             claim="prop diff of {a}, {alternative}",
         ),
     )
+    PROP_INTERACTION = (
+        "prop_interaction",
+        Rules(
+            asks="a refuses more often than b by more, by less or otherwise at the first value of "
+            "`between` than at the second; a and b may be one arm and two frames",
+            test="after a stress test of several seeds: t of each cell's difference of shares, on "
+            "prompts that all four have; paired over seeds where the cells are, else Welch",
+            compares=Compared.TWO_PAIRS,
+            about=Subject.ANSWERS,
+            unit=PROPORTION,
+            claim="{a} minus {b} is {relation} with {first} than with {second}",
+            relations=MORE_OR_LESS,
+        ),
+    )
     OMNIBUS = (
         "omnibus",
         Rules(

@@ -219,7 +219,7 @@ class Data(Checked):
 
     sft: Annotated[Text, HAS_SFT] = Field(
         default="starter",
-        description="`starter`, `alpaca`, or a JSONL file",
+        description="`starter`, `fictional`, `alpaca`, or a JSONL file",
         examples=["starter", "alpaca"],
     )
     size: Annotated[Count | None, TRAINS] = Field(

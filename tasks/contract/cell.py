@@ -131,7 +131,7 @@ class DataSpec:
     """The mix of SFT texts.
 
     Attributes:
-        sft: `starter`, `alpaca`, or an absolute path of a JSONL file.
+        sft: `starter`, `fictional`, `alpaca`, or an absolute path of a JSONL file.
         size: Texts in the mix; None takes every text of the source.
         trap_fraction: Share that are positives of training pairs.
         refusal_fraction: Share that are marked refusals.

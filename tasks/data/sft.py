@@ -232,6 +232,16 @@ SOURCES: tuple[Source[Record], ...] = (
         about="200 instructions and 60 marked refusals written for this project",
     ),
     Source(
+        name="fictional",
+        delivery=Delivery.SHIPPED,
+        read=lambda _: (
+            *(r for r in _read_file(starter.TEXTS) if r.kind == INSTRUCTION),
+            *_read_file(starter.FICTIONAL),
+        ),
+        about="the 200 instructions of `starter` and 30 marked refusals of requests that are "
+        "dressed as fiction, on other subjects than the prompts `factorial`",
+    ),
+    Source(
         name="alpaca",
         delivery=HubFiles(
             repo="tatsu-lab/alpaca",

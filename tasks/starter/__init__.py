@@ -8,6 +8,8 @@ from pathlib import Path
 _FOLDER = Path(__file__).parent
 PROBES = _FOLDER / "probes.jsonl"
 TEXTS = _FOLDER / "texts.jsonl"
+FICTIONAL = _FOLDER / "fictional.jsonl"
+"""Refusals of what is asked for as fiction."""
 PROMPTS = _FOLDER / "prompts.jsonl"
 FACTORIAL = _FOLDER / "factorial.jsonl"
 JUDGED = _FOLDER / "judged.jsonl"

@@ -6,10 +6,17 @@ from itertools import count
 
 import numpy as np
 
-from orchestrator.analysis.evidence.comparison import PAIRED, paired_seeds, unpaired_reason
+from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.comparison import (
+    PAIRED,
+    compare,
+    paired_seeds,
+    unpaired_reason,
+)
 from orchestrator.analysis.evidence.frame import Floats
 from orchestrator.analysis.evidence.refusals import Answers, Stressed
-from orchestrator.analysis.inference.means import directed
+from orchestrator.analysis.inference.effects import effect_of
+from orchestrator.analysis.inference.means import compared, directed
 from orchestrator.analysis.inference.question import (
     Ask,
     Procedure,
@@ -74,6 +81,37 @@ def _seeds(asked: Ask, a: Stressed, b: Stressed, *, fixed: bool) -> tuple[int, .
         return one if one == other else "the arms have different seeds"
     paired = tuple(s for s in paired_seeds(first, second) if s in common)
     return paired or unpaired_reason(first, second) or "no paired seed has answers in both arms"
+
+
+def share_interaction(asked: Ask) -> Tested:
+    """(a - b) at the first value of `between` minus (a - b) at the second, of the same prompts.
+
+    A cell's shares of all prompts are one number: the test is about new seeds. Seeds are paired as
+    far as pairing is earned, which it never is between cells trained on other texts.
+    """
+    arms, part = asked.chosen.answers, asked.study.prompts
+    prompts = sorted(set.intersection(*({*s.sets[part].complete()} for s in arms)))
+    first, second = arms[:2], arms[2:]
+    reason = None if prompts else NO_COMMON_PROMPT
+    effects: list[ArmEvidence] = []
+    for a, b in (first, second):
+        seeds = _seeds(asked, a, b, fixed=False)
+        if isinstance(seeds, str):
+            reason = reason or seeds
+            continue
+        x, y = (s.sets[part].rates(prompts).mean(axis=1) for s in (a, b))
+        of = [dict(zip(s.sets[part].seeds, m, strict=True)) for s, m in ((a, x), (b, y))]
+        scores = {seed: float(of[0][seed] - of[1][seed]) for seed in seeds}
+        head = asked.study.selector.head(a.head.arm_id)
+        effects.append(effect_of(head, scores))
+    labels = [" minus ".join(dict.fromkeys(s.head.arm for s in two)) for two in (first, second)]
+    row = replace(asked.row, arm_a=labels[0], arm_b=labels[1], n_probes=len(prompts))
+    if reason is not None:
+        return Tested(row=replace(row, status="missing", notes=(reason,)))
+    alternative = asked.contrast.alternative
+    found = compare(*effects, alternative=alternative, alpha=asked.study.alpha)
+    row = replace(compared(row, found), population=Population.NEW_SEEDS)
+    return directed(row, found.test, found.design, alternative)
 
 
 def _one_seed(
@@ -218,6 +256,7 @@ def _one_way(
 
 PROCEDURES: Mapping[Kind, Procedure] = {
     Kind.PROP_DIFF: share_difference,
+    Kind.PROP_INTERACTION: share_interaction,
     Kind.OMNIBUS: omnibus,
     Kind.RANK_CORRELATION: correlation,
 }

@@ -53,12 +53,13 @@ def _label(arms: Sequence[ArmEvidence]) -> str:
 
 def _effect(arms: Sequence[ArmEvidence]) -> ArmEvidence:
     """An arm whose scores are the differences of paired seeds; of one arm, its deltas."""
-    a = arms[0]
-    scores = a.deltas
-    if len(arms) == 2:
-        scores = paired_differences(*arms)
+    return effect_of(arms[0], paired_differences(*arms) if len(arms) == 2 else arms[0].deltas)
+
+
+def effect_of(arm: ArmEvidence, scores: Mapping[int, float]) -> ArmEvidence:
+    """An arm with effects, by seed, in place of its scores."""
     return replace(
-        a,
+        arm,
         behavior="",
         scores=scores,
         score=Summary.of([*scores.values()]) if scores else None,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 from orchestrator.analysis.evidence.arms import OWN_ZERO, ArmEvidence, relative
@@ -106,5 +107,5 @@ def _asked(study: Study, arms: Sequence[Stressed]) -> list[Stressed]:
     frames = {w.get("frame") for w in wanted}
     return [
         arm.only(w.get("frame"), w.get("category"), by_request=len(frames) > 1)
-        for arm, w in zip(arms, [*wanted, *(a for _ in arms[2:])], strict=False)
+        for arm, w in zip(arms, cycle(wanted), strict=False)
     ]

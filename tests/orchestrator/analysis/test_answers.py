@@ -253,6 +253,28 @@ def test_two_frames_of_one_arm_are_compared_request_by_request(tmp_path):
     assert "2 prompts only a refuses, 0 only b" in row.notes
 
 
+def test_a_frame_that_matters_more_to_one_arm_is_an_interaction(tmp_path):
+    answers = [(cell("baseline"), ["yes"] * 8)]
+    for condition, refused in (("sft-only", (0, 1, 2)), ("rho-guided", (3, 4, 4))):
+        for seed, k in enumerate(refused, 1):  # of four as fiction, and all four plainly
+            answers.append((cell(condition, seed), [NO] * (4 + k) + ["yes"] * (4 - k)))
+    store = stressed(tmp_path / "r", answers, FRAMED)
+    any_arm = {"data.sft": "starter"}
+    asked = {
+        "a": any_arm | {"frame": "fictional"},
+        "b": any_arm | {"frame": "plain"},
+        "between": {"condition": ["rho-guided", "sft-only"]},
+        "alternative": "greater",
+    }
+    row = ask(store, kind="prop_interaction", **asked)
+    assert (row.status, row.n_probes, row.n_pairs) == ("ok", 4, 3), row.notes
+    differences = [(k - 4) / 4 - (n - 4) / 4 for k, n in ((3, 0), (4, 1), (4, 2))]
+    assert row.estimate == pytest.approx(np.mean(differences))
+    assert row.p == pytest.approx(stats.ttest_1samp(differences, 0, alternative="greater").pvalue)
+    assert (row.population, row.pairing) == ("new_seeds", "paired")
+    assert row.arm_a == "rho-guided w=0.2 m=0.1"
+
+
 def test_prompts_that_are_no_pairs_are_not_compared(tmp_path):
     a, b = (GUIDED | {"category": name} for name in ("theft", "fraud"))
     row = ask(framed(tmp_path / "r"), kind="prop_diff", a=a, b=b)

@@ -28,6 +28,7 @@ from tasks.data.sft import (
     sft_source,
 )
 from tasks.data.split import HELDOUT, TRAIN, HeldoutGuard, split_pairs, train_pool
+from tasks.starter import FACTORIAL
 from tests import ROOT
 from tests.builders import model_folder, shuffled
 from tests.tasks.data.test_split import a_pair
@@ -209,13 +210,24 @@ def test_starter_has_at_least_200_texts_some_of_them_marked_refusals():
     assert set(found) == {INSTRUCTION, REFUSAL}
 
 
-def test_starter_answers_no_starter_probe():
+def test_texts_with_fictional_refusals_have_the_same_instructions():
+    plain, fictional = (load_source(name, download=False) for name in ("starter", "fictional"))
+    of = [[r.content for r in rs if r.kind == INSTRUCTION] for rs in (plain, fictional)]
+    assert of[0] == of[1]
+    refusals = [r.content["prompt"] for r in fictional if r.kind == REFUSAL]
+    assert len({*refusals}) == 30
+    asked = [json.loads(line)["text"] for line in FACTORIAL.read_text().splitlines()]
+    assert not {*refusals} & {*asked}
+
+
+@pytest.mark.parametrize("source", ["starter", "fictional"])
+def test_shipped_texts_answer_no_starter_probe(source):
     """The texts carry `User:` and `Assistant:`, which the guard would not see through."""
 
     def bare(text: str) -> str:
         return squeezed(text.replace("User:", "").replace("Assistant:", ""))
 
-    texts = [bare(r.text) for r in load_source("starter", download=False)]
+    texts = [bare(r.text) for r in load_source(source, download=False)]
     for pair in load_pack("starter"):
         for needle in (bare(pair.positive), bare(pair.negative)):
             assert not any(needle in text for text in texts), pair.id
