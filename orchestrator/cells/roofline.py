@@ -16,6 +16,7 @@ from orchestrator.cells.memory import (
 )
 from orchestrator.cells.model_size import FLOAT, Sizes
 from tasks.contract.cell import CellSpec, TrainSpec
+from tasks.data.lengths import Lengths
 from tasks.passes.budget import GPU_HEAD_ROWS, Budget
 from tasks.passes.costs import Costs, Load, Needed
 from tasks.sources.model_files import ModelFiles
@@ -137,17 +138,25 @@ def step_effort(spec: CellSpec, sizes: Sizes, weight_bytes: int, texts: Texts) -
 
 
 def cell_effort(spec: CellSpec, files: ModelFiles, texts: Texts) -> Effort | None:
-    """Of a cell's training and scoring; None where the number of scored tokens is not known."""
-    sizes, scored = Sizes.of(files), texts.scored
-    if scored.total is None:
-        return None
-    load = _load(scored.mean - 1, round(scored.total / max(scored.mean, 1)))
-    passes = _passes(load, gpu_budget(sizes))
-    found = Effort(
-        flops=costs_by(sizes, spec.train).of(Needed(forward=load)),
-        bytes=passes * files.weight_bytes,
-        launches=LAUNCHES / 3 * sizes.layers * passes,
-    )
+    """Of a cell's training and scoring; None where the number of scored tokens is not known.
+
+    A loss with a reference reads all training pairs once more; a short training fewer of them.
+    """
+    sizes = Sizes.of(files)
+    read: list[tuple[Lengths, TrainSpec | None]] = [(texts.scored, spec.train)]
+    if texts.pairs and spec.train and spec.condition.traits.pair_loss.referred:
+        read.append((texts.pairs, None))
+    found = Effort(flops=0, bytes=0, launches=0)
+    for lengths, adapted in read:
+        if lengths.total is None:
+            return None
+        load = _load(lengths.mean - 1, round(lengths.total / max(lengths.mean, 1)))
+        passes = _passes(load, gpu_budget(sizes))
+        found += Effort(
+            flops=costs_by(sizes, adapted).of(Needed(forward=load)),
+            bytes=passes * files.weight_bytes,
+            launches=LAUNCHES / 3 * sizes.layers * passes,
+        )
     if (train := spec.train) is None:
         return found
     micro_steps = train.epochs * -(-(spec.sft_records or 0) // train.batch_size)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from orchestrator.inspection.status import status
+from orchestrator.results import lock
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registration
 from orchestrator.results.store import Store, stores
@@ -54,20 +54,21 @@ def overview(root: Path) -> Iterator[Overview]:
 
 
 def _of(store: Store) -> Overview:
-    manifest, found = load_manifest(store.folder), status(store)
+    manifest = load_manifest(store.folder)
     if reason := unreadable(manifest):
         raise UserError(f"{store.folder / NAME}: {reason}", "launch the sweep again")
-    rows = store.rows("cells")
-    ended = [row["finished_at"] for row in rows if row["finished_at"]]
+    rows = store.cells()
+    ended = [row["finished_at"] for row in rows.values() if row["finished_at"]]
+    statuses = [str(row["status"]) for cell, row in rows.items() if cell in manifest["cells"]]
     asked = Registration.of(manifest, str(store.folder / NAME)).tested
     return Overview(
         folder=str(store.folder),
-        model=", ".join(sorted({str(row["model"]) for row in rows})),
-        total=found["total"],
-        ok=found["ok"],
-        failed=sum(cell["status"] != "ok" for cell in found["unscored"]),
+        model=", ".join(sorted({str(row["model"]) for row in rows.values()})),
+        total=len(manifest["cells"]),
+        ok=statuses.count("ok"),
+        failed=sum(status != "ok" for status in statuses),
         claims=sum(one.at is not None for one in asked),
-        running=found["launch"] is not None,
+        running=lock.holder(store.folder) is not None,
         last=max(ended).isoformat(timespec="seconds") if ended else None,
     )
 

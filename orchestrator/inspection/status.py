@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.execution.display import clock
 from orchestrator.results import lock
-from orchestrator.results.folder import passed_over
+from orchestrator.results.folder import one_named, passed_over
 from orchestrator.results.live import NOTHING, read_live
 from orchestrator.results.manifest import NAME, load_manifest, waiting_cells
 from orchestrator.results.store import INCOMPLETE, Store
@@ -192,12 +192,7 @@ def find_cell(store: Store, word: str) -> str:
         UserError: None does, or more than one.
     """
     labels: dict[str, str] = load_manifest(store.folder)["cells"] | units_in(store.folder)
-    found = [c for c, label in labels.items() if c.startswith(word) or label == word]
-    if len(found) == 1:
-        return found[0]
-    what = "names more than one cell" if found else "names no cell"
-    listing = "\n".join(visible(f"  {c}  {labels[c]}") for c in (found or labels))
-    raise UserError(f"{word!r} {what} of {store.folder}; they are:\n{listing}")
+    return one_named(word, labels, f"cell of {store.folder}")
 
 
 def log_lines(store: Store, cell: str) -> list[str]:

@@ -2,12 +2,13 @@
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
 from orchestrator.errors import UserError, hint
+from orchestrator.visible import visible
 from tasks.sources.jsonl import demand_file, parse_json
 
 _ID = "[0-9a-f]{16}"
@@ -231,3 +232,22 @@ def demand_plain(folder: Path) -> None:
                         demand_file(Path(entry.path))
         except OSError:  # gone meanwhile, or not ours to read: the command itself will say so
             continue
+
+
+def one_named(word: str, labels: Mapping[str, str], what: str) -> str:
+    """The one id that a word names: by its beginning, or by the whole label.
+
+    Args:
+        word: What the user wrote.
+        labels: Id -> label of all that there are.
+        what: What they are, and of what, e.g. `cell of results/quickstart`.
+
+    Raises:
+        UserError: None is named, or more than one; those are listed.
+    """
+    found = [key for key, label in labels.items() if key.startswith(word) or label == word]
+    if len(found) == 1:
+        return found[0]
+    said = f"more than one {what}" if found else f"no {what}{hint(word, tuple(labels.values()))}"
+    listing = "\n".join(visible(f"  {key}  {labels[key]}") for key in (found or labels))
+    raise UserError(f"{word!r} names {said}; they are:\n{listing}")

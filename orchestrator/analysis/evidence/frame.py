@@ -108,7 +108,8 @@ class Frame:
     Attributes:
         cells: Cell id -> the columns of `CELL_COLUMNS`, of every committed cell.
         unscored: Those that diverged or failed.
-        differing: Settings in which trained arms differ, beside condition, weight and margin.
+        differing: Settings in which trained arms differ, beside condition, weight and margin. Arms
+            that differ in none, but in moments or in the content of texts, are told apart by id.
     """
 
     def __init__(self, cells: pa.Table, scores: pa.Table, probe_scores: pa.Table) -> None:
@@ -133,6 +134,9 @@ class Frame:
         self._facts: dict[str, Facts] = {arm: facts(spec) for arm, spec in self._specs.items()}
         untrained = set(self._baseline_arms.values())
         self.differing = differing(f for a, f in self._facts.items() if a not in untrained)
+        trained = {arm: f for arm, f in self._facts.items() if arm not in untrained}
+        same = Counter(map(str, trained.values()))
+        self._alike = {arm for arm, f in trained.items() if same[str(f)] > 1}
         self._differing_baselines = differing(self._facts[a] for a in untrained)
         self._scores = scores.select(SCORE_COLUMNS)
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
@@ -206,7 +210,7 @@ class Frame:
         )
         keys = {r["seed"]: r["pairing_key"] for r in rows if r["pairing_key"] is not None}
         names = self.differing if condition.trains else self._differing_baselines
-        values = self.setting(arm)
+        values, differs = self.setting(arm), settings(self._facts[arm], names)
         for (behavior, split), (seeds, rhos, accuracy) in scored.items():
             score = Summary.of(rhos) if rhos.size else None
             baseline = baselines.get((baseline_key, behavior, split))
@@ -219,7 +223,7 @@ class Frame:
                 condition=condition,
                 rho_weight=first["rho_weight"],
                 margin=first["margin"],
-                differs=settings(self._facts[arm], names),
+                differs=f"{differs} {arm[:8]}".strip() if arm in self._alike else differs,
                 settings=values,
                 behavior=behavior,
                 split=split,

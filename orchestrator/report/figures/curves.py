@@ -157,9 +157,10 @@ def _panel(arm: str, lines: Lines, quantity: Quantity, limits: tuple[float, floa
         from matplotlib.ticker import MaxNLocator
 
         colour = ink(colour_of(lines[0][0].condition))
+        mark = "o" if len(mean) == 1 else ""  # a line of one point is not drawn
         for curve, values in lines:
-            axes.plot(*binned(curve.step, values), color=colour, linewidth=0.8, alpha=0.55)
-        axes.plot(*binned(lines[0][0].step[: len(mean)], mean), color=colour, linewidth=2.0)
+            axes.plot(*binned(curve.step, values), mark, color=colour, linewidth=0.8, alpha=0.55)
+        axes.plot(*binned(lines[0][0].step[: len(mean)], mean), mark, color=colour, linewidth=2.0)
         pad = 0.04 * ((limits[1] - limits[0]) or 1.0)
         axes.set_ylim(limits[0] - pad, limits[1] + pad)
         axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

@@ -13,6 +13,7 @@ from orchestrator.analysis.tables.view import (
     View,
     level_text,
 )
+from orchestrator.config.contrast_kinds import Compared
 from orchestrator.report.blocks import Block, Claim, Facts, Note, Section
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.forest import sample
@@ -65,7 +66,7 @@ def _part(
             row.name,
             row.claim,
             row.kind,
-            row.arm_a,
+            row.arms if _is_best(row) else row.arm_a,  # each behaviour has a best one of its own
             row.arm_b,
             row.family,
             row.registered,
@@ -96,7 +97,8 @@ def _asked(rows: Sequence[Inference]) -> str:
     """What the rows of one claim compare; the adjustments of p are those of all its rows."""
     row = rows[0]
     where = "on generated answers" if row.split == ANSWERS else f"on the {row.split} split"
-    arms = f"{row.arm_a} against {row.arm_b}" if row.arm_b else row.arm_a
+    a = f"the best of {len(row.arms) - 1} doses" if _is_best(row) else row.arm_a
+    arms = f"{a} against {row.arm_b}" if row.arm_b else a
     parts = [
         f"Contrast {row.name}: {arms}",
         f"{row.kind}, alternative {row.alternative}",
@@ -109,6 +111,10 @@ def _asked(rows: Sequence[Inference]) -> str:
     if row.family is Family.PRIMARY and not row.registered:
         parts.append("written down only after there were results")
     return "; ".join(parts) + "."
+
+
+def _is_best(row: Inference) -> bool:
+    return row.kind.rules.compares is Compared.BEST
 
 
 def sorted_pairs(pairs: Iterable[tuple[str, int | None]]) -> list[tuple[str, int | None]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyarrow.parquet import read_metadata
 
-from orchestrator.errors import UserError, hint
+from orchestrator.errors import UserError
 from orchestrator.inspection.export import export
 from orchestrator.report import analysed
 from orchestrator.report.content import ReportContent
@@ -17,6 +17,7 @@ from orchestrator.report.sharing.data_card import citation, data_card
 from orchestrator.report.sharing.peft import as_peft
 from orchestrator.results.adapters import read_adapter, write_adapter
 from orchestrator.results.files import write_whole
+from orchestrator.results.folder import one_named
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 from orchestrator.visible import visible
@@ -108,13 +109,8 @@ def share_results(store: Store, target: Path | None) -> Shared:
 def _arm(content: ReportContent, word: str) -> tuple[str, str]:
     """Id and label of the one arm that a word names."""
     arms = {e.arm_id: e.label for e in content.evidence if e.condition.trains}
-    found = [a for a, label in arms.items() if a.startswith(word) or label == word]
-    if len(found) == 1:
-        return found[0], arms[found[0]]
-    what = "names more than one arm" if found else "names no arm"
-    listing = "\n".join(visible(f"  {a}  {arms[a]}") for a in (found or arms))
-    near = "" if found else hint(word, tuple(arms.values()))
-    raise UserError(f"{word!r} {what}{near}; arms with scores are:\n{listing}")
+    arm = one_named(word, arms, "arm with scores")
+    return arm, arms[arm]
 
 
 def _cell(store: Store, arm_id: str, label: str, seed: int | None) -> dict[str, Any]:

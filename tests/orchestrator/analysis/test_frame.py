@@ -151,6 +151,14 @@ def test_arms_of_other_settings_are_told_apart_by_them():
     assert sorted(e.differs for e in frame.evidence()) == ["train.epochs=1", "train.epochs=3"]
 
 
+def test_arms_that_differ_in_no_setting_are_told_apart_by_their_ids():
+    plain = scored("rho-guided", 1.0)
+    often = replace(plain, spec=replace(plain.spec, eval_steps=(1,)))
+    found = frame_of(plain, often, scored("sft-only", 1.0)).evidence()
+    arms = {plain.spec.arm_id[:8], often.spec.arm_id[:8]}
+    assert {e.differs for e in found} == {"", *arms}
+
+
 def test_no_results_give_no_evidence(tmp_path):
     store = Store(tmp_path / "r")
     store.create()

@@ -76,6 +76,13 @@ def test_a_cell_is_its_steps_and_its_scoring(files):
     assert cell_effort(spec, files, unknown) is None
 
 
+def test_a_loss_with_a_reference_reads_the_training_pairs_once_more(files):
+    texts = replace(TEXTS, pairs=Lengths(mean=50, longest=80, total=50 * 40))
+    dpo, simpo = (cell_effort(a_spec(name), files, texts) for name in ("dpo", "simpo"))
+    once = cell_effort(a_spec("baseline"), files, replace(texts, scored=texts.pairs))
+    assert dpo.flops - simpo.flops == pytest.approx(once.flops)
+
+
 @pytest.mark.parametrize(
     ("flops", "read", "launches", "seconds"),
     [(4e12, 1e9, 1, 2.0), (1e12, 300e9, 1, 3.0), (1, 1, 1e6, 1e6 * LAUNCH_S)],

@@ -2,6 +2,7 @@
 
 import json
 
+from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 from tests.builders import a_failure, a_result, launched
 
@@ -41,6 +42,15 @@ def test_every_sweep_has_a_line_whatever_state_it_is_in(tmp_path, rho_sweep):
     found = json.loads(rho_sweep("results", "--json").out)
     assert [one["ok"] for one in found] == [1, 0, 0]
     assert found[0]["last"].endswith("+00:00")
+
+
+def test_a_line_reads_the_cells_once_and_no_answers(tmp_path, rho_sweep, monkeypatch):
+    store, expansion = launched(tmp_path / "results/s", SWEEP)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    read, whole = [], Store.read
+    monkeypatch.setattr(Store, "read", lambda self, table: read.append(table) or whole(self, table))
+    assert "1 of 5 cells scored" in rho_sweep("results").out
+    assert read == ["cells"]
 
 
 def test_a_folder_without_results_says_so(tmp_path, rho_sweep):

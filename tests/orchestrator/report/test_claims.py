@@ -51,6 +51,15 @@ def test_a_claim_stands_with_verdict_estimate_interval_p_and_n():
     assert "about new seeds" in claim.asked
 
 
+def test_behaviours_that_choose_different_doses_are_one_claim():
+    doses = {"factual": "rho-guided w=0.2 m=0.1", "toxicity": "rho-guided w=0.5 m=0.1"}
+    facts = {"kind": Kind.BEST_OF, "arms": ("a", "b", "c")}
+    rows = [a_row(behavior=b, arm_a=arm, **facts) for b, arm in doses.items()]
+    (claim,) = claims(section(*rows).parts[0])
+    assert [row[0] for row in cells(claim)] == [*doses]
+    assert "the best of 2 doses against sft-only" in claim.asked
+
+
 def test_what_is_missing_is_empty_and_not_0():
     row = a_row(estimate=None, ci_low=None, p_adjusted=None, n_pairs=None, verdict="not_testable")
     (claim,) = claims(section(row).parts[0])

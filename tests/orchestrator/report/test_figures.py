@@ -169,6 +169,14 @@ def test_any_ordered_axis_has_a_figure_where_it_varies():
     assert "Response to train.epochs (heldout split)" in titles
 
 
+def test_a_training_of_one_step_is_a_point():
+    content = replace(a_content(), steps=(a_curve(seed=1, steps=1),))
+    panel = curve_figure(content, CE_LOSS).panels[0]
+    axes = Canvas().subplots()
+    panel.draw(axes)
+    assert {line.get_marker() for line in axes.lines} == {"o"}
+
+
 def test_a_learning_curve_has_a_line_for_each_training_and_their_mean():
     figure = shown(curve_of_scores(a_content()))
     assert [label for label, _ in figure.legend] == ["rho-guided w=0.2 m=0.1"]
