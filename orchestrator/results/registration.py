@@ -40,6 +40,8 @@ class Registered:
             None while it stands.
         dropped: ISO time when a launch changed or dropped it after that. It is tested all the same.
         looks: When it may be judged before all planned seeds are in; None for only then.
+        joined: ISO time of an earlier launch with whose claims it is one family, because no trained
+            cell had a result yet when it was asked; None for its own.
         tests: How many tests it plans of arms that it is registered for, for the size of its
             family; 0 where unknown.
         later: Cells of its arms that this launch plans beside `planned`; not kept.
@@ -55,6 +57,7 @@ class Registered:
     withdrawn: str | None = None
     dropped: str | None = None
     looks: Looks | None = None
+    joined: str | None = None
     tests: int = 0
     later: tuple[str, ...] = ()
     scope: frozenset[str] | None = None
@@ -100,6 +103,7 @@ class Registered:
             "planned": {arm: list(cells) for arm, cells in self.planned.items()},
             "scored": list(self.scored),
             "sequential": self.looks.plain() if self.looks else None,
+            "joined_at": self.joined,
             "tests": self.tests,
         }
         head = {"registered_at": self.at, "sha256": self.contrast.digest}
@@ -117,6 +121,7 @@ class Registered:
             withdrawn=row.get("withdrawn_at"),
             dropped=row.get("dropped_at"),
             looks=Looks.of(row.get("sequential")),
+            joined=row.get("joined_at"),
             tests=row.get("tests", 0),
         )
 
@@ -245,7 +250,7 @@ def _seal(alpha: float, rows: Sequence[Mapping[str, Any]], *, explored: bool = T
     facts: list[list[Any]] = [[r["sha256"] for r in of] for of in (registered, others)]
     if any("asked_at" in r for r in rows):
         always = ("sha256", "planned", "scored", "tests")
-        some = ("withdrawn_at", "sequential")
+        some = ("withdrawn_at", "sequential", "joined_at")
         facts = [
             [[r.get(n) for n in always] + [r[n] for n in some if n in r] for r in of]
             for of in (registered, others)
@@ -288,7 +293,14 @@ def begin(
         now: When.
     """
     kept, at = Registration.of(earlier or {}), _text(now)
-    new = {c.digest: _asked(c, asked.looks, arms, seen, at) for c in asked.contrasts}
+    trained = {cell for arm in arms for cell in arm.cells}
+    trained.update(*(r.cells or () for r in kept.contrasts))
+    times = [r.joined or r.asked for r in kept.contrasts if r.at is not None]
+    joined = min(filter(None, times), default=None) if trained.isdisjoint(seen) else None
+    new = {
+        c.digest: replace(_asked(c, asked.looks, arms, seen, at), joined=joined)
+        for c in asked.contrasts
+    }
     found: list[Registered] = []
     for one in kept.contrasts:
         again = new.get(one.contrast.digest)

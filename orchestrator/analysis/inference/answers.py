@@ -91,27 +91,26 @@ def share_interaction(asked: Ask) -> Tested:
     """
     arms, part = asked.chosen.answers, asked.study.prompts
     prompts = sorted(set.intersection(*({*s.sets[part].complete()} for s in arms)))
-    first, second = arms[:2], arms[2:]
-    reason = None if prompts else NO_COMMON_PROMPT
-    effects: list[ArmEvidence] = []
-    for a, b in (first, second):
-        seeds = _seeds(asked, a, b, fixed=False)
-        if isinstance(seeds, str):
-            reason = reason or seeds
-            continue
-        x, y = (s.sets[part].rates(prompts).mean(axis=1) for s in (a, b))
-        of = [dict(zip(s.sets[part].seeds, m, strict=True)) for s, m in ((a, x), (b, y))]
-        scores = {seed: float(of[0][seed] - of[1][seed]) for seed in seeds}
-        head = asked.study.selector.head(a.head.arm_id)
-        effects.append(effect_of(head, scores))
-    labels = [" minus ".join(dict.fromkeys(s.head.arm for s in two)) for two in (first, second)]
+    pairs = (arms[:2], arms[2:])
+    labels = [" minus ".join(dict.fromkeys(s.head.arm for s in pair)) for pair in pairs]
     row = replace(asked.row, arm_a=labels[0], arm_b=labels[1], n_probes=len(prompts))
-    if reason is not None:
-        return Tested(row=replace(row, status="missing", notes=(reason,)))
+    found = [_seeds(asked, a, b, fixed=False) for a, b in pairs]
+    reasons = [] if prompts else [NO_COMMON_PROMPT]
+    if reasons := [*reasons, *(seeds for seeds in found if isinstance(seeds, str))]:
+        return Tested(row=replace(row, status="missing", notes=(reasons[0],)))
+    effects: list[ArmEvidence] = []
+    for (a, b), seeds in zip(pairs, found, strict=True):
+        shares = [
+            dict(zip(s.sets[part].seeds, s.sets[part].rates(prompts).mean(axis=1), strict=True))
+            for s in (a, b)
+        ]
+        scores = {int(seed): float(shares[0][int(seed)] - shares[1][int(seed)]) for seed in seeds}
+        effects.append(effect_of(asked.study.selector.head(a.head.arm_id), scores))
     alternative = asked.contrast.alternative
-    found = compare(*effects, alternative=alternative, alpha=asked.study.alpha)
-    row = replace(compared(row, found), population=Population.NEW_SEEDS)
-    return directed(row, found.test, found.design, alternative)
+    one, other = effects
+    tested = compare(one, other, alternative=alternative, alpha=asked.study.alpha)
+    row = replace(compared(row, tested), population=Population.NEW_SEEDS)
+    return directed(row, tested.test, tested.design, alternative)
 
 
 def _one_seed(

@@ -182,7 +182,7 @@ def inferences(
             answered.add(one.contrast.digest)
         rows = [t for t in rows if part.key(one.contrast, t.row) not in seen]
         seen |= {part.key(one.contrast, t.row) for t in rows}
-        asked = one.asked or ""
+        asked = one.joined or one.asked or ""
         sizes[group, asked] += max(len(rows), one.tests)
         found += [
             replace(t, group=group, asked=asked, row=_with_added(t.row, one, frame)) for t in rows

@@ -144,6 +144,15 @@ def test_claims_that_a_later_launch_registers_change_no_earlier_one(tmp_path):
     assert (second.which, second.family_size) == ("rho_weight=0.4", 2)  # it pays for both
 
 
+def test_claims_of_several_launches_before_any_result_are_one_family(tmp_path):
+    text = sweep()
+    launch(tmp_path, text)
+    text += "    - {id: two, kind: equivalence, a: {condition: rho-guided}, sesoi: 0.05,\n"
+    text += "       b: {condition: sft-only}, behaviors: [factual]}\n"
+    run(tmp_path, launch(tmp_path, text, THEN))
+    assert [r.family_size for r in rows(tmp_path)] == [2, 2]
+
+
 def test_trainings_that_are_scored_on_more_behaviours_are_not_unseen(tmp_path):
     first = sweep().replace("evaluate: [bias, factual]", "evaluate: [factual]")
     run(tmp_path / "a", launch(tmp_path / "a", first))
