@@ -82,7 +82,8 @@ endif
 ifneq ($(shell command -v uv 2>/dev/null),)
 INSTALL = uv pip install --quiet --python $(BIN)/python --no-deps
 else
-INSTALL = $(BIN)/python -m pip install --quiet --no-deps
+# Python compiles what it imports, as after uv.
+INSTALL = $(BIN)/python -m pip install --quiet --no-deps --no-compile
 endif
 # Without OpenBLAS MLX is many times slower on Linux; the wheel of MKL needs no root.
 SLOW := from tasks.model.blas import prefer_fast_blas as fast; raise SystemExit(fast() is not None)

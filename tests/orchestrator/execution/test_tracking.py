@@ -211,10 +211,13 @@ def test_a_tracker_that_fails_costs_a_note_without_secrets(results, tmp_path, mo
 
 def test_a_tracker_that_hangs_is_left(results, tmp_path, monkeypatch, capsys):
     stand_in(monkeypatch, tmp_path, "echo $$ > $0.pid; exec sleep 60")
-    monkeypatch.setattr(follow, "PATIENCE_S", 1.0)
+    monkeypatch.setattr(follow, "QUIET_S", 0.4)
+    monkeypatch.setattr(follow, "PATIENCE_S", 0.4)
     with Following(results.folder, Track(wandb="mine"), PlainDisplay()):
         pass
-    assert "a tracker did not end in time" in notes(capsys)
+    said = notes(capsys)
+    assert "writing runs to wandb ..." in said
+    assert "a tracker did not end in time" in said
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "program.pid").read_text()), 0)
 
