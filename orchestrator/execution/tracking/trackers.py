@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -176,9 +177,10 @@ class Trackio:
         import trackio
 
         name = f"{run.name} {run.sweep} {run.cell_id[:8]}"
-        for earlier in trackio.Api().runs(self._name):
-            if earlier.name == name:
-                earlier.delete()
+        with suppress(ValueError):  # the project is not there yet
+            for earlier in trackio.Api().runs(self._name):
+                if earlier.name == name:
+                    earlier.delete()
         trackio.init(
             project=self._name,
             name=name,
@@ -191,6 +193,8 @@ class Trackio:
         )
         for step, values in by_step(run):
             trackio.log(values, step=step)
+        # a run without any number, as of a failed cell, would not be kept
+        trackio.log({"scored": float(run.problem is None)}, step=run.last_step)
         trackio.finish()
 
 
