@@ -107,7 +107,7 @@ def a_result(
         machine=MACHINE,
         steps=tuple(a_step(i) for i in (1, 2)) if trained else (),
         scores=tuple(a_score(b, s, v) for (b, s), v in scores.items()) if ok else (),
-        probe_scores=tuple(_probe(b, s, v) for (b, s), v in scores.items()) if ok else (),
+        probe_scores=tuple(probe_row(b, s, v) for (b, s), v in scores.items()) if ok else (),
         adapter=Adapter(weights=weights, config={"rank": 8}) if ok and trained else None,
     )
 
@@ -152,7 +152,8 @@ def a_score(behavior: str, split: str, rho: float | None) -> ScoreRow:
     )
 
 
-def _probe(behavior: str, split: str, gap: float | None) -> ProbeScoreRow:
+def probe_row(behavior: str, split: str, gap: float | None) -> ProbeScoreRow:
+    """The one pair behind a score, with this gap."""
     if gap is None:
         return ProbeScoreRow(behavior=behavior, split=split, probe_id="p", status="too_long")
     return ProbeScoreRow(behavior=behavior, split=split, probe_id="p", status="ok", gap=gap)

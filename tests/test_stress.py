@@ -211,3 +211,25 @@ def test_an_adapter_of_another_hash_is_a_stored_failure_and_the_others_are_answe
     assert all("is not what the cell wrote" in r["message"] for r in rows if r["message"])
     assert len({r["cell_id"] for r in rows if r["status"] == "ok"}) == UNITS - 1
     assert "is not what the cell wrote" in log.read_text()
+
+
+def test_the_sweeps_own_pack_scored_again_gives_the_stored_bits(trained, tmp_path):
+    folder = tmp_path / "alone" / "answers"
+    folder.parent.mkdir()
+    subprocess.run(["cp", "-r", str(trained.folder), str(folder)], check=True)
+    log, store = tmp_path / "log", Store(folder)
+    assert start(log, "score", folder, "--pack", "starter").wait(timeout=250) == 0, log.read_text()
+    for table in ("scores", "probe_scores"):
+        own, again = ({}, {})
+        for row in store.rows(table):
+            of_pack, _ = row.pop("pack"), row.pop("pack_digest")
+            key = (row["cell_id"], row["behavior"], row["split"], row.get("probe_id"))
+            (own if of_pack is None else again)[key] = row
+        assert own.keys() < again.keys()  # the pack has behaviours that the sweep left out
+        assert {key: again[key] for key in own} == own
+    cell = next(c for c in store.statuses() if (folder / "adapters" / c).is_dir())
+    path = folder / "adapters" / cell / "adapters.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    words = ("--pack", "starter", "--behavior", "toxicity", "--inline")
+    assert start(log, "score", folder, *words).wait(timeout=250) == 1
+    assert "is not what the cell wrote" in log.read_text()

@@ -14,14 +14,21 @@ from orchestrator.analysis.evidence.refusals import Refusals
 from orchestrator.analysis.inference.arms import Selector
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.inference.rows import inferences
-from orchestrator.analysis.load import load_frame, load_manifests, registration_of, silent_arms
+from orchestrator.analysis.load import (
+    demand_pack,
+    load_frame,
+    load_manifests,
+    registration_of,
+    silent_arms,
+)
 from orchestrator.analysis.published.against import against
 from orchestrator.analysis.published.tables import published_tables
 from orchestrator.analysis.tables.arms import arm_order, default_split
 from orchestrator.analysis.tables.render import as_json
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.analysis.views import views_of
-from orchestrator.config.contrasts import Questions
+from orchestrator.config.contrast_kinds import Subject
+from orchestrator.config.contrasts import BEHAVIOR, Contrast, Questions
 from orchestrator.errors import UserError, hint
 from orchestrator.results.registration import Registration, asked_later
 from orchestrator.results.store import Store
@@ -114,11 +121,14 @@ class Asked:
         questions: Asked after the data, so exploratory; None for none.
         split: Pairs that the tables are about; None for the held-out ones where there are any.
         published: Whether the published figures are shown beside.
+        pack: Pack whose scores are analysed in the place of those of the sweep's own, by the name
+            or path with which it was scored; nothing of it is registered. None for the sweep's.
     """
 
     questions: Questions | None = None
     split: str | None = None
     published: bool = False
+    pack: str | None = None
 
 
 def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
@@ -139,10 +149,13 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     later = [c for store in stores for c in asked_later(store.folder)]
     if wanted.questions is not None:
         later += wanted.questions.contrasts
-    registration = registration.with_questions(later)
-    frame = load_frame(stores)
+    pack = demand_pack(stores, wanted.pack) if wanted.pack is not None else None
+    frame = load_frame(stores, pack)
     evidence = frame.evidence()
     scored = sorted({e.behavior for e in evidence})
+    if pack is not None:
+        registration, later = _of_pack(registration, later, scored), []
+    registration = registration.with_questions(later)
     for contrast in wanted.questions.contrasts if wanted.questions else ():
         for behavior in contrast.behaviors or ():
             if behavior not in scored:
@@ -150,11 +163,31 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
                 raise UserError(
                     f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'
                 )
-    refusals = load_refusals(stores, frame.cells, evidence)
+    refusals = load_refusals(stores, frame.cells, evidence) if pack is None else []
     launched = [m for m in manifests if m["cells"]]
     silent = silent_arms(stores, frame)
     found = analyze_frame(frame, registration, wanted, launched, refusals, silent)
     return replace(found, warnings=tuple(launch_drift(stores, frame)))
+
+
+def _of_pack(
+    registration: Registration, later: Sequence[Contrast], scored: Sequence[str]
+) -> Registration:
+    """What is asked of another pack: every question about scores that it can answer, explored."""
+    asked = [*(r.contrast for r in registration.tested), *later]
+    fitting = [
+        c
+        for c in asked
+        if c.kind.rules.about is Subject.SCORES
+        and {*(c.behaviors or ()), *_behaviors_between(c)} <= set(scored)
+    ]
+    return Registration(alpha=registration.alpha).with_questions(fitting)
+
+
+def _behaviors_between(contrast: Contrast) -> tuple[Any, ...]:
+    """The two behaviours between which a contrast compares effects, if it does."""
+    field, values = contrast.between or ("", ())
+    return values if field == BEHAVIOR else ()
 
 
 def analyze_frame(

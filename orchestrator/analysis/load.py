@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, hint
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
+from orchestrator.results.schema import PACK, PACK_DIGEST
 from orchestrator.results.store import INCOMPLETE, MARK, SETTLED, Store
+from orchestrator.results.stress_record import packs_in
 from tasks.contract.cell import Condition
 
 NONE: dict[str, Any] = {"cells": {}}
@@ -19,13 +22,17 @@ KEYS = ("cell_id", "status")
 COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
 
 
-def load_frame(stores: Sequence[Store]) -> Frame:
+def load_frame(stores: Sequence[Store], pack: str | None = None) -> Frame:
     """All cells of all results; a cell that several have counts once, where it has a result.
+
+    Args:
+        stores: The results.
+        pack: Whose scores; None for those of the sweeps themselves.
 
     Raises:
         UserError: A table is corrupted, or a cell has other scores in another folder.
     """
-    tables = [_tables(store) for store in stores]
+    tables = [_tables(store, pack) for store in stores]
     rows = [
         (place, cell, status in SETTLED)
         for place, found in enumerate(tables)
@@ -45,9 +52,34 @@ def load_frame(stores: Sequence[Store]) -> Frame:
     return Frame(*(pa.concat_tables(parts[name]) for name in COLUMNS))
 
 
-def _tables(store: Store) -> dict[str, pa.Table]:
+def demand_pack(stores: Sequence[Store], word: str) -> str:
+    """Name of the scored pack that a word names, which may be the path of its file.
+
+    Raises:
+        UserError: It was not scored with the adapters of these results.
+    """
+    known = dict.fromkeys(name for store in stores for name in packs_in(store.folder))
+    name = Path(word).name
+    if name not in known:
+        folders = " and ".join(str(s.folder) for s in stores)
+        raise UserError(
+            f"{folders}: no scores of pack {word}{hint(name, tuple(known))}",
+            f"make them with: rho-sweep score {stores[0].folder} --pack {word}",
+        )
+    return name
+
+
+def _tables(store: Store, pack: str | None) -> dict[str, pa.Table]:
     """The tables of a results folder with the columns that a frame has."""
     tables = {name: store.read(name) for name in COLUMNS}
+    digests = packs_in(store.folder).get(pack, {"digests": []})["digests"] if pack else []
+    for name in COLUMNS.keys() - {"cells"}:
+        rows = tables[name]
+        mine = pc.is_null(rows[PACK])
+        if pack is not None:
+            counts = pc.is_in(rows[PACK_DIGEST], value_set=pa.array(digests, pa.string()))
+            mine = pc.and_(pc.equal(rows[PACK], pack), counts)
+        tables[name] = rows.filter(mine)  # leaves out rows of which this is null
     tables["cells"] = _with_losses(store, tables["cells"])
     return {name: tables[name].select(columns) for name, columns in COLUMNS.items()}
 

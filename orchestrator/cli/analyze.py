@@ -33,6 +33,10 @@ def analyze(
     questions: Annotated[
         Path | None, typer.Option(help="A file with an analysis: block; exploratory.")
     ] = None,
+    pack: Annotated[
+        str | None,
+        typer.Option(help="Another pack, scored with rho-sweep score; exploratory, no files."),
+    ] = None,
     published: Annotated[
         bool, typer.Option("--published", help="What the published figures alone support.")
     ] = False,
@@ -54,6 +58,8 @@ def analyze(
       rho-sweep analyze results/quickstart --table effects
 
       rho-sweep analyze results/dose-response results/ablation --table all
+
+      rho-sweep analyze results/quickstart --pack more.jsonl
 
       rho-sweep analyze --published
     """
@@ -78,7 +84,7 @@ def analyze(
     if split not in (None, *SPLITS):
         raise UserError(f"--split must be one of {', '.join(SPLITS)}; got {split!r}")
     if published:
-        if results or behavior or arm:
+        if results or behavior or arm or pack:
             raise UserError("--published is about the notes alone", "use --against published")
         show_published(table or [ALL], questions_of(questions), as_json_=json_)
         return
@@ -87,16 +93,16 @@ def analyze(
     if not results:
         raise UserError("name a results folder, e.g. results/quickstart, or use --published")
     later = questions_of(questions)
-    asked = Asked(questions=later, split=split, published=against is not None)
+    asked = Asked(questions=later, split=split, published=against is not None, pack=pack)
     found = run(Store.all_existing(*results), asked)
     only = Filter.of(found.evidence, behavior, arm, split)
     if later is not None:
         remember(later, results)
-    write(found, results, output)
+    write(found, () if pack else results, output)
     if json_:
         typer.echo(found.to_json())
     elif table or against:
         show_tables((*found.views, *found.missing), table or [ALL], only)
     else:
-        show_summary(found, results, only)
+        show_summary(found, results, only, pack)
     show_losses(found, results)

@@ -112,6 +112,7 @@ def _first_day(output: Path | None) -> None:
 app.add_typer(cluster.app, name="cluster")
 app.command()(launch.launch)
 app.command(name="stress")(stress.command)
+app.command()(stress.score)
 app.command()(analyze.analyze)
 app.add_typer(judge.app, name="judge")
 app.command()(sweeps.presets)

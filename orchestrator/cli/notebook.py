@@ -21,7 +21,7 @@ from orchestrator.report import analysed
 from orchestrator.report.blocks import Figure, Gap
 from orchestrator.report.figures.canvas import drawing
 from orchestrator.report.outline import figures_of
-from orchestrator.results.schema import STEP, TABLES
+from orchestrator.results.schema import PACK, STEP, TABLES
 from orchestrator.results.store import Store
 
 if TYPE_CHECKING:
@@ -61,14 +61,15 @@ class Results:
     def scores(self) -> pa.Table:
         """One row a cell, behaviour and split: rho in nats per token, accuracy, calibration.
 
-        As at the end of training; `table("scores")` has moments before that, too.
+        As the sweep scored them at the end of training; `table("scores")` has moments before that
+        and packs of `rho-sweep score`, too.
         """
         return _of_the_end(self.table("scores"))
 
     def probe_scores(self) -> pa.Table:
         """One row a cell and probe pair: log-probabilities in nats, gap in nats per token.
 
-        As at the end of training, like `scores`.
+        Of the sweep's own pack at the end of training, like `scores`.
         """
         return _of_the_end(self.table("probe_scores"))
 
@@ -122,7 +123,7 @@ class Results:
 
 
 def _of_the_end(table: pa.Table) -> pa.Table:
-    return table.filter(pc.is_null(table[STEP]))
+    return table.filter(pc.and_(pc.is_null(table[STEP]), pc.is_null(table[PACK])))
 
 
 def plan(

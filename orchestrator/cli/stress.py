@@ -1,4 +1,4 @@
-"""`rho-sweep stress`."""
+"""`rho-sweep stress` and `rho-sweep score`: work with saved adapters."""
 
 from pathlib import Path
 from typing import Annotated
@@ -66,3 +66,52 @@ def command(
     else:
         options = Options(inline=inline, address=ray, slots=slots, without=frozenset(without))
         stressing.here(results, settings, options)
+
+
+def score(
+    results: ResultsArgument,
+    pack: Annotated[str, typer.Option("--pack", help="A built-in pack, or a JSON Lines file.")],
+    behavior: Annotated[
+        list[str], typer.Option("--behavior", help="Only this behaviour; may be repeated.")
+    ] = [],  # noqa: B006 - typer reads the default and never changes it
+    local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
+    inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
+    slots: Annotated[int | None, typer.Option(min=1, help="Units at once.")] = None,
+) -> None:
+    """Let every saved adapter and the untrained model score another pack; nothing is trained.
+
+    Only what is missing is scored. Claims stay on the sweep's own pack; the scores are shown by
+    rho-sweep analyze RESULTS --pack PACK.
+
+    Example: rho-sweep score results/first --pack more.jsonl
+    """
+    if local and inline:
+        raise UserError("--local and --inline exclude each other")
+    from orchestrator.execution.launch import Options
+    from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
+    from orchestrator.results.store import Store
+    from orchestrator.results.stress_record import packs_in
+    from orchestrator.stress.score import name_of
+    from orchestrator.stress.score import score as run
+
+    interruptible()
+    try:
+        with shown() as display:
+            options = Options(inline=inline, slots=slots)
+            found = run(results, pack, behavior, options, display)
+    except KeyboardInterrupt:
+        units = packs_in(results).get(name_of(pack), {"units": {}})["units"]
+        kept = len(units.keys() & Store(results).scored_units())
+        typer.echo(
+            f"interrupted; the scores of {kept} of {len(units)} units are kept; the same command "
+            "goes on",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    for key, message in found.failed.items():
+        typer.echo(f"failed {found.units[key]} ({key}): {message}", err=True)
+    ok = len(found.units) - len(found.failed)
+    typer.echo(f"{results}: {ok} of {len(found.units)} units scored, {found.reused} were before")
+    typer.echo(f"tables: rho-sweep analyze {results} --pack {pack}", err=True)
+    if found.failed:
+        raise typer.Exit(FAILED)

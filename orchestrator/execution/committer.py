@@ -16,6 +16,7 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import CellFailure, CellResult, Status
 from tasks.contract.generation import GenerationResult, GenerationSpec
 from tasks.contract.reports import Outcome
+from tasks.contract.scoring import ScoringResult, ScoringSpec
 
 AT_ONCE = 6
 BEHIND = 16
@@ -47,7 +48,7 @@ def keep(
     ray: str | None,
     finished_at: datetime | None = None,
 ) -> None:
-    """Write the outcome of a unit to the tables of its kind: cell or generation.
+    """Write the outcome of a unit to the tables of its kind: cell, generation or scoring.
 
     Args:
         store: The results.
@@ -62,6 +63,10 @@ def keep(
             store.commit(outcome, **facts)
         case GenerationResult(spec=spec) | CellFailure(spec=GenerationSpec() as spec):
             generations.commit(store, outcome, spec, **facts)
+        case ScoringResult():
+            store.commit_scored(outcome)
+        case CellFailure(spec=ScoringSpec()):
+            pass  # the attempt's row says why
         case CellFailure():
             store.commit_failure(outcome, **facts)
 
@@ -84,7 +89,7 @@ class Committer:
         match outcome:
             case CellResult():
                 kept = Kept(attempt.cell, outcome.status, outcome.message)
-            case GenerationResult():
+            case GenerationResult() | ScoringResult():
                 kept = Kept(attempt.cell, Status.OK, None)
             case CellFailure():
                 kept = Kept(attempt.cell, Status.FAILED, outcome.message)

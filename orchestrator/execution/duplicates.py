@@ -8,6 +8,7 @@ from typing import Any, Self
 from tasks.contract.cell import CellFailure, CellResult, Machine
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Outcome
+from tasks.contract.scoring import ScoringResult
 from tasks.model.machine import family
 
 
@@ -32,6 +33,11 @@ class Fingerprint:
                 return cls(None, _family_of(outcome.machine) if outcome.machine else "")
             case GenerationResult():
                 facts = {"answers": [asdict(a) for a in outcome.answers]}
+            case ScoringResult():
+                facts = {
+                    "scores": [asdict(s) for s in outcome.scores],
+                    "probe_scores": [asdict(s) for s in outcome.probe_scores],
+                }
             case CellResult():
                 facts = {
                     "status": str(outcome.status),

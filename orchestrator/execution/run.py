@@ -1,4 +1,4 @@
-"""The loop of a launch, for cells and for generations.
+"""The loop of a launch, for cells, generations and scorings.
 
 Reports of the engine become events for the schedule, its commands become actions. `launch` in
 `orchestrator.execution.launch` and `stress` in `orchestrator.stress.run` prepare the `Work`.
@@ -28,6 +28,7 @@ from orchestrator.results.store import Store
 from tasks.contract.cell import CellFailure, CellResult, Spec, Status
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Beat, Outcome
+from tasks.contract.scoring import ScoringResult
 
 POLL_S = 0.25
 Key = tuple[str, int]
@@ -314,6 +315,8 @@ def _tells_speed(outcome: Outcome) -> bool:
     """Whether the duration tells the speed of the host: the whole unit was done, without error."""
     if isinstance(outcome, GenerationResult):
         return not outcome.resumed_answers
+    if isinstance(outcome, ScoringResult):
+        return True
     if not isinstance(outcome, CellResult) or outcome.status is not Status.OK:
         return False
     measured = outcome.measurements

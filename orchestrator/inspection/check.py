@@ -12,7 +12,14 @@ from safetensors import SafetensorError, safe_open
 
 from orchestrator.errors import UserError
 from orchestrator.results.files import intact
-from orchestrator.results.folder import ADAPTER, WEIGHTS, kept_step, ours, passed_over
+from orchestrator.results.folder import (
+    ADAPTER,
+    SCORED,
+    WEIGHTS,
+    kept_step,
+    ours,
+    passed_over,
+)
 from orchestrator.results.generations import response_digest
 from orchestrator.results.manifest import NAME, load_manifest
 from orchestrator.results.schema import KEYS, spec_row
@@ -27,7 +34,7 @@ from orchestrator.results.store import (
     repeated_key,
     said_twice,
 )
-from orchestrator.results.stress_record import FILE, read_plan
+from orchestrator.results.stress_record import FILE, packs_in, read_plan
 from tasks.contract.cell import CellSpec, Status
 from tasks.sources.jsonl import parse_json
 
@@ -133,11 +140,12 @@ class _Check:
         self.wrong(name, reason.splitlines()[0], then)
 
     def records(self) -> dict[str, str]:
-        """The manifest and the plan of the last stress test; returns the labels of all cells."""
+        """The manifest and the plans of later work; returns the labels of all cells."""
         labels: dict[str, str] = {}
         for name, read, again in (
             (NAME, load_manifest, "launch the sweep again"),
             (FILE, read_plan, "run rho-sweep stress again"),
+            (SCORED, packs_in, "run rho-sweep score again"),
         ):
             try:
                 found = read(self.folder)
@@ -156,10 +164,10 @@ class _Check:
             try:
                 rows = read_file(self.folder / name, table)
             except UserError as error:
-                self.unreadable(name, error, advice(table))
+                self.unreadable(name, error, advice(table, Path(file)))
                 continue
             if twice := repeated_key(rows, table):
-                self.wrong(name, said_twice(twice), advice(table))
+                self.wrong(name, said_twice(twice), advice(table, Path(file)))
             else:
                 yield name, rows
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from orchestrator.results.schema import STEP
+from orchestrator.results.schema import PACK, PACK_DIGEST, STEP
 from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 
@@ -99,6 +99,7 @@ def _cells(store: Store) -> dict[str, _Cell]:
 def _by_cell(store: Store, table: str) -> dict[str, dict[tuple[Any, ...], dict[str, Any]]]:
     found: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = defaultdict(dict)
     for row in store.rows(table):
-        key = (row["behavior"], row["split"], row.get("probe_id", ""), row[STEP])
+        where = [row[name] for name in ("behavior", "split", STEP, PACK, PACK_DIGEST)]
+        key = (*where, row.get("probe_id", ""))
         found[row["cell_id"]][key] = row
     return found

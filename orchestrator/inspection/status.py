@@ -11,7 +11,7 @@ from orchestrator.results.folder import one_named, passed_over
 from orchestrator.results.live import NOTHING, read_live
 from orchestrator.results.manifest import NAME, load_manifest, waiting_cells
 from orchestrator.results.store import INCOMPLETE, Store
-from orchestrator.results.stress_record import read_plan, units_in
+from orchestrator.results.stress_record import packs_in, read_plan, units_in
 from orchestrator.stress.judging import count_unjudged, labels_of, once
 from orchestrator.visible import short, visible
 from tasks.sources.jsonl import demand_file
@@ -47,6 +47,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         "open": len(labels) - counts["ok"] - counts["diverged"],
         "waiting": len(labels.keys() & waiting_cells(manifest) - rows.keys()),
         "stress": _stress(store),
+        "scored": _scored(store),
         "paths": dict(Counter(str(r["path"]) for r in rows.values() if r["path"])),
         "running": running["running"],
         "at": running["at"],
@@ -84,6 +85,15 @@ def _stress(store: Store) -> dict[str, Any] | None:
     }
 
 
+def _scored(store: Store) -> list[dict[str, Any]]:
+    """How far the scoring of each further pack is."""
+    done = store.scored_units()
+    return [
+        {"pack": name, "total": len(found["units"]), "ok": len(found["units"].keys() & done)}
+        for name, found in packs_in(store.folder).items()
+    ]
+
+
 def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[str]:
     """`status` for people; `elapsed_s` are the seconds since the launch began, if it runs."""
     launch = found["launch"]
@@ -105,6 +115,10 @@ def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[
     ]
     lines += [f"  passes    of {count} cells: {path}" for path, count in found["paths"].items()]
     lines += _stress_lines(found["stress"], running=launch is not None)
+    for pack in found["scored"]:
+        lines.append(f"pack {pack['pack']}: {pack['ok']} of {pack['total']} units scored")
+        if pack["ok"] < pack["total"] and launch is None:
+            lines.append("  the same rho-sweep score command goes on")
     if (waiting := found["waiting"]) and not launch:
         lines.append(f"  {waiting} cells wait: no undecided claim needs them (--until decided)")
     if (left := found["open"] - waiting) and not launch:
@@ -182,7 +196,7 @@ def passed_over_lines(folder: Path) -> list[str]:
 
 
 def find_cell(store: Store, word: str) -> str:
-    """The one cell, or unit of the last stress test, that a word names.
+    """The one cell, or unit of the last stress test or of a scoring, that a word names.
 
     Args:
         store: The results.
@@ -192,6 +206,8 @@ def find_cell(store: Store, word: str) -> str:
         UserError: None does, or more than one.
     """
     labels: dict[str, str] = load_manifest(store.folder)["cells"] | units_in(store.folder)
+    for pack in packs_in(store.folder).values():
+        labels |= pack["units"]
     return one_named(word, labels, f"cell of {store.folder}")
 
 

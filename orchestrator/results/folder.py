@@ -13,13 +13,14 @@ from tasks.sources.jsonl import demand_file, parse_json
 
 _ID = "[0-9a-f]{16}"
 _OF_CELL = re.compile(rf"{_ID}\.arrow")
+_SCORED = re.compile(rf"{_ID}(\.{_ID})?\.arrow")
 _OF_UNIT = re.compile(rf"{_ID}\.{_ID}\.arrow")
 NAMES = {
     "cells": _OF_CELL,
     "attempts": re.compile(rf"{_ID}\.(0|[1-9][0-9]{{0,8}})\.arrow"),
     "steps": _OF_CELL,
-    "scores": _OF_CELL,
-    "probe_scores": _OF_CELL,
+    "scores": _SCORED,
+    "probe_scores": _SCORED,
     "generations": _OF_UNIT,
     "judgements": _OF_UNIT,
     "adapters": re.compile(rf"{_ID}(\.[1-9][0-9]{{0,8}})?"),
@@ -27,10 +28,11 @@ NAMES = {
     "logs": re.compile(rf"{_ID}\.log"),
 }
 """Folder in the results -> the names that we give in it; `adapters` holds folders, others files."""
-ALONE = MANIFEST, LIVE, STRESS, LAUNCH_LOG = (
+ALONE = MANIFEST, LIVE, STRESS, SCORED, LAUNCH_LOG = (
     "sweep.yaml",
     "live.json",
     "stress.json",
+    "scored.json",
     "launch.log",
 )
 """Files in the results folder itself that a driver writes and another machine may have."""

@@ -22,11 +22,15 @@ from tasks.contract.cell import (
 )
 from tasks.contract.columns import Column, as_row, columns_of
 from tasks.contract.generation import Answer
+from tasks.contract.scoring import ScoringResult
 
 SCHEMA_VERSION = "1"
 STEP = "step"
 """Column of `scores` and `probe_scores`: the optimizer step after which a row was scored, of points
 within a training; null for the end of training and for the untrained model."""
+PACK, PACK_DIGEST = "pack", "pack_digest"
+"""Columns of `scores` and `probe_scores`: the pack of a row that `rho-sweep score` made, and digest
+of its pairs and their splits; null for what the sweep itself scored."""
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
@@ -144,6 +148,8 @@ SCORES = pa.schema(
         _text("cell_id", required=True),
         *_columns(ScoreRow),
         _count(STEP, "optimizer step"),
+        _text(PACK),
+        _text(PACK_DIGEST),
     ]
 )
 
@@ -152,6 +158,8 @@ PROBE_SCORES = pa.schema(
         _text("cell_id", required=True),
         *_columns(ProbeScoreRow),
         _count(STEP, "optimizer step"),
+        _text(PACK),
+        _text(PACK_DIGEST),
     ]
 )
 
@@ -222,8 +230,8 @@ KEYS: dict[str, tuple[str, ...]] = {
     "cells": ("cell_id",),
     "attempts": ("cell_id", "attempt"),
     "steps": ("cell_id", "step"),
-    "scores": ("cell_id", "behavior", "split", STEP),
-    "probe_scores": ("cell_id", "behavior", "split", "probe_id", STEP),
+    "scores": ("cell_id", "behavior", "split", STEP, PACK, PACK_DIGEST),
+    "probe_scores": ("cell_id", "behavior", "split", "probe_id", STEP, PACK, PACK_DIGEST),
     "generations": ("cell_id", "prompts_digest", "decoding", "prompt_id", "sample_index"),
     "judgements": ("generation_id", "prompt_id", "sample_index", "judge"),
 }
@@ -288,6 +296,21 @@ def result_rows(result: CellResult) -> dict[str, list[dict[str, Any]]]:
             *(mark | as_row(r) for r in result.probe_scores),
             *(mark | as_row(r) | {STEP: p.step} for p in result.points for r in p.probe_scores),
         ],
+    }
+
+
+def scored_rows(result: ScoringResult) -> dict[str, list[dict[str, Any]]]:
+    """Rows of what a saved adapter scored, by table."""
+    spec = result.spec
+    mark = {
+        "cell_id": spec.cell_id,
+        STEP: spec.step,
+        PACK: spec.pairs.name,
+        PACK_DIGEST: spec.pairs.digest,
+    }
+    return {
+        "probe_scores": [mark | as_row(r) for r in result.probe_scores],
+        "scores": [mark | as_row(r) for r in result.scores],
     }
 
 

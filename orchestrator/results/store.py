@@ -3,10 +3,11 @@
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
 `cells` row last, with the size and sha256 of each; readers look only at cells that have that row,
 and a cell is done only while all that its row promises is there. What an earlier attempt left is
-removed before, that row first. `generations` and `judgements` have one file per unit of work, and
-belong to it whole. Every file is written aside, fsynced and renamed. Different cells
-may be committed by several threads at once. The journal (`attempts`) is written in the background;
-`flush` waits for it. Keys are unique; a reader that meets a key twice raises.
+removed before, that row first. `generations`, `judgements` and what saved adapters score later
+have one file per unit of work, and belong to it whole. Every file is written aside, fsynced and
+renamed. Different cells may be committed by several threads at once. The journal (`attempts`) is
+written in the background; `flush` waits for it. Keys are unique; a reader that meets a key twice
+raises.
 """
 
 import hashlib
@@ -38,16 +39,19 @@ from orchestrator.results.folder import (
 from orchestrator.results.schema import (
     KEYS,
     OWNERS,
+    PACK_DIGEST,
     SCHEMA_VERSION,
     TABLES,
     failure_row,
     fitted,
     result_row,
     result_rows,
+    scored_rows,
     to_arrow,
     versioned,
 )
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, NodeError, Status
+from tasks.contract.scoring import ScoringResult
 from tasks.sources.foreign import is_foreign
 from tasks.sources.jsonl import demand_file
 
@@ -56,6 +60,7 @@ SETTLED = (Status.OK, Status.DIVERGED)
 CHILDREN = ("steps", "scores", "probe_scores")
 CHANGED = "has other bytes than when it was written"
 ADVICE = "delete it and launch again; the cell is run anew"
+SCORE_AGAIN = "delete it and run rho-sweep score again"
 _ADVICE = {
     "attempts": "delete it; only the record of that attempt is lost",
     "generations": "delete it and run rho-sweep stress again; the answers are generated anew",
@@ -193,8 +198,18 @@ class Store:
         self._clear(failure.spec.key, getattr(failure.spec, "keep_steps", ()))
         self._write_cell(failure_row(failure), attempts, ray, finished_at)
 
+    def commit_scored(self, result: ScoringResult) -> None:
+        """Keep what a saved adapter scored; `scores` last, for that file says that it is whole."""
+        for table, rows in scored_rows(result).items():
+            self.write(table, f"{result.spec.cell_id}.{result.spec.key}", rows)
+
+    def scored_units(self) -> set[str]:
+        """Keys of the scorings of saved adapters that are whole."""
+        names = (name.split(".") for name in ours(self.folder, "scores"))
+        return {parts[1] for parts in names if len(parts) == 3}
+
     def _clear(self, cell_id: str, kept: Iterable[int]) -> None:
-        """Remove what an earlier attempt left, its `cells` row first; also answers to prompts.
+        """Remove what an earlier attempt left, its `cells` row first; also what is of its adapter.
 
         Args:
             cell_id: The cell.
@@ -202,8 +217,9 @@ class Store:
         """
         for table in ("cells", *CHILDREN):
             remove(self.path(table, cell_id))
-        for answers in self.files_of("generations", cell_id):
-            remove(answers)
+        for table in ("generations", "scores", "probe_scores"):
+            for later in self.files_of(table, cell_id):
+                remove(later)
         for step in (None, *kept):
             for name in adapters.FILES:
                 remove(self.adapter_folder(cell_id, step) / name)
@@ -337,7 +353,9 @@ class Store:
             rows = zip(paths, (p.select(list(twice)).to_pylist() for p in parts), strict=True)
             holders = [path for path, keys in rows if twice in keys]
             others = "".join(f", as does {path.name}" for path in holders[:-1])
-            raise UserError(f"{holders[-1]}: {said_twice(twice)}{others}", advice(table))
+            raise UserError(
+                f"{holders[-1]}: {said_twice(twice)}{others}", advice(table, holders[-1])
+            )
         return whole
 
     def read_cell(self, table: str, cell_id: str) -> pa.Table:
@@ -399,9 +417,10 @@ def to_rows(table: pa.Table) -> list[dict[str, Any]]:
     return [dict(zip(table.column_names, row, strict=True)) for row in rows]
 
 
-def advice(table: str) -> str:
-    """What to do about a damaged file of a table."""
-    return _ADVICE.get(table, ADVICE)
+def advice(table: str, path: Path | None = None) -> str:
+    """What to do about a damaged file of a table; it may have files of several kinds of unit."""
+    later = path is not None and table in CHILDREN and "." in path.stem
+    return SCORE_AGAIN if later else _ADVICE.get(table, ADVICE)
 
 
 def spec_of(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -440,7 +459,7 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
     Raises:
         UserError: It is corrupted, unreadable, or of another version.
     """
-    todo = advice(table)
+    todo = advice(table, path)
     content = _content_of(path, todo)
     try:
         if (whole := intact(content)) is False:
@@ -465,6 +484,17 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
         if (rows := fitted(found, table)) is None:
             raise UserError(f"{path}: its columns are not those of {table}", todo)
         found = rows
+    _demand_own(found, path, table)
+    return found
+
+
+def _demand_own(found: pa.Table, path: Path, table: str) -> None:
+    """Check that the rows of a file are those that its name promises.
+
+    Raises:
+        UserError: They are not.
+    """
+    todo = advice(table, path)
     column = OWNERS.get(table, "cell_id")
     # `unique` loads pyarrow.compute, half as much again as pyarrow
     owners = found[column] if found.num_rows == 1 else found[column].unique()
@@ -473,9 +503,12 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
     number = path.stem.partition(".")[2]
     if table == "attempts" and number and found["attempt"].to_pylist() != [int(number)]:
         raise UserError(f"{path}: holds another attempt than its name says", todo)
+    if PACK_DIGEST in found.schema.names:
+        of_packs = found.num_rows - found[PACK_DIGEST].null_count
+        if of_packs != (found.num_rows if number else 0):
+            raise UserError(f"{path}: holds scores of another pack than its name says", todo)
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one", todo)
-    return found
 
 
 def _content_of(path: Path, todo: str) -> bytes:

@@ -1,4 +1,7 @@
-"""`stress.json` in the results: what the last stress test was to do, and what came of it."""
+"""What the last work with saved adapters was to do, and what came of it.
+
+`stress.json` in the results is about the stress test, `scored.json` about packs scored later.
+"""
 
 import json
 from collections.abc import Sequence
@@ -10,12 +13,13 @@ from orchestrator.config.foreign_json import parse
 from orchestrator.errors import UserError
 from orchestrator.results import generations
 from orchestrator.results.files import write_whole
-from orchestrator.results.folder import STRESS
+from orchestrator.results.folder import SCORED, STRESS
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.prompts import PromptSet
+from tasks.contract.scoring import ScoringSpec
 
 if TYPE_CHECKING:  # it loads pydantic, which a look at results does without
     from orchestrator.config.fields import StressSettings
@@ -27,6 +31,9 @@ SHAPE = {
     "prompts": [{"name": str, "digest": str, "prompts": int}],
     "units": {str: str},
 }
+
+PACKS = {"packs": {str: {"digests": [str], "units": {str: str}}}}
+"""Name of a pack -> digests of its pairs, and key -> label of the units, as last asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +112,34 @@ def read_plan(folder: Path) -> dict[str, Any] | None:
     Raises:
         UserError: The file is damaged.
     """
-    path = folder / FILE
+    return _read(folder / FILE, SHAPE, "delete it and test again")
+
+
+def packs_in(folder: Path) -> dict[str, dict[str, Any]]:
+    """What was scored after the sweep, as `PACKS` has it; empty if nothing was.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    found = _read(folder / SCORED, PACKS, "delete it and run rho-sweep score again")
+    return dict(found["packs"]) if found else {}
+
+
+def write_pack(folder: Path, name: str, units: Sequence[ScoringSpec]) -> None:
+    """Say which units of a pack count from now on, and are to be scored if they are not."""
+    digests = sorted({u.pairs.digest for u in units})
+    mine = {"digests": digests, "units": {u.key: u.label for u in units}}
+    content = {"packs": packs_in(folder) | {name: mine}}
+    write_whole(folder / SCORED, json.dumps(content, indent=2).encode())
+
+
+def _read(path: Path, shape: dict[str, Any], advice: str) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = parse(path.read_bytes(), SHAPE)
+        found: dict[str, Any] = parse(path.read_bytes(), shape)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read ({error})", "delete it and test again") from None
+        raise UserError(f"{path}: cannot be read ({error})", advice) from None
     return found
 
 

@@ -1,4 +1,4 @@
-"""Finished cells answer prompts with their saved adapters, and a judge labels the answers.
+"""Work with saved adapters: answers to prompts, which a judge labels, and scores of other packs.
 
 May import `execution` and what is below it.
 """

@@ -9,9 +9,9 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, Self
 
 from tasks.contract.columns import Column
 from tasks.contract.conditions import Condition as Condition  # noqa: PLC0414 - a record's field
@@ -421,6 +421,41 @@ class Adapter:
     def sha256(self) -> str:
         """Digest of the weights file."""
         return hashlib.sha256(self.weights).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedSpec:
+    """What every unit of work with a saved adapter, or with the untrained model, has.
+
+    Attributes:
+        cell_id: Whose adapter, or the baseline.
+        cell_label: Its short name.
+        seed: Of the cell; None for the baseline.
+        model: The base model.
+        train: How the adapter was made; None for the baseline.
+        adapter_sha256: Of the adapter's weights as the cell brought them home; None for the
+            baseline.
+        step: Optimizer step of an adapter from within the training; None for the trained one.
+        adapter: Read from the results shortly before the spec travels; None before, where the
+            files are missing, and for the baseline. No part of the identity: its digest is.
+    """
+
+    cell_id: str
+    cell_label: str
+    seed: int | None
+    model: ModelSpec
+    train: TrainSpec | None
+    adapter_sha256: str | None
+    step: int | None = None
+    adapter: Adapter | None = None
+
+    def carrying(self, adapter: Adapter | None) -> Self:
+        """With an adapter's bytes, to travel."""
+        return replace(self, adapter=adapter)
+
+    def bare(self) -> Self:
+        """Without the adapter's bytes."""
+        return replace(self, adapter=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

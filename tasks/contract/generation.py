@@ -4,10 +4,10 @@ A `GenerationSpec` goes out, a `GenerationResult` or a `CellFailure` comes back.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-from tasks.contract.cell import Adapter, Machine, ModelSpec, TrainSpec, digest_of
+from tasks.contract.cell import Machine, SavedSpec, digest_of
 from tasks.contract.columns import Column
 from tasks.contract.prompts import PromptSet
 
@@ -53,46 +53,22 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationSpec:
+class GenerationSpec(SavedSpec):
     """One unit of work: every answer of one cell to one set of prompts.
 
     Attributes:
-        cell_id: Whose adapter, or the baseline.
-        cell_label: Its short name.
-        seed: Of the cell; None for the baseline.
-        model: The base model.
-        train: How the adapter was made; None for the baseline.
-        adapter_sha256: Of the adapter's weights as the cell brought them home; None for the
-            baseline.
         prompts: What is asked.
         decoding: How answers are drawn.
         rendered: sha256 over the token ids of the prompts, in order; None where the driver does
             not have the model.
         prompt_rule: What makes the answers others than those of version 1 of this program: a
             template's fixed date, thoughts, an end token left out; None where nothing does.
-        adapter: Read from the results shortly before the spec travels; None before, where the
-            files are missing, and for the baseline. No part of the identity: its digest is.
     """
 
-    cell_id: str
-    cell_label: str
-    seed: int | None
-    model: ModelSpec
-    train: TrainSpec | None
-    adapter_sha256: str | None
     prompts: PromptSet
     decoding: Decoding
     rendered: str | None = None
     prompt_rule: str | None = None
-    adapter: Adapter | None = None
-
-    def carrying(self, adapter: Adapter | None) -> "GenerationSpec":
-        """With an adapter's bytes, to travel."""
-        return replace(self, adapter=adapter)
-
-    def bare(self) -> "GenerationSpec":
-        """Without the adapter's bytes."""
-        return replace(self, adapter=None)
 
     def identity(self) -> dict[str, Any]:
         """The facts that decide every token, as JSON-ready values."""

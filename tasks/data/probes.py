@@ -4,6 +4,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 
 from tasks.contract.cell import NodeError, digest_of
+from tasks.contract.scoring import pairs_digest
 from tasks.data.probe_packs import Pair, load_pack, usable
 from tasks.data.sft import Mix, build_mix, load_source
 from tasks.data.split import HeldoutGuard, split_pairs, train_pool
@@ -29,17 +30,8 @@ class Probes:
 
     @property
     def digest(self) -> str:
-        """sha256 over the evaluated pairs, their splits, and their clusters where they have some.
-
-        So clusters are named before there are scores, and cells with other clusters never mix.
-        """
-        return digest_of(
-            [
-                [p.id, p.behavior, p.positive, p.negative, self.split[p.id]]
-                + [p.cluster] * bool(p.cluster)
-                for p in self.evaluated
-            ]
-        )
+        """As `pairs_digest`, of the evaluated pairs."""
+        return pairs_digest(self.evaluated, self.split)
 
     @property
     def pool_digest(self) -> str:

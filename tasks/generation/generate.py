@@ -13,7 +13,7 @@ import_mlx_lm()
 
 import mlx.core as mx  # noqa: E402 - see above
 
-from tasks.contract.cell import Adapter, NodeError, Progress, digest_of  # noqa: E402
+from tasks.contract.cell import NodeError, Progress, digest_of  # noqa: E402
 from tasks.contract.checkpoint_envelope import NO_SAVING, Saving  # noqa: E402
 from tasks.contract.generation import (  # noqa: E402
     GENERATION_RECIPE,
@@ -28,9 +28,7 @@ from tasks.data.thoughts import CUT, is_cut, marks_of, opens  # noqa: E402
 from tasks.generation.decode import Asked, Block, Drawn, decode  # noqa: E402
 from tasks.model.keeper import Keeper, Pieces  # noqa: E402
 from tasks.model.machine import describe  # noqa: E402
-from tasks.model.model import BaseModel, Models, restored  # noqa: E402
-
-ADVICE = "bring them back, or delete cells/{}.arrow and launch again: the cell is trained anew"
+from tasks.model.model import BaseModel, Models, demand_adapter, restored  # noqa: E402
 
 
 def run(
@@ -54,7 +52,7 @@ def run(
     """
     mx.reset_peak_memory()
     with phases.phase("load", report):
-        adapter = _demand_adapter(spec)
+        adapter = demand_adapter(spec)
         base = models.get(spec.model)
     kept, before_s = _blocks(spec, report, saving)
     if adapter is None or spec.train is None:
@@ -110,22 +108,6 @@ def _blocks(spec: GenerationSpec, report: Report, saving: Saving) -> tuple[Piece
 def _resumed(kept: Pieces[Block]) -> int:
     """Answers that earlier attempts have drawn."""
     return sum(len(block) for name, block in kept.done.items() if name in kept.earlier)
-
-
-def _demand_adapter(spec: GenerationSpec) -> Adapter | None:
-    """The adapter, exactly the one that the cell brought home; None for the baseline only."""
-    if spec.adapter_sha256 is None:
-        return None
-    where = f"adapters/{spec.cell_id}"
-    if spec.adapter is None:
-        raise NodeError(f"{where}: files are missing; {ADVICE.format(spec.cell_id)}")
-    if spec.adapter.sha256 != spec.adapter_sha256:
-        raise NodeError(
-            f"{where}/adapters.safetensors is not what the cell wrote: its sha256 is "
-            f"{spec.adapter.sha256[:16]}, in the cells table {spec.adapter_sha256[:16]}; "
-            f"{ADVICE.format(spec.cell_id)}"
-        )
-    return spec.adapter
 
 
 def _answers(

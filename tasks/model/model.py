@@ -18,7 +18,15 @@ from mlx.utils import tree_flatten
 from mlx_lm.tuner.utils import linear_to_lora_layers, remove_lora_layers
 from mlx_lm.utils import load as mlx_lm_load
 
-from tasks.contract.cell import Adapter, ModelSpec, NodeError, TrainSpec, digest_of, reason_of
+from tasks.contract.cell import (
+    Adapter,
+    ModelSpec,
+    NodeError,
+    SavedSpec,
+    TrainSpec,
+    digest_of,
+    reason_of,
+)
 from tasks.data.limits import Limits, limits_of
 from tasks.data.rendering import complete
 from tasks.data.seeding import stream
@@ -26,6 +34,8 @@ from tasks.model.path import path_here
 from tasks.passes.choose import choose
 from tasks.passes.flops import LINEAR, linear_layers
 from tasks.sources.model_files import ModelFiles, locate, precision
+
+ADVICE = "bring them back, or delete cells/{}.arrow and launch again: the cell is trained anew"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +149,26 @@ def attached(base: BaseModel, train: TrainSpec, seed: int) -> Iterator[dict[str,
     with _wrapped(base, train) as config:
         _initialise(base.model, seed)
         yield config
+
+
+def demand_adapter(spec: SavedSpec) -> Adapter | None:
+    """The adapter, exactly the one that the cell brought home; None for the baseline only.
+
+    Raises:
+        NodeError: Its files are missing, or are not what the cell wrote.
+    """
+    if spec.adapter_sha256 is None:
+        return None
+    where = f"adapters/{spec.cell_id}" + ("" if spec.step is None else f".{spec.step}")
+    if spec.adapter is None:
+        raise NodeError(f"{where}: files are missing; {ADVICE.format(spec.cell_id)}")
+    if spec.adapter.sha256 != spec.adapter_sha256:
+        raise NodeError(
+            f"{where}/adapters.safetensors is not what the cell wrote: its sha256 is "
+            f"{spec.adapter.sha256[:16]}, in the cells table {spec.adapter_sha256[:16]}; "
+            f"{ADVICE.format(spec.cell_id)}"
+        )
+    return spec.adapter
 
 
 @contextmanager

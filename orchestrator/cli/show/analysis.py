@@ -121,9 +121,20 @@ def show_arms(view: View, *, as_json_: bool) -> None:
     console.print(terminal(view))
 
 
-def show_summary(found: Analysis, results: Sequence[Path], only: Filter) -> None:
-    """Print the claims, what each arm changed, held-out pairs first, and what to know of these."""
+def show_summary(
+    found: Analysis, results: Sequence[Path], only: Filter, pack: str | None = None
+) -> None:
+    """Print the claims, what each arm changed, held-out pairs first, and what to know of these.
+
+    Args:
+        found: The analysis.
+        results: Of these folders.
+        only: What to show of it.
+        pack: That it is about, where that is not the sweep's own.
+    """
     console = Console(width=None if sys.stdout.isatty() else PIPED_WIDTH)
+    if pack:
+        say(console, Text(f"pack {pack}, scored after the sweep: all of it is exploratory"))
     for indent, line in claim_lines([row for row in found.inference if only.claim(row)]):
         say(console, line, indent)
     evidence = [e for e in found.evidence if only.evidence(e)]
@@ -148,8 +159,14 @@ def show_losses(found: Analysis, results: Sequence[Path]) -> None:
 
 
 def write(found: Analysis, results: Sequence[Path], output: Path | None) -> None:
-    """Write the tables into the results folder, or into `output`; of several folders only there."""
-    if output is None and len(results) > 1:
+    """Write the tables into the results folder, or into `output`; unless of one folder only there.
+
+    Args:
+        found: The analysis.
+        results: Of these folders; none where what they hold is not its main subject.
+        output: The user's own folder.
+    """
+    if output is None and len(results) != 1:
         return
     target = output or results[0] / FOLDER
     try:

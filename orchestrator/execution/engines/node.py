@@ -1,4 +1,4 @@
-"""Runs one unit, a cell or a generation, in this process; its errors become `CellFailure`.
+"""Runs one unit, a cell or work with a saved adapter, here; its errors become `CellFailure`.
 
 "Node" is the package `tasks` here, not a node of Ray. Through Ray this runs in a worker process. It
 is the only module that starts such units; the parts of `tasks` that need no MLX (files, tokens,
@@ -11,11 +11,12 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tasks.contract.cell import CellFailure, CellResult, CellSpec, Progress, Spec
+from tasks.contract.cell import CellFailure, CellResult, CellSpec, Progress, SavedSpec, Spec
 from tasks.contract.checkpoint_envelope import NO_SAVING, Saving
 from tasks.contract.generation import GenerationSpec
 from tasks.contract.phases import Phases
 from tasks.contract.reports import Beat, Outcome
+from tasks.contract.scoring import ScoringSpec
 from tasks.model import children
 from tasks.model.machine import describe
 
@@ -42,7 +43,7 @@ class Node:
     def execute(
         self, spec: Spec, beat: Callable[[Beat], None], saving: Saving = NO_SAVING
     ) -> Outcome:
-        """Run a cell or a generation; an error it raises is returned as a `CellFailure`."""
+        """Run a unit; an error it raises is returned as a `CellFailure`."""
         phases = Phases()
         key = spec.key
 
@@ -53,6 +54,7 @@ class Node:
             from tasks import cell
             from tasks.generation import generate  # MLX loads here, in the worker only
             from tasks.model.model import Models
+            from tasks.scoring import saved
 
             self._models = self._models or Models(self._wired, self._cache)
             with children.withheld():  # MLX starts a compiler
@@ -60,13 +62,15 @@ class Node:
                     return cell.run(spec, self._models, report, phases, saving)
                 if isinstance(spec, GenerationSpec):
                     return generate.run(spec, self._models, report, phases, saving)
+                if isinstance(spec, ScoringSpec):
+                    return saved.run(spec, self._models, report, phases)
             raise TypeError(f"no kind of work: {type(spec).__name__}")
         except Exception as error:  # noqa: BLE001 - the one place where a cell's failure becomes a row
             lines = str(error).strip().splitlines()
             text = lines[0] if lines else "no message"
             kind = type(error).__name__
             return CellFailure(
-                spec=spec.bare() if isinstance(spec, GenerationSpec) else spec,
+                spec=spec.bare() if isinstance(spec, SavedSpec) else spec,
                 stage=phases.current,
                 message=text if kind == "NodeError" else f"{kind}: {text}",
                 trace=traceback.format_exc(),

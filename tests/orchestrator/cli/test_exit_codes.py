@@ -73,10 +73,12 @@ def broken_mlx(place: Path) -> None:
 
 
 LAUNCH = "launch s.yaml --inline --results s"
+SCORE = "score s --inline --pack starter --behavior factual"
 STRESS = "stress s --inline --prompts one.jsonl --max-tokens 1"
 # command -> code -> [(what is there, the call)]
 CALLS = {
     "launch": {0: [(scored, LAUNCH)], 1: [(diverged, LAUNCH)]},
+    "score": {0: [(untrained, SCORE)], 1: [(scored, SCORE)]},
     "stress": {0: [(untrained, STRESS)], 1: [(scored, STRESS)]},
     "analyze": {
         0: [(scored, "analyze s"), (failed, "analyze s"), (nothing, "analyze --published")]
@@ -190,7 +192,10 @@ class Interrupted:
 
 # `launch` and `stress` are interrupted for real in test_chaos, test_start and the tests of stress;
 # `cluster up` has nothing to say here before its error; nor has `serve`, which ends no other way
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"launch", "stress", "cluster up", "serve"}))
+STARTS = {"launch", "score", "stress", "cluster up", "serve"}
+
+
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - STARTS))
 def test_an_interrupted_command_is_code_130(at_the_place, place, name, monkeypatch):
     arrange, call = next(iter(CALLS[name].values()))[0]
     arrange(place)

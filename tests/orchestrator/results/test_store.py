@@ -202,7 +202,7 @@ def test_a_cell_comes_back_as_it_went(tmp_path):
     assert row["contrast_behaviors"] == ["bias", "factual"]
     mark = {"cell_id": result.spec.cell_id}
     for table in CHILDREN:
-        end = {} if table == "steps" else {"step": None}
+        end = {} if table == "steps" else {"step": None, "pack": None, "pack_digest": None}
         rows = [mark | asdict(r) | end for r in getattr(result, table)]
         found = [
             {k: dict(v) if isinstance(v, list) else v for k, v in r.items()}
@@ -329,11 +329,12 @@ def test_every_file_names_its_table_its_version_and_its_units(tmp_path):
     assert schema.CELLS.field("memory_peak").metadata[b"unit"] == b"byte"
 
 
-def test_every_key_column_exists_and_may_not_be_null_but_the_step_of_an_end():
+def test_every_key_column_exists_and_may_not_be_null_but_for_what_the_sweep_scored_at_its_end():
+    of_others = {schema.STEP, schema.PACK, schema.PACK_DIGEST}
     for table, keys in schema.KEYS.items():
         for key in keys:
             assert schema.TABLES[table].field(key).nullable == (
-                key == schema.STEP and table != "steps"
+                key in of_others and table != "steps"
             )
 
 
