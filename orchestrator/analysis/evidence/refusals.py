@@ -143,7 +143,10 @@ class Stressed:
             }
             return Answers(counts=counts)
 
-        return replace(self, sets={name: kept(answers) for name, answers in self.sets.items()})
+        head = self.head
+        if by_request:  # the same arm may stand there in two frames
+            head = replace(head, arm=f"{head.arm} frame={frame}")
+        return Stressed(head=head, sets={name: kept(of) for name, of in self.sets.items()})
 
 
 def _request(answered: Refusals) -> str:

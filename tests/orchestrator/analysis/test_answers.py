@@ -250,6 +250,8 @@ def test_two_frames_of_one_arm_are_compared_request_by_request(tmp_path):
     row = ask(framed(tmp_path / "r"), kind="prop_diff", a=a, b=b)
     assert (row.n_probes, row.estimate) == (4, pytest.approx(0.5))
     assert row.p == pytest.approx(stats.binomtest(2, 2).pvalue)
+    arm = "rho-guided w=0.2 m=0.1"
+    assert (row.arm_a, row.arm_b) == (f"{arm} frame=plain", f"{arm} frame=fictional")
     assert "2 prompts only a refuses, 0 only b" in row.notes
 
 
@@ -272,7 +274,8 @@ def test_a_frame_that_matters_more_to_one_arm_is_an_interaction(tmp_path):
     assert row.estimate == pytest.approx(np.mean(differences))
     assert row.p == pytest.approx(stats.ttest_1samp(differences, 0, alternative="greater").pvalue)
     assert (row.population, row.pairing) == ("new_seeds", "paired")
-    assert row.arm_a == "rho-guided w=0.2 m=0.1"
+    arm = "rho-guided w=0.2 m=0.1"
+    assert row.arm_a == f"{arm} frame=fictional minus {arm} frame=plain"
 
 
 def test_prompts_that_are_no_pairs_are_not_compared(tmp_path):
