@@ -11,6 +11,9 @@ RUNS ?= 500
 PIN := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
   --no-emit-index-url --custom-compile-command
 
+# each command and each process of Ray would compile the whole project anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-slow test-lab bench-step bench-real bench-campaign bench-memory bench-driver bench-start bench-analyze bench-verdicts bench-generate pocket-model chaos soak check check-macos lock clean venv
 
 demo: venv  ## run the quickstart sweep to its end and print its tables

@@ -24,7 +24,7 @@ name: kills
 model: {model}
 grids:
   - condition: [sft-only]
-    seed: [1, 2]
+    seed: [1]
   - condition: [rho-guided]
     rho_weight: [0.5]
     margin: [0.1]
@@ -33,6 +33,7 @@ data: {{sft: starter, size: 180, trap_fraction: 0.2}}
 train: {{max_length: 64, grad_accumulation: 2}}
 probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
 """
+CELLS = 4
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def finished(folder: Path) -> dict[str, tuple[int, str]]:
 
 def demand_equal(folder: Path, undisturbed: Store) -> None:
     found = compare(undisturbed, Store(folder))
-    assert (found.same, found.different, found.only_left, found.only_right) == (5, 0, 0, 0)
+    assert (found.same, found.different, found.only_left, found.only_right) == (CELLS, 0, 0, 0)
 
 
 @pytest.mark.slow
@@ -143,7 +144,7 @@ def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
     path = folder / "checkpoints" / cell
     if damaged:
         path.write_bytes(path.read_bytes()[:-1])
-    again = begin(sweep, folder, "--slots", "1", *EVERY_STEP)
+    again = begin(sweep, folder, "--slots", "1")
     assert again.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     if not damaged:
@@ -173,7 +174,7 @@ def test_after_a_kill_in_mid_scoring_no_step_and_no_finished_pass_runs_again(
     launch.wait()
     assert cell not in finished(folder)
     _, step = scoring()
-    assert begin(sweep, folder, "--inline", *EVERY_STEP).wait(timeout=180) == 0, log_of(folder)
+    assert begin(sweep, folder, "--inline").wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     (row,) = [r for r in Store(folder).rows("cells") if r["cell_id"] == cell]
     assert (row["resumed_steps"], row["resumed_passes"]) == (steps[cell], step - steps[cell])
@@ -194,12 +195,12 @@ def test_zero_seconds_make_no_checkpoints(sweep, undisturbed, tmp_path):
 def test_a_killed_driver_loses_and_doubles_nothing(sweep, undisturbed, tmp_path):
     folder = tmp_path / "kills"
     launch = begin(sweep, folder, "--slots", "1")
-    wait_for(lambda: folder.is_dir() and len(finished(folder)) >= 2, "two finished cells")
+    wait_for(lambda: folder.is_dir() and finished(folder), "a finished cell")
     wait_for(lambda: training(folder), "training")
     launch.kill()
     launch.wait()
     before = finished(folder)
-    assert 2 <= len(before) < 5
+    assert 1 <= len(before) < CELLS
     again = begin(sweep, folder, "--slots", "1")
     assert again.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
@@ -207,7 +208,7 @@ def test_a_killed_driver_loses_and_doubles_nothing(sweep, undisturbed, tmp_path)
     assert {c: after[c] for c in before} == before
     rows = Store(folder).rows("attempts")
     assert {r["outcome"] for r in rows} == {"ok", "lost"}
-    assert sum(r["outcome"] == "ok" for r in rows) == 5
+    assert sum(r["outcome"] == "ok" for r in rows) == CELLS
 
 
 @pytest.mark.slow
@@ -272,7 +273,7 @@ def test_a_launch_over_midnight_that_goes_on_the_next_day_gives_the_same_cells(
     first = begin(sweep, folder, "--slots", "1")
     wait_for(lambda: training(folder), "training")
     show(midnight - 1)
-    wait_for(lambda: len(finished(folder)) >= 2, "two cells")
+    wait_for(lambda: finished(folder), "a finished cell")
     first.kill()
     first.wait()
     show(midnight + DAY_S + 3600)
@@ -293,7 +294,7 @@ def test_cells_of_a_sibling_are_linked_not_run(sweep, undisturbed):
     sibling = undisturbed.folder.parent / "sibling"
     launch = begin(sweep, sibling, "--inline")
     assert launch.wait(timeout=60) == 0
-    assert "5 already done (5 in other sweeps)" in log_of(sibling)
+    assert f"{CELLS} already done ({CELLS} in other sweeps)" in log_of(sibling)
     demand_equal(sibling, undisturbed)
     cell = next(iter(finished(sibling)))
     assert Store(sibling).path("cells", cell).stat().st_ino == (
@@ -341,4 +342,4 @@ def test_a_process_serves_many_cells_and_is_replaced_when_told(sweep, undisturbe
     assert launch.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     pids = [pid_of(folder, r["cell_id"]) for r in Store(folder).rows("cells")]
-    assert sorted(pids.count(p) for p in set(pids)) == [1, 2, 2]
+    assert sorted(pids.count(p) for p in set(pids)) == [2, 2]

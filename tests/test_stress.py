@@ -24,7 +24,7 @@ grid:
   condition: [sft-only, rho-guided]
   rho_weight: [0.5]
   margin: [0.1]
-  seed: [1, 2]
+  seed: [1]
 data: {sft: starter, size: 60, trap_fraction: 0.2}
 train: {max_length: 64}
 probes: {train: [factual, toxicity], evaluate: [factual, toxicity]}
@@ -33,13 +33,13 @@ run: {checkpoint_s: 0.1}
 """
 SLOW = ("--samples", "2", "--temperature", "1", "--max-tokens", "60")
 """Decoding that takes some seconds a unit."""
-UNITS = 5
+UNITS = 3
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Store:
-    """Five cells, launched with the block: greedy answers to the shipped prompts."""
+    """Three cells, launched with the block: greedy answers to the shipped prompts."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "s.yaml").write_text(SWEEP)
     results = folder / "results" / "answers"
@@ -118,7 +118,7 @@ def test_launching_again_generates_nothing(trained):
     log = trained.folder.parent / "again.log"
     words = ("launch", trained.folder.parents[1] / "s.yaml", "--results", trained.folder)
     assert start(log, *words, "--inline").wait(timeout=120) == 0
-    assert "5 generations, 5 already done, 0 to run" in log.read_text()
+    assert f"{UNITS} generations, {UNITS} already done, 0 to run" in log.read_text()
     assert ended(trained.folder) == before
 
 
@@ -137,12 +137,12 @@ def test_answers_through_ray_are_those_of_one_process(copied, trained):
 def test_a_killed_driver_loses_nothing_and_generates_nothing_twice(copied, undisturbed):
     log = copied.parent / "log"
     test = start(log, "stress", copied, "--slots", "1", *SLOW)
-    wait_for(lambda: len(ended(copied)) >= 2, "two finished units")
+    wait_for(lambda: ended(copied), "a finished unit")
     wait_for(lambda: generating(copied), "a unit under way")
     test.kill()
     test.wait()
     before = ended(copied)
-    assert 2 <= len(before) < UNITS
+    assert 1 <= len(before) < UNITS
     again = start(log, "stress", copied, "--slots", "1", *SLOW)
     assert again.wait(timeout=200) == 0, log.read_text()
     after = ended(copied)

@@ -58,22 +58,35 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.
 
 LONGEST = 1_000
 """Characters of a command's first sentence in a list of commands; typer would cut it to a line."""
-COMPLETION = ("install_completion", "show_completion")
-"""Flags that typer adds to the outermost group."""
+
+
+class Conversion:
+    """Converts what was given for a parameter, or was not.
+
+    typer loads pydantic for it (0.15 s of CPU), also where an option is absent; here only numbers
+    and choices need it.
+    """
+
+    def __init__(self, kind: Any) -> None:
+        self._kind = kind
+
+    def coerce(self, value: Any, param: Any, ctx: Any) -> Any:
+        """The value in the parameter's type."""
+        if value is None:
+            return () if param.multiple or param.nargs == -1 else None
+        if self._kind in (str, Path):
+            return self._kind(value)
+        param._runtime_param = None
+        return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
 class Group(TyperGroup):
-    """A group whose commands start faster and write through the door of `orchestrator.visible`.
-
-    typer loads pydantic (0.15 s of CPU) to convert the value of an absent flag, which is None for
-    `--help` and for those that install completion. A default of False needs no conversion.
-    """
+    """A group whose commands start faster and write through the door of `orchestrator.visible`."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run a command line; text of others reaches the terminal with hidden characters shown."""
-        for flag in self.params:
-            if flag.name in COMPLETION:
-                _false_by_default(flag)
+        for param in self.params:
+            _quick(param)
         with door():
             return super().main(*args, **options)
 
@@ -89,17 +102,18 @@ class Group(TyperGroup):
 
     def get_help_option(self, ctx: Any) -> Any:
         """The flag `--help` of this group."""
-        return _false_by_default(super().get_help_option(ctx))
+        return _quick(super().get_help_option(ctx))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command with this name; None if there is none."""
         found = super().get_command(ctx, cmd_name)
         if found is not None:
-            _false_by_default(found.get_help_option(ctx))
+            for param in (*found.params, found.get_help_option(ctx)):
+                _quick(param)
         return found
 
 
-def _false_by_default(flag: Any) -> Any:
-    if flag is not None:
-        flag.default = False
-    return flag
+def _quick(param: Any) -> Any:
+    if param is not None and param._runtime_param is None:
+        param._runtime_param = Conversion(param.type_descriptor.annotation)
+    return param

@@ -6,6 +6,7 @@ differences per prompt is the test; pooling seeds and prompts into one share is 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import sqrt
 
 import numpy as np
@@ -195,6 +196,7 @@ def cochran_q(matrix: Array | Sequence[Sequence[int]]) -> CochranQ:
     return CochranQ(state=State.OK, q=q, df=k - 1, p=float(special.chdtrc(k - 1, q)))
 
 
+@lru_cache(maxsize=4096)
 def _mcnemar_p(gain: int, loss: int, alternative: Alternative) -> float:
     if not gain + loss:
         return 1.0

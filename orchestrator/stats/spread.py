@@ -188,19 +188,20 @@ def compare_sds(
             pairs are correlated.
     """
     left, right = finite(a), finite(b)
-    found = sd_ratio(left, right, alternative, level)
+    found = sd_ratio_from_summaries(Summary.of(left), Summary.of(right), alternative, level)
     test = SdTest(state=found.state, n=(found.n_a, found.n_b), ratio=found.ratio)
     if found.state is not State.OK:
         return test
     if paired:
         return _pitman_morgan(test, left, right, alternative, level)
-    if found.p_brown_forsythe is not None:
+    p = _brown_forsythe(left, right, alternative)
+    if p is not None:
         interval = _brown_forsythe_interval(left, right, level)
-        return replace(test, test="brown_forsythe", p=found.p_brown_forsythe, interval=interval)
-    if found.ratio_jackknife is None:
+        return replace(test, test="brown_forsythe", p=p, interval=interval)
+    ratio, p = _jackknife_ratio(left, right, alternative, level)
+    if ratio is None:
         return replace(test, state=State.ZERO_VARIANCE)
-    interval = found.ratio_jackknife.interval
-    return replace(test, test="jackknife_log_variance", p=found.p_jackknife, interval=interval)
+    return replace(test, test="jackknife_log_variance", p=p, interval=ratio.interval)
 
 
 def _pitman_morgan(
@@ -284,7 +285,8 @@ def _jackknife_ratio(
 def _pseudo_values(values: Array) -> Array | None:
     """For each value: n log variances of all, minus n - 1 of all the others."""
     n, scale = len(values), float(np.abs(values).max())
-    without = [sd(np.delete(values, i), scale) for i in range(n)]
-    if 0 in without:
+    others = np.tile(values, (n, 1))[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+    without: Array = others.std(axis=1, ddof=1)
+    if (without <= ROUNDING * scale).any():
         return None
     return n * 2 * log(sd(values, scale)) - (n - 1) * 2 * np.log(without)

@@ -6,12 +6,11 @@ of Page or Jonckheere says that there is a trend, not that every step rises: tha
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from itertools import pairwise, permutations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from orchestrator.stats.means import (
     MeanTest,
@@ -67,6 +66,8 @@ def page(rows: MaybeRows) -> Page:
     """
     if not len(rows) or len({len(row) for row in rows}) > 1:
         raise ValueError(f"{len(rows)} rows of lengths {sorted({len(r) for r in rows})}")
+    from scipy import stats  # takes half a second to import, and plans need only the counts below
+
     k = len(rows[0])
     known = [[v for v in row if v is not None] for row in rows]
     for row in known:
@@ -90,16 +91,17 @@ def page(rows: MaybeRows) -> Page:
 
 def _page_exact(ranks: Array, statistic: float) -> float:
     """Chance of L or more, where within each seed all orders of its ranks are equally probable."""
-    rows = [order_counts(tuple(row)) for row in ranks.tolist()]
+    rows = [order_counts(tuple(sorted(row))) for row in ranks.tolist()]
     lowest = sum(first for first, _ in rows)
     null = reduce(np.convolve, [chances for _, chances in rows])
     return float(min(1.0, null[round(2 * statistic) - lowest :].sum()))
 
 
+@lru_cache(maxsize=256)
 def order_counts(ranks: tuple[float, ...]) -> tuple[int, Array]:
     """One seed's part of 2 L over all orders: its least value, and the chance of each from there.
 
-    Twice, because tied ranks are halves.
+    Twice, because tied ranks are halves. Kept, because most seeds have the same ranks.
     """
     orders = np.array(list(permutations(ranks)))
     values = np.rint(2 * orders @ np.arange(1, len(ranks) + 1)).astype(int)
@@ -142,7 +144,7 @@ def jonckheere(groups: Sequence[Values], seed: int = 0) -> Jonckheere:
         p = float(1 + reached.sum()) / (1 + RESAMPLES)  # the observed order is one of them
         method = f"permutation ({RESAMPLES} shuffles, seed {seed})"
         return Jonckheere(state=State.OK, statistic=statistic, p=p, method=method)
-    counts = rise_counts(sizes)
+    counts = rise_counts(tuple(sorted(sizes)))
     p = sum(counts[round(statistic) :]) / sum(counts)
     return Jonckheere(state=State.OK, statistic=statistic, p=p, method="exact")
 
@@ -160,7 +162,8 @@ def rises(wins: Array, labels: NDArray[np.intp]) -> Array:
     return found
 
 
-def rise_counts(sizes: Sequence[int]) -> list[int]:
+@lru_cache(maxsize=64)
+def rise_counts(sizes: tuple[int, ...]) -> tuple[int, ...]:
     """How many splits of distinct values into groups of these sizes have J = 0, 1, 2, ...
 
     The null distributions of Mann and Whitney's U of each group against all before it, convolved:
@@ -174,7 +177,7 @@ def rise_counts(sizes: Sequence[int]) -> list[int]:
     for i in (i for m in sizes for i in range(1, m + 1)):
         for start in range(min(i, len(counts))):
             counts[start::i] = np.add.accumulate(counts[start::i])
-    return [int(c) for c in counts]
+    return tuple(int(c) for c in counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from tasks.starter import FACTORIAL, PROBES, TINY
 
 SMALL = ["model=tiny", "data.sft=starter", "train.epochs=1", "train.max_length=64"]
 SMALL += ["analysis.population=new_seeds"]  # two seeds do not speak for both
-SMALL += ["probes.pack=starter", "probes.heldout=0.25", "train.grad_accumulation=1"]
+SMALL += ["probes.pack=few.jsonl", "probes.heldout=0.25", "train.grad_accumulation=1"]
 TWINS = {
     "mixture": [
         "data.size=20",
@@ -37,7 +37,6 @@ TWINS = {
         "data={size: 10, refusal_fraction: 0.2}",
         "grid.data.sft=[starter, fictional]",
         "grid.seed=[1, 2]",
-        "probes.pack=few.jsonl",
         "stress={prompts: [framed.jsonl], max_tokens: 4}",
     ],
     "paradox": [
@@ -45,7 +44,6 @@ TWINS = {
         "data.trap_fraction=0",
         "grids.0.seed=[1, 2]",
         "grids.1.seed=[1, 2]",
-        "probes.pack=few.jsonl",
         "stress={prompts: [framed.jsonl], max_tokens: 4}",
     ],
     "llama": [
@@ -53,7 +51,6 @@ TWINS = {
         "data.trap_fraction=0",
         *(f"grids.{i}.seed=[1, 2]" for i in range(3)),
         "grids.1.rho_weight=[0.2, 0.5]",
-        "probes.pack=few.jsonl",
     ],
     "scale": [
         "data.size=8",
@@ -62,13 +59,11 @@ TWINS = {
         "grids.1.seed=[1, 2]",
         "grids.0.model=[tiny, smaller]",
         "grids.1.model=[smaller]",
-        "probes.pack=few.jsonl",
     ],
     "competitors": [
         "data.size=8",
         "grids.0.seed=[1, 2]",
         "grids.1.seed=[1, 2]",
-        "probes.pack=few.jsonl",
     ],
 }
 """Preset -> what makes it small beside `SMALL`."""
@@ -78,7 +73,7 @@ FRAMED = re.compile('"(home|money)-(harmful|benign)-(plain|fictional)"')
 """Ids of the prompts in `framed.jsonl`: two requests of either intent in two frames."""
 HUB, MIDDLE = re.compile("mlx-community/[^, ]+?(?=\\s)"), "mlx-community/Qwen2.5-7B-Instruct-4bit"
 FEW = 8
-"""Pairs of each behaviour in `few.jsonl`, for a preset of many cells."""
+"""Pairs of each behaviour in `few.jsonl`."""
 
 
 def smaller(folder: Path) -> None:

@@ -17,6 +17,7 @@ from typing import IO
 
 import ray
 from ray._private import ray_constants, worker
+from ray._private.node import Node
 from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
 
 from orchestrator.errors import UserError
@@ -46,6 +47,10 @@ QUIET = {
 ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
 # a thread that prints paragraphs of Ray's, in colour, about a lost worker; the launch says it too
 worker.listen_error_messages = lambda *_: None
+# three processes that nobody asks here: a dashboard, for which the start would wait, one that adds
+# machines, and one that copies logs to a terminal. `ray start` on a host of a cluster has its own.
+for _name in ("start_api_server", "start_monitor", "start_log_monitor"):
+    setattr(Node, _name, lambda *_, **__: None)
 _TOKEN = secrets.token_hex(32)
 """One for all Rays of this process, for Ray reads it once."""
 

@@ -13,6 +13,7 @@ from math import exp, inf, log, sqrt
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from orchestrator.stats.beside.designs import Aim
@@ -20,6 +21,7 @@ from orchestrator.stats.beside.sequential import DRAWS, Price, priced
 from orchestrator.stats.records import (
     ALPHA,
     LEVEL,
+    ROUNDING,
     Alternative,
     Array,
     Interval,
@@ -75,22 +77,36 @@ def anytime(
     values = finite(differences)
     if not 0 < prior_sd < inf:
         raise ValueError(f"prior_sd is {prior_sd}; it is above 0, in sd of the difference")
-    seen = [log_e(values[:n], alternative, prior_sd) for n in range(2, len(values) + 1)]
-    known = [v for v in seen if v is not None]
-    if not seen:
+    if len(values) < 2:
         return Anytime(state=State.INSUFFICIENT_N, n=len(values))
-    if seen[-1] is None:
+    ns, means, sds = _firsts(values)
+    if not sds[-1]:
         return Anytime(state=State.ZERO_VARIANCE, n=len(values))
-    reached = [n for n, v in enumerate(seen, 2) if v is not None and v >= -log(1 - level)]
+    some = sds > 0  # the first values may all be one
+    ns, t = ns[some], means[some] / sds[some] * np.sqrt(ns[some])
+    if alternative is Alternative.LESS:
+        t = -t
+    seen = _log_e(t, ns, prior_sd, directed=alternative is not Alternative.TWO_SIDED)
+    reached, largest = ns[seen >= -log(1 - level)], float(seen.max())
     return Anytime(
         state=State.OK,
         n=len(values),
-        e=_exp(seen[-1]),
-        largest=_exp(max(known)),
-        p=exp(-max(0.0, *known)),
-        stopped=reached[0] if reached else None,
+        e=_exp(float(seen[-1])),
+        largest=_exp(largest),
+        p=exp(-max(0.0, largest)),
+        stopped=int(reached[0]) if len(reached) else None,
         interval=confidence_sequence(values, level, prior_sd),
     )
+
+
+def _firsts(values: Array) -> tuple[NDArray[np.intp], Array, Array]:
+    """(n, mean, sd) of the first 2, 3, ... values; an sd that is rounding only is 0."""
+    ns = np.arange(2, len(values) + 1)
+    used = np.arange(len(values)) < ns[:, None]
+    means = np.where(used, values, 0.0).sum(axis=1) / ns
+    squares = np.where(used, np.square(values - means[:, None]), 0.0).sum(axis=1)
+    sds, sizes = np.sqrt(squares / (ns - 1)), np.maximum.accumulate(np.abs(values))[1:]
+    return ns, means, np.where(sds > ROUNDING * sizes, sds, 0.0)
 
 
 def log_e(
@@ -109,7 +125,7 @@ def log_e(
     return float(_log_e(np.array([t]), sample.n, prior_sd, directed=directed)[0])
 
 
-def _log_e(t: Array, n: int, prior_sd: float, *, directed: bool) -> Array:
+def _log_e(t: Array, n: int | NDArray[np.intp], prior_sd: float, *, directed: bool) -> Array:
     """Closed form, as integrals over effect and sd can both be done.
 
     With x^2 = t^2 / (n - 1 + t^2) and k = 1 - x^2 n g / (1 + n g), where g is the prior's variance,
@@ -119,7 +135,7 @@ def _log_e(t: Array, n: int, prior_sd: float, *, directed: bool) -> Array:
     g = prior_sd**2
     square = np.square(t) / (n - 1 + np.square(t))
     kept = 1 - square * n * g / (1 + n * g)
-    found = -n / 2 * np.log(kept) - log(1 + n * g) / 2
+    found = -n / 2 * np.log(kept) - np.log(1 + n * g) / 2
     if directed:
         x = np.sign(t) * np.sqrt(square)
         with np.errstate(divide="ignore"):  # far on the other side the chance, and e, is 0
@@ -140,11 +156,7 @@ def confidence_sequence(
             for a margin; else both of the two-sided one.
     """
     sample = Summary.of(values)
-    alpha = (1 - level) / 2 if directed else 1 - level
-    limit = _t_limit(sample.n, alpha, prior_sd, directed=directed)
-    if not sample.sd or limit == inf:
-        return Interval(low=-inf, high=inf, level=level)
-    half = limit * sample.sd / sqrt(sample.n)
+    half = _half_width(sample.n, sample.sd, level, prior_sd, directed=directed)
     return Interval(low=sample.mean - half, high=sample.mean + half, level=level)
 
 
@@ -156,12 +168,26 @@ def kept_interval(
     Of the two-sided test it leaves out 0 exactly where p is at most 1 - level. The last sequence
     where they have nothing in common.
     """
-    every = [
-        confidence_sequence(values[:n], level, prior_sd, directed=directed)
-        for n in range(2, len(values) + 1)
-    ]
-    low, high = max(i.low for i in every), min(i.high for i in every)
-    return Interval(low=low, high=high, level=level) if low <= high else every[-1]
+    ns, means, sds = _firsts(finite(values))
+    halves = np.array(
+        [
+            _half_width(n, sd, level, prior_sd, directed=directed)
+            for n, sd in zip(ns.tolist(), sds.tolist(), strict=True)
+        ]
+    )
+    low, high = float((means - halves).max()), float((means + halves).min())
+    if low > high:
+        low, high = float(means[-1] - halves[-1]), float(means[-1] + halves[-1])
+    return Interval(low=low, high=high, level=level)
+
+
+def _half_width(
+    n: int, sd: float | None, level: float, prior_sd: float, *, directed: bool
+) -> float:
+    """Of the confidence sequence after n values; infinite where it leaves nothing out."""
+    alpha = (1 - level) / 2 if directed else 1 - level
+    limit = _t_limit(n, alpha, prior_sd, directed=directed)
+    return limit * sd / sqrt(n) if sd and limit < inf else inf
 
 
 @lru_cache(maxsize=4096)

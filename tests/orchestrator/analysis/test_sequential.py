@@ -11,6 +11,7 @@ from orchestrator.cells.choose import arms_of
 from orchestrator.errors import SweepError
 from orchestrator.results.registration import Registration, begin
 from orchestrator.results.store import Store
+from orchestrator.stats.beside.designs import Outlook, Reach
 from tests.builders import a_result, expanded, parsed
 from tests.orchestrator.analysis.test_axes import GUIDED, NOW, PLAIN, difference
 from tests.orchestrator.analysis.test_axes import sweep as asking
@@ -147,7 +148,9 @@ def test_the_choice_is_registered_and_comes_back():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["two-sided", "greater", "one_sample", "noninferiority"])
-def test_on_noise_a_claim_is_rarely_supported_after_any_seed(kind):
+def test_on_noise_a_claim_is_rarely_supported_after_any_seed(kind, monkeypatch):
+    # the seeds that a claim would need decide nothing here, and take most of the time
+    monkeypatch.setattr(Outlook, "reach", lambda *_: Reach())
     runs, seeds = 500, [*range(1, 13)]
     asked = difference(GUIDED, PLAIN, alternative=kind)
     if kind == "noninferiority":

@@ -102,6 +102,14 @@ def test_its_workers_are_no_nicer_than_the_launch(launch):
 
 
 @pytest.mark.slow
+def test_it_runs_no_process_that_a_launch_does_not_need(launch):
+    children = psutil.Process(launch.process.pid).children(recursive=True)
+    said = " ".join(Path(word).name for p in children for word in p.cmdline()[:4])
+    assert "raylet" in said
+    assert not [name for name in ("dashboard.py", "monitor.py", "log_monitor.py") if name in said]
+
+
+@pytest.mark.slow
 def test_it_listens_on_loopback_only(launch):
     found = listening(launch)
     assert len(found) >= 4
