@@ -184,8 +184,16 @@ class ProbeSpec:
     digest: str
 
 
+class Digests:
+    """Room for digests that are asked for often; no fields, so that a copy computes its own."""
+
+    __slots__ = ("_arm_id", "_cell_id")
+    _arm_id: str
+    _cell_id: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellSpec:
+class CellSpec(Digests):
     """One unit of work, canonical: a field that cannot affect the outcome is None.
 
     Attributes:
@@ -248,7 +256,9 @@ class CellSpec:
     @property
     def cell_id(self) -> str:
         """16 hex digits naming this cell wherever its results lie."""
-        return digest_of(self.identity())[:16]
+        if not hasattr(self, "_cell_id"):
+            object.__setattr__(self, "_cell_id", digest_of(self.identity())[:16])
+        return self._cell_id
 
     @property
     def key(self) -> str:
@@ -258,7 +268,10 @@ class CellSpec:
     @property
     def arm_id(self) -> str:
         """As `cell_id`, without the seed: the replicates of one arm share it."""
-        return digest_of(self.identity() | {"seed": None, "arm": True})[:16]
+        if not hasattr(self, "_arm_id"):
+            found = digest_of(self.identity() | {"seed": None, "arm": True})[:16]
+            object.__setattr__(self, "_arm_id", found)
+        return self._arm_id
 
     @property
     def training_id(self) -> str:
