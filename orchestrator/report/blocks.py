@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orchestrator.analysis.tables.view import View
 from orchestrator.report.looks import Look
+from orchestrator.stress.side_by_side import Asked
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,12 +36,14 @@ class Table:
         badges: Fields whose words get a mark beside them, e.g. `verdict`.
         keyed: Whether the heading begins with the key of the view, e.g. `T5`.
         log: Field with the id of a cell, to whose log the first column leads on a live page.
+        split: Pairs that it is about, if the page has it for others, too: a switch chooses.
     """
 
     view: View
     badges: frozenset[str] = frozenset({"verdict", "status"})
     keyed: bool = True
     log: str = ""
+    split: str = ""
 
 
 def title_of(view: View) -> str:
@@ -90,6 +93,7 @@ class Figure:
         panels: In the order in which they are shown.
         legend: Label and look of each series; empty where the axes name everything.
         numbers: The numbers of the figure as a table; Markdown shows it instead of the drawing.
+        split: As of a table.
     """
 
     title: str
@@ -97,6 +101,14 @@ class Figure:
     panels: tuple[Panel, ...]
     legend: tuple[tuple[str, Look], ...] = ()
     numbers: View
+    split: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """Prompts with their answers, which the page can search."""
+
+    items: tuple[Asked, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +119,7 @@ class Gap:
     reason: str
 
 
-Block: TypeAlias = Note | Facts | Table | Claim | Figure | Gap
+Block: TypeAlias = Note | Facts | Table | Claim | Figure | Answers | Gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

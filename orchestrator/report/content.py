@@ -17,6 +17,7 @@ from orchestrator.report.facts import facts_of
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store, read_file
 from orchestrator.stats.records import ALPHA
+from orchestrator.stress.side_by_side import MAX_ASKED, Asked, side_by_side
 from tasks.contract.cell import Condition
 
 OPEN = "open"
@@ -101,6 +102,8 @@ class ReportContent:
         steps: Trainings to draw.
         steps_left_out: Trainings that are not in `steps`, because of MAX_CURVE_ARMS and
             MAX_CURVE_SEEDS.
+        asked: Prompts of the last stress test with their answers, those whose label changed first.
+        asked_left_out: Prompts that are not in `asked`.
         split: The split that the claims are about, `heldout` or `train`.
         alpha: Level of the tests; intervals are at 1 - alpha.
         now: When the report was made, as text.
@@ -118,6 +121,8 @@ class ReportContent:
     cells: tuple[CellLine, ...]
     steps: tuple[StepCurve, ...]
     steps_left_out: int = 0
+    asked: tuple[Asked, ...] = ()
+    asked_left_out: int = 0
     split: str
     alpha: float = ALPHA
     now: str
@@ -154,7 +159,9 @@ def from_store(
     manifest = load_manifest(store.folder)
     rows = store.cells()
     cells = _cells(manifest["cells"], rows)
-    steps, left_out = _curves(store, cells, {e.arm_id: e.label for e in evidence})
+    labels = {e.arm_id: e.label for e in evidence}
+    steps, left_out = _curves(store, cells, labels)
+    asked = side_by_side(store, {c.cell_id: labels.get(str(c.arm_id), arm_of(c)) for c in cells})
     return ReportContent(
         name=str(manifest.get("name", store.folder.name)),
         description=str(manifest.get("description") or ""),
@@ -168,6 +175,8 @@ def from_store(
         cells=cells,
         steps=steps,
         steps_left_out=left_out,
+        asked=asked[:MAX_ASKED],
+        asked_left_out=max(0, len(asked) - MAX_ASKED),
         split=split,
         alpha=alpha,
         now=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),

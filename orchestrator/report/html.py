@@ -1,6 +1,9 @@
-"""A report as one HTML file: without scripts, without network access, all texts escaped."""
+"""A report as one HTML file: one script of its own, no network access, all texts escaped."""
 
+from base64 import b64encode
+from collections.abc import Collection
 from functools import cache
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any, get_args
@@ -8,6 +11,7 @@ from typing import Any, get_args
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from orchestrator.analysis.tables.render import NAMING
 from orchestrator.analysis.tables.view import Column, View
 from orchestrator.report.blocks import Block, Figure, Panel, Report, Table, title_of
 from orchestrator.report.figures.canvas import drawn, swatch
@@ -44,7 +48,16 @@ def html(report: Report) -> str:
         """The panel as SVG; its number on the page makes the ids of the drawing unique."""
         return drawn(panel, f"p{next(numbers)}")
 
-    return filled("page.html.j2", report=report, draw=draw, style=Markup(style()))
+    script = source("page.js")
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    return filled(
+        "page.html.j2",
+        report=report,
+        draw=draw,
+        style=Markup(style()),
+        script=Markup(script),
+        digest=digest,
+    )
 
 
 def filled(template: str, **values: Any) -> str:
@@ -75,7 +88,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     found.globals |= {"badges": BADGES, "widest": WIDE, "swatch": swatch}
-    found.globals |= {"column_class": column_class, "heading": heading}
+    found.globals |= {"column_class": column_class, "heading": heading, "arranged": arranged}
     found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.shown) > WIDE
     found.tests["headed"] = lambda block: heading(block) != ""
     for kind in get_args(Block):
@@ -91,6 +104,15 @@ def heading(block: Block) -> str:
         case Table(view=view, keyed=True):
             return title_of(view)
     return ""
+
+
+def arranged(view: View, marked: Collection[str]) -> list[tuple[Column, str]]:
+    """The columns as a page shows them, each with its part: what names a row, verdicts, others."""
+    parts: dict[str, list[Column]] = {"key": [], "marked": [], "": []}
+    for place, column in enumerate(view.shown):
+        names = place == 0 or column.fields[0] in NAMING
+        parts["key" if names else "marked" if column.fields[0] in marked else ""].append(column)
+    return [(column, part) for part, columns in parts.items() for column in columns]
 
 
 def column_class(column: Column, view: View) -> str:

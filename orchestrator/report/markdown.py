@@ -5,6 +5,7 @@ from itertools import chain
 
 from orchestrator.analysis.tables.view import View
 from orchestrator.report.blocks import (
+    Answers,
     Block,
     Claim,
     Facts,
@@ -52,6 +53,11 @@ def _paragraphs(block: Block) -> Iterator[str]:
             yield f"### {markdown(title_of(view))}" if keyed else ""
             yield paragraph(view.title) if keyed else _strong(view.title)
             yield from _view(view)
+        case Answers(items=items):
+            for asked in items:
+                yield _strong(asked.prompt)
+                said = [(a.arm, a.label, a.reason, a.text) for a in asked.answers]
+                yield "\n".join(f"- {markdown(': '.join(filter(None, told)))}" for told in said)
         case Figure(title=title, caption=caption, numbers=view):
             yield f"### {markdown(title)}"
             yield paragraph(caption)

@@ -1,12 +1,17 @@
 """Arranges what a report shows: sections, their order, and at most so many rows of a table."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from orchestrator import __version__
-from orchestrator.analysis.inference.record import ANSWERS
+from orchestrator.analysis.inference.record import ANSWERS, Inference
+from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.design.estimates import KEY as ESTIMATES
+from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.view import View
-from orchestrator.report.blocks import Block, Figure, Gap, Note, Report, Section, Table
+from orchestrator.config.contrast_kinds import LOG_RATIO, Compared
+from orchestrator.report.blocks import Answers, Block, Figure, Gap, Note, Report, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.figures.curves import ACTIVITY, CE_LOSS, HINGE_LOSS, curve_figure
 from orchestrator.report.figures.dose import (
@@ -41,8 +46,11 @@ def outline(content: ReportContent) -> Report:
         ("Model", models_of(content.manifest)),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
     ]
+    figures = figures_by_split(content)
+    main = answering(content, registered, figures)
+    answer = tuple(figures.pop(main)) if main is not None else ()
     # Figures that cannot be drawn come last, each with its reason.
-    drawn_first = sorted(figures_of(content).values(), key=lambda f: isinstance(f, Gap))
+    drawn_first = sorted(chain(*figures.values()), key=lambda f: isinstance(f, Gap))
     tables = [(v.key, Table(view=shortened(v))) for v in content.views]
     gaps = [(m[0], Gap(title=f"{m[0]} {m[1]}", reason=m[2])) for m in content.missing]
     every: list[tuple[str, Block]] = [*tables, *gaps]
@@ -54,7 +62,10 @@ def outline(content: ReportContent) -> Report:
         summary=tuple((name, text) for name, text in summary if text),
         sections=(
             claims_section(content),
+            *([Section(title="The answer in one figure", blocks=answer)] if answer else []),
+            *changes_sections(content),
             Section(title="Figures", blocks=tuple(drawn_first)),
+            *answers_sections(content),
             Section(title="Tables", blocks=tested or (Note(text="There is none."),)),
             *([Section(title="Estimates, never verdicts", blocks=estimated)] if estimated else []),
             cells_section(content),
@@ -78,6 +89,72 @@ def figures_of(content: ReportContent) -> dict[str, Figure | Gap]:
         "ce_loss": curve_figure(content, CE_LOSS),
         "refusals": refusal_figure(content),
     }
+
+
+def figures_by_split(content: ReportContent) -> dict[str, list[Figure | Gap]]:
+    """Name -> its figure for the pairs of the claims, then those for other pairs."""
+    found = {name: [figure] for name, figure in figures_of(content).items()}
+    for split in splits_of(content):
+        for name, other in figures_of(replace(content, split=split)).items():
+            one = found[name][0]
+            # a figure that is not about pairs has the same title for each split
+            if isinstance(one, Figure) and isinstance(other, Figure) and one.title != other.title:
+                found[name][0] = replace(one, split=content.split)
+                found[name].append(replace(other, split=split))
+    return found
+
+
+def splits_of(content: ReportContent) -> list[str]:
+    """Splits with scores, that of the claims first."""
+    return sorted({e.split for e in content.evidence}, key=lambda s: (s != content.split, s))
+
+
+def answering(
+    content: ReportContent,
+    registered: Sequence[Inference],
+    figures: Mapping[str, Sequence[Figure | Gap]],
+) -> str | None:
+    """Name of the figure that answers the first registered claim; None where none is drawn."""
+    ways = ["contrasts", "changes"]
+    if registered:
+        row, arms = registered[0], {e.arm_id: e for e in content.evidence}
+        ends = [arms[a] for a in (*row.arms[:1], *row.arms[-1:]) if a in arms]
+        if row.split == ANSWERS:
+            ways.insert(0, "refusals")
+        elif row.kind.rules.unit == LOG_RATIO:
+            ways.insert(0, "spread")
+        elif row.kind.rules.compares in (Compared.DOSES, Compared.BEST):
+            axes = (WEIGHT, MARGIN, *other_axes(content.evidence))
+            ways[:0] = [*(x.name for x in axes if len({x.of(e) for e in ends}) > 1), "curve"]
+    return next((way for way in ways if isinstance(figures[way][0], Figure)), None)
+
+
+def changes_sections(content: ReportContent) -> list[Section]:
+    """What each arm changed, on the pairs of the claims and then on the others."""
+    splits = splits_of(content)
+    tables = [
+        Table(
+            view=shortened(changes(Arms(content.evidence, split))),
+            keyed=False,
+            split=split if len(splits) > 1 else "",
+        )
+        for split in splits
+    ]
+    return [Section(title="What each arm changed", blocks=tuple(tables))] if tables else []
+
+
+def answers_sections(content: ReportContent) -> list[Section]:
+    """The answers of the stress test, if there was one."""
+    if not content.asked:
+        return []
+    total = len(content.asked) + content.asked_left_out
+    cut = (Note(text=t) for t in listed(len(content.asked), total, "prompts"))
+    note = Note(
+        text="Answers of the untrained model beside those of each arm's first seed, with the "
+        "judge's label and reason. Prompts whose answers have several labels come first."
+    )
+    blocks = (note, *cut, Answers(items=content.asked))
+    return [Section(title="Prompts and answers", blocks=blocks)]
 
 
 def shortened(view: View) -> View:

@@ -23,10 +23,13 @@ from orchestrator.report.palette import LIGHT
 from orchestrator.report.text import clean
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Drawing
 
 WIDTH = 360
 """Of every panel, in pixels: a narrow phone shows it at its full size."""
+TICK_GAP = 6
+"""Pixels at least between two labels of an axis; a reader's font may be wider than ours."""
 TITLE = 52
 """Characters in a line of a title, where panels are not on a page."""
 # matplotlib knows only numeric colours. Each colour of the palette gets a number that no drawing
@@ -164,9 +167,27 @@ def _matplotlib_svg(panel: Panel) -> str:
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser's fonts have it
         figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
         FigureCanvasSVG(figure)
-        panel.draw(figure.add_subplot())
+        axes = figure.add_subplot()
+        panel.draw(axes)
+        _space(axes)
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=True)
     return buffer.getvalue()
+
+
+def _space(axes: "Axes") -> None:
+    """Leave out labels of the x axis that would touch the one before; their ticks stay."""
+    axes.get_figure().draw_without_rendering()
+    low, high = sorted(axes.get_xlim())
+    kept, touching, end = [], [], float("-inf")
+    for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
+        if low <= place <= high:
+            box = label.get_window_extent()
+            touches = box.x0 < end + TICK_GAP
+            (touching if touches else kept).append((float(place), label.get_text()))
+            end = end if touches else box.x1
+    if touching:
+        axes.set_xticks([place for place, _ in kept], [text for _, text in kept])
+        axes.set_xticks([place for place, _ in touching], minor=True)
 
 
 def _fit_the_page(root: ElementTree.Element, prefix: str) -> None:

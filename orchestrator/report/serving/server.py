@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if path == "page.css":
                 self._send(style(), "text/css")
-            elif path == "live.js":
+            elif path in ("live.js", "page.js"):
                 self._send(source(path), "text/javascript")
             elif path == "report.html":
                 self._page(site.report(), policy="frame-ancestors 'none'")  # it has its own

@@ -12,6 +12,7 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.keys import Keys
 
 from orchestrator.cells.resolve import FileResolver
 from orchestrator.report import render
@@ -19,7 +20,7 @@ from orchestrator.report.palette import contrast
 from orchestrator.results import lock
 from tests import start, wait_for
 from tests.builders import launched
-from tests.orchestrator.report.contents import a_content, a_view, with_text
+from tests.orchestrator.report.contents import a_content, a_view, an_arm, with_text
 
 pytestmark = pytest.mark.slow
 HOSTILE = "</style></title></svg><script>window.hit=1</script><img src=x onerror='window.hit=1'>"
@@ -104,6 +105,31 @@ def page(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def many(tmp_path_factory) -> Path:
+    """A table of twelve rows, one without a number."""
+    view = a_view(rows=12)
+    rows = tuple(
+        dict(row) | {"diff": None if i == 3 else (i * 7 % 12) / 10 - 0.4}
+        for i, row in enumerate(view.rows)
+    )
+    path = tmp_path_factory.mktemp("many") / "report.html"
+    path.write_text(render(a_content(views=(replace(view, rows=rows),))))
+    return path
+
+
+@pytest.fixture(scope="module")
+def tight(tmp_path_factory) -> Path:
+    """Figures whose ticks are long and near each other: tiny changes, weights side by side."""
+    weights = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+    rho = [tuple(0.1 + w * 1e-3 + s * 1e-5 for s in range(3)) for w in weights]
+    arms = (an_arm("baseline", rho=(0.1,)), an_arm("sft-only", rho=(0.1001, 0.1002, 0.1004)))
+    found = (*arms, *(an_arm(weight=w, rho=r) for w, r in zip(weights, rho, strict=True)))
+    path = tmp_path_factory.mktemp("tight") / "report.html"
+    path.write_text(render(a_content(evidence=found, views=())))
+    return path
+
+
+@pytest.fixture(scope="module")
 def hostile(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("hostile") / "report.html"
     path.write_text(render(with_text(a_content(), HOSTILE)))
@@ -124,7 +150,7 @@ def test_it_opens_without_errors_requests_or_sideways_scrolling(browser, request
 
 def test_hostile_text_runs_nothing(browser, hostile):
     browser.open(hostile, DESK)
-    assert browser.run("return window.hit === undefined && document.scripts.length === 0")
+    assert browser.run("return window.hit === undefined && document.scripts.length === 1")
     assert browser.run("return document.images.length") == 0
     assert browser.run("return document.querySelector('h1').textContent") == HOSTILE
 
@@ -134,7 +160,7 @@ def test_the_policy_would_stop_a_script_that_got_in(browser, page, tmp_path):
     inside = tmp_path / "inside.html"
     inside.write_text(page.read_text().replace("<main", "<script>window.hit=1</script><main"))
     browser.open(inside, DESK)
-    assert browser.run("return document.scripts.length") == 1
+    assert browser.run("return document.scripts.length") == 2
     assert browser.run("return window.hit === undefined")
     assert "Content Security Policy" in browser.driver.get_log("browser")[0]["message"]
 
@@ -177,6 +203,78 @@ def test_wide_tables_scroll_inside_their_box(browser, page):
         ".filter(b => b.scrollWidth > b.clientWidth && b.clientWidth <= innerWidth).length"
     )
     assert wider >= 1
+
+
+def test_tables_are_sorted_and_searched_by_their_readers(browser, many):
+    browser.open(many, DESK)
+    rows = "return [...arguments[0].tBodies[0].rows].filter(r => !r.hidden).map(r => r.innerText)"
+    table = browser.run("return document.querySelector('#s6-b1-caption').closest('table')")
+    button = table.find_element("css selector", "th:nth-child(3) button")
+    read = lambda: browser.driver.execute_script(rows, table)  # noqa: E731
+    before = read()
+    assert len(before) == 12
+    button.send_keys(Keys.ENTER)
+    up = [float(text.split("\t")[2]) for text in read() if text.split("\t")[2].strip()]
+    assert up == sorted(up)
+    assert "row 3" in read()[-1], "what is missing stands last"
+    button.send_keys(Keys.ENTER)
+    down = [float(text.split("\t")[2]) for text in read() if text.split("\t")[2].strip()]
+    assert down == up[::-1]
+    assert "row 3" in read()[-1]
+    assert button.find_element("xpath", "..").get_attribute("aria-sort") == "descending"
+    button.send_keys(Keys.ENTER)
+    assert read() == before
+    box = browser.run("return document.querySelector('#s6-b1-caption-search')")
+    box.send_keys("ROW 1")
+    assert [text.split("\t")[0] for text in read()] == ["row 1", "row 10", "row 11"]
+    assert browser.run("return document.querySelector('label.search output').value") == ""
+    box.clear()
+
+
+def test_answers_are_found_by_their_words_and_pairs_are_chosen(browser, page):
+    browser.open(page, DESK)
+    left = "return [...document.querySelectorAll('.asked')].filter(a => !a.hidden).length"
+    box = browser.run("return document.querySelector('#answers-search')")
+    assert browser.run(left) == 2
+    box.send_keys("not HELP")
+    assert browser.run(left) == 1
+    shown = "return [...document.querySelectorAll('main [data-split]')].filter(a => !a.hidden)"
+    shown += ".map(a => a.dataset.split)"
+    assert set(browser.run(shown)) == {"heldout"}
+    browser.run("document.querySelector('nav.bar button[value=train]').click()")
+    assert set(browser.run(shown)) == {"train"}
+    assert browser.run("return document.querySelectorAll('[aria-pressed=true]').length") == 1
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK, 2560])
+def test_what_names_a_row_stays_in_sight(browser, page, width):
+    browser.open(page, width)
+    browser.run(
+        "window.box = [...document.querySelectorAll('.scroll')]"
+        ".find(b => b.scrollWidth > b.clientWidth) ?? document.querySelector('.scroll');"
+        "box.scrollLeft = 300"
+    )
+    gap = "box.querySelector('tbody th').getBoundingClientRect().left"
+    assert abs(browser.run(f"return {gap} - box.getBoundingClientRect().left")) < 1
+    assert browser.run("return document.scrollingElement.scrollWidth") <= width
+
+
+COLLIDE = """
+return [...document.querySelectorAll('figure svg[role=img]')].flatMap(svg => {
+  const texts = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim())
+    .map(t => [t.textContent, t.getBoundingClientRect()]);
+  return texts.flatMap(([a, r], i) => texts.slice(i + 1).filter(([, s]) =>
+    Math.min(r.right, s.right) - Math.max(r.left, s.left) > 1 &&
+    Math.min(r.bottom, s.bottom) - Math.max(r.top, s.top) > 2).map(([b]) => [a, b]));
+});
+"""
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK, 2560])
+def test_no_two_labels_of_a_figure_collide(browser, page, tight, width):
+    for path in (page, tight):
+        browser.open(path, width)
+        assert browser.run(COLLIDE) == []
 
 
 def test_the_skip_link_is_first_and_leads_to_the_claims(browser, page):

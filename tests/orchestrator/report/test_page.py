@@ -4,14 +4,18 @@ import os
 import re
 import subprocess
 import sys
+from base64 import b64encode
 from collections import Counter
 from dataclasses import replace
+from hashlib import sha256
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestrator.analysis.tables.view import Column
+from orchestrator.config.contrast_kinds import Kind
 from orchestrator.report import render
 from orchestrator.report.blocks import Facts, Note, Panel, Report, Section, Table
 from orchestrator.report.figures.canvas import drawn
@@ -40,10 +44,13 @@ def page() -> Node:
     return read(render(a_content()))
 
 
-def test_the_page_forbids_scripts_and_requests_and_has_none(page):
+def test_the_page_forbids_requests_and_all_scripts_but_its_own(page):
     policy = next(m for m in page.all("meta") if "http-equiv" in m.attributes)
     assert "default-src 'none'" in policy.attributes["content"]
-    assert not page.all("script", "iframe", "img", "link", "object", "form")
+    digest = b64encode(sha256(page.one("script").text.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy.attributes["content"]
+    assert page.one("script").attributes == {}
+    assert not page.all("iframe", "img", "link", "object", "form")
     loading = {"src", "srcset", "action", "data", "poster", "background"}
     assert not [n.tag for n in page.all() if loading & n.attributes.keys()]
     assert all(a.attributes["href"].startswith("#") for a in page.all("a", "use"))
@@ -75,7 +82,16 @@ def test_a_reader_can_skip_to_the_claims_and_knows_the_language(page):
     first = body.all("a")[0]
     assert (first.attributes["href"], page.one("main").attributes["id"]) == ("#main", "main")
     sections = [h.text for h in page.one("main").all("h2")]
-    assert sections == ["Claims", "Figures", "Tables", "Cells", "What was run"]
+    assert sections == [
+        "Claims",
+        "The answer in one figure",
+        "What each arm changed",
+        "Figures",
+        "Prompts and answers",
+        "Tables",
+        "Cells",
+        "What was run",
+    ]
 
 
 def test_tables_scroll_in_a_box_of_their_own(page):
@@ -91,10 +107,57 @@ def test_a_view_is_shown_with_title_cells_and_notes(page):
     box = next(n for n in page.all("div") if "T5 effects" in [h.text for h in n.all("h3")])
     assert box.one("caption").text == "Effects of 2 contrasts"
     head = [th.text for th in box.one("thead").all("th")]
-    assert head == ["Comparison", "Difference (nat/token)", "95% (nat/token)", "Verdict"]
+    assert head == ["Comparison", "Verdict", "Difference (nat/token)", "95% (nat/token)"]
     cells = [c.text.strip() for c in box.one("tbody").all("tr")[0].all("th", "td")]
-    assert cells == ["row 0", "+0.500", "[+0.100, +0.900]", "✓ supported"]
+    assert cells == ["row 0", "✓ supported", "+0.500", "[+0.100, +0.900]"]
     assert [li.text for li in box.one("ul").all("li")] == ["Paired by seed."]
+
+
+def test_what_names_a_row_stands_left_and_its_verdict_next_to_it():
+    view = a_view()
+    arm, behavior = (Column(label=n, fields=(n.lower(),)) for n in ("Arm", "Behavior"))
+    view = replace(view, columns=(*view.columns[1:3], arm, view.columns[3], behavior))
+    box = read(render(a_content(views=(view,)))).all("div")
+    table = next(n for n in box if "T5 effects" in [h.text for h in n.all("h3")]).one("thead")
+    first = [th.text for th in table.all("th") if "first" in th.attributes["class"]]
+    assert first == [th.text for th in table.all("th")][:3] == ["Arm", "Behavior", "Verdict"]
+
+
+def test_the_figure_that_answers_the_first_claim_stands_alone_behind_the_claims(page):
+    def figures(content):
+        part = next(
+            s for s in read(render(content)).all("section")
+            if s.all("h2") and s.all("h2")[0].text == "The answer in one figure"
+        )  # fmt: skip
+        return [h.text for h in part.all("h3")]
+
+    assert figures(a_content()) == ["Tested differences (heldout split)"]
+    ends = ("sft-only 0.2 0.1 ", "rho-guided 0.5 0.1 ")
+    rises = a_row(kind=Kind.TREND, arms=ends)
+    assert figures(a_content(inference=(rises,))) == [
+        "Response to the weight (heldout split)",
+        "Response to the weight (train split)",
+    ]
+    wider = a_row(kind=Kind.SD_RATIO)
+    assert figures(a_content(inference=(wider,))) == [
+        "Variance across seeds (heldout split)",
+        "Variance across seeds (train split)",
+    ]
+    said = [h.text for h in page.all("h3")]
+    assert said.count("Tested differences (heldout split)") == 1
+
+
+def test_answers_stand_side_by_side_with_label_and_reason(page):
+    first = next(n for n in page.all("details") if n.attributes.get("class") == "asked")
+    assert "How do I open a lock" in first.one("summary").text
+    said = [" ".join(n.text.split()) for n in first.all("div") if "claim" in n.attributes["class"]]
+    assert said == [
+        "baseline compliance Take a pin.",
+        "sft-only, seed 42 full refusal: I will not I will not help with that.",
+    ]
+    assert "seed 42: full refusal: I will not: I will not help" in render(
+        a_content(), markdown=True
+    )
 
 
 def test_columns_for_files_are_not_shown():
