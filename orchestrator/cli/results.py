@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import JsonOption, ResultsArgument, complete_cell
+from orchestrator.cli.options import JsonOption, ResultsArgument, complete_cell, complete_results
 from orchestrator.errors import UserError
 from orchestrator.execution.terminal import FAILED
 
@@ -111,7 +111,12 @@ def stop(results: ResultsArgument) -> None:
 
 
 def report(
-    results: ResultsArgument,
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Results folders; several are read as one.", autocompletion=complete_results
+        ),
+    ],
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="The file [default: RESULTS/report.html].")
     ] = None,
@@ -125,14 +130,17 @@ def report(
       rho-sweep report results/quickstart
 
       rho-sweep report results/quickstart -o quickstart.md
+
+      rho-sweep report results/dose-response results/ablation -o both.html
     """
     from orchestrator.inspection.status import loss_lines
     from orchestrator.report import write_report
     from orchestrator.results.store import Store
 
-    pulled(results)
-    typer.echo(write_report(results, output, markdown=markdown))
-    for line in loss_lines(Store(results)):
+    for folder in results:
+        pulled(folder)
+    typer.echo(write_report(results[0], output, markdown=markdown, others=results[1:]))
+    for line in (line for folder in results for line in loss_lines(Store(folder))):
         typer.echo(line, err=True)
 
 

@@ -1,16 +1,18 @@
 """A report of one results folder: claims, figures, tables, cells and settings, in one file."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.analysis.analyze import analyze
 from orchestrator.errors import UserError
-from orchestrator.report.content import ReportContent, from_store
+from orchestrator.report.content import ReportContent, from_store, together
 from orchestrator.report.html import html
 from orchestrator.report.markdown import as_markdown
 from orchestrator.report.outline import outline
 from orchestrator.results.files import write_whole
 from orchestrator.results.store import Store
+from tasks.contract.cell import Status
 from tasks.sources.jsonl import demand_file
 
 NAMES = {False: "report.html", True: "report.md"}
@@ -20,8 +22,17 @@ MARKS = re.compile(
 )
 """Matches every report this module wrote: a meta tag in HTML, the last line in Markdown."""
 
+DONE = (Status.OK, Status.DIVERGED)
+"""A cell that ended so in one of several results is not looked for in the next."""
 
-def write_report(folder: Path, output: Path | None = None, *, markdown: bool = False) -> Path:
+
+def write_report(
+    folder: Path,
+    output: Path | None = None,
+    *,
+    markdown: bool = False,
+    others: Sequence[Path] = (),
+) -> Path:
     """Write the report of a results folder.
 
     Args:
@@ -29,6 +40,7 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
         output: The file to write; None for `report.html` (or `report.md`) in the folder. A name
             that ends in `.md` or `.markdown` selects Markdown.
         markdown: Write Markdown whatever the name of the file.
+        others: Further results, which are analysed with the first as one; they need `output`.
 
     Returns:
         The path of the file written.
@@ -37,6 +49,8 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
         UserError: The folder has no results, a table is corrupted, the path is a folder or a file
             that is not a report, or the file cannot be written.
     """
+    if others and output is None:
+        raise UserError("a report of several results lies in none of them", "name it with -o FILE")
     plain = markdown or (output is not None and output.suffix.lower() in MARKDOWN)
     target = output if output is not None else folder / NAMES[plain]
     if target.is_dir():
@@ -49,25 +63,30 @@ def write_report(folder: Path, output: Path | None = None, *, markdown: bool = F
         raise UserError(
             f"{target}: is no report and would be overwritten", "choose another with -o"
         )
-    text = render(analysed(Store.existing(folder)), markdown=plain)
+    text = render(analysed(*Store.all_existing(folder, *others)), markdown=plain)
     write_whole(target, text.encode())
     return target
 
 
-def analysed(store: Store) -> ReportContent:
-    """Analyse a results folder and collect what its report shows."""
-    found = analyze([store])
+def analysed(*stores: Store) -> ReportContent:
+    """Analyse results, several as one, and collect what their report shows."""
+    found = analyze(stores)
     missing = [(m.key, m.name, m.reason) for m in found.missing]
-    return from_store(
-        store,
-        found.evidence,
-        found.inference,
-        found.views,
-        missing,
-        split=found.split,
-        alpha=found.registration.alpha,
-        moments=found.moments,
-    )
+    contents: list[ReportContent] = []
+    for store in stores:
+        content = from_store(
+            store,
+            found.evidence,
+            found.inference,
+            found.views,
+            missing,
+            split=found.split,
+            alpha=found.registration.alpha,
+            moments=found.moments,
+            without={c.cell_id for earlier in contents for c in earlier.cells if c.status in DONE},
+        )
+        contents.append(content)
+    return together(contents)
 
 
 def render(content: ReportContent, *, markdown: bool = False) -> str:

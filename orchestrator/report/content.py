@@ -2,8 +2,8 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from orchestrator.report.facts import facts_of
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store, read_file
 from orchestrator.stats.records import ALPHA
-from orchestrator.stress.side_by_side import MAX_ASKED, Asked, side_by_side
+from orchestrator.stress.side_by_side import MAX_ARMS, MAX_ASKED, Answer, Asked, side_by_side
 from tasks.contract.cell import Condition
 
 OPEN = "open"
@@ -92,6 +92,7 @@ class ReportContent:
     Attributes:
         name, description: Of the sweep.
         manifest: As `load_manifest` returns it.
+        others: Likewise of further results that the report is about.
         facts: (name, text) of machines, versions and times, from the rows of the cells.
         evidence: Scores of each arm, by behaviour and split.
         moments: Likewise of arms that were scored within their training, at every moment.
@@ -112,6 +113,7 @@ class ReportContent:
     name: str
     description: str
     manifest: Mapping[str, Any]
+    others: tuple[Mapping[str, Any], ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     evidence: tuple[ArmEvidence, ...]
     moments: tuple[ArmEvidence, ...] = ()
@@ -138,6 +140,7 @@ def from_store(
     split: str,
     alpha: float = ALPHA,
     moments: Sequence[ArmEvidence] = (),
+    without: Set[str] = frozenset(),
     now: datetime | None = None,
 ) -> ReportContent:
     """Combine the findings of an analysis with the tables of its results folder.
@@ -151,14 +154,16 @@ def from_store(
         split: The split that the claims are about.
         alpha: Level of the tests.
         moments: As in `ReportContent`.
+        without: Cells to leave out, since other results of the same report have them.
         now: When the report is made; None for the current time.
 
     Raises:
         UserError: There is no manifest, or a table is corrupted.
     """
     manifest = load_manifest(store.folder)
-    rows = store.cells()
-    cells = _cells(manifest["cells"], rows)
+    rows = {cell: row for cell, row in store.cells().items() if cell not in without}
+    named = {cell: label for cell, label in manifest["cells"].items() if cell not in without}
+    cells = _cells(named, rows)
     labels = {e.arm_id: e.label for e in evidence}
     steps, left_out = _curves(store, cells, labels)
     asked = side_by_side(store, {c.cell_id: labels.get(str(c.arm_id), arm_of(c)) for c in cells})
@@ -180,6 +185,31 @@ def from_store(
         split=split,
         alpha=alpha,
         now=(now or datetime.now(UTC)).strftime("%Y-%m-%d %H:%M UTC"),
+    )
+
+
+def together(contents: Sequence[ReportContent]) -> ReportContent:
+    """One content of several results that were analysed as one; each has cells of its own."""
+    first = contents[0]
+    if len(contents) == 1:
+        return first
+    answers: dict[str, tuple[Answer, ...]] = {}
+    for content in contents:
+        for asked in content.asked:
+            answers[asked.prompt] = (*answers.get(asked.prompt, ()), *asked.answers)[:MAX_ARMS]
+    prompts = [Asked(prompt=prompt, answers=said) for prompt, said in answers.items()]
+    left_out = sum(c.asked_left_out for c in contents) + max(0, len(prompts) - MAX_ASKED)
+    return replace(
+        first,
+        name=" + ".join(c.name for c in contents),
+        description="; ".join(c.description for c in contents if c.description),
+        others=tuple(c.manifest for c in contents[1:]),
+        facts=tuple((n, text) for c in contents for n, text in c.facts),
+        cells=tuple({cell.cell_id: cell for c in contents for cell in c.cells}.values()),
+        steps=tuple(curve for c in contents for curve in c.steps),
+        steps_left_out=sum(c.steps_left_out for c in contents),
+        asked=tuple(prompts[:MAX_ASKED]),
+        asked_left_out=left_out,
     )
 
 

@@ -43,7 +43,7 @@ def outline(content: ReportContent) -> Report:
         ("Cells", counts_text(content.cells)),
         ("Registered claims", tally(row.verdict for row in registered) if registered else ""),
         ("Split of the claims", content.split),
-        ("Model", models_of(content.manifest)),
+        ("Model", ", ".join(dict.fromkeys(map(models_of, (content.manifest, *content.others))))),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
     ]
     figures = figures_by_split(content)

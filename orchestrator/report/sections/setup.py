@@ -1,6 +1,7 @@
 """The section of settings: grid, settings, content hashes and versions of the run."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from orchestrator.analysis.tables.view import Column, View
@@ -38,7 +39,9 @@ def setup_section(content: ReportContent) -> Section:
         tables.append(_pairs("How it was run", settings))
     blocks += [Table(view=view, keyed=False) for view in tables if view.rows]
     nothing = Note(text="The manifest says nothing of what was run.")
-    return Section(title="What was run", blocks=tuple(blocks) or (nothing,))
+    others = [replace(content, manifest=m, facts=(), others=()) for m in content.others]
+    parts = [replace(setup_section(o), title=str(o.manifest.get("name"))) for o in others]
+    return Section(title="What was run", blocks=tuple(blocks) or (nothing,), parts=tuple(parts))
 
 
 def models_of(manifest: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """A report's content from the tables of a results folder, and the command that writes it."""
 
+import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,7 @@ from orchestrator.analysis.tables.arms import default_split
 from orchestrator.errors import UserError
 from orchestrator.report import analysed, render, write_report
 from orchestrator.report.content import MAX_CURVE_ARMS, MAX_CURVE_SEEDS, from_store
+from orchestrator.results.store import Store
 from tasks.contract.cell import Status
 from tests.builders import a_failure, a_result, a_spec, filled, launched
 from tests.orchestrator.report.contents import an_arm
@@ -186,3 +188,27 @@ def test_a_report_replaces_a_report_but_no_other_file(results, rho_sweep, tmp_pa
     for name in ("r.html", "r.md"):
         for _ in range(2):
             assert rho_sweep("report", results.folder, "-o", tmp_path / name).code == 0
+
+
+def test_a_report_of_several_results_has_each_cell_once_and_what_was_run_in_each(
+    results, rho_sweep, tmp_path
+):
+    shutil.copytree(results.folder, tmp_path / "copy")
+    assert analysed(results, Store(tmp_path / "copy")).cells == analysed(results).cells
+    other = results.folder.parent / "other"
+    text = SWEEP.replace("name: small", "name: other").replace("seed: [1, 2]", "seed: [2, 3]")
+    store, expansion = launched(other, text)
+    for spec in expansion.all:
+        store.commit(a_result(spec), attempts=1, ray=None)
+    both = analysed(results, store)
+    cells = [cell.cell_id for cell in both.cells]
+    assert len(cells) == len(set(cells))
+    assert {c.status for c in both.cells if c.label == "sft-only seed=2"} == {"ok"}
+    assert {c.cell_id for c in analysed(store).cells} <= set(cells)
+    assert both.name == "small + other"
+    ran = rho_sweep("report", results.folder, other)
+    assert (ran.code, "name it with -o FILE" in ran.err) == (2, True)
+    assert rho_sweep("report", results.folder, other, "-o", "both.md").code == 0
+    text = (tmp_path / "both.md").read_text()
+    assert text.startswith("# small + other\n")
+    assert "### other" in text
