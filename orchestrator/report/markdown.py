@@ -54,9 +54,9 @@ def _paragraphs(block: Block) -> Iterator[str]:
             yield paragraph(view.title) if keyed else _strong(view.title)
             yield from _view(view)
         case Answers(items=items):
-            for asked in items:
-                yield _strong(asked.prompt)
-                said = [(a.arm, a.label, a.reason, a.text) for a in asked.answers]
+            for item in items:
+                yield _strong(item.prompt)
+                said = [(a.arm, a.label, a.reason, a.text) for a in item.answers]
                 yield "\n".join(f"- {markdown(': '.join(filter(None, told)))}" for told in said)
         case Figure(title=title, caption=caption, numbers=view):
             yield f"### {markdown(title)}"

@@ -148,13 +148,13 @@ def answers_sections(content: ReportContent) -> list[Section]:
     if not content.asked:
         return []
     total = len(content.asked) + content.asked_left_out
-    cut = (Note(text=t) for t in listed(len(content.asked), total, "prompts"))
+    cut = [Note(text=t) for t in listed(len(content.asked), total, "prompts")]
     note = Note(
         text="Answers of the untrained model beside those of each arm's first seed, with the "
         "judge's label and reason. Prompts whose answers have several labels come first."
     )
-    blocks = (note, *cut, Answers(items=content.asked))
-    return [Section(title="Prompts and answers", blocks=blocks)]
+    blocks: list[Block] = [note, *cut, Answers(items=content.asked)]
+    return [Section(title="Prompts and answers", blocks=tuple(blocks))]
 
 
 def shortened(view: View) -> View:

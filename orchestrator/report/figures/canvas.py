@@ -169,16 +169,21 @@ def _matplotlib_svg(panel: Panel) -> str:
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         panel.draw(axes)
+        figure.draw_without_rendering()
         _space(axes)
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=True)
     return buffer.getvalue()
 
 
 def _space(axes: "Axes") -> None:
-    """Leave out labels of the x axis that would touch the one before; their ticks stay."""
-    axes.get_figure().draw_without_rendering()
+    """Leave out labels of the x axis that would touch the one before; their ticks stay.
+
+    The figure must have been drawn once, for its labels are placed then.
+    """
     low, high = sorted(axes.get_xlim())
-    kept, touching, end = [], [], float("-inf")
+    kept: list[tuple[float, str]] = []
+    touching: list[tuple[float, str]] = []
+    end = float("-inf")
     for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True):
         if low <= place <= high:
             box = label.get_window_extent()

@@ -5,8 +5,9 @@ const REST = 6;  // rows that need no search
 
 function value(cell) {
   const text = cell.textContent.trim();
-  const number = parseFloat(text.replace(/^[[<]/, ""));
-  return text === "" ? null : Number.isNaN(number) ? text : number;
+  if (/^(\d+:)+\d\d$/.test(text)) return text.split(":").reduce((all, part) => 60 * all + +part, 0);
+  const number = /^[[<]?([+-]?\d+(\.\d+)?(e[+-]?\d+)?)(?=$|[\s%,/])/.exec(text);
+  return text === "" ? null : number ? Number(number[1]) : text;
 }
 
 function compare(a, b) {

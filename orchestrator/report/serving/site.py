@@ -24,7 +24,7 @@ from orchestrator.report.serving.losses import ArmLosses, losses
 from orchestrator.results.live import read_live
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
-from orchestrator.results.stress_record import units_in
+from orchestrator.results.stress_record import packs_in, units_in
 from orchestrator.visible import short
 
 MAX_LOG = 2_000
@@ -124,6 +124,8 @@ class Site:
         """The page of one cell, or of a unit of the stress test; None where there is none."""
         store = Store.existing(self.folder)
         labels = load_manifest(self.folder)["cells"] | units_in(self.folder)
+        for pack in packs_in(self.folder).values():
+            labels |= pack["units"]
         if cell not in labels:
             return None
         page = Page(
@@ -265,7 +267,7 @@ def _now(found: Mapping[str, Any]) -> tuple[Section, ...]:
 
 
 def _section(title: str, columns: tuple[Column, ...], rows: Any) -> Section:
-    view = View(key="", name="", title=title, columns=columns, rows=tuple(rows))
+    view = View(key="", name="", title="One row a cell", columns=columns, rows=tuple(rows))
     return Section(title=title, blocks=(Table(view=shortened(view), keyed=False, log="cell_id"),))
 
 

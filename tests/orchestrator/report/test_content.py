@@ -196,7 +196,7 @@ def test_a_report_of_several_results_has_each_cell_once_and_what_was_run_in_each
     shutil.copytree(results.folder, tmp_path / "copy")
     assert analysed(results, Store(tmp_path / "copy")).cells == analysed(results).cells
     other = results.folder.parent / "other"
-    text = SWEEP.replace("name: small", "name: other").replace("seed: [1, 2]", "seed: [2, 3]")
+    text = "name: other\nmodel: toy\ngrid: {condition: [sft-only], seed: [2, 3]}\n"
     store, expansion = launched(other, text)
     for spec in expansion.all:
         store.commit(a_result(spec), attempts=1, ray=None)

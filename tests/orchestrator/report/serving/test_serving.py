@@ -173,7 +173,7 @@ def test_a_cell_that_runs_is_shown_with_step_loss_and_host(client, half):
 def test_every_text_of_others_is_only_text(client, half):
     home, log = client.get(), client.get(f"log/{half[1].all[2].cell_id}")
     for page in (read(home), read(log)):
-        assert [s.attributes["src"][-7:] for s in page.all("script")] == ["live.js"]
+        assert [s.attributes["src"][-7:] for s in page.all("script")] == ["live.js", "page.js"]
         assert not page.all("img", "iframe", "object")
         assert HOSTILE.replace("\x1b", "\\u001b") in page.text.replace("\ufffd", "\\u001b")
 
