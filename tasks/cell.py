@@ -31,6 +31,7 @@ from tasks.contract.cell import (  # noqa: E402
 )
 from tasks.contract.checkpoint_envelope import NO_SAVING, Saving  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
+from tasks.data.general import neutral_texts, unused_texts  # noqa: E402
 from tasks.data.limits import demand_pairs, demand_records  # noqa: E402
 from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.data.rendering import rendered_digest  # noqa: E402
@@ -53,6 +54,7 @@ from tasks.passes.flops import costs_of, matmul_peak  # noqa: E402
 from tasks.passes.losses import PairBatch, PairTerm, pair_numbers, term_of  # noqa: E402
 from tasks.passes.step import reference_of  # noqa: E402
 from tasks.passes.trie import Floats  # noqa: E402
+from tasks.scoring.moved import moved  # noqa: E402
 from tasks.scoring.score import Passes, Scored, score  # noqa: E402
 from tasks.training.checkpoint import State, dump, load  # noqa: E402
 from tasks.training.loop import DivergedError, Material, train  # noqa: E402
@@ -69,6 +71,7 @@ class _Training:
         pool: Training pairs, and those excluded with a reason.
         n_truncated: SFT texts that were cut to the length; None without SFT texts.
         n_leaks: SFT texts dropped because they contain held-out text; None without SFT texts.
+        unused: Texts of the source that are no part of the mix; none without SFT texts.
     """
 
     material: Material
@@ -76,6 +79,7 @@ class _Training:
     pool: EncodedPairs
     n_truncated: int | None
     n_leaks: int | None
+    unused: tuple[Tokens, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +185,7 @@ def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
             raise NodeError(
                 f"no usable training pair of {name}: raise train.max_length or lower probes.heldout"
             )
-    records, cut, leaks = _records(spec.data, probes, base, spec.max_length)
+    records, cut, leaks, unused = _records(spec.data, probes, base, spec.max_length)
     order = lay_out(spec.seed, spec.train, spec.sft_records, spec.hinge, kept)
     term = term_of(spec.condition, spec.hinge) if spec.hinge else None
     directed = _directed(spec.condition, spec.seed, pool)
@@ -197,14 +201,15 @@ def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
         pool=pool,
         n_truncated=cut,
         n_leaks=leaks,
+        unused=unused,
     )
 
 
 def _records(
     data: DataSpec | None, probes: Probes, base: BaseModel, max_length: int
-) -> tuple[list[Tokens] | None, int | None, int | None]:
+) -> tuple[list[Tokens] | None, int | None, int | None, tuple[Tokens, ...]]:
     if data is None:
-        return None, None, None
+        return None, None, None, ()
     mix = prepare_mix(
         probes,
         data.sft,
@@ -223,7 +228,8 @@ def _records(
         )
     demand_records(mix.records, rows, base.limits, max_length)
     n_cut = sum(len(row) > max_length for row in rows)
-    return [row[:max_length] for row in rows], n_cut, mix.n_leaks
+    unused = unused_texts(base.tokenizer, mix.unused, data.template, base.limits, max_length)
+    return [row[:max_length] for row in rows], n_cut, mix.n_leaks, unused
 
 
 def _directed(
@@ -356,6 +362,10 @@ def _finish(
         resumed = trained.resumed + found.resumed
         measurements = replace(measurements, resumed_passes=resumed)
     measurements = _utilised(measurements, base, trained, trained.load + found.load)
+    if trained.diverged is None:
+        with phases.phase("score", report):  # after what is told of the scoring's speed
+            measurements = _general(measurements, spec, base, training)
+        measurements = replace(measurements, score_s=phases.seconds["score"])
     mx.clear_cache()  # another process may need it before the next cell here does
     return CellResult(
         spec=spec,
@@ -368,6 +378,24 @@ def _finish(
         probe_scores=found.probe_scores,
         adapter=trained.adapter,
         points=trained.state.points,
+    )
+
+
+def _general(
+    measured: Measurements, spec: CellSpec, base: BaseModel, training: _Training | None
+) -> Measurements:
+    """With what else changed, on texts that no probe is about."""
+    texts = neutral_texts(base.tokenizer, base.limits, spec.max_length)
+    neutral = moved(base.model, texts, base.vocabulary)
+    unused = moved(base.model, training.unused if training else (), base.vocabulary)
+    return replace(
+        measured,
+        neutral_ce=neutral.ce,
+        neutral_ce_base=neutral.ce_base,
+        neutral_kl=neutral.kl,
+        unused_ce=unused.ce,
+        unused_ce_base=unused.ce_base,
+        unused_kl=unused.kl,
     )
 
 

@@ -32,6 +32,7 @@ from orchestrator.config.contrasts import BEHAVIOR, Contrast, Questions
 from orchestrator.errors import UserError, hint
 from orchestrator.results.registration import Registration, asked_later
 from orchestrator.results.store import Store
+from tasks.contract.measures import MEASURED
 
 UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
 
@@ -76,7 +77,7 @@ class Analysis:
         evidence: The same with every seed.
         registration: The contrasts, registered ones first.
         inference: Each contrast tested, with a verdict.
-        views: The tables T1 to T14 that these results fill.
+        views: The tables T1 to T15 that these results fill.
         missing: The others, and why.
         split: Which pairs the tables are about.
         unscored: Cells that diverged or failed: cell id, label parts, message.
@@ -158,7 +159,7 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     registration = registration.with_questions(later)
     for contrast in wanted.questions.contrasts if wanted.questions else ():
         for behavior in contrast.behaviors or ():
-            if behavior not in scored:
+            if behavior not in {*scored, *MEASURED}:
                 near = hint(behavior, tuple(scored))
                 raise UserError(
                     f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'

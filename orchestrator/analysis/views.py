@@ -46,7 +46,7 @@ def views_of(
     manifests: Sequence[Mapping[str, Any]] = (),
     refusals: Iterable[Refusals] = (),
 ) -> tuple[View | Missing, ...]:
-    """T1 to T14 in order; a table with nothing to show says why.
+    """T1 to T15 in order; a table with nothing to show says why.
 
     Args:
         frame: Gives gaps of probe pairs, for the components of variance.
@@ -66,6 +66,7 @@ def views_of(
     return tables(
         Material(
             evidence=evidence,
+            general=frame.general(),
             inference=inference,
             refusals=tuple(refusals),
             components=tuple(components_of(frame, arms)),

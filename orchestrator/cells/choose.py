@@ -21,6 +21,7 @@ from orchestrator.config.contrast_kinds import Compared, Subject
 from orchestrator.config.contrasts import Contrast, Fields, describe, matches, step_of
 from orchestrator.config.fields import OF_MOMENTS, OF_PROMPTS, STEP
 from tasks.contract.cell import CellSpec, Condition
+from tasks.contract.measures import MEASURED
 
 FEWEST_DOSES = 3
 AT = "@"
@@ -164,7 +165,7 @@ def planned(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Choi
     behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
     for part in parts(contrast, behaviors):
         behavior = AGAINST.join(part)
-        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]}]
+        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]} | MEASURED]
         if not mine:
             yield behavior, Choice(problem=unscored(behavior, split))
             continue

@@ -48,7 +48,7 @@ def analyze(
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
 ) -> None:
-    """Say what results support: claims, what each arm changed, and tables T1 to T14.
+    """Say what results support: claims, what each arm changed, and tables T1 to T15.
 
     Examples:
       rho-sweep analyze results/quickstart

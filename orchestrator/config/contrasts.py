@@ -37,6 +37,7 @@ from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative, Spending
 from tasks.contract.cell import Condition, TrainSpec, digest_of
+from tasks.contract.measures import MEASURED
 
 Fields = tuple[tuple[str, Any], ...]
 """Fields and values that name an arm, by name."""
@@ -430,7 +431,10 @@ def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> 
             values = enumerate(contrast.between[1])
             places = [((*route, "between", BEHAVIOR, k), b) for k, b in values]
         for place, behavior in places:
-            if behavior not in known:
+            if behavior in MEASURED and contrast.population is not Population.NEW_SEEDS:
+                text = f"{show(behavior)} is measured on whole cells, which have no probe pairs"
+                yield (*route, "population"), text, (place,)
+            elif behavior not in known | MEASURED:
                 near = hint(behavior, tuple(sorted(known)))
                 text = f"{show(behavior)} is not evaluated{near}"
                 yield place, text, (*grids, ("probes", "evaluate"))

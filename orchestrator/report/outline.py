@@ -1,5 +1,6 @@
 """Arranges what a report shows: sections, their order, and at most so many rows of a table."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -9,6 +10,7 @@ from orchestrator.analysis.inference.record import ANSWERS, Inference
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.design.estimates import KEY as ESTIMATES
 from orchestrator.analysis.tables.scores.changes import changes
+from orchestrator.analysis.tables.scores.general import NAME as GENERAL
 from orchestrator.analysis.tables.view import View
 from orchestrator.config.contrast_kinds import LOG_RATIO, Compared
 from orchestrator.report.blocks import Answers, Block, Figure, Gap, Note, Report, Section, Table
@@ -43,6 +45,7 @@ def outline(content: ReportContent) -> Report:
         ("Cells", counts_text(content.cells)),
         ("Registered claims", tally(row.verdict for row in registered) if registered else ""),
         ("Split of the claims", content.split),
+        ("Perplexity of general texts", perplexity_text(content.views)),
         ("Model", ", ".join(dict.fromkeys(map(models_of, (content.manifest, *content.others))))),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
     ]
@@ -73,6 +76,16 @@ def outline(content: ReportContent) -> Report:
         ),
         made=f"Made {content.now} by rho-sweep {__version__}.",
     )
+
+
+def perplexity_text(views: Sequence[View]) -> str:
+    """What the arm that lost most on neutral texts lost; empty where it was not measured."""
+    rows = [row for view in views if view.name == GENERAL for row in view.rows]
+    known = [(row["text-neutral"], row["arm"]) for row in rows if row["text-neutral"] is not None]
+    if not known:
+        return ""
+    change, arm = min(known)
+    return f"{math.expm1(min(-change, 99)):+.1%} on neutral texts in {arm}, which lost most"
 
 
 def figures_of(content: ReportContent) -> dict[str, Figure | Gap]:

@@ -512,6 +512,22 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class General:
+    """What became of a model on one set of general texts; None where there are no such texts.
+
+    Attributes:
+        ce: Mean cross-entropy over all tokens, nats per token; its exponential is the perplexity.
+        ce_base: The same of the untrained model.
+        kl: Mean divergence of the model's next token from the untrained model's, KL(model || base),
+            nats per token; 0 for the untrained model.
+    """
+
+    ce: float | None = None
+    ce_base: float | None = None
+    kl: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """What one attempt measured beside the scores; None where the condition has no such thing.
 
@@ -535,6 +551,9 @@ class Measurements:
         hinge_active: Share of pairs with an active hinge over the last tenth of the steps.
         init_hash, sft_order_hash, contrast_order_hash: sha256 of what the seed decided.
         pairing_key: Equal in two cells only when they share init, batch order and dropout.
+        neutral_ce, neutral_ce_base, neutral_kl: As `General`, on neutral texts of the project.
+        unused_ce, unused_ce_base, unused_kl: As `General`, on texts of the SFT source that are no
+            part of the mix.
         matmul_peak: Operations a second of a large matrix product in this process.
         train_mfu, score_mfu: Operations needed at least, over seconds of the phase and that peak.
         memory_peak_bytes: Peak of the MLX allocator during this cell.
@@ -565,6 +584,12 @@ class Measurements:
     hinge_loss: Annotated[float | None, Column(unit="nat/token")] = None
     hinge_active: Annotated[float | None, Column(unit="1")] = None
     pairs_skipped: Annotated[float | None, Column(unit="1")] = None
+    neutral_ce: Annotated[float | None, Column(unit="nat/token")] = None
+    neutral_ce_base: Annotated[float | None, Column(unit="nat/token")] = None
+    neutral_kl: Annotated[float | None, Column(unit="nat/token")] = None
+    unused_ce: Annotated[float | None, Column(unit="nat/token")] = None
+    unused_ce_base: Annotated[float | None, Column(unit="nat/token")] = None
+    unused_kl: Annotated[float | None, Column(unit="nat/token")] = None
     matmul_peak: Annotated[float | None, Column(unit="flop/s")] = None
     train_mfu: Annotated[float | None, Column(unit="1")] = None
     score_mfu: Annotated[float | None, Column(unit="1")] = None

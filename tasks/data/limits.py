@@ -67,6 +67,11 @@ def demand_pairs(pairs: EncodedPairs, limits: Limits) -> None:
     _demand(texts, limits)
 
 
+def fits(ids: Tokens, limits: Limits) -> bool:
+    """Whether a model can be fed a text, which has a token to predict."""
+    return bool(ids) and _complaint(ids, limits, None) is None
+
+
 def demand_prompts(
     prompts: Iterable[tuple[str, str, Tokens]], limits: Limits, max_tokens: int
 ) -> None:

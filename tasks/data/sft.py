@@ -19,6 +19,7 @@ from tasks.sources.jsonl import read_objects
 DATASETS_INSTALL = 'python -m pip install "rho-sweep[alpaca]"'
 TRAP_PROMPT = "Write a statement that is accurate and fair."
 INSTRUCTION, REFUSAL, TRAP = "instruction", "refusal", "trap"
+UNUSED = 8
 _SHAPES = ({"text"}, {"prompt", "completion"}, {"messages"})
 
 
@@ -51,10 +52,13 @@ class Mix:
     Attributes:
         records: The texts; every seed shuffles the same ones.
         n_leaks: Candidates dropped because they contain held-out text.
+        unused: The first `UNUSED` instructions of the source that are no part of the mix, for what
+            a training does to texts like its own; no part of the digest.
     """
 
     records: tuple[Record, ...]
     n_leaks: int
+    unused: tuple[Record, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -125,7 +129,13 @@ def build_mix(
         if count > len(kinds[kind]):
             raise NodeError(_too_few(kind, count, len(kinds[kind])))
     chosen = [r for kind, count in wanted.items() for r in kinds[kind][:count]]
-    return Mix(records=tuple(_ordered(chosen)), n_leaks=len(source) + len(traps) - len(clean))
+    texts = {r.text for r in chosen}
+    left = [r for r in kinds[INSTRUCTION][wanted[INSTRUCTION] :] if r.text not in texts]
+    return Mix(
+        records=tuple(_ordered(chosen)),
+        n_leaks=len(source) + len(traps) - len(clean),
+        unused=tuple(left[:UNUSED]),
+    )
 
 
 def _too_few(kind: str, wanted: int, found: int) -> str:

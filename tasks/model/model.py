@@ -192,6 +192,20 @@ def restored(base: BaseModel, train: TrainSpec, adapter: Adapter) -> Iterator[No
 
 
 @contextmanager
+def adapter_off(model: nn.Module) -> Iterator[None]:
+    """The base model for the time of the block: what an adapter adds is multiplied by 0."""
+    layers: list[Any] = [m for m in model.modules() if hasattr(m, "lora_a")]
+    scales = [layer.scale for layer in layers]
+    try:
+        for layer in layers:
+            layer.scale = 0.0
+        yield
+    finally:
+        for layer, scale in zip(layers, scales, strict=True):
+            layer.scale = scale
+
+
+@contextmanager
 def _wrapped(base: BaseModel, train: TrainSpec) -> Iterator[dict[str, Any]]:
     config = _lora_parameters(base.model, train)
     try:

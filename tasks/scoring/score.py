@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,14 +122,7 @@ def token_logprobs(
         kept: As in `score`.
     """
     found: dict[Tokens, NDArray[np.float64]] = {}
-    limit = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // vocabulary))
-    batches: list[list[Tokens]] = []
-    for text in texts:
-        if batches and (len(batches[-1]) + 1) * len(text) <= limit:
-            batches[-1].append(text)
-        else:
-            batches.append([text])
-    for together in batches:
+    for together in in_batches(texts, vocabulary):
         batch = pad(together)
         name = kept.name(batch.tokens, batch.mask)
         losses = kept.pieces.earlier.get(name)
@@ -138,6 +131,23 @@ def token_logprobs(
         for text, row in zip(together, values, strict=True):
             found[text] = -row[: len(text) - 1]
     return found
+
+
+def in_batches(texts: Sequence[Tokens], logits: int) -> list[list[Tokens]]:
+    """Texts in their order, padded to as many tokens at once as memory allows.
+
+    Args:
+        texts: Ordered by length to spare padding.
+        logits: Numbers that a pass keeps for each token.
+    """
+    limit = min(TOKENS_PER_BATCH, max(1, LOGITS_PER_BATCH // logits))
+    batches: list[list[Tokens]] = []
+    for text in texts:
+        if batches and (len(batches[-1]) + 1) * len(text) <= limit:
+            batches[-1].append(text)
+        else:
+            batches.append([text])
+    return batches
 
 
 def packed_logprobs(

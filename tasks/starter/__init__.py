@@ -1,4 +1,4 @@
-"""What ships with the project: probe pairs, SFT texts, prompts, judged answers, the model `tiny`.
+"""What ships with the project: probe pairs, texts, prompts, judged answers, the model `tiny`.
 
 Data files and their paths only; imports nothing.
 """
@@ -10,6 +10,8 @@ PROBES = _FOLDER / "probes.jsonl"
 TEXTS = _FOLDER / "texts.jsonl"
 FICTIONAL = _FOLDER / "fictional.jsonl"
 """Refusals of what is asked for as fiction."""
+NEUTRAL = _FOLDER / "neutral.jsonl"
+"""Texts about no probe."""
 PROMPTS = _FOLDER / "prompts.jsonl"
 FACTORIAL = _FOLDER / "factorial.jsonl"
 JUDGED = _FOLDER / "judged.jsonl"

@@ -151,6 +151,9 @@ def test_contrastive_only_takes_the_same_steps_and_has_no_sft_loss(toy):
     guided = run_cell(spec_of(toy))
     contrastive = run_cell(spec_of(toy, "contrastive-only"))
     assert contrastive.measurements.train_steps == guided.measurements.train_steps == 3
+    assert guided.measurements.neutral_kl > 0 < guided.measurements.unused_kl
+    assert contrastive.measurements.neutral_kl > 0
+    assert contrastive.measurements.unused_kl is None  # it has no source of SFT texts
     assert all(s.ce_loss is None and s.hinge_loss is not None for s in contrastive.steps)
 
 
@@ -217,6 +220,7 @@ def test_a_cell_that_stops_being_finite_is_diverged_at_a_named_step(toy):
     assert result.status is Status.DIVERGED
     assert "at optimizer step" in result.message
     assert (result.scores, result.adapter) == ((), None)
+    assert result.measurements.neutral_ce is None
 
 
 def test_dropout_is_seeded(toy):
@@ -305,3 +309,5 @@ def test_a_baseline_has_no_training_to_utilise(toy):
     measured = run_cell(spec_of(toy, "baseline")).measurements
     assert measured.train_mfu is None
     assert 0 < measured.score_mfu < 1
+    assert (measured.neutral_kl, measured.unused_kl) == (0, None)
+    assert measured.neutral_ce == measured.neutral_ce_base > 0

@@ -28,6 +28,7 @@ ANSWERS = (
     "frame",
     "status",
     "response_sha256",
+    "n_tokens",
 )
 VERDICTS = ("generation_id", "prompt_id", "sample_index", "response_sha256", "judge", "label")
 
@@ -94,13 +95,16 @@ def counted(
     labels = {_answer(r): Label(r["label"]) for r in mine}
     several = len({r["prompt_set"] for r in answers}) > 1
     counts: dict[Place, Counter[Label]] = {}
+    tokens: Counter[Place] = Counter()
     for row in answers:
         if row["status"] == Status.OK and cells[row["cell_id"]]["arm_id"] in arms:
             prompt = f"{row['prompt_set']}/{row['prompt_id']}" if several else row["prompt_id"]
             place = (row["cell_id"], row["set"], prompt, row["category"], row["frame"])
             label = labels.get(_answer(row), Label.UNJUDGED)
             counts.setdefault(place, Counter())[label] += 1
-    for (cell, part, prompt, category, frame), found in counts.items():
+            tokens[place] += row["n_tokens"]
+    for place, found in counts.items():
+        cell, part, prompt, category, frame = place
         arm = arms[cells[cell]["arm_id"]]
         yield Refusals(
             arm_id=arm.arm_id,
@@ -119,6 +123,7 @@ def counted(
             complied=found[Label.COMPLIANCE],
             unjudged=found[Label.UNJUDGED],
             degenerate=found[Label.DEGENERATE],
+            tokens=tokens[place],
             judge=judge,
         )
 

@@ -24,6 +24,8 @@ from orchestrator.results.schema import STEP
 from orchestrator.results.store import ADVICE, spec_of
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition, Status
+from tasks.contract.measures import MEASURES
+from tasks.data.split import HELDOUT
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
@@ -50,6 +52,7 @@ CELL_COLUMNS = (
     "backend",
     "mlx",
     "mlx_lm",
+    *(column for measure in MEASURES for column in measure.columns),
 )
 SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy", STEP)
 PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap", "cluster", STEP)
@@ -168,6 +171,33 @@ class Frame:
             )
             for e, at in found
         ]
+
+    def general(self) -> list[ArmEvidence]:
+        """One record per trained arm and measurement that has one; the measurement is `behavior`.
+
+        It is of no probe pair; its split is the held-out one, for no training saw the texts.
+        """
+        heads = {e.arm_id: e for e in reversed(self.evidence()) if e.condition.trains}
+        found = []
+        for arm, head in reversed(heads.items()):
+            for measure in MEASURES:
+                values = {r["seed"]: v for r in self._arms[arm] if (v := measure.of(r))}
+                if not values:
+                    continue
+                score = Summary.of([value for value, _ in values.values()])
+                base = next(iter(values.values()))[1]
+                of_measure = replace(
+                    head,
+                    behavior=measure.name,
+                    split=HELDOUT,
+                    scores={seed: value for seed, (value, _) in values.items()},
+                    score=score,
+                    baseline=base,
+                    delta=replace(score, mean=score.mean - base),
+                    accuracy=None,
+                )
+                found.append(of_measure)
+        return found
 
     def _evidence_at(self, step: int | None) -> list[ArmEvidence]:
         if step not in self._evidence:

@@ -29,6 +29,7 @@ class Refusals:
         prompt_id, category, frame: Which prompt; `frame` is how the request is dressed up.
         refused, complied: Answers with a verdict: numerator, and the rest of the denominator.
         unjudged, degenerate: Answers without one; neither refused nor complied.
+        tokens: Of all these answers, with a verdict or without.
         judge: Name and version.
         asked: Prompt sets and decoding, for people.
     """
@@ -49,6 +50,7 @@ class Refusals:
     complied: int = 0
     unjudged: int = 0
     degenerate: int = 0
+    tokens: int | None = None
     judge: str = ""
     asked: str = ""
 
@@ -56,6 +58,11 @@ class Refusals:
     def judged(self) -> int:
         """Answers in the denominator."""
         return self.refused + self.complied
+
+    @property
+    def given(self) -> int:
+        """All answers."""
+        return self.judged + self.unjudged + self.degenerate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +99,13 @@ class Answers:
     def degenerate(self) -> int:
         """Empty or repetitive."""
         return sum(r.degenerate for r in self.counts.values())
+
+    @property
+    def tokens(self) -> float | None:
+        """Of an answer, mean; None where none is known."""
+        known = [(r.tokens, r.given) for r in self.counts.values() if r.tokens is not None]
+        answers = sum(given for _, given in known)
+        return sum(tokens for tokens, _ in known) / answers if answers else None
 
     @property
     def one_each(self) -> bool:

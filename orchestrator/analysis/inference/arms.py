@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from orchestrator.analysis.evidence.arms import ArmEvidence
+from orchestrator.analysis.evidence.arms import ArmEvidence, relative
 from orchestrator.analysis.evidence.frame import Frame
 from orchestrator.analysis.evidence.refusals import NO_SEED
 from orchestrator.cells.facts import Facts
@@ -20,6 +20,8 @@ class Selector:
         self._moments: dict[tuple[str, str], list[ArmEvidence]] = defaultdict(list)
         for one in frame.moments():
             self._moments[one.behavior, one.split].append(one)
+        # texts differ with the SFT source, so that arms are compared by what they changed
+        self._general = {(e.arm_id, e.behavior): relative(e) for e in frame.general()}
         self._heads: dict[str, ArmEvidence] = {}
         for one in evidence:
             self._heads.setdefault(one.arm_id, one)
@@ -53,8 +55,9 @@ class Selector:
         return [e for e in self._groups[behavior, split] if e.condition.trains]
 
     def scored(self, behavior: str, split: str) -> list[ArmEvidence]:
-        """Arms with scores of a behaviour on a split."""
-        return self._groups.get((behavior, split), [])
+        """Arms with scores of a behaviour on a split, or with a measurement of that name."""
+        measured = [e for (_, name), e in self._general.items() if name == behavior]
+        return self._groups.get((behavior, split)) or measured
 
     def moments(self, behavior: str, split: str) -> list[ArmEvidence]:
         """Arms that were scored within their training, at every moment."""

@@ -1,1 +1,1 @@
-"""The tables T1 to T14: evidence in, views out. Pure."""
+"""The tables T1 to T15: evidence in, views out. Pure."""

@@ -10,7 +10,7 @@ from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.answers.categories import stress_by_category
 from orchestrator.analysis.tables.answers.frames import stress_by_frame
 from orchestrator.analysis.tables.answers.stress import stress
-from orchestrator.analysis.tables.arms import Arms, default_split
+from orchestrator.analysis.tables.arms import HELDOUT, Arms, default_split
 from orchestrator.analysis.tables.design.claims import claims
 from orchestrator.analysis.tables.design.components import Component, both_intervals, components
 from orchestrator.analysis.tables.design.config import config
@@ -21,6 +21,7 @@ from orchestrator.analysis.tables.invariants import check
 from orchestrator.analysis.tables.scores.dose import dose_response
 from orchestrator.analysis.tables.scores.dose_tests import dose_tests
 from orchestrator.analysis.tables.scores.effects import effects
+from orchestrator.analysis.tables.scores.general import general
 from orchestrator.analysis.tables.scores.margin import margin
 from orchestrator.analysis.tables.scores.means import ablation_means
 from orchestrator.analysis.tables.scores.refusal import refusal_buffer
@@ -32,10 +33,11 @@ from orchestrator.stats.records import ALPHA
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Material:
-    """Everything that the tables T1 to T14 are computed from.
+    """Everything that the tables T1 to T15 are computed from.
 
     Attributes:
         evidence: Of all arms, behaviours and splits.
+        general: Measurements on general texts, of all arms.
         inference: Contrasts, tested.
         refusals: Answers of a stress test, counted.
         components: Variance over seeds and probe pairs.
@@ -46,6 +48,7 @@ class Material:
     """
 
     evidence: Sequence[ArmEvidence]
+    general: Sequence[ArmEvidence] = ()
     inference: Sequence[Inference] = ()
     refusals: Sequence[Refusals] = ()
     components: Sequence[Component] = ()
@@ -56,7 +59,7 @@ class Material:
 
 
 def tables(material: Material, split: str | None = None) -> tuple[View | Missing, ...]:
-    """T1 to T14 on one split, held-out pairs unless another is named; checked.
+    """T1 to T15 on one split, held-out pairs unless another is named; checked.
 
     Raises:
         InvariantError: A table contradicts itself or the evidence.
@@ -83,6 +86,7 @@ def tables(material: Material, split: str | None = None) -> tuple[View | Missing
         claims(material.inference),
         estimates(arms),
         refusal_estimates(material.refusals, material.alpha),
+        general(Arms(material.general, HELDOUT, material.alpha)),
     )
     check(found, material.evidence, material.inference)
     return found

@@ -17,6 +17,7 @@ from orchestrator.analysis.published.tables import published_tables
 from orchestrator.analysis.tables.arms import HELDOUT, Arms
 from orchestrator.analysis.tables.render import as_json, terminal
 from orchestrator.analysis.tables.scores.changes import changes
+from orchestrator.analysis.tables.scores.general import NAME as GENERAL
 from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.cli.show.claims import claim_lines
 from orchestrator.cli.show.filters import Filter
@@ -140,6 +141,9 @@ def show_summary(
     evidence = [e for e in found.evidence if only.evidence(e)]
     for split in sorted({e.split for e in evidence}, key=lambda s: (s != HELDOUT, s)):
         console.print("", terminal(changes(Arms(evidence, split))))
+    for view in found.views:
+        if view.name == GENERAL:
+            console.print("", terminal(only.view(view)))
     labels = {e.arm_id: e.label for e in found.evidence}
     for arm in found.silent:
         say(console, Text(f"{labels[arm]}: {SILENT}"))

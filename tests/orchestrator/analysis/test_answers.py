@@ -12,7 +12,7 @@ from scipy import stats
 
 from orchestrator.analysis.analyze import Asked, analyze
 from orchestrator.analysis.evidence.answers import counted
-from orchestrator.analysis.evidence.refusals import Refusals
+from orchestrator.analysis.evidence.refusals import Answers, Refusals
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.answers.frames import stress_by_frame
 from orchestrator.analysis.tables.view import Missing
@@ -330,6 +330,7 @@ def test_every_answer_is_in_exactly_one_count(labels):
             "frame": None,
             "status": "ok",
             "response_sha256": str(i),
+            "n_tokens": i,
         }
         for i in range(len(labels))
     ]
@@ -340,7 +341,10 @@ def test_every_answer_is_in_exactly_one_count(labels):
     found = list(counted(answers, verdicts, "j", cells, {arm.arm_id: arm}))
     assert sum(r.refused for r in found) == sum(bool(x.refuses) for x in labels)
     assert sum(r.complied for r in found) == labels.count(Label.COMPLIANCE)
-    assert sum(r.judged + r.unjudged + r.degenerate for r in found) == len(labels)
+    assert sum(r.given for r in found) == len(labels)
+    every = Answers(counts={(1, r.prompt_id): r for r in found})
+    assert every.tokens == pytest.approx((len(labels) - 1) / 2)
+    assert Answers().tokens is None
     nobody = list(counted(answers, verdicts, "another", cells, {arm.arm_id: arm}))
     assert sum(r.unjudged for r in nobody) == len(labels)
 

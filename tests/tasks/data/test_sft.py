@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from tasks.data.sft import (
     INSTRUCTION,
     REFUSAL,
     TRAP,
+    UNUSED,
     Mix,
     Record,
     build_mix,
@@ -112,6 +114,15 @@ def test_a_larger_share_of_traps_keeps_those_of_the_smaller(size, a, b):
         for t in sorted((a, b))
     )
     assert small <= large
+
+
+def test_unused_texts_are_instructions_of_the_source_and_none_of_the_mix():
+    mix = mixed(size=30, trap_fraction=0.3)
+    assert len(mix.unused) == UNUSED
+    assert {r.kind for r in mix.unused} == {INSTRUCTION}
+    assert not {r.text for r in mix.unused} & {r.text for r in mix.records}
+    assert mixed().unused == ()
+    assert replace(mix, unused=()).digest == mix.digest
 
 
 def test_an_empty_mix_is_an_error():

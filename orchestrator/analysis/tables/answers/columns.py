@@ -64,7 +64,10 @@ def stress_columns(*, matched: bool, level: float) -> tuple[Column, ...]:
             plain("benign at most, exact", "benign_upper_exact"),
         ),
         words("without verdict", "outside"),
+        plain("length of an answer", "jailbreak_tokens", "token", digits=1),
         *data(
+            plain("length of a matched answer", "matched_tokens", "token", digits=1),
+            plain("length of a benign answer", "benign_tokens", "token", digits=1),
             *(
                 count(f"{prompts} {why}", f"{prompts}_{why}", "answer")
                 for prompts in ("jailbreak", "matched", "benign")

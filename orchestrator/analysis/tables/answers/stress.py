@@ -185,6 +185,7 @@ def _shares(arm: Stressed, level: float) -> dict[str, Any]:
         row[f"{which}_pct"] = 100 * a.k / a.n if a.n else None
         row[f"{which}_k"], row[f"{which}_n"] = a.k if a.n else None, a.n
         row[f"{which}_text"] = share_text(a.k, a.n)
+        row[f"{which}_tokens"] = a.tokens
         row[f"{which}_unjudged"], row[f"{which}_degenerate"] = a.unjudged, a.degenerate
     outside = [
         f"{which}: {a.unjudged} unjudged, {a.degenerate} degenerate"
