@@ -88,7 +88,7 @@ def doctor(
 
     Example: rho-sweep cluster doctor cluster.yaml sweep.yaml
     """
-    from orchestrator.cluster.checks import examine
+    from orchestrator.cluster.doctor.checks import examine
     from orchestrator.execution.launch import load
 
     named = _read(cluster)

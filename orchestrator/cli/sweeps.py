@@ -109,7 +109,7 @@ def plan(
     sweeps = [load(s, set_) for s in sweep]
     found, hosts = plan_into(sweeps, results, frame), None
     if cluster is not None:
-        from orchestrator.cluster import outlook
+        from orchestrator.cluster.doctor import outlook
         from orchestrator.config.cluster_file import load_cluster
 
         named = load_cluster(cluster)

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.cluster import findings as host_findings
 from orchestrator.cluster.canary import TOLERANCE, Song, Verdict, as_file, judge, read_file
-from orchestrator.cluster.findings import SKEW_S, Clock
+from orchestrator.cluster.doctor import findings as host_findings
+from orchestrator.cluster.doctor.findings import SKEW_S, Clock
 from orchestrator.config.hosts import Host, Ports
 from orchestrator.errors import UserError
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM

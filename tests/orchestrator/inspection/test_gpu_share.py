@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.cluster import findings
+from orchestrator.cluster.doctor import findings
 from orchestrator.cluster.on_host import ray as on_host
 from orchestrator.config.fields import RunSettings
 from orchestrator.config.sweep_file import load

@@ -6,7 +6,7 @@ from typing import Any
 
 from orchestrator.cluster import assets
 from orchestrator.cluster import ray as cluster_ray
-from orchestrator.cluster.checks import Seen, look
+from orchestrator.cluster.doctor.checks import Seen, look
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.inspection.plan import Plan, about

@@ -9,11 +9,11 @@ from typing import Any
 
 from orchestrator.cluster import assets as needs
 from orchestrator.cluster import canary
-from orchestrator.cluster import findings as host_findings
 from orchestrator.cluster import ray as cluster_ray
 from orchestrator.cluster.assets import Need
 from orchestrator.cluster.canary import Song, Verdict
-from orchestrator.cluster.findings import Clock
+from orchestrator.cluster.doctor import findings as host_findings
+from orchestrator.cluster.doctor.findings import Clock
 from orchestrator.cluster.prefetch import is_there
 from orchestrator.cluster.ray import Answer, ask, host_command, local_folder
 from orchestrator.cluster.ssh import Gathered, Remote, last_line, on_all, remotes
