@@ -271,9 +271,9 @@ def test_a_launch_over_midnight_that_goes_on_the_next_day_gives_the_same_cells(
     folder = tmp_path / "kills"
     show(midnight - 120)
     first = begin(sweep, folder, "--slots", "1")
-    wait_for(lambda: training(folder), "training")
-    show(midnight - 1)
-    wait_for(lambda: finished(folder), "a finished cell")
+    (cell,) = wait_for(lambda: training(folder), "training")
+    show(midnight + 1)  # whole seconds: now it is midnight at least
+    wait_for(lambda: cell["cell_id"] in finished(folder), "the end of its training")
     first.kill()
     first.wait()
     show(midnight + DAY_S + 3600)
