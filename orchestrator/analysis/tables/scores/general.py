@@ -37,8 +37,8 @@ def general(arms: Arms) -> View | Missing:
 def _columns(measure: Measure) -> Iterator[Column]:
     name = measure.name
     if measure.base is not None:
-        yield plain("perplexity", f"{name}_perplexity", digits=2)
-        yield plain("untrained", f"{name}_untrained", digits=2)
+        yield plain(f"{name} perplexity", f"{name}_perplexity", digits=2)
+        yield plain(f"{name} perplexity untrained", f"{name}_untrained", digits=2)
     yield plus_minus(name, name, f"{name}_sd", NAT)
     yield from data(count(f"{name} n", f"{name}_n"))
 
