@@ -273,7 +273,11 @@ def test_a_launch_over_midnight_that_goes_on_the_next_day_gives_the_same_cells(
     first = begin(sweep, folder, "--slots", "1")
     (cell,) = wait_for(lambda: training(folder), "training")
     show(midnight + 1)  # whole seconds: now it is midnight at least
-    wait_for(lambda: cell["cell_id"] in finished(folder), "the end of its training")
+    mine = ("cell_id", cell["cell_id"])
+    wait_for(
+        lambda: [r for r in Store(folder).rows("attempts") if mine in r.items() and r["ended_at"]],
+        "the end of its attempt",
+    )
     first.kill()
     first.wait()
     show(midnight + DAY_S + 3600)
