@@ -185,11 +185,12 @@ def test_after_a_kill_in_mid_generation_finished_answers_are_not_drawn_again(cop
 def test_stop_ends_it_with_130_and_the_same_command_goes_on(copied, undisturbed):
     log = copied.parent / "log"
     test = start(log, "stress", copied, "--slots", "1", *SLOW)
-    wait_for(lambda: ended(copied) and generating(copied), "a unit under way")
+    wait_for(lambda: generating(copied), "a unit under way")
     status = [sys.executable, "-m", "orchestrator", "status", str(copied)]
     shown = subprocess.run(status, capture_output=True, text=True, check=True).stdout
     assert "units answered" in shown
     assert "on starter on " in shown
+    wait_for(lambda: ended(copied) and generating(copied), "a finished unit and one under way")
     assert start(log, "stop", copied).wait(timeout=60) == 0
     assert test.wait(timeout=60) == 130
     assert "Traceback" not in log.read_text()
