@@ -79,9 +79,11 @@ def score(
                 "the sweep's own pairs have changed or are gone, so that no pair of this pack "
                 "can be called held out: all count as train"
             )
+        alike = {spec.probes: spec for spec in specs}  # with one split of the pairs
+        sets = {probes: [*_sets(where, pairs, s, guard)] for probes, s in alike.items()}
         units: list[ScoringSpec] = []
         for spec, row in cells:
-            for asked in _sets(where, pairs, spec, guard):
+            for asked in sets[spec.probes]:
                 units += _units(spec, row, manifest["cells"][spec.cell_id], asked)
         name = name_of(pack)
         known = set(packs_in(folder).get(name, {}).get("digests", ()))
