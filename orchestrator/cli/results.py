@@ -103,11 +103,9 @@ def stop(results: ResultsArgument) -> None:
 
     Example: rho-sweep stop results/dose-response
     """
-    from orchestrator.results import lock
     from orchestrator.results.folder import demand_results
 
-    far = far_of(demand_results(results))
-    typer.echo(far.stop() if far else lock.stop(results))
+    typer.echo(stopped(demand_results(results)))
 
 
 def report(
@@ -281,7 +279,7 @@ def pulled(folder: Path) -> tuple[int, str] | None:
     Returns:
         Process id and host; None for results made here, and where no driver runs.
     """
-    far = far_of(folder)
+    far = _far(folder)
     if far is None:
         return None
     try:
@@ -291,7 +289,15 @@ def pulled(folder: Path) -> tuple[int, str] | None:
         return None
 
 
-def far_of(folder: Path) -> "Far | None":
+def stopped(folder: Path) -> str:
+    """Ask the launch that makes these results to stop, here or on its cluster; what came of it."""
+    from orchestrator.results import lock
+
+    far = _far(folder)
+    return far.stop() if far else lock.stop(folder)
+
+
+def _far(folder: Path) -> "Far | None":
     """The cluster that makes these results, if this machine remembers one."""
     from orchestrator.cluster.trust.remembered import Memory, made_on_a_cluster
 

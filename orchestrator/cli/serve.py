@@ -26,19 +26,14 @@ def serve(
 
       rho-sweep serve results/first --sweep my.yaml
     """
-    from orchestrator.cli.results import far_of, pulled
+    from orchestrator.cli.results import pulled, stopped
     from orchestrator.report.serving.server import Server
     from orchestrator.report.serving.site import Means, Site
-    from orchestrator.results import lock
     from orchestrator.results.folder import demand_results
 
     if sweep is None and (set_ or cluster is not None):
         raise UserError("--set and --cluster are of a launch", "name its file with --sweep")
     demand_results(results)
-
-    def stop() -> str:
-        far = far_of(results)
-        return far.stop() if far else lock.stop(results)
 
     def again() -> str:
         from orchestrator.cli.launching import again
@@ -47,7 +42,11 @@ def serve(
         words += ["--cluster", str(cluster)] if cluster is not None else []
         return again([str(sweep), *words, "--results", str(results)])
 
-    means = Means(pull=lambda: pulled(results), stop=stop, launch=None if sweep is None else again)
+    means = Means(
+        pull=lambda: pulled(results),
+        stop=lambda: stopped(results),
+        launch=None if sweep is None else again,
+    )
     with Server(Site(results, means), port) as server:
         typer.echo(server.address)
         typer.echo("open it in a browser on this machine; Ctrl-C ends it", err=True)
