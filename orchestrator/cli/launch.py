@@ -39,6 +39,10 @@ def launch(
             "one for claims that are not decided (analysis.sequential)."
         ),
     ] = None,
+    cell: Annotated[
+        list[str],
+        typer.Option(metavar="CELL", help="Only this cell: the start of an id, or a label."),
+    ] = [],  # noqa: B006 - as above
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
     ray: Annotated[
         str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
@@ -56,10 +60,14 @@ def launch(
 
       rho-sweep launch sweep.yaml --until decided
 
+      rho-sweep launch sweep.yaml --cell "sft-only seed=42"
+
       rho-sweep launch sweep.yaml --set track.tensorboard=my-runs
     """
     if sum((cluster is not None, local, inline)) > 1:
         raise UserError("--cluster, --local and --inline exclude each other")
+    if cell and (cluster is not None or until is not None):
+        raise UserError("--cell is for launches on this machine without --until")
     from orchestrator.cli import launching
     from orchestrator.config.cluster_file import load_cluster
     from orchestrator.execution.launch import NO_RULE, RULE_HINT, Options, load
@@ -80,6 +88,11 @@ def launch(
         launching.detached(loaded, folder)
     else:
         options = Options(
-            inline=inline, address=ray, slots=slots, without=frozenset(without), keep=keep
+            inline=inline,
+            address=ray,
+            slots=slots,
+            without=frozenset(without),
+            keep=keep,
+            only=tuple(cell),
         )
         launching.here(loaded, folder, options, until_decided=until is not None)

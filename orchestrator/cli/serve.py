@@ -27,6 +27,7 @@ def serve(
       rho-sweep serve results/first --sweep my.yaml
     """
     from orchestrator.cli.results import pulled, stopped
+    from orchestrator.cluster.trust.remembered import made_on_a_cluster
     from orchestrator.report.serving.server import Server
     from orchestrator.report.serving.site import Means, Site
     from orchestrator.results.folder import demand_results
@@ -34,11 +35,13 @@ def serve(
     if sweep is None and (set_ or cluster is not None):
         raise UserError("--set and --cluster are of a launch", "name its file with --sweep")
     demand_results(results)
+    far = cluster is not None or made_on_a_cluster(results)
 
-    def again() -> str:
+    def again(*cells: str) -> str:
         from orchestrator.cli.launching import again
 
         words = [word for setting in set_ for word in ("--set", setting)]
+        words += [word for cell in cells for word in ("--cell", cell)]
         words += ["--cluster", str(cluster)] if cluster is not None else []
         return again([str(sweep), *words, "--results", str(results)])
 
@@ -46,6 +49,7 @@ def serve(
         pull=lambda: pulled(results),
         stop=lambda: stopped(results),
         launch=None if sweep is None else again,
+        retry=None if far or sweep is None else again,
     )
     with Server(Site(results, means), port) as server:
         typer.echo(server.address)

@@ -36,6 +36,7 @@ from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.execution.tracking.follow import Following
 from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
+from orchestrator.results.folder import one_named
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
 from orchestrator.results.registration import Registration, begin
 from orchestrator.results.store import Store, done_elsewhere, seen_otherwise
@@ -84,6 +85,7 @@ class Options:
             cluster have their own.
         without: Names of hosts of a cluster that are not to be used.
         keep: Whether the sweep may take the place of another one in the same folder.
+        only: Ids or labels of the cells that may run; empty for all.
     """
 
     inline: bool = False
@@ -91,6 +93,7 @@ class Options:
     slots: int | None = None
     without: frozenset[str] = frozenset()
     keep: bool = False
+    only: tuple[str, ...] = ()
 
 
 def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
@@ -136,12 +139,23 @@ class Aside:
     """Cells of a sweep that are not run now.
 
     Attributes:
-        cells: Trained cells without a result that no undecided claim needs yet.
-        told: Which claims are looked at next, for people.
+        cells: Cells without a result: that no undecided claim needs yet, or that nobody named.
+        told: Which claims are looked at next, or what was named in vain; for people.
     """
 
     cells: frozenset[str] = frozenset()
     told: str = ""
+
+
+def _others(
+    wanted: Mapping[str, CellSpec], done: Set[str], only: Sequence[str], sweep: str
+) -> Aside:
+    """What a launch of `only` these cells leaves aside, and why one of them does not run."""
+    labels = {cell: spec.label for cell, spec in wanted.items()}
+    named = {one_named(word, labels, f"cell of {sweep}") for word in only}
+    told = [f"{labels[c]}: has ended before, and is not run again" for c in sorted(named & done)]
+    others = frozenset(wanted.keys() - done - named) if only else frozenset()
+    return Aside(cells=others, told="; ".join(told))
 
 
 Decide = Callable[[Store, Sequence[Arm]], Aside]
@@ -179,6 +193,7 @@ def launch(
         done |= {cell for cell in elsewhere if store.is_done(cell)}
         lacking = store.lacking(wanted.keys() - done)
         Checkpoints(folder / FOLDER).drop_all(done)
+        left = _others(wanted, done, options.only, sweep.name)
         questions, notes = _register(
             sweep, folder, options, arms, wanted, settled | lacking.keys(), done, elsewhere
         )
@@ -188,8 +203,10 @@ def launch(
         notes += [
             f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew"
             for cell, problems in lacking.items()
+            if cell not in left.cells
         ]
-        left, tried = Aside(), set[str]()
+        notes += [left.told] if left.told else []
+        tried = set[str]()
         while True:
             if decide is not None:
                 left = decide(store, arms)

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 
 from orchestrator.errors import UserError
 from orchestrator.report.html import filled, source, style
-from orchestrator.report.serving.site import LAUNCH, STOP, Page, Site
+from orchestrator.report.serving.site import LAUNCH, RETRY, STOP, Page, Site
 
 LOOPBACK = "127.0.0.1"
 MAX_BODY = 4096
@@ -33,6 +33,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _LOG = re.compile(r"log/([0-9a-f]{16}(?:\.[0-9a-f]{16})?)")
+_ACTION = re.compile(rf"({STOP}|{LAUNCH})|({RETRY})/([0-9a-f]{{16}})")
 
 
 class Server(ThreadingHTTPServer):
@@ -84,8 +85,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._send(source(path), "text/javascript")
             elif path == "report.html":
                 self._page(site.report(), policy="frame-ancestors 'none'")  # it has its own
-            elif path in (STOP, LAUNCH):
-                self._page(site.question(path))
+            elif found := _ACTION.fullmatch(path):
+                self._page(site.question(found[1] or found[2], found[3]))
             elif found := _LOG.fullmatch(path):
                 self._page(site.log(found[1]))
             else:
@@ -95,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
             self._page(filled("live.html.j2", page=page, base=""))
 
     def do_POST(self) -> None:
-        """Stop or launch, asked from a page of this server."""
+        """Stop, launch or retry, asked from a page of this server."""
         if (path := self._path()) is None:
             return
         length = self.headers.get("Content-Length", "")
@@ -103,11 +104,11 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.FORBIDDEN)
         elif not re.fullmatch("[0-9]{1,6}", length) or int(length) > MAX_BODY:
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-        elif path not in (STOP, LAUNCH):
+        elif not (found := _ACTION.fullmatch(path)):
             self._refuse(HTTPStatus.NOT_FOUND)
         else:
             form = parse_qs(self.rfile.read(int(length)).decode("ascii", "replace"))
-            self.server.site.act(path, form.get("pid", [""])[0])
+            self.server.site.act(found[1] or found[2], found[3], form.get("pid", [""])[0])
             self.send_response(HTTPStatus.SEE_OTHER)
             self.send_header("Location", f"/{self.server.token}/")
             self.send_header("Content-Length", "0")

@@ -1,4 +1,4 @@
-"""What the live page shows of a results folder, and what its two buttons do."""
+"""What the live page shows of a results folder, and what its three buttons do."""
 
 import threading
 import time
@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +27,13 @@ from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import packs_in, units_in
 from orchestrator.visible import short
+from tasks.contract.cell import Status
 
 MAX_LOG = 2_000
 """Last lines of a log."""
 OFTEN_S, SHARE = 5.0, 10
 """An analysis begins at most so often, and takes at most one part in `SHARE` of the time."""
-STOP, LAUNCH = "stop", "launch"
+STOP, LAUNCH, RETRY = "stop", "launch", "retry"
 DRAWN = "Loss of the logged steps, nat/token; one line a seed. Thick: runs now. Thin: has ended."
 Driver = tuple[int, str]
 
@@ -68,11 +70,13 @@ class Means:
         pull: Fetches what is new from a cluster; returns the driver's process and host.
         stop: Asks the launch to stop; says what came of it.
         launch: Launches the sweep again; None where nobody said which sweep file.
+        retry: Launches one cell; None where that, or on a cluster.
     """
 
     pull: Callable[[], Driver | None]
     stop: Callable[[], str]
     launch: Callable[[], str] | None
+    retry: Callable[[str], str] | None
 
 
 class Site:
@@ -128,11 +132,13 @@ class Site:
             labels |= pack["units"]
         if cell not in labels:
             return None
+        failed = self._to_retry(self._status(store), cell)
+        retry = [(f"{RETRY}/{cell}", "Run this cell again …")] if failed else []
         page = Page(
             title=f"{labels[cell]}: log",
             heading=labels[cell],
             state=cell,
-            doors=(("./", "Back to the sweep"),),
+            doors=(("./", "Back to the sweep"), *retry),
             log=tuple(log_lines(store, cell)[-MAX_LOG:]),
         )
         return filled("live.html.j2", page=page, base="../")
@@ -145,9 +151,10 @@ class Site:
                 self._report = render(content)
             return self._report or None
 
-    def question(self, action: str) -> str:
-        """The page that asks before `STOP` or `LAUNCH`."""
+    def question(self, action: str, cell: str | None = None) -> str:
+        """The page that asks before `STOP`, `LAUNCH`, or `RETRY` of a cell."""
         found = self._status(Store.existing(self.folder))
+        failed = self._to_retry(found, cell)
         launch, pid = found["launch"], str(found["launch"]["pid"]) if found["launch"] else ""
         if action == STOP and launch:
             text = (
@@ -162,6 +169,11 @@ class Site:
                 f"before. Not run again: {found['ok']} with scores, {found['diverged']} diverged."
             )
             asked = Asked(text=text, words="Launch again", pid=pid)
+        elif failed:
+            text = (
+                f"Run {failed['label']} again, and no other cell? {short(failed['message'] or '')}"
+            )
+            asked = Asked(text=text, words="Run it again", pid=pid)
         else:
             asked = None
         page = Page(
@@ -171,13 +183,17 @@ class Site:
             doors=(("./", "Back to the sweep"),),
             asked=asked,
         )
-        return filled("live.html.j2", page=page, base="")
+        return filled("live.html.j2", page=page, base="../" if cell else "")
 
-    def act(self, action: str, pid: str) -> None:
-        """Stop, or launch again, if the launch is still the one that the question was about."""
+    def act(self, action: str, cell: str | None, pid: str) -> None:
+        """Stop, launch or retry, if the launch is still the one that the question was about."""
         with self._acting:
-            launch = self._status(Store.existing(self.folder))["launch"]
+            found = self._status(Store.existing(self.folder))
+            launch = found["launch"]
             does = self.means.stop if action == STOP else self.means.launch
+            if action == RETRY:
+                failed, retry = self._to_retry(found, cell), self.means.retry
+                does = partial(retry, failed["cell_id"]) if failed and retry else None
             if does is None or pid != (str(launch["pid"]) if launch else ""):
                 said = "nothing was done: another launch has begun, or it has ended"
             else:
@@ -209,6 +225,13 @@ class Site:
         if self._content is not None:
             doors.append(("report.html", "Report so far"))
         return tuple(doors)
+
+    def _to_retry(self, found: Mapping[str, Any], cell: str | None) -> dict[str, Any] | None:
+        """The cell's row among those without scores, if it can be retried now."""
+        if self.means.retry is None or found["launch"]:
+            return None
+        rows = (row for row in found["unscored"] if row["status"] != Status.DIVERGED)
+        return next((row for row in rows if row["cell_id"] == cell), None)
 
     def _claims(self, found: Mapping[str, Any]) -> tuple[Block, ...]:
         if self._problem:

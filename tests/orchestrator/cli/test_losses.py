@@ -91,6 +91,21 @@ def test_a_launch_runs_a_cell_whose_scores_are_cut_as_the_message_says(
     assert {a["n"] for a in arms} == {1, 2}
 
 
+def test_a_launch_of_one_cell_runs_no_other(results, rho_sweep):
+    cells = [r["cell_id"] for r in results.rows("cells") if r["condition"] == "sft-only"]
+    for cell in cells:
+        results.path("cells", cell).unlink()
+    words = ("launch", "sweep.yaml", "--inline", "--results", results.folder, "--cell")
+    ran = rho_sweep(*words, cells[0][:9])
+    assert (ran.code, "4 of 4 cells scored, 3 were done before" in ran.out) == (0, True)
+    assert cells[1] not in results.done()
+    again = rho_sweep(*words, cells[0])
+    assert "has ended before, and is not run again" in again.err
+    unknown = rho_sweep(*words, "sft-ony seed=1")
+    assert (unknown.code, "no cell of losses" in unknown.err) == (2, True)
+    assert "1 cells are open" in rho_sweep("status", results.folder).out
+
+
 @pytest.mark.parametrize("name", ["scores/{}.arrow", "adapters/{}/adapters.safetensors"])
 def test_a_launch_alone_mends_a_cell_that_lacks_a_file(results, undisturbed, rho_sweep, name):
     cell = a_trained_cell(results)

@@ -66,7 +66,7 @@ def half(tmp_path):
 
 @pytest.fixture
 def client(half) -> Iterator[Client]:
-    means = Means(pull=lambda: None, stop=lambda: "", launch=None)
+    means = Means(pull=lambda: None, stop=lambda: "", launch=None, retry=None)
     with Server(Site(half[0].folder, means)) as server:
         client = Client(server)
         site = server.site
@@ -74,6 +74,7 @@ def client(half) -> Iterator[Client]:
             means,
             stop=lambda: client.done.append("stop") or "asked",
             launch=lambda: client.done.append("launch") or "begun",
+            retry=lambda cell: client.done.append(cell) or "begun",
         )
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield client
@@ -257,6 +258,35 @@ def test_launching_again_says_what_will_run_and_needs_a_sweep_that_the_user_name
     assert "There is nothing to do" in client.get("launch")
     assert client.post("launch", "pid=") == 303
     assert client.done == ["launch"]
+
+
+def test_a_failed_cell_is_retried_alone_where_a_launch_can_begin(client, half):
+    store, expansion = half
+    _, failed, other, *_ = (spec.cell_id for spec in expansion.all)
+    door = f"retry/{failed}"
+    assert [a.attributes["href"] for a in read(client.get(f"log/{failed}")).all("a")][-1] == (
+        f"../{door}"
+    )
+    page = client.get(door)
+    assert f"Run {expansion.all[1].label} again, and no other cell?" in read(page).text
+    assert read(page).one("form").one("input").attributes["value"] == ""
+    assert client.done == []
+    with lock.held(store.folder):
+        assert "There is nothing to do" in client.get(door)
+        assert client.post(door, "pid=") == 303
+    for wrong in (f"retry/{other}", f"retry/{expansion.all[0].cell_id}", "retry/0000000000000000"):
+        assert "There is nothing to do" in client.get(wrong)
+        assert client.post(wrong, "pid=") == 303
+    for headers in ({}, {"Origin": "http://evil.example"}):
+        assert client.ask(client.home + door, "POST", "pid=", **headers)[0] == 403
+    assert client.post("retry/..", "pid=") == 404
+    assert client.done == []
+    assert client.post(door, "pid=") == 303
+    assert client.done == [failed]
+    client.server.site.means = replace(client.server.site.means, retry=None)
+    assert "again …" not in client.get(f"log/{failed}")
+    assert client.post(door, "pid=") == 303
+    assert client.done == [failed]
 
 
 def test_the_command_names_what_is_missing(rho_sweep, tmp_path):
