@@ -4,7 +4,6 @@ The driver and the cell call the same functions here, so that what is counted be
 what is trained on. A template sees no clock, no time zone, no locale and no random numbers.
 """
 
-import os
 import re
 import signal
 import threading
@@ -19,6 +18,7 @@ from tasks.contract.cell import NodeError, digest_of, reason_of
 from tasks.contract.generation import OFF, STRIP
 from tasks.data.thoughts import MARKS, marks_of, opens
 from tasks.sources.jsonl import read_json
+from tasks.sources.quick_import import import_transformers
 
 NOW = datetime(2026, 1, 1, 12, 0, 0)
 """The time that every template is told; a constant, so that a cell is the same on every day."""
@@ -58,8 +58,8 @@ def load_tokenizer(folder: Path) -> Any:
     Raises:
         NodeError: transformers cannot load it.
     """
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch
-    from transformers import AutoTokenizer  # takes seconds
+    import_transformers()
+    from transformers import AutoTokenizer
 
     try:
         found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

@@ -8,6 +8,8 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
+from tasks.sources.quick_import import import_transformers
+
 
 def import_mlx_lm() -> None:
     """Import mlx-lm; call before any other import of it.
@@ -15,6 +17,7 @@ def import_mlx_lm() -> None:
     `mlx_lm.utils` sets the limit to (2048, 4096) as it is imported. That raises ValueError where
     the hard limit is lower, and elsewhere lowers the hard limit for good.
     """
+    import_transformers()
     real = resource.setrlimit
     resource.setrlimit = lambda *_: None
     try:
