@@ -20,6 +20,21 @@ Currently in use:
  lowpowermode         {lowpowermode}
  autorestart          {autorestart}
 """
+SYSCTL = """\
+case "$2" in
+    machdep.cpu.brand_string) echo {chip};;
+    hw.memsize) echo 68719476736;;
+    iogpu.wired_limit_mb) echo 0;;
+    *) echo 122880;;
+esac
+"""
+PMSET_TOOL = """\
+if [ "$2" = batt ]; then
+{battery}
+else
+{settings}
+fi
+"""
 
 
 def pmset(sleep: object = 0, autorestart: int = 1, displaysleep: int = 10, lowpowermode: int = 0):
@@ -30,6 +45,14 @@ def pmset(sleep: object = 0, autorestart: int = 1, displaysleep: int = 10, lowpo
         displaysleep=displaysleep,
         lowpowermode=lowpowermode,
     )
+
+
+UNLIKE = {
+    "studio": ("10.0.0.1", "Apple M2 Ultra", "15.5", pmset(), "AC"),
+    "mini": ("10.0.0.2", "Apple M1 Max", "15.5", pmset(sleep=10, displaysleep=0), "AC"),
+    "book": ("10.0.0.3", "Apple M4 Max", "26.1", pmset(lowpowermode=1), "Battery"),
+}
+"""Name -> address, chip, macOS, what `pmset -g` prints, what it draws power from."""
 
 
 def put_tool(folder: Path, name: str, script: str) -> Path:
@@ -45,6 +68,17 @@ def put_tool(folder: Path, name: str, script: str) -> Path:
 def saying(text: str) -> str:
     """A script that prints a text."""
     return f"cat <<'END'\n{text}\nEND"
+
+
+def put_tools(folder: Path, chip: str, version: str, settings: str, power: str) -> None:
+    """All tools that are asked about a Mac with 64 GiB, as `UNLIKE` has it."""
+    laptop = " -InternalBattery-0 (id=1)\t80%" if power == "Battery" else ""
+    battery = saying(f"Now drawing from '{power} Power'\n{laptop}")
+    put_tool(folder, "sysctl", SYSCTL.format(chip=chip))
+    put_tool(folder, "sw_vers", saying(version))
+    put_tool(folder, "pmset", PMSET_TOOL.format(battery=battery, settings=saying(settings)))
+    for silent in ("ioreg", "defaults", "tmutil"):
+        put_tool(folder, silent, "exit 1")
 
 
 def become_a_mac(monkeypatch, folder: Path) -> None:

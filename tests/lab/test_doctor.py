@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from orchestrator.cluster.wheel import this_version
 from tasks.starter import TINY
+from tests import ROOT
 from tests.lab.conftest import write_cluster
 from tests.lab.machines import HOME, Lab, Machine
+from tests.macs import UNLIKE, put_tools
 
 SWEEP = """\
 name: local
@@ -86,6 +89,45 @@ def other_kernels(lab) -> Iterator[None]:
     program.write_text(good.replace("PYTHONPATH", "OPENBLAS_CORETYPE=Prescott PYTHONPATH"))
     yield
     program.write_text(good)
+
+
+@pytest.fixture
+def unlike_macs(lab) -> Iterator[None]:
+    """The hosts take themselves for the three Macs of `UNLIKE`: their tools say so."""
+    programs = {}
+    for host, (_, *said) in zip(lab.hosts, UNLIKE.values(), strict=True):
+        put_tools(host.folder / "root/macs", *said)
+        program = host.folder / "root/.rho-sweep/env" / this_version().environment / "bin/python"
+        programs[program] = good = program.read_text()
+        mac = f"PATH={HOME}/macs:$PATH PYTHONPATH"
+        own = f"{sys.executable} {ROOT / 'tests/lab/mac.py'}"
+        program.write_text(good.replace("PYTHONPATH", mac).replace(sys.executable, own))
+    yield
+    for program, good in programs.items():
+        program.write_text(good)
+
+
+@pytest.mark.lab
+def test_three_unlike_macs_are_told_apart(lab, cluster, unlike_macs):
+    code, rows = doctor(lab, cluster)
+    assert code == 1
+    assert {row["canary"]["group"] for row in rows.values()} == {"A"}
+    found = {
+        (host, f["topic"]): f"{f['level']}: {f['text']}"
+        for host, row in rows.items()
+        for f in row["findings"]
+    }
+    for place, expected in {
+        ("mac1", "macos"): "ok: 15.5",
+        ("mac1", "sleep"): "ok: stays awake",
+        ("mac2", "family"): "note: chip Apple M1 Max, the head has Apple M2 Ultra",
+        ("mac2", "sleep"): "problem: sleeps after 10 min",
+        ("mac2", "display"): "note: never sleeps",
+        ("mac3", "macos"): "ok: 26.1",
+        ("mac3", "lid"): "note: a laptop sleeps when its lid is shut",
+        ("mac3", "power"): "note: low power mode",
+    }.items():
+        assert found[place].startswith(expected), (place, found[place])
 
 
 @pytest.mark.lab

@@ -9,30 +9,9 @@ from orchestrator.cluster.canary import Song
 from orchestrator.cluster.on_host import facts
 from orchestrator.cluster.ssh import Finished, Remote
 from orchestrator.config.hosts import Ports
-from tests.macs import become_a_mac, pmset, put_tool, saying
+from tests.macs import UNLIKE, become_a_mac, put_tools
 from tests.orchestrator.cluster.hostile import a_scene, rho_sweep
 
-MACS = {
-    "studio": ("10.0.0.1", "Apple M2 Ultra", "15.5", pmset(), "AC"),
-    "mini": ("10.0.0.2", "Apple M1 Max", "15.5", pmset(sleep=10, displaysleep=0), "AC"),
-    "book": ("10.0.0.3", "Apple M4 Max", "26.1", pmset(lowpowermode=1), "Battery"),
-}
-"""Name -> address, chip, macOS, what `pmset -g` prints, what it draws power from."""
-SYSCTL = """\
-case "$2" in
-    machdep.cpu.brand_string) echo {chip};;
-    hw.memsize) echo 68719476736;;
-    iogpu.wired_limit_mb) echo 0;;
-    *) echo 122880;;
-esac
-"""
-PMSET = """\
-if [ "$2" = batt ]; then
-{battery}
-else
-{settings}
-fi
-"""
 CLUSTER = """
 name: macs
 python: /usr/bin/python3
@@ -44,19 +23,11 @@ hosts:
 def answers(tmp_path, monkeypatch):
     """Each Mac's own answer to `examine`, made by the code that runs there."""
     found = {}
-    for name, (address, chip, version, settings, power) in MACS.items():
+    for name, (address, chip, version, settings, power) in UNLIKE.items():
         with monkeypatch.context() as there:
             tools = tmp_path / name
             become_a_mac(there, tools)
-            laptop = " -InternalBattery-0 (id=1)\t80%" if power == "Battery" else ""
-            battery = f"Now drawing from '{power} Power'\n{laptop}"
-            put_tool(tools, "sysctl", SYSCTL.format(chip=chip))
-            put_tool(tools, "sw_vers", saying(version))
-            put_tool(
-                tools, "pmset", PMSET.format(battery=saying(battery), settings=saying(settings))
-            )
-            for silent in ("ioreg", "defaults", "tmutil"):
-                put_tool(tools, silent, "exit 1")
+            put_tools(tools, chip, version, settings, power)
             request = {"root": str(tmp_path / "root"), "cluster": "macs", "gcs": [address, 6379]}
             answer = facts.examine(request | {"ports": Ports().model_dump()})
         found[name] = answer | {"taken": [], "addresses": {"en0": [address]}}
@@ -67,7 +38,7 @@ def answers(tmp_path, monkeypatch):
 def scene(tmp_path, monkeypatch):
     """A folder with a cluster file of the three Macs, of which the current one is its `work`."""
     scene = a_scene(tmp_path / "scene", monkeypatch)
-    hosts = "".join(f"  - {{name: {n}, address: {given[0]}}}\n" for n, given in MACS.items())
+    hosts = "".join(f"  - {{name: {n}, address: {given[0]}}}\n" for n, given in UNLIKE.items())
     (scene.root / "work/cluster.yaml").write_text(CLUSTER + hosts)
     return scene
 
@@ -126,7 +97,7 @@ def test_the_table_names_what_differs(answers, scene, monkeypatch, capsys):
     monkeypatch.setattr(Remote, "run", run)
     assert rho_sweep("cluster", "doctor", "cluster.yaml") == 1
     said = capsys.readouterr().out
-    lines = {name: [x for x in said.splitlines() if x.split()[1] == name] for name in MACS}
+    lines = {name: [x for x in said.splitlines() if x.split()[1] == name] for name in UNLIKE}
     for name, expected in {
         "studio": ["10.0.0.1, Apple M2 Ultra", "48.0 GiB free", "stays awake", "group A"],
         "mini": [
