@@ -50,7 +50,7 @@ def _search_quickly() -> None:
         at = text.rfind(EXPORTS)
         return exported(text[at + 1 :]) if at >= 0 or text.startswith(EXPORTS[1:]) else []
 
-    def of_folder(path: str | os.PathLike[str]) -> dict[str, object]:
+    def of_folder(path: str | os.PathLike[str]) -> Any:
         here = Path(path)
         return structure(str(here.parent if here.is_file() else here))
 
