@@ -31,7 +31,14 @@ from tasks.contract.cell import (  # noqa: E402
 )
 from tasks.contract.checkpoint_envelope import NO_SAVING, Saving  # noqa: E402
 from tasks.contract.phases import Phases, Report  # noqa: E402
-from tasks.data.general import neutral_texts, unused_texts  # noqa: E402
+from tasks.data.general import (  # noqa: E402
+    EncodedItems,
+    encode_items,
+    items_digest,
+    load_items,
+    neutral_texts,
+    unused_texts,
+)
 from tasks.data.limits import demand_pairs, demand_records  # noqa: E402
 from tasks.data.probes import Probes, prepare_mix, prepare_probes  # noqa: E402
 from tasks.data.rendering import rendered_digest  # noqa: E402
@@ -54,6 +61,7 @@ from tasks.passes.flops import costs_of, matmul_peak  # noqa: E402
 from tasks.passes.losses import PairBatch, PairTerm, pair_numbers, term_of  # noqa: E402
 from tasks.passes.step import reference_of  # noqa: E402
 from tasks.passes.trie import Floats  # noqa: E402
+from tasks.scoring.choices import score_items, shares  # noqa: E402
 from tasks.scoring.moved import moved  # noqa: E402
 from tasks.scoring.score import Passes, Scored, score  # noqa: E402
 from tasks.training.checkpoint import State, dump, load  # noqa: E402
@@ -111,6 +119,21 @@ class _Trained:
     resumed: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is scored.
+
+    Attributes:
+        pairs: Probe pairs.
+        split: Of each.
+        items: Of the multiple-choice set, which is scored at the end only.
+    """
+
+    pairs: EncodedPairs
+    split: dict[str, str]
+    items: EncodedItems = field(default_factory=EncodedItems)
+
+
 _NOTHING = Scored(scores=(), probe_scores=(), load=Load(), resumed=0, passes=0)
 """Of a moment at which nothing is scored."""
 
@@ -148,18 +171,19 @@ def run(
         training = _prepare(spec, probes, base) if spec.train is not None else None
         scored = encode_pairs(base.tokenizer, probes.evaluated, spec.max_length)
         demand_pairs(scored, base.limits)
+        asked = _Asked(pairs=scored, split=probes.split, items=_items(spec, base))
     keeper = Keeper(spec.cell_id, RECIPE_VERSION, saving)
     start = _take_up(spec, keeper, report)
     if spec.train is None or spec.seed is None or training is None:
         trained = _Trained(start=start, state=start)
-        return _finish(spec, base, probes, scored, None, trained, phases, report, keeper)
+        return _finish(spec, base, probes, asked, None, trained, phases, report, keeper)
     matched = names_matched(base.model, spec.train.lora_keys)
     with attached(base, spec.train, spec.seed) as lora:
-        asked = (scored, probes.split)
-        trained = _train(spec, base, lora, training, asked, phases, report, keeper, start)
+        during = replace(asked, items=EncodedItems())
+        trained = _train(spec, base, lora, training, during, phases, report, keeper, start)
         trained = replace(trained, matched=matched)
         phases.seconds["train"] += start.elapsed_s
-        return _finish(spec, base, probes, scored, training, trained, phases, report, keeper)
+        return _finish(spec, base, probes, asked, training, trained, phases, report, keeper)
 
 
 def _probes(spec: CellSpec) -> Probes:
@@ -170,6 +194,16 @@ def _probes(spec: CellSpec) -> Probes:
     if spec.hinge is not None and probes.pool_digest != spec.hinge.pool_digest:
         raise NodeError(f"the training pairs of pack {wanted.pack} are not those of the launch")
     return probes
+
+
+def _items(spec: CellSpec, base: BaseModel) -> EncodedItems:
+    """The multiple-choice set that the cell answers; empty without one."""
+    if spec.capability is None:
+        return EncodedItems()
+    items = load_items(spec.capability.name, download=True)
+    if items_digest(items) != spec.capability.digest:
+        raise NodeError(f"the items of {spec.capability.name} are not those of the launch")
+    return encode_items(base.tokenizer, items, spec.max_length, base.limits)
 
 
 def _prepare(spec: CellSpec, probes: Probes, base: BaseModel) -> _Training:
@@ -273,7 +307,7 @@ def _train(
     base: BaseModel,
     lora: dict[str, Any],
     training: _Training,
-    asked: tuple[EncodedPairs, dict[str, str]],
+    asked: _Asked,
     phases: Phases,
     report: Report,
     keeper: Keeper,
@@ -344,7 +378,7 @@ def _finish(
     spec: CellSpec,
     base: BaseModel,
     probes: Probes,
-    scored: EncodedPairs,
+    asked: _Asked,
     training: _Training | None,
     trained: _Trained,
     phases: Phases,
@@ -354,13 +388,12 @@ def _finish(
     found = _NOTHING
     if trained.diverged is None:
         state = replace(trained.state, optimizer={})  # no step runs again
-        asked = (scored, probes.split)
         found = _score(base, asked, trained.adapter, state, phases, report, keeper)
     phases.seconds["score"] = phases.seconds.get("score", 0.0) + trained.start.score_s
     measurements = _measurements(spec, base, probes, training, trained, phases)
     if trained.diverged is None:
         resumed = trained.resumed + found.resumed
-        measurements = replace(measurements, resumed_passes=resumed)
+        measurements = replace(measurements, resumed_passes=resumed, **shares(found.items))
     measurements = _utilised(measurements, base, trained, trained.load + found.load)
     if trained.diverged is None:
         with phases.phase("score", report):  # after what is told of the scoring's speed
@@ -378,6 +411,7 @@ def _finish(
         probe_scores=found.probe_scores,
         adapter=trained.adapter,
         points=trained.state.points,
+        items=found.items,
     )
 
 
@@ -401,25 +435,26 @@ def _general(
 
 def _score(
     base: BaseModel,
-    asked: tuple[EncodedPairs, dict[str, str]],
+    asked: _Asked,
     adapter: Adapter | None,
     state: State,
     phases: Phases,
     report: Report,
     keeper: Keeper,
 ) -> Scored:
-    """Score pairs with the model as it is; passes that a checkpoint has are not run again.
+    """Score pairs and items with the model as it is; what a checkpoint has is not run again.
 
     Args:
         base: The model, with its adapter.
-        asked: The pairs, and the split of each.
+        asked: The pairs, and the items in passes of their own: what is scored together decides
+            the last bit.
         adapter: That adapter; None for the untrained model.
         state: Of the cell at this moment; what checkpoints of the scoring add to.
         phases: Counts the seconds.
         report: Is told of the phase.
         keeper: Looks after every pass whether a checkpoint is due.
     """
-    begun, (pairs, split) = time.perf_counter(), asked
+    begun = time.perf_counter()
 
     def look(losses: Mapping[str, Floats]) -> None:
         score_s = state.score_s + time.perf_counter() - begun
@@ -429,7 +464,17 @@ def _score(
     owner = f"{adapter.sha256 if adapter else None} {base.path} {base.precision}"
     with phases.phase("score", report), passes(base.model, base.path) as packed:
         kept = Passes(owner, Pieces(state.scored, look))
-        return score(base.model, pairs, split, base.vocabulary, packed, kept)
+        found = score(base.model, asked.pairs, asked.split, base.vocabulary, packed, kept)
+        if not asked.items.kept:
+            return found
+        items, load = score_items(base.model, asked.items, base.vocabulary, packed, kept)
+        return replace(
+            found,
+            items=items,
+            load=found.load + load,
+            resumed=kept.pieces.taken,
+            passes=len(kept.pieces.done),
+        )
 
 
 def _measurements(

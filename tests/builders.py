@@ -23,6 +23,7 @@ from tasks.contract.cell import (
     CellFailure,
     CellResult,
     CellSpec,
+    ChoiceSpec,
     Condition,
     DataSpec,
     HingeSpec,
@@ -207,6 +208,10 @@ class NamesOnly:
             revision=None,
             templated=point["data.sft"] != "alpaca",
         )
+
+    def capability(self, point: Point) -> ChoiceSpec:
+        name = point["evaluate.capability"]
+        return ChoiceSpec(name=name, digest=digest_of(name), texts=8)
 
 
 def expanded(text: str, resolver: Any = None) -> Expansion:

@@ -39,7 +39,7 @@ UNITS = {
     "hedges_g": "pooled between-seed sd",
     "g_low": "pooled between-seed sd",
     "g_high": "pooled between-seed sd",
-    "estimate": "nat/token, proportion, log ratio or rank correlation, by kind",
+    "estimate": "nat/token, proportion, log ratio or rank correlation, by kind and behavior",
     "ci_low": "as estimate",
     "ci_high": "as estimate",
     "se": "as estimate",

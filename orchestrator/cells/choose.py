@@ -165,7 +165,7 @@ def planned(contrast: Contrast, arms: Sequence[Arm]) -> Iterator[tuple[str, Choi
     behaviors = sorted({b for a in scored for b in a.facts["probes.evaluate"]})
     for part in parts(contrast, behaviors):
         behavior = AGAINST.join(part)
-        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]} | MEASURED]
+        mine = [a for a in scored if {*part} <= {*a.facts["probes.evaluate"]} | MEASURED.keys()]
         if not mine:
             yield behavior, Choice(problem=unscored(behavior, split))
             continue

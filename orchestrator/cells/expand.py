@@ -11,6 +11,7 @@ from orchestrator.config.sweep_file import Grid, Sweep
 from orchestrator.errors import Problem
 from tasks.contract.cell import (
     CellSpec,
+    ChoiceSpec,
     Condition,
     DataSpec,
     HingeSpec,
@@ -19,6 +20,7 @@ from tasks.contract.cell import (
     ProbeSpec,
     TrainSpec,
 )
+from tasks.contract.measures import CAPABILITY
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ class Resolver(Protocol):
 
     def data(self, point: Point) -> ResolvedData:
         """Digest and size of the SFT mix."""
+
+    def capability(self, point: Point) -> ChoiceSpec:
+        """The multiple-choice set of a point that has one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +145,7 @@ def _note(error: _UnresolvedError, sweep: Sweep, grid: Grid, problems: dict[str,
 def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
     """The baseline that goes with a point, and the point's own cell if it trains."""
     condition = condition_of(point)
-    model, found, data = _resolve(point, resolver)
+    model, found, data, choices = _resolve(point, resolver)
     probes = ProbeSpec(
         pack=point["probes.pack"],
         train=point["probes.train"],
@@ -153,6 +158,7 @@ def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
         model=model,
         probes=_untrained(probes),
         max_length=point["train.max_length"],
+        capability=choices,
     )
     if data is None:
         return (baseline,)
@@ -169,6 +175,7 @@ def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
         seed=point["seed"],
         eval_steps=_steps("train.eval_at", point["train.eval_at"], train, records),
         keep_steps=_steps("train.keep_at", point["train.keep_at"], train, records),
+        capability=choices,
     )
     return baseline, trained
 
@@ -191,8 +198,8 @@ DATA = (*PROBES, "data.sft", "data.size", "data.trap_fraction", "data.refusal_fr
 
 def _resolve(
     point: Point, resolver: Resolver, sound: Callable[[tuple[str, ...]], bool] = bool
-) -> tuple[ModelSpec, ResolvedProbes, ResolvedData | None]:
-    """Model, probes and, where the point trains, data.
+) -> tuple[ModelSpec, ResolvedProbes, ResolvedData | None, ChoiceSpec | None]:
+    """Model, probes, where the point trains data, and the multiple-choice set if it has one.
 
     Args:
         point: Whose.
@@ -217,9 +224,13 @@ def _resolve(
     data = None
     if probes is not None and condition_of(point).trains:
         data = ask("data.sft", DATA, lambda: resolver.data(point))
+    choices = None
+    if point[CAPABILITY] is not None:
+        reads = (CAPABILITY, "train.max_length")
+        choices = ask(CAPABILITY, reads, lambda: resolver.capability(point))
     if model is None or probes is None or found:
         raise _UnresolvedError(found)
-    return model, probes, data
+    return model, probes, data, choices
 
 
 def _placed(field: str, message: str, point: Point) -> tuple[str, str]:

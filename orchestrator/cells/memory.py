@@ -35,11 +35,13 @@ class Texts:
         scored: Texts that are scored.
         sft: SFT texts; None without an SFT loss.
         pairs: Training pairs; None without a loss of pairs.
+        items: Of the multiple-choice set; None without one.
     """
 
     scored: Lengths
     sft: Lengths | None
     pairs: Lengths | None
+    items: Lengths | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +114,9 @@ def mlx_peak(
     window = config.get("sliding_window") and config.get("use_sliding_window", True)
     plain = bool(window) if path is None else path != PACKED_PATH
     peak = _scoring(sizes, texts, plain=plain, metal=metal)
+    if texts.items:
+        items = replace(texts, scored=texts.items)
+        peak = max(peak, _scoring(sizes, items, plain=plain, metal=metal))
     if texts.pairs and spec.condition.traits.pair_loss.referred:
         # the untrained model looks at the training pairs as at those that are scored
         pairs = replace(texts, scored=texts.pairs)

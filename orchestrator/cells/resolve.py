@@ -13,8 +13,11 @@ from orchestrator.cells.model_size import Sizes, text_config
 from orchestrator.cells.roofline import Effort, cell_effort
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint
-from tasks.contract.cell import PACKED, CellSpec, ModelSpec, NodeError
+from tasks.contract.cell import PACKED, CellSpec, ChoiceSpec, ModelSpec, NodeError
+from tasks.contract.measures import CAPABILITY
 from tasks.data import lengths
+from tasks.data.general import EncodedItems, Item, items_digest, load_items
+from tasks.data.lengths import Lengths
 from tasks.data.limits import demand_pairs, demand_records, limits_of
 from tasks.data.probe_packs import Pair
 from tasks.data.probes import Probes, prepare_mix, prepare_probes
@@ -54,6 +57,8 @@ class FileResolver:
         self._rows: dict[tuple[Path, str, str | None], list[Tokens] | None] = {}
         self._pairs: dict[tuple[Path, tuple[Pair, ...], int], EncodedPairs | None] = {}
         self._texts: dict[tuple[object, ...], Texts] = {}
+        self._items: dict[str, tuple[Item, ...]] = {}
+        self._answered: dict[tuple[Path, str, int], EncodedItems | None] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
         """Which model it is.
@@ -138,6 +143,32 @@ class FileResolver:
             template_date=tokenised.template_date(files) if template == "chat" else None,
         )
 
+    def capability(self, point: Point) -> ChoiceSpec:
+        """The multiple-choice set, in the tokens of the point's model.
+
+        Raises:
+            NodeError: The set is malformed, or the model cannot be fed it.
+        """
+        name = point[CAPABILITY]
+        try:
+            if name not in self._items:
+                self._items[name] = load_items(name, download=self._download)
+        except NotHereError as error:
+            self._note(str(error))
+            return ChoiceSpec(name=name, digest=f"unresolved:{name}", texts=0)
+        files = self.models.get((point["model"], point["model_revision"]))
+        if files is not None:
+            self._encoded_items(files, name, point["train.max_length"])
+        items = self._items[name]
+        texts = sum(len(item.choices) for item in items)
+        return ChoiceSpec(name=name, digest=items_digest(items), texts=texts)
+
+    def _encoded_items(self, files: ModelFiles, name: str, max_length: int) -> EncodedItems | None:
+        key = (files.folder, name, max_length)
+        if key not in self._answered:
+            self._answered[key] = tokenised.items(files, self._items[name], max_length)
+        return self._answered[key]
+
     def adapted(self, spec: CellSpec) -> str | None:
         """What a cell's `lora_keys` name in its model, for people; None where it is not here."""
         files = self._files(spec)
@@ -173,6 +204,13 @@ class FileResolver:
                 )
         if spec.data is None or spec.data.digest in self._mixes:
             found += self._beyond_trained(spec, files)
+        if spec.capability and spec.capability.name in self._items:
+            encoded = self._encoded_items(files, spec.capability.name, spec.max_length)
+            if encoded and (out := len(encoded.excluded)):
+                found.append(
+                    f"{spec.capability.name}: {out} of {out + len(encoded.kept)} items do not fit "
+                    f"into {spec.max_length} tokens (train.max_length), and are left out"
+                )
         return found
 
     def _beyond_trained(self, spec: CellSpec, files: ModelFiles) -> list[str]:
@@ -217,13 +255,14 @@ class FileResolver:
             scored=lengths.of_texts(None, limit),
             sft=lengths.of_rows(None, limit) if spec.data else None,
             pairs=lengths.of_pairs(None, limit) if spec.hinge else None,
+            items=lengths.of_items(None, limit) if spec.capability else None,
         )
         return cell_memory(spec, files, texts, metal=sys.platform == "darwin")
 
     def _texts_of(self, spec: CellSpec, files: ModelFiles) -> Texts:
         trained = spec.hinge.behaviors if spec.hinge else ()
         mix = spec.data.digest if spec.data else None
-        key = (files.digest, spec.probes, trained, mix, spec.max_length)
+        key = (files.digest, spec.probes, trained, mix, spec.max_length, spec.capability)
         if key not in self._texts:
             self._texts[key] = self._measure(spec, files, trained)
         return self._texts[key]
@@ -240,7 +279,15 @@ class FileResolver:
             scored=lengths.of_texts(self._encoded(files, probes.evaluated, limit), limit),
             sft=lengths.of_rows(rows, limit) if spec.data else None,
             pairs=lengths.of_pairs(self._encoded(files, pool, limit), limit) if pool else None,
+            items=self._item_lengths(spec, files),
         )
+
+    def _item_lengths(self, spec: CellSpec, files: ModelFiles) -> Lengths | None:
+        if spec.capability is None:
+            return None
+        known = spec.capability.name in self._items
+        name, limit = spec.capability.name, spec.max_length
+        return lengths.of_items(self._encoded_items(files, name, limit) if known else None, limit)
 
     def _rendered(self, files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] | None:
         key = (files.folder, mix.digest, template)

@@ -144,6 +144,8 @@ def cell_effort(spec: CellSpec, files: ModelFiles, texts: Texts) -> Effort | Non
     """
     sizes = Sizes.of(files)
     read: list[tuple[Lengths, TrainSpec | None]] = [(texts.scored, spec.train)]
+    if texts.items:
+        read.append((texts.items, spec.train))
     if texts.pairs and spec.train and spec.condition.traits.pair_loss.referred:
         read.append((texts.pairs, None))
     found = Effort(flops=0, bytes=0, launches=0)

@@ -5,18 +5,20 @@ on this machine, for as long as the model's files, the libraries and the node's 
 A cell tokenises for itself, and ends if its texts become others than were planned.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
 from tasks.data import rendering, tokens
+from tasks.data.general import EncodedItems, Item, encode_items
+from tasks.data.limits import limits_of
 from tasks.data.probe_packs import Pair
 from tasks.data.rendering import has_tokenizer, load_tokenizer, text_ids
 from tasks.data.sft import Mix
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs
-from tasks.sources.model_files import ModelFiles
+from tasks.sources.model_files import ModelFiles, shapes_of
 from tasks.sources.remembered import code_digest, remembered
 
 LIBRARIES = ("transformers", "tokenizers", "jinja2")
@@ -30,10 +32,27 @@ def pairs(files: ModelFiles, given: Sequence[Pair], max_length: int) -> EncodedP
     """
     if not has_tokenizer(files.folder):
         return None
-    texts = sorted({text for pair in given for text in (pair.positive, pair.negative)})
+    known = _known(files, {text for pair in given for text in (pair.positive, pair.negative)})
+    return encode_pairs(known, given, max_length)
+
+
+def items(files: ModelFiles, given: Sequence[Item], max_length: int) -> EncodedItems | None:
+    """A multiple-choice set as token ids; None for a model without a tokenizer.
+
+    Raises:
+        NodeError: The tokenizer cannot be loaded, or the model cannot be fed the set.
+    """
+    if not has_tokenizer(files.folder):
+        return None
+    known = _known(files, {text for item in given for text in (item.context, *item.texts)})
+    return encode_items(known, given, max_length, limits_of(shapes_of(files.folder)))
+
+
+def _known(files: ModelFiles, given: Collection[str]) -> Any:
+    """What has the token ids of bare texts, in the place of a tokenizer."""
+    texts = sorted(given)
     rows = _rows(files, "pairs", texts, lambda t: [text_ids(t, text) for text in texts])
-    known = dict(zip(texts, rows, strict=True))
-    return encode_pairs(SimpleNamespace(encode=known.__getitem__), given, max_length)
+    return SimpleNamespace(encode=dict(zip(texts, rows, strict=True)).__getitem__)
 
 
 def records(files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] | None:

@@ -10,10 +10,11 @@ from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from tasks.contract.cell import NodeError
+from tasks.contract.measures import CAPABILITY
 from tasks.data import probe_packs, sft
 from tasks.sources import host_copies as content
 from tasks.sources import hub
-from tasks.sources.declared import Delivery, HubFiles, Source
+from tasks.sources.declared import Delivery, HubFiles, Source, file_of
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import SHIPPED, file_digest, file_digests, locate
 
@@ -86,6 +87,8 @@ def of_sweep(sweep: Sweep, *, download: bool) -> list[Need]:
 def _wishes(point: Point) -> Iterator[tuple[str, str, str | None]]:
     if point["model"] not in SHIPPED:
         yield content.MODEL, point["model"], point["model_revision"]
+    if point[CAPABILITY] is not None:
+        yield content.FILE, point[CAPABILITY], None
     sources: list[Source[Any]] = [probe_packs.pack_source(point["probes.pack"])]
     if condition_of(point).trains:
         sources.append(sft.sft_source(point["data.sft"]))
@@ -106,7 +109,7 @@ def _prompt_files(sweep: Sweep) -> Iterator[tuple[str, str, str | None]]:
 
 def _need(kind: str, name: str, revision: str | None, *, download: bool) -> Need:
     if kind == content.FILE:
-        return _file(Path(name))
+        return _file(name, download=download)
     if kind == PACK:
         return Need(kind=PACK, name=name, digest=_installed_digest(name))
     if kind == content.DATASET:
@@ -135,12 +138,15 @@ def _hub_files(repo: str) -> HubFiles:
     return next(files for files in known if files.repo == repo)
 
 
-def _file(path: Path) -> Need:
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+def _file(name: str, *, download: bool) -> Need:
+    """A file of this machine, also one that it has from the hub: hosts get a copy."""
+    try:
+        path = file_of(name, download=download)
+    except NotHereError:
+        return Need(kind=content.FILE, name=name)
     files = {path.name: file_digest(path)}
     digest = content.digest_of_files(files)
-    return Need(kind=content.FILE, name=str(path), source=path, files=files, digest=digest)
+    return Need(kind=content.FILE, name=name, source=path, files=files, digest=digest)
 
 
 def _model(name: str, wish: str | None, *, download: bool) -> Need:

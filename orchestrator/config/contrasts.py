@@ -37,7 +37,7 @@ from orchestrator.config.yaml_lines import Document, Route, raise_problems
 from orchestrator.errors import hint, show
 from orchestrator.stats.records import ALPHA, Alternative, Spending
 from tasks.contract.cell import Condition, TrainSpec, digest_of
-from tasks.contract.measures import MEASURED
+from tasks.contract.measures import MEASURED, Measure
 
 Fields = tuple[tuple[str, Any], ...]
 """Fields and values that name an arm, by name."""
@@ -431,13 +431,24 @@ def unanswerable(contrasts: Mapping[int, Contrast], points: Iterable[Point]) -> 
             values = enumerate(contrast.between[1])
             places = [((*route, "between", BEHAVIOR, k), b) for k, b in values]
         for place, behavior in places:
-            if behavior in MEASURED and contrast.population is not Population.NEW_SEEDS:
-                text = f"{show(behavior)} is measured on whole cells, which have no probe pairs"
-                yield (*route, "population"), text, (place,)
-            elif behavior not in known | MEASURED:
+            if behavior in MEASURED:
+                yield from _unmeasured(contrast, route, place, MEASURED[behavior], facts)
+            elif behavior not in known:
                 near = hint(behavior, tuple(sorted(known)))
                 text = f"{show(behavior)} is not evaluated{near}"
                 yield place, text, (*grids, ("probes", "evaluate"))
+
+
+def _unmeasured(
+    contrast: Contrast, route: Route, place: Route, measure: Measure, facts: Sequence[Point]
+) -> Iterator[Finding]:
+    """A measurement that no cell makes, or of which something is asked that it cannot tell."""
+    if measure.field and not any(f[measure.field] for f in facts):
+        text = f"{show(measure.name)} is not measured: {measure.field} names no set"
+        yield place, text, (tuple(measure.field.split(".")),)
+    elif contrast.population is not Population.NEW_SEEDS:
+        text = f"{show(measure.name)} is measured on whole cells, which have no probe pairs"
+        yield (*route, "population"), text, (place,)
 
 
 def _unscored(contrast: Contrast, route: Route, facts: Sequence[Point]) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ from orchestrator.config.checked import (
 from orchestrator.errors import show
 from tasks.contract.cell import Condition, TrainSpec
 from tasks.contract.generation import GREEDY, Decoding
+from tasks.contract.measures import CAPABILITY
 
 TRAIN = TrainSpec()
 TRAINS, HAS_SFT, HAS_PAIRS = "trains", "has_sft", "has_pairs"
@@ -259,6 +260,17 @@ class Probes(Checked):
     )
 
 
+class Evaluate(Checked):
+    """What is measured of every cell beside its probe pairs."""
+
+    capability: Text | None = Field(
+        default=None,
+        description="a multiple-choice set that every cell answers at its end, see below: a JSONL "
+        "file, or `OWNER/NAME@COMMIT:FILE` of the hub",
+        examples=["my-questions.jsonl"],
+    )
+
+
 class StressSettings(Checked):
     """The test of generated answers that follows the cells; no part of any cell's identity."""
 
@@ -364,6 +376,7 @@ SECTIONS: dict[str, type[Checked]] = {
     "train": Train,
     "data": Data,
     "probes": Probes,
+    "evaluate": Evaluate,
     "stress": StressSettings,
     "run": RunSettings,
     "track": Track,
@@ -386,7 +399,7 @@ OF_A_POINT = tuple(
     name for name in FIELDS if name.partition(".")[0] not in ("stress", "run", "track")
 )
 """Fields that every point of a grid has."""
-AXES = tuple(name for name in OF_A_POINT if name not in WITHIN)
+AXES = tuple(name for name in OF_A_POINT if name not in (*WITHIN, CAPABILITY))
 
 
 OF_THE_BASELINE = (

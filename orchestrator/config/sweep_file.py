@@ -30,6 +30,7 @@ from orchestrator.config.fields import (
     WITHIN,
     Base,
     Data,
+    Evaluate,
     GridFields,
     Probes,
     RunSettings,
@@ -87,6 +88,9 @@ class SweepFile(Base):
     train: Train = Field(default=Train(), description="optimisation of one adapter")
     data: Data = Field(default=Data(), description="the mix of SFT texts")
     probes: Probes = Field(default=Probes(), description="the probe pairs")
+    evaluate: Evaluate = Field(
+        default=Evaluate(), description="what is measured of every cell beside its probe pairs"
+    )
     stress: StressSettings = Field(
         default=StressSettings(), description="a test of generated answers that ends a launch"
     )

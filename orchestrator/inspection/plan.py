@@ -164,7 +164,10 @@ class Plan:
             "label": spec.label,
             "done": spec.cell_id in self.done,
             "provisional": spec.model.digest is None
-            or bool(spec.data and spec.data.digest.startswith("unresolved:")),
+            or any(
+                part is not None and part.digest.startswith("unresolved:")
+                for part in (spec.data, spec.capability)
+            ),
             **asdict(spec),
         }
 

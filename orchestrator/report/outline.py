@@ -46,6 +46,7 @@ def outline(content: ReportContent) -> Report:
         ("Registered claims", tally(row.verdict for row in registered) if registered else ""),
         ("Split of the claims", content.split),
         ("Perplexity of general texts", perplexity_text(content.views)),
+        ("Multiple-choice items", capability_text(content.views)),
         ("Model", ", ".join(dict.fromkeys(map(models_of, (content.manifest, *content.others))))),
         *((name, text) for name, text in content.facts if name in FACTS_ON_TOP),
     ]
@@ -80,12 +81,23 @@ def outline(content: ReportContent) -> Report:
 
 def perplexity_text(views: Sequence[View]) -> str:
     """What the arm that lost most on neutral texts lost; empty where it was not measured."""
-    rows = [row for view in views if view.name == GENERAL for row in view.rows]
-    known = [(row["text-neutral"], row["arm"]) for row in rows if row["text-neutral"] is not None]
-    if not known:
+    if (lost := _lost_most(views, "text-neutral")) is None:
         return ""
-    change, arm = min(known)
-    return f"{math.expm1(min(-change, 99)):+.1%} on neutral texts in {arm}, which lost most"
+    return f"{math.expm1(min(-lost[0], 99)):+.1%} on neutral texts in {lost[1]}, which lost most"
+
+
+def capability_text(views: Sequence[View]) -> str:
+    """What the arm that lost most on the multiple-choice set lost; empty without one."""
+    if (lost := _lost_most(views, "capability")) is None:
+        return ""
+    return f"{100 * lost[0]:+.1f} points of accuracy in {lost[1]}, which lost most"
+
+
+def _lost_most(views: Sequence[View], measure: str) -> tuple[float, str] | None:
+    """Change from the untrained model and arm; None where nothing was measured."""
+    rows = [row for view in views if view.name == GENERAL for row in view.rows]
+    known = ((row.get(measure), row["arm"]) for row in rows)
+    return min(((change, arm) for change, arm in known if change is not None), default=None)
 
 
 def figures_of(content: ReportContent) -> dict[str, Figure | Gap]:

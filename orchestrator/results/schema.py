@@ -293,7 +293,7 @@ def result_rows(result: CellResult) -> dict[str, list[dict[str, Any]]]:
             *(mark | as_row(r) | {STEP: p.step} for p in result.points for r in p.scores),
         ],
         "probe_scores": [
-            *(mark | as_row(r) for r in result.probe_scores),
+            *(mark | as_row(r) for r in (*result.probe_scores, *result.items)),
             *(mark | as_row(r) | {STEP: p.step} for p in result.points for r in p.probe_scores),
         ],
     }

@@ -184,6 +184,21 @@ class ProbeSpec:
     digest: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceSpec:
+    """A multiple-choice set that every cell answers.
+
+    Attributes:
+        name: An absolute path of a JSONL file, or `OWNER/NAME@COMMIT:FILE` of a hub's data set.
+        digest: sha256 over its items, in order.
+        texts: Choices of all items, for estimates of work.
+    """
+
+    name: str
+    digest: str
+    texts: int
+
+
 class Digests:
     """Room for digests that are asked for often; no fields, so that a copy computes its own."""
 
@@ -212,6 +227,8 @@ class CellSpec(Digests):
             ascending. They change no number of the cell; they are part of the identity where there
             are any, so that a cell has all the rows that its id promises.
         keep_steps: Likewise those after which the adapter is kept, too.
+        capability: The multiple-choice set that is scored at the end; None for none. Part of the
+            identity where there is one, likewise.
     """
 
     condition: Condition
@@ -226,6 +243,7 @@ class CellSpec(Digests):
     grad_checkpoint: bool = False
     eval_steps: tuple[int, ...] = ()
     keep_steps: tuple[int, ...] = ()
+    capability: ChoiceSpec | None = None
 
     def identity(self) -> dict[str, Any]:
         """The facts that decide the outcome, as JSON-ready values."""
@@ -243,6 +261,8 @@ class CellSpec(Digests):
             facts["sft_records"] = self.sft_records
             given = asdict(self.hinge) if self.hinge else {}
             facts["hinge"] = {k: v for k, v in given.items() if v is not None} or None
+        if self.capability is not None:
+            facts["capability"] = self.capability.digest
         points = {"eval_steps": self.eval_steps, "keep_steps": self.keep_steps}
         return facts | {name: list(steps) for name, steps in points.items() if steps}
 
@@ -277,7 +297,7 @@ class CellSpec(Digests):
     def training_id(self) -> str:
         """As `cell_id`, without what is scored and when: the same weights, and so the same rho."""
         facts = self.identity()
-        for name in ("probes", "eval_steps", "keep_steps"):
+        for name in ("probes", "eval_steps", "keep_steps", "capability"):
             facts.pop(name, None)
         return digest_of(facts)
 
@@ -309,6 +329,7 @@ class CellSpec(Digests):
             grad_checkpoint=raw["grad_checkpoint"],
             eval_steps=tuple(raw.get("eval_steps", ())),
             keep_steps=tuple(raw.get("keep_steps", ())),
+            capability=ChoiceSpec(**raw["capability"]) if raw.get("capability") else None,
         )
 
 
@@ -361,6 +382,10 @@ class ProbeScoreRow:
         n_completion_positive, n_completion_negative: Tokens after the common prefix.
         gap_completion: As `gap`, over those tokens; None when one side has none.
         cluster: Pairs with the same name are not independent; None for a pair that stands alone.
+        right: Of an item of a multiple-choice set, whose row pairs its right choice with the best
+            other one: 1 where the right choice is the likeliest, 1/n where n share that, else 0.
+            None for probe pairs.
+        right_norm: The same with each log-probability divided by the choice's characters.
     """
 
     behavior: Annotated[str, Column(required=True)]
@@ -378,6 +403,8 @@ class ProbeScoreRow:
     n_completion_negative: Annotated[int | None, Column(unit="token")] = None
     gap_completion: Annotated[float | None, Column(unit="nat/token")] = None
     cluster: Annotated[str | None, Column()] = None
+    right: Annotated[float | None, Column(unit="1")] = None
+    right_norm: Annotated[float | None, Column(unit="1")] = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -554,6 +581,9 @@ class Measurements:
         neutral_ce, neutral_ce_base, neutral_kl: As `General`, on neutral texts of the project.
         unused_ce, unused_ce_base, unused_kl: As `General`, on texts of the SFT source that are no
             part of the mix.
+        choice_accuracy, choice_accuracy_norm: Mean of `right` and of `right_norm` over the items of
+            the multiple-choice set; None without one.
+        n_choice_items: Items that these are means of.
         matmul_peak: Operations a second of a large matrix product in this process.
         train_mfu, score_mfu: Operations needed at least, over seconds of the phase and that peak.
         memory_peak_bytes: Peak of the MLX allocator during this cell.
@@ -590,6 +620,9 @@ class Measurements:
     unused_ce: Annotated[float | None, Column(unit="nat/token")] = None
     unused_ce_base: Annotated[float | None, Column(unit="nat/token")] = None
     unused_kl: Annotated[float | None, Column(unit="nat/token")] = None
+    choice_accuracy: Annotated[float | None, Column(unit="1")] = None
+    choice_accuracy_norm: Annotated[float | None, Column(unit="1")] = None
+    n_choice_items: Annotated[int | None, Column(unit="item")] = None
     matmul_peak: Annotated[float | None, Column(unit="flop/s")] = None
     train_mfu: Annotated[float | None, Column(unit="1")] = None
     score_mfu: Annotated[float | None, Column(unit="1")] = None
@@ -614,6 +647,7 @@ class CellResult:
         adapter: None for the baseline and for a diverged cell.
         points: Scores and adapters from within the training, ascending; of a diverged cell those
             before that.
+        items: Rows of `probe_scores` of the multiple-choice set, of the end of training.
     """
 
     spec: CellSpec
@@ -626,6 +660,7 @@ class CellResult:
     probe_scores: tuple[ProbeScoreRow, ...]
     adapter: Adapter | None
     points: tuple[Point, ...] = ()
+    items: tuple[ProbeScoreRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,21 +10,32 @@ from typing import Any
 from tasks.contract.cell import Measurements
 from tasks.contract.columns import columns_of
 
+Row = Mapping[str, Any]
+CAPABILITY = "evaluate.capability"
+"""Field of a sweep file that names a multiple-choice set."""
+OF_ITEMS = "proportion of items"
+"""Unit of a share of the items of such a set."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A measurement, as the negative of a column of `cells`: of a loss, less is better.
+    """A measurement: a column of `cells`, or its negative where it is a loss.
 
     Attributes:
         name: In contrasts and tables.
-        column: A field of `Measurements`, nats per token.
+        column: A field of `Measurements`.
         base: The field with the untrained model's value; None where that is 0.
+        share: Whether it is a share of items, of which more is better, and which the untrained
+            model has in a cell of its own; else it is a loss in nats per token.
+        field: Of a sweep file, without which it is not measured; None where it always is.
         about: In words, for tables and the documentation.
     """
 
     name: str
     column: str
     base: str | None = None
+    share: bool = False
+    field: str | None = None
     about: str
 
     @property
@@ -32,8 +43,21 @@ class Measure:
         """Its columns of `cells`."""
         return (self.column,) if self.base is None else (self.column, self.base)
 
-    def of(self, row: Mapping[str, Any]) -> tuple[float, float] | None:
-        """(value, that of the untrained model) in a row of `cells`; None if one is not known."""
+    @property
+    def unit(self) -> str | None:
+        """Where it is another one than that of rho."""
+        return OF_ITEMS if self.share else None
+
+    def of(self, row: Row, untrained: Row | None) -> tuple[float, float] | None:
+        """(value, that of the untrained model) of a row of `cells`; None if one is not known.
+
+        Args:
+            row: The cell's.
+            untrained: Of the untrained model that answered the same items; None without one.
+        """
+        if self.share:
+            both = [r[self.column] for r in (row, untrained) if r is not None]
+            return None if None in both or len(both) < 2 else (both[0], both[1])
         found = [row[name] for name in self.columns]
         if None in found:
             return None
@@ -63,7 +87,23 @@ MEASURES = (
         column="unused_kl",
         about="minus the divergence from the untrained model on these",
     ),
+    Measure(
+        name="capability",
+        column="choice_accuracy",
+        share=True,
+        field=CAPABILITY,
+        about="share of the items of the multiple-choice set of which the right choice is the "
+        "likeliest",
+    ),
+    Measure(
+        name="capability-norm",
+        column="choice_accuracy_norm",
+        share=True,
+        field=CAPABILITY,
+        about="the same by log-probability for each character of a choice",
+    ),
 )
-MEASURED = frozenset(m.name for m in MEASURES)
+MEASURED = {m.name: m for m in MEASURES}
+
 if unknown := {c for m in MEASURES for c in m.columns} - columns_of(Measurements).keys():
     raise TypeError(f"no column of cells: {', '.join(sorted(unknown))}")

@@ -5,10 +5,11 @@ for them, and every text counts as long as it may be.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from tasks.data.general import EncodedItems
 from tasks.data.tokens import EncodedPairs, Tokens
 
 
@@ -46,6 +47,20 @@ def of_texts(pairs: EncodedPairs | None, max_length: int) -> Lengths:
     if pairs is None:
         return Lengths(mean=max_length, longest=max_length)
     return _lengths(len(ids) for k in pairs.kept for ids in (k.positive, k.negative))
+
+
+def of_items(items: EncodedItems | None, max_length: int) -> Lengths:
+    """Items of a multiple-choice set as one tree each, as they are scored; the longest is a text.
+
+    The context of an item is counted once.
+    """
+    if items is None:
+        return Lengths(mean=max_length, longest=max_length)
+    trees = _lengths(
+        sum(map(len, one.texts)) - (len(one.texts) - 1) * min(one.shared) for one in items.kept
+    )
+    longest = max((len(ids) for one in items.kept for ids in one.texts), default=0)
+    return replace(trees, longest=longest)
 
 
 def of_prompts(rows: Sequence[Sequence[Any]]) -> Lengths:

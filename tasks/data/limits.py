@@ -67,6 +67,19 @@ def demand_pairs(pairs: EncodedPairs, limits: Limits) -> None:
     _demand(texts, limits)
 
 
+def demand_items(texts: Iterable[tuple[str, str, Tokens]], limits: Limits) -> None:
+    """Every text of a multiple-choice set is within the limits.
+
+    Args:
+        texts: Id of an item, a text of it and that text's token ids.
+        limits: Of the model.
+
+    Raises:
+        NodeError: Some are not.
+    """
+    _demand(((f"item {name}", text, ids) for name, text, ids in texts), limits)
+
+
 def fits(ids: Tokens, limits: Limits) -> bool:
     """Whether a model can be fed a text, which has a token to predict."""
     return bool(ids) and _complaint(ids, limits, None) is None

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +33,7 @@ class Scored:
         load: What went through the model.
         resumed: Passes that an earlier attempt had made.
         passes: All passes.
+        items: Rows of the items of a multiple-choice set.
     """
 
     scores: tuple[ScoreRow, ...]
@@ -40,6 +41,7 @@ class Scored:
     load: Load
     resumed: int
     passes: int
+    items: tuple[ProbeScoreRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +90,9 @@ def score(
     """
     kept = kept or Passes()
     distinct = {t for p in pairs.kept for t in (p.positive, p.negative)}
-    texts = sorted(distinct, key=lambda text: (len(text), text))
-    if packed:
-        logprobs, load = packed_logprobs(packed, texts, kept)
-    else:
-        logprobs = token_logprobs(model, texts, vocabulary, kept)
-        load = sum(map(load_of_text, texts), Load())
-    rows = [_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
-    rows += [_excluded(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
+    logprobs, load = logprobs_of(model, distinct, vocabulary, packed, kept)
+    rows = [pair_row(p, split[p.pair.id], logprobs) for p in pairs.kept]
+    rows += [excluded_row(pair, split[pair.id], reason) for pair, reason in pairs.excluded]
     rows.sort(key=lambda r: (r.behavior, r.split, r.probe_id))
     groups: dict[tuple[str, str], list[ProbeScoreRow]] = {}
     for row in rows:
@@ -108,6 +105,24 @@ def score(
         resumed=kept.pieces.taken,
         passes=len(kept.pieces.done),
     )
+
+
+def logprobs_of(
+    model: nn.Module,
+    distinct: Collection[Tokens],
+    vocabulary: int,
+    packed: Packed | None,
+    kept: Passes,
+) -> tuple[dict[Tokens, Floats], Load]:
+    """Log-probability of every token but the first, by text, nats; and what that took.
+
+    The arguments are as in `score`; texts that are given together share passes.
+    """
+    texts = sorted(distinct, key=lambda text: (len(text), text))
+    if packed:
+        return packed_logprobs(packed, texts, kept)
+    load = sum(map(load_of_text, texts), Load())
+    return token_logprobs(model, texts, vocabulary, kept), load
 
 
 def token_logprobs(
@@ -187,12 +202,13 @@ def _one_behind(
         yield waiting[0], kept.add(*waiting[1:])
 
 
-def _row(
+def pair_row(
     pair: EncodedPair, split: str, logprobs: dict[Tokens, NDArray[np.float64]]
 ) -> ProbeScoreRow:
+    """The row of a pair of which both texts were scored."""
     positive, negative = logprobs[pair.positive], logprobs[pair.negative]
     if not (np.isfinite(positive).all() and np.isfinite(negative).all()):
-        return _excluded(pair.pair, split, "nonfinite")
+        return excluded_row(pair.pair, split, "nonfinite")
     start = max(pair.shared - 1, 0)  # entry i scores token i + 1
     tail_positive, tail_negative = positive[start:], negative[start:]
     both = len(tail_positive) > 0 and len(tail_negative) > 0
@@ -215,7 +231,8 @@ def _row(
     )
 
 
-def _excluded(pair: Pair, split: str, reason: str) -> ProbeScoreRow:
+def excluded_row(pair: Pair, split: str, reason: str) -> ProbeScoreRow:
+    """The row of a pair without numbers."""
     return ProbeScoreRow(
         behavior=pair.behavior,
         split=split,

@@ -1,5 +1,7 @@
 """Where records come from: a name, how they are read, and what a host must have to read them."""
 
+import glob
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,8 +11,11 @@ from typing import Generic, TypeVar
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.foreign import is_foreign
+from tasks.sources.hub import COMMIT
 
 Record = TypeVar("Record")
+ON_HUB = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)@(?P<revision>[^@:]+):(?P<file>(?!/)(?!.*\.\./).+)")
+"""A file of a data set on the hub: `OWNER/NAME@COMMIT:FILE`."""
 
 
 class Delivery(StrEnum):
@@ -108,3 +113,31 @@ def source_of(
         return read_file(path)
 
     return Source(name=name, delivery=Delivery.FILE, read=read)
+
+
+def file_of(name: str, *, download: bool) -> Path:
+    """The file on this machine that a name means: a path, or `OWNER/NAME@COMMIT:FILE`.
+
+    Args:
+        name: As a sweep has it.
+        download: Whether a file of the hub may be fetched when it is not on this machine.
+
+    Raises:
+        NotHereError: It is on the hub, not here, and `download` is false.
+        NodeError: It is missing, or its revision is no commit.
+    """
+    found = ON_HUB.fullmatch(name)
+    if copied := content.named(content.FILE, name):
+        return copied
+    if found is None:
+        if not Path(name).is_file():
+            raise NodeError(f"{name}: no such file")
+        return Path(name)
+    repo, revision, file = found.groups()
+    if not COMMIT.fullmatch(revision):
+        raise NodeError(
+            f"{name}: {revision} may mean another file tomorrow; give the commit, 40 hex digits, "
+            f"as OWNER/NAME@COMMIT:FILE"
+        )
+    files = HubFiles(repo=repo, revision=revision, pattern=glob.escape(file))
+    return files.find(download=download)[1][0]

@@ -17,7 +17,16 @@ from orchestrator.cells.resolve import FileResolver
 from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
 from tasks.cell import Phases, run
-from tasks.contract.cell import CellSpec, Condition, ModelSpec, NodeError, Status, TrainSpec
+from tasks.contract.cell import (
+    CellSpec,
+    ChoiceSpec,
+    Condition,
+    ModelSpec,
+    NodeError,
+    Status,
+    TrainSpec,
+)
+from tasks.data.general import items_digest, load_items
 from tasks.model.model import Models, attached
 from tasks.passes.choose import passes
 from tasks.training.loop import Material, train
@@ -100,6 +109,33 @@ def test_a_worker_does_not_import_what_no_cell_needs():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_items_are_answered_at_the_end_and_change_no_other_number(toy, tmp_path):
+    plain = spec_of(toy, extra="eval_at: {steps: [1]}")
+    path = tmp_path / "set.jsonl"
+    item = {"query": "The sky is", "choices": ["blue", "cold"], "gold": 0}
+    path.write_text(json.dumps(item) + "\n")
+    digest = items_digest(load_items(str(path), download=False))
+    asked = replace(plain, capability=ChoiceSpec(name=str(path), digest=digest, texts=2))
+    assert asked.cell_id != plain.cell_id
+    assert asked.training_id == plain.training_id
+    assert CellSpec.from_dict(json.loads(json.dumps(asdict(asked)))) == asked
+    models = Models()
+    one, two = run_cell(plain, models), run_cell(asked, models)
+    assert outcome(one) == outcome(two)
+    assert [p.scores for p in one.points] == [p.scores for p in two.points]
+    assert (one.items, one.measurements.choice_accuracy) == ((), None)
+    (row,) = two.items
+    assert row.right in (0, 1)
+    assert row.right == two.measurements.choice_accuracy
+    assert (row.right_norm, 1) == (
+        two.measurements.choice_accuracy_norm,
+        two.measurements.n_choice_items,
+    )
+    path.write_text(json.dumps(item | {"gold": 1}) + "\n")
+    with pytest.raises(NodeError, match="are not those of the launch"):
+        run_cell(asked, models)
 
 
 def test_the_base_weights_are_untouched_by_training(toy):

@@ -129,6 +129,11 @@ class Frame:
                     ADVICE,
                 )
         self._specs = {arm: spec_of(rows[0]) for arm, rows in self._arms.items()}
+        self._untrained = {
+            (_baseline_key(rows[0], self._specs[arm]), _items_of(self._specs[arm])): rows[0]
+            for arm, rows in self._arms.items()
+            if rows[0]["condition"] == BASELINE
+        }
         self._baseline_arms = {
             _baseline_key(rows[0], self._specs[arm]): arm
             for arm, rows in self._arms.items()
@@ -180,8 +185,10 @@ class Frame:
         heads = {e.arm_id: e for e in reversed(self.evidence()) if e.condition.trains}
         found = []
         for arm, head in reversed(heads.items()):
+            items = _items_of(self._specs[arm])
+            untrained = self._untrained.get((head.baseline_key, items)) if items else None
             for measure in MEASURES:
-                values = {r["seed"]: v for r in self._arms[arm] if (v := measure.of(r))}
+                values = {r["seed"]: v for r in self._arms[arm] if (v := measure.of(r, untrained))}
                 if not values:
                     continue
                 score = Summary.of([value for value, _ in values.values()])
@@ -396,6 +403,12 @@ def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def _baseline_key(cell: Row, spec: Row) -> str:
     """What a cell and its baseline have in common."""
     return f"{cell['model_digest']}/{cell['probes_version']}/{spec['max_length']}"
+
+
+def _items_of(spec: Row) -> str | None:
+    """Digest of the multiple-choice set of a cell; None without one."""
+    found: str | None = (spec.get("capability") or {}).get("digest")
+    return found
 
 
 def _demand_one_batch(rows: Sequence[Row]) -> None:

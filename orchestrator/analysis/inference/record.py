@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.config.contrast_kinds import NAT, Kind, Population
+from tasks.contract.measures import MEASURED
 
 ANSWERS = "answers"
 """Stands for the split where a contrast is about generated answers, which have none."""
@@ -128,6 +129,17 @@ class Inference:
     verdict: str = "not_testable"
     status: str = "ok"
     notes: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """Of the estimate and its interval: that of the kind, in what the row is about."""
+        measure, unit = MEASURED.get(self.behavior), self.kind.rules.unit
+        return unit.replace(NAT, measure.unit) if measure and measure.unit else unit
+
+    @property
+    def is_difference(self) -> bool:
+        """Whether the estimate is a difference in nats per token, tested against 0."""
+        return self.kind.rules.is_difference and self.unit == NAT
 
     @property
     def name(self) -> str:

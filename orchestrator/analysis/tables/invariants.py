@@ -90,7 +90,7 @@ def _claimed(evidence: Sequence[ArmEvidence], inference: Iterable[Inference]) ->
     known = {(e.behavior, e.split) for e in evidence}
     for row in inference:
         answered = row.behavior and row.verdict not in (Verdict.NOT_TESTABLE, Verdict.INTERIM)
-        behaviors = {*row.behavior.split(AGAINST)} - MEASURED
+        behaviors = {*row.behavior.split(AGAINST)} - MEASURED.keys()
         named = {(behavior, row.split) for behavior in behaviors}
         if answered and row.split != ANSWERS and not named <= known:
             yield (

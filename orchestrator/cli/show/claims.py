@@ -10,6 +10,7 @@ from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.view import level_text, p_text
 from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
 from orchestrator.stats.verdict import Verdict, tally
+from tasks.contract.measures import OF_ITEMS
 
 MOST_EXPLORATORY = 12
 """Claims that were not registered and are shown with their numbers; all are in table T13."""
@@ -18,7 +19,7 @@ STYLES = {
     Verdict.SUPPORTED_SMALL: "bold green",
     Verdict.CONTRADICTED: "bold red",
 }
-UNITS = {PROPORTION: "of the answers", CORRELATION: ""}
+UNITS = {PROPORTION: "of the answers", OF_ITEMS: "of the items", CORRELATION: ""}
 """How a unit reads behind a number, where not as it is."""
 BETWEEN_TWO = {Compared.PAIR, Compared.PAIR_OR_BASELINE, Compared.ONE, Compared.BEST}
 """What is compared where the estimate is one arm minus another."""
@@ -71,7 +72,7 @@ def _sentence(row: Inference) -> str:
     def number(value: float) -> str:
         return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
 
-    what, unit = "the estimate", f" {UNITS.get(rules.unit, rules.unit)}".rstrip()
+    what, unit = "the estimate", f" {UNITS.get(row.unit, row.unit)}".rstrip()
     if ratio:
         what, unit = f"the sd of {row.arm_a} over that of {row.arm_b}", ""
     elif rules.unit == CORRELATION:

@@ -57,6 +57,7 @@ def cell_work(spec: CellSpec, weight_bytes: int) -> float:
     Every text is taken to be `max_length` long, as in the estimate of memory. A pair is two texts.
     """
     scored = 2 * PAIRS_PER_BEHAVIOR * len(spec.probes.evaluate) * (1 + len(spec.eval_steps))
+    scored += spec.capability.texts if spec.capability else 0
     trained = 0
     if spec.train is not None:
         records = (spec.sft_records or 0) * spec.train.epochs

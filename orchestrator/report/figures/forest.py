@@ -87,7 +87,7 @@ def contrast_figure(content: ReportContent) -> Figure | Gap:
     title = f"Tested differences ({content.split} split)"
     groups: dict[tuple[str, str], list[Inference]] = {}
     for row in content.inference:
-        if row.kind.rules.is_difference and row.split == content.split and row.estimate is not None:
+        if row.is_difference and row.split == content.split and row.estimate is not None:
             groups.setdefault((row.name, str(row.population)), []).append(row)
     if not groups:
         return Gap(title=title, reason="no difference of means was tested on this split")

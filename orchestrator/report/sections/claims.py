@@ -127,7 +127,7 @@ def _table(rows: Sequence[Inference], notes: tuple[str, ...], alpha: float) -> V
 
     What an inconclusive row would have taken is shown where there is such a row.
     """
-    unit = rows[0].kind.rules.unit
+    unit = " or ".join(dict.fromkeys(row.unit for row in rows))
     levels = {r.ci_level for r in rows if r.ci_level is not None}
     level = f"{level_text(levels.pop())} interval" if len(levels) == 1 else "Interval"
     cells: list[dict[str, object]] = []

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.analysis.analyze import analyze
 from orchestrator.errors import SweepError
-from tasks.contract.cell import Measurements
+from tasks.contract.cell import Measurements, ProbeScoreRow
 from tasks.contract.measures import MEASURES
 from tests.builders import a_result, launched
 
@@ -28,6 +28,7 @@ analysis:
        b: {{condition: sft-only}}, behaviors: [{name}], sesoi: 0.1{more}}}
 """
 PACKS = {"pack", "pack_digest"}
+LATER = {"right", "right_norm", "n_choice_items"}
 SCORES = {("factual", "heldout"): 0.5}
 
 
@@ -90,7 +91,7 @@ def as_older_versions_left_it(store) -> None:
     for name, gone in (("scores", PACKS), ("probe_scores", PACKS), ("cells", new)):
         for path in (store.folder / name).glob("*.arrow"):
             found = pa.ipc.open_file(path.read_bytes()).read_all()
-            kept = found.drop_columns(sorted(gone & {*found.column_names}))
+            kept = found.drop_columns(sorted((gone | LATER) & {*found.column_names}))
             rows = kept.to_pylist()
             for file in rows[0]["files"] if name == "cells" else ():
                 content = (store.folder / file["name"]).read_bytes()
@@ -128,5 +129,67 @@ def test_new_probes_cannot_be_asked_of_a_measurement_of_whole_cells(tmp_path):
 def test_every_measurement_has_its_columns():
     given = Measurements(base_precision="float32", path="packed", n_pairs_degenerate=0)
     row = {name: getattr(given, name) for m in MEASURES for name in m.columns}
-    assert [m.of(row) for m in MEASURES] == [None] * len(MEASURES)
-    assert all(m.of(dict.fromkeys(m.columns, 1.5)) for m in MEASURES)
+    assert [m.of(row, row) for m in MEASURES] == [None] * len(MEASURES)
+    full = [dict.fromkeys(m.columns, 1.5) for m in MEASURES]
+    assert all(m.of(row, row) for m, row in zip(MEASURES, full, strict=True))
+    assert [m.name for m, row in zip(MEASURES, full, strict=True) if not m.of(row, None)] == [
+        "capability",
+        "capability-norm",
+    ]
+
+
+def with_items(folder, guided: float):
+    """A finished sweep whose cells answered a multiple-choice set; the untrained model got 0.6."""
+    text = SWEEP.format(name="capability", more="") + "evaluate: {capability: /set.jsonl}\n"
+    store, expansion = launched(folder, text)
+    for spec in expansion.all:
+        share = 0.6
+        if spec.seed is not None:
+            share = (guided if spec.hinge else 0.61) + 0.001 * spec.seed * (2 if spec.hinge else 1)
+        result = a_result(spec, SCORES, weights=spec.cell_id.encode())
+        measured = replace(
+            result.measurements,
+            pairing_key=spec.seed and f"seed {spec.seed}",
+            choice_accuracy=share,
+            choice_accuracy_norm=share,
+        )
+        item = replace(a_row(), right=1.0, right_norm=0.0)
+        store.commit(replace(result, measurements=measured, items=(item,)), attempts=1, ray=None)
+    return store
+
+
+def a_row() -> ProbeScoreRow:
+    return ProbeScoreRow(
+        behavior="capability", split="choices", probe_id="q1", status="ok", gap=0.1
+    )
+
+
+@pytest.mark.parametrize(("guided", "verdict"), [(0.59, "supported"), (0.4, "contradicted")])
+def test_a_claim_about_items_counts_from_the_untrained_models_own_cell(tmp_path, guided, verdict):
+    store = with_items(tmp_path / "s", guided)
+    found = analyze([store])
+    (row,) = found.inference
+    assert (row.registered, row.behavior, row.unit) == (True, "capability", "proportion of items")
+    assert (row.estimate, row.verdict) == (pytest.approx(guided - 0.61 + 0.0025), verdict)
+    view = next(v for v in found.views if v.key == "T15")
+    one = next(r for r in view.rows if r["condition"] == "rho-guided")
+    assert one["capability"] == pytest.approx(guided + 0.005 - 0.6)
+    assert one["capability_accuracy"] == pytest.approx(guided + 0.005)
+    assert one["capability-norm_untrained"] == 0.6
+    assert {(a.behavior, a.split) for a in found.arms} == {("factual", "heldout")}
+    rows = [r for r in store.rows("probe_scores") if r["split"] == "choices"]
+    assert [(r["right"], r["right_norm"]) for r in rows] == [(1.0, 0.0)] * 9
+
+
+def test_the_screen_and_the_report_tell_of_items_in_their_unit(tmp_path, rho_sweep):
+    store = with_items(tmp_path / "s", 0.4)
+    ran = rho_sweep("analyze", store.folder)
+    assert "is -0.207 of the items" in " ".join(ran.out.split()), ran.out
+    assert rho_sweep("report", store.folder, "--markdown", "-o", tmp_path / "r.md").code == 0
+    text = (tmp_path / "r.md").read_text()
+    assert "-19.5 points of accuracy in rho-guided, which lost most" in text
+
+
+def test_a_claim_about_items_needs_a_set(tmp_path):
+    with pytest.raises(SweepError, match=r"not measured: evaluate\.capability names no set"):
+        launched(tmp_path / "s", SWEEP.format(name="capability-norm", more=""))

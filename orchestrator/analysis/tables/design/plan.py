@@ -69,7 +69,7 @@ def _seeds(inference: Iterable[Inference]) -> Iterator[Row]:
             "n_seeds_for_80": row.n_for_80,
             "n_prompts_for_80": None,
             "assumption": assumption,
-            "unit": row.kind.rules.unit if row.mde_80 is not None else None,
+            "unit": row.unit if row.mde_80 is not None else None,
             "verdict": row.verdict,
         }
 

@@ -1,4 +1,4 @@
-"""T15: what else the training changed, on texts that no probe is about."""
+"""T15: what else the training changed, on texts and items that no probe is about."""
 
 import math
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ KEY, NAME = "T15", "general"
 
 
 def general(arms: Arms) -> View | Missing:
-    """Perplexity, its change in nats per token, and divergence from the untrained model."""
+    """Perplexity, divergence from the untrained model, shares of items; each with its change."""
     if not arms.trained:
         reason = "no cell measured general texts; cells of older versions did not"
         return Missing(key=KEY, name=NAME, reason=reason)
@@ -22,7 +22,7 @@ def general(arms: Arms) -> View | Missing:
     return View(
         key=KEY,
         name=NAME,
-        title="What else changed: general texts, mean ± sd over seeds",
+        title="What else changed: measurements of whole cells, mean ± sd over seeds",
         columns=(
             CONDITION,
             *(column for measure in shown for column in _columns(measure)),
@@ -39,7 +39,10 @@ def _columns(measure: Measure) -> Iterator[Column]:
     if measure.base is not None:
         yield plain(f"{name} perplexity", f"{name}_perplexity", digits=2)
         yield plain(f"{name} perplexity untrained", f"{name}_untrained", digits=2)
-    yield plus_minus(name, name, f"{name}_sd", NAT)
+    if measure.share:
+        yield plain(f"{name} accuracy", f"{name}_accuracy")
+        yield plain(f"{name} accuracy untrained", f"{name}_untrained")
+    yield plus_minus(name, name, f"{name}_sd", measure.unit or NAT)
     yield from data(count(f"{name} n", f"{name}_n"))
 
 
@@ -58,6 +61,9 @@ def _row(arms: Arms, head: ArmEvidence) -> dict[str, Any]:
             untrained = one.baseline if one else None
             row[f"{name}_perplexity"] = _perplexity(score.mean if score else None)
             row[f"{name}_untrained"] = _perplexity(untrained)
+        if measure.share:
+            row[f"{name}_accuracy"] = score.mean if score else None
+            row[f"{name}_untrained"] = one.baseline if one else None
     return row
 
 
