@@ -91,10 +91,11 @@ endif
 # Without OpenBLAS MLX is many times slower on Linux; the wheel of MKL needs no root.
 SLOW := from tasks.model.blas import prefer_fast_blas as fast; raise SystemExit(fast() is not None)
 
-$(STAMP): requirements-dev.lock probes.lock blas.lock pyproject.toml
+$(STAMP): requirements-dev.lock probes.lock axe.lock blas.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("$(PYTHON) is Python %d.%d, and 3.11 or newer is needed: install uv (docs.astral.sh/uv), then run  uv python install 3.12  and  make $(or $(MAKECMDGOALS),demo) PYTHON=\"$$(uv python find 3.12)\"; or take Python from python.org" % sys.version_info[:2])'
+	@echo "installing into $(VENV), 1.6 GB: half a minute with uv and a warm cache, some minutes with pip"
 	$(PYTHON) -m venv $(if $(wildcard $(STAMP)),,--clear) $(VENV)
-	$(INSTALL) --require-hashes -r requirements-dev.lock -r probes.lock
+	$(INSTALL) --require-hashes -r requirements-dev.lock -r probes.lock -r axe.lock
 	$(INSTALL) --no-build-isolation -e .
 	@if [ "$$(uname -sm)" = "Linux x86_64" ] && $(BIN)/python -c '$(SLOW)'; then \
 	  echo "no OpenBLAS here: taking MKL's wheel, 0.7 GB on the disk"; $(INSTALL) --require-hashes -r blas.lock; fi
@@ -103,13 +104,14 @@ $(STAMP): requirements-dev.lock probes.lock blas.lock pyproject.toml
 lock:  ## pin the newest versions anew; needs uv
 	$(PIN) "make lock" --extra alpaca pyproject.toml -o requirements.lock
 	$(PIN) "make lock" --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	echo axe-playwright-python | $(PIN) "make lock" --no-deps - -o axe.lock
 	$(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["blas"])' \
 	  | $(PIN) "make lock" --no-deps - -o blas.lock
 
 check-macos:  ## whether all locks install on macOS 14, 15 and 26 with Python 3.11 to 3.14; needs uv, and no Mac
 	@target=$$(mktemp -d) && trap 'rm -rf "$$target"' EXIT; \
 	for macos in 14 15 26; do for python in 3.11 3.12 3.13 3.14; do \
-	  for lock in requirements.lock requirements-dev.lock "probes.lock --no-deps"; do \
+	  for lock in requirements.lock requirements-dev.lock "probes.lock --no-deps" "axe.lock --no-deps"; do \
 	    MACOSX_DEPLOYMENT_TARGET=$$macos.0 uv pip install --quiet --dry-run --target "$$target" \
 	      --python-platform aarch64-apple-darwin --python-version $$python \
 	      --require-hashes --only-binary :all: -r $$lock \

@@ -27,7 +27,14 @@ exit 0
 
 @pytest.fixture
 def project(tmp_path):
-    for name in ("Makefile", "requirements-dev.lock", "probes.lock", "blas.lock", "pyproject.toml"):
+    for name in (
+        "Makefile",
+        "requirements-dev.lock",
+        "probes.lock",
+        "axe.lock",
+        "blas.lock",
+        "pyproject.toml",
+    ):
         shutil.copy(ROOT / name, tmp_path)
     put(tmp_path / "python", ENVIRONMENT)
     for version in (9, 11):
@@ -90,7 +97,7 @@ def test_pip_installs_what_is_pinned_and_then_the_project(project):
     assert make(project, 11).returncode == 0
     first, second = (project / "installed").read_text().splitlines()
     assert first.startswith("pip -m pip install")
-    assert first.endswith("--require-hashes -r requirements-dev.lock -r probes.lock")
+    assert first.endswith("--require-hashes -r requirements-dev.lock -r probes.lock -r axe.lock")
     assert second.endswith("--no-build-isolation -e .")
 
 
@@ -100,7 +107,7 @@ def test_uv_takes_pip_s_place_where_it_is_there(project):
     assert make(project, 11).returncode == 0
     first, second = (project / "installed").read_text().splitlines()
     assert first.startswith("uv pip install --quiet --python .venv/bin/python --no-deps")
-    assert first.endswith("--require-hashes -r requirements-dev.lock -r probes.lock")
+    assert first.endswith("--require-hashes -r requirements-dev.lock -r probes.lock -r axe.lock")
     assert second.endswith("--no-build-isolation -e .")
 
 
@@ -128,4 +135,4 @@ def test_the_check_for_macos_names_the_first_that_does_not_install(project, monk
     assert done.returncode != 0
     assert "macOS 26, Python 3.14: requirements-dev.lock does not install" in done.stderr
     assert done.stdout.count("all locks install") == 11
-    assert len((project / "calls").read_text().splitlines()) == 11 * 3 + 2
+    assert len((project / "calls").read_text().splitlines()) == 11 * 4 + 2

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,9 @@ from orchestrator.report.palette import contrast
 from orchestrator.results import lock
 from tests import start, wait_for
 from tests.builders import launched
+from tests.orchestrator.report.conftest import running
 from tests.orchestrator.report.contents import a_content, a_view, an_arm, with_text
+from tests.orchestrator.report.reading import Node, read
 
 pytestmark = pytest.mark.slow
 HOSTILE = "</style></title></svg><script>window.hit=1</script><img src=x onerror='window.hit=1'>"
@@ -40,6 +43,13 @@ for (const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
               getComputedStyle(ground).backgroundColor]);
 }
 return shown;
+"""
+
+
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
+PARSED = """
+return [...new DOMParser().parseFromString(arguments[0], "text/html").querySelectorAll("*")]
+  .map(element => [element.tagName.toLowerCase(), element.children.length]);
 """
 
 
@@ -163,6 +173,64 @@ def test_the_policy_would_stop_a_script_that_got_in(browser, page, tmp_path):
     assert browser.run("return document.scripts.length") == 2
     assert browser.run("return window.hit === undefined")
     assert "Content Security Policy" in browser.driver.get_log("browser")[0]["message"]
+
+
+def audit(browser: Browser) -> list:
+    """What axe-core finds against the page that is open: rule, and where."""
+    browser.run(AXE + "\nwindow.axe = axe")
+    return browser.driver.execute_async_script(
+        "const done = arguments[0];"
+        "axe.run(document).then(r => done(r.violations.map("
+        "v => [v.id, v.help, v.nodes.slice(0, 3).map(n => n.html.slice(0, 200))])))"
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, DESK])
+def test_axe_finds_nothing_in_the_report(browser, page, width, scheme):
+    browser.open(page, width, scheme)
+    browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
+    assert audit(browser) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
+def test_axe_finds_nothing_in_the_live_page(browser, client, half, width, scheme):
+    store, expansion = half
+    running(store, expansion.all[2])
+    failed = expansion.all[1].cell_id
+    address = client.server.address
+    with lock.held(store.folder):
+        wait_for(lambda: "From 1 scored cells, at" in client.get(), "claims")
+        for path in ("", "stop"):
+            browser.open(address + path, width, scheme)
+            assert audit(browser) == []
+    for path in (f"log/{failed}", f"retry/{failed}"):
+        browser.open(address + path, width, scheme)
+        assert audit(browser) == []
+
+
+@pytest.mark.parametrize("name", ["page", "hostile"])
+def test_a_browser_reads_the_elements_as_they_were_written(browser, request, name):
+    """A parser of HTML 5 moves, adds or closes elements where a document has a fault."""
+    path = request.getfixturevalue(name)
+    browser.driver.get(path.as_uri())
+    parsed = browser.driver.execute_script(PARSED, path.read_text())
+    assert parsed == written(read(path.read_text()))
+
+
+def test_a_browser_reads_the_live_page_as_it_was_written(browser, client, half):
+    failed = half[1].all[1].cell_id
+    browser.open(client.server.address, DESK)
+    for path in ("", f"log/{failed}", f"retry/{failed}"):
+        text = client.get(path)
+        assert browser.driver.execute_script(PARSED, text) == written(read(text))
+
+
+def written(node: Node) -> list:
+    """Names of elements, each after its parent's and before those of its children."""
+    return [
+        [n.tag.lower(), len([c for c in n.children if isinstance(c, Node)])] for n in node.all()
+    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,10 +1,6 @@
 """The live page: what it shows, who may ask for it, and what its buttons do."""
 
-import http.client
-import json
 import socket
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,80 +9,11 @@ import pytest
 
 from orchestrator.report.serving.losses import TAIL, logged, losses
 from orchestrator.report.serving.server import LOOPBACK, POLICY, Server
-from orchestrator.report.serving.site import Means, Site
 from orchestrator.results import lock
 from tests import wait_for
-from tests.builders import a_failure, a_result, launched
+from tests.builders import a_result, launched
+from tests.orchestrator.report.conftest import HOSTILE, SWEEP, running
 from tests.orchestrator.report.reading import read
-
-SWEEP = """
-name: s
-model: m
-grid: {condition: [rho-guided], rho_weight: [0.1, 0.2], margin: [0.1], seed: [1, 2]}
-"""
-HOSTILE = "</pre><script>window.hit=1</script><img src=x onerror='window.hit=1'>\x1b[2J"
-
-
-class Client:
-    """A browser's requests to one server."""
-
-    def __init__(self, server: Server) -> None:
-        self.server, self.port, self.done = server, server.server_port, []
-        self.home = f"/{server.token}/"
-        self.own = {"Origin": f"http://{LOOPBACK}:{self.port}"}
-
-    def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str):
-        """(status, headers, text) of the answer; the path as it is, nothing is put in order."""
-        there = http.client.HTTPConnection(LOOPBACK, self.port, timeout=20)
-        there.request(method, path, body=body, headers=headers)
-        answer = there.getresponse()
-        return answer.status, answer.headers, answer.read().decode()
-
-    def get(self, path: str = "") -> str:
-        status, _, text = self.ask(self.home + path)
-        assert status == 200, (path, status)
-        return text
-
-    def post(self, path: str, body: str, **headers: str) -> int:
-        return self.ask(self.home + path, "POST", body, **(headers or self.own))[0]
-
-
-@pytest.fixture
-def half(tmp_path):
-    """Five cells: one scored, one failed, one with a log, two open."""
-    store, expansion = launched(tmp_path / "s", SWEEP)
-    ok, failed, runs, *_ = expansion.all
-    store.commit(a_result(ok), attempts=1, ray=None)
-    store.commit_failure(a_failure(failed, HOSTILE), attempts=2, ray=None)
-    (store.folder / "logs").mkdir(exist_ok=True)
-    lines = [f"2026-11-26 10:00:0{n} h pid 7 train step {n}/9 loss 2.{n}000\n" for n in (1, 2, 3)]
-    (store.folder / f"logs/{runs.cell_id}.log").write_text("".join(lines) + HOSTILE)
-    return store, expansion
-
-
-@pytest.fixture
-def client(half) -> Iterator[Client]:
-    means = Means(pull=lambda: None, stop=lambda: "", launch=None, retry=None)
-    with Server(Site(half[0].folder, means)) as server:
-        client = Client(server)
-        site = server.site
-        site.means = replace(
-            means,
-            stop=lambda: client.done.append("stop") or "asked",
-            launch=lambda: client.done.append("launch") or "begun",
-            retry=lambda cell: client.done.append(cell) or "begun",
-        )
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield client
-        server.shutdown()
-
-
-def running(store, cell) -> None:
-    row = {"cell_id": cell.cell_id, "label": cell.label, "host": "mac-7", "stage": "train"}
-    row |= {"step": 3, "steps": 9, "loss": 2.3}
-    live = {"running": [row], "at": None, "left_s": 60.0, "elapsed_s": 30.0}
-    (store.folder / "live.json").write_text(json.dumps(live))
-
 
 # who may ask
 
@@ -169,6 +96,34 @@ def test_a_cell_that_runs_is_shown_with_step_loss_and_host(client, half):
     assert cells == [expansion.all[2].label, "train", "3", "9", "2.300", "mac-7"]
     assert now.one("tbody").one("a").attributes["href"] == f"log/{expansion.all[2].cell_id}"
     assert [n.attributes["class"] for n in page.all("polyline")] == ["runs"]
+
+
+def test_a_sweep_of_several_hosts_says_which_cell_ran_where(client, half):
+    store, expansion = half
+    *_, runs, other = expansion.all
+    there = a_result(other)
+    there = replace(there, machine=replace(there.machine, host="mac-9", chip="Apple M4"))
+    store.commit(there, attempts=3, ray=None)
+    running(store, runs)
+    with lock.held(store.folder):
+        page = read(client.get())
+        wait_for(lambda: "From 2 scored cells, at" in client.get(), "claims", 20)
+    heads, *rows = rows_of(page, "Cells of s")
+    hosts = {row[0]: row[heads.index("host")] for row in rows}
+    assert [hosts[spec.label] for spec in (expansion.all[0], runs, other)] == [
+        "here",
+        "mac-7",
+        "mac-9",
+    ]
+    report = read(client.get("report.html"))
+    shown = [row[:4] for row in rows_of(report, "Hosts")[1:]]
+    assert shown == [["here", "toy", "2", "3"], ["mac-9", "Apple M4", "1", "3"]]
+
+
+def rows_of(page, caption: str) -> list[list[str]]:
+    """Texts of the rows of the table with this caption, its heading first."""
+    table = next(t for t in page.all("table") if [c.text for c in t.all("caption")] == [caption])
+    return [[cell.text.strip() for cell in row.all("th", "td")] for row in table.all("tr")]
 
 
 def test_every_text_of_others_is_only_text(client, half):
