@@ -25,6 +25,7 @@ def overview(
     """
     from dataclasses import asdict
 
+    from orchestrator.cli.show.lines import shown
     from orchestrator.inspection.overview import lines_of
     from orchestrator.inspection.overview import overview as overview_of
 
@@ -32,7 +33,8 @@ def overview(
     if json_:
         typer.echo(json.dumps([asdict(one) for one in found], indent=2))
         return
-    typer.echo("\n".join(lines_of(found)) or f"{root}: no results yet")
+    with shown() as show:
+        show(lines_of(found) or [f"{root}: no results yet"])
 
 
 def status(

@@ -77,6 +77,7 @@ def tell(found: Tested, folder: Path) -> None:
     ok = len(found.units) - len(found.failed)
     typer.echo(f"{folder}: {ok} of {len(found.units)} units answered, {found.reused} were before")
     typer.echo(found.judged.line)
+    typer.echo(f"answers side by side: rho-sweep report {folder}", err=True)
 
 
 def show_summary(folder: Path, judge: str) -> None:

@@ -82,7 +82,7 @@ def lines_of(found: Iterable[Overview]) -> list[str]:
             continue
         parts = [f"{one.ok} of {one.total} cells scored"]
         parts += [f"{one.failed} failed"] if one.failed else []
-        parts += [f"{one.claims} registered claims"] if one.claims else []
+        parts += [f"{one.claims} registered claim{'s' * (one.claims > 1)}"] if one.claims else []
         parts += ["a launch runs"] if one.running else []
         parts += [f"last {one.last[:16].replace('T', ' ')} UTC"] if one.last else []
         model = f"; {short(visible(one.model))}" if one.model else ""

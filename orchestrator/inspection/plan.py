@@ -378,8 +378,8 @@ def describe(found: Plan) -> list[str]:
     if left is None and (full := found.full_speed_s(chip())) is not None:
         guess += f"; {about(full)} at the full speed of this GPU,"
     elif left is None and found.operations is not None:
-        hours, at_once = about(found.operations / ROOFLINE), ""
-        guess += f"; at most {hours} one by one where {ROOFLINE / 1e12:.0f} TFLOP/s are reached"
+        hours, at_once = about(max(60.0, found.operations / ROOFLINE)), ""
+        guess += f"; at {ROOFLINE / 1e12:.0f} TFLOP/s the arithmetic alone takes at most {hours}"
     lines.append(f"time     {guess}{at_once}")
     if found.smallest_p is not None:
         hint = ""

@@ -8,6 +8,7 @@ from itertools import chain
 from orchestrator import __version__
 from orchestrator.analysis.inference.record import ANSWERS, Inference
 from orchestrator.analysis.tables.arms import Arms
+from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.design.estimates import KEY as ESTIMATES
 from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.scores.general import NAME as GENERAL
@@ -43,8 +44,7 @@ def outline(content: ReportContent) -> Report:
     registered = [r for r in content.inference if is_registered(r) and r.split in own]
     summary = [
         ("Cells", counts_text(content.cells)),
-        ("Registered claims", tally(row.verdict for row in registered) if registered else ""),
-        ("Split of the claims", content.split),
+        *_claims_by_split(content),
         ("Perplexity of general texts", perplexity_text(content.views)),
         ("Multiple-choice items", capability_text(content.views)),
         ("Model", ", ".join(dict.fromkeys(map(models_of, (content.manifest, *content.others))))),
@@ -77,6 +77,19 @@ def outline(content: ReportContent) -> Report:
         ),
         made=f"Made {content.now} by rho-sweep {__version__}.",
     )
+
+
+def _claims_by_split(content: ReportContent) -> list[tuple[str, str]]:
+    """How many registered claims have which verdict, counted as on the first screen of `analyze`.
+
+    The split that the claims are about comes first; no other is counted with it.
+    """
+    found: dict[str, list[str]] = {content.split: []}
+    for (*_, split), rows in by_claim(filter(is_registered, content.inference)).items():
+        first, *others = dict.fromkeys(row.verdict for row in rows)
+        found.setdefault(split, []).append(joint([first, *others]) if others else first)
+    of = {split: split if split == ANSWERS else f"{split} pairs" for split in found}
+    return [(f"Claims on {of[split]}", tally(said)) for split, said in found.items() if said]
 
 
 def perplexity_text(views: Sequence[View]) -> str:

@@ -237,7 +237,7 @@ def demand_plain(folder: Path) -> None:
 
 
 def one_named(word: str, labels: Mapping[str, str], what: str) -> str:
-    """The one id that a word names: by its beginning, or by the whole label.
+    """The one id that a word names: by its beginning, by the label, or by first words of a label.
 
     Args:
         word: What the user wrote.
@@ -248,8 +248,9 @@ def one_named(word: str, labels: Mapping[str, str], what: str) -> str:
         UserError: None is named, or more than one; those are listed.
     """
     found = [key for key, label in labels.items() if key.startswith(word) or label == word]
+    found = found or [key for key, label in labels.items() if label.startswith(f"{word} ")]
     if len(found) == 1:
         return found[0]
     said = f"more than one {what}" if found else f"no {what}{hint(word, tuple(labels.values()))}"
     listing = "\n".join(visible(f"  {key}  {labels[key]}") for key in (found or labels))
-    raise UserError(f"{word!r} names {said}; they are:\n{listing}")
+    raise UserError(f"{word!r} names {said}\nthey are:\n{listing}")

@@ -15,7 +15,13 @@ from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.cli.show.claims import BOTH_SPLITS, claim_lines
 from orchestrator.cli.show.lines import shown
 from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.preset_files import descriptions
 from orchestrator.execution.console import Console
+from orchestrator.execution.launch import load
+from orchestrator.execution.live_display import LiveDisplay
+from orchestrator.inspection.plan import describe, plan_into
+from orchestrator.inspection.status import status, status_lines
+from tasks.contract.cell import Progress
 from tests.builders import a_result, launched
 from tests.orchestrator.analysis.arms import a_row, an_arm
 
@@ -196,6 +202,62 @@ def test_files_are_whole_whatever_is_shown(rho_sweep, results):
     whole = (results.folder / "analysis/effects.csv").read_bytes()
     rho_sweep("analyze", "s", "--arm", "w=0.1", "--behavior", "bias")
     assert (results.folder / "analysis/effects.csv").read_bytes() == whole
+
+
+@pytest.mark.slow
+def test_a_plan_of_any_preset_loses_nothing_at_the_edge_of_a_terminal(monkeypatch):
+    for name in descriptions():
+        lines = describe(plan_into([load(name)], None, None))
+        assert len(lines) > 5
+        for width in (60, 80):
+            monkeypatch.setenv("COLUMNS", str(width))
+            assert_whole(monkeypatch, lines, width, hanging=9)
+
+
+@pytest.mark.parametrize("width", [30, 60, 80])
+def test_a_running_sweep_is_whole_at_the_edge_of_a_terminal(monkeypatch, results, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    label = "contrastive-only w=0.123456 m=0.1 seed=31337"
+    cell = {"cell_id": "0" * 16, "label": label, "host": "studio-7.example.org", "stage": "train"}
+    cell |= {
+        "step": 12345,
+        "steps": 123456,
+        "loss": 12.345,
+        "status": "failed",
+        "message": "no " * 99,
+    }
+    found = status(results)
+    found |= {"launch": {"pid": 1234567, "host": cell["host"]}, "left_s": 123456.0}
+    found |= {"running": [cell] * 3, "unscored": [cell]}
+    assert_whole(monkeypatch, status_lines(found, 98765.0), width)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_panel_of_a_launch_cuts_no_number(width):
+    display = LiveDisplay()
+    display._console = display._live.console = Console(width=width)
+    display._console.file = io.StringIO()
+    display.begin(total=12345, done=1234, linked=0)
+    label = "contrastive-only w=0.123456 m=0.1 seed=31337"
+    display.running({label: Progress(stage="train", step=12345, steps=123456, loss=12.345)}, 9.0)
+    display._console.print(display._live.get_renderable())
+    numbers = ["w=0.123456", "seed=31337", "train 12345/123456", "loss 12.345", "1234/12345 done"]
+    assert_drawn(display._console.file.getvalue(), numbers, width)
+
+
+def assert_whole(monkeypatch, lines, width, hanging=4):
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    with shown(hanging=hanging) as show:
+        show(lines)
+    assert_drawn(sys.stdout.getvalue(), lines, width)
+
+
+def assert_drawn(text, parts, width):
+    """No line is over the width, and nothing of the parts is missing."""
+    drawn = re.sub(r"\x1b\[[0-9?]*[A-Za-z]", "", text)
+    assert max(map(cell_len, drawn.splitlines())) <= width
+    packed = re.sub(r"\s", "", drawn)
+    assert [part for part in parts if re.sub(r"\s", "", part) not in packed] == []
 
 
 class Terminal(io.StringIO):

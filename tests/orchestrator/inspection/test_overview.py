@@ -35,9 +35,9 @@ def test_every_sweep_has_a_line_whatever_state_it_is_in(tmp_path, rho_sweep):
     lines = rho_sweep("results", "results").out.splitlines()
     assert len(lines) == 3
     assert lines[0].startswith(
-        "results/begun: 1 of 5 cells scored, 2 failed, 1 registered claims, last "
+        "results/begun: 1 of 5 cells scored, 2 failed, 1 registered claim, last "
     )
-    assert lines[1] == "results/fresh: 0 of 5 cells scored, 1 registered claims"
+    assert lines[1] == "results/fresh: 0 of 5 cells scored, 1 registered claim"
     assert lines[2].startswith("results/torn: results/torn/sweep.yaml: cannot be read (")
     found = json.loads(rho_sweep("results", "--json").out)
     assert [one["ok"] for one in found] == [1, 0, 0]

@@ -80,7 +80,7 @@ def test_what_is_not_here_is_said_and_its_cells_are_provisional(tmp_path):
     (memory,) = (line for line in lines if line.startswith("memory   up to "))
     assert "GiB a cell (every text as long as train.max_length allows); " in memory
     assert any("of adapters, 14.2 GiB of models to download; " in line for line in lines)
-    assert any(line.endswith(" h one by one where 10 TFLOP/s are reached") for line in lines)
+    assert any("at 10 TFLOP/s the arithmetic alone takes at most" in line for line in lines)
 
 
 def test_the_size_of_a_model_that_is_not_here_is_that_of_its_weights():

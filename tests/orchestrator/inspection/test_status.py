@@ -14,6 +14,7 @@ from orchestrator.inspection.export import export
 from orchestrator.inspection.listing import listing
 from orchestrator.inspection.status import find_cell, kept_line, log_lines, status, status_lines
 from orchestrator.results import lock
+from orchestrator.results.folder import one_named
 from orchestrator.results.lock import stop
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.schema import TABLES
@@ -149,6 +150,15 @@ def test_a_cell_is_found_by_the_start_of_its_id_or_by_its_label(half):
     for spec in expansion.all:
         assert find_cell(store, spec.cell_id[:10]) == spec.cell_id
         assert find_cell(store, spec.label) == spec.cell_id
+
+
+def test_first_words_of_a_label_are_enough_where_they_fit_one():
+    labels = {"aa": "sft-only seed=42", "ab": "rho-guided w=0.1 seed=4", "ac": "rho-guided w=0.1"}
+    assert one_named("sft-only", labels, "cell") == "aa"
+    assert one_named("rho-guided w=0.1", labels, "cell") == "ac"
+    for word, says in (("sft-only seed=4", "no cell; did you mean"), ("rho-guided", "more than")):
+        with pytest.raises(UserError, match=says):
+            one_named(word, labels, "cell")
 
 
 @pytest.mark.parametrize(("word", "says"), [("zzz", "names no cell"), ("", "more than one cell")])

@@ -326,6 +326,21 @@ def test_what_names_a_row_stays_in_sight(browser, page, width):
     assert browser.run("return document.scrollingElement.scrollWidth") <= width
 
 
+def test_no_number_of_a_cells_name_is_broken_on_a_phone(browser, client, half):
+    """Every row but one has a short name, and the other columns press."""
+    store, expansion = half
+    running(store, expansion.all[2])
+    with lock.held(store.folder):
+        browser.open(client.server.address, PHONE)
+    name = "document.querySelector('#running-now-part tbody th a')"
+    browser.run(f"{name}.textContent = 'sft-only seed=31337'")
+    lines = browser.run(
+        f"const r = document.createRange(), t = {name}.firstChild; r.setStart(t, 9);"
+        "r.setEnd(t, 19); return r.getClientRects().length"
+    )
+    assert lines == 1
+
+
 COLLIDE = """
 return [...document.querySelectorAll('figure svg[role=img]')].flatMap(svg => {
   const texts = [...svg.querySelectorAll('text')].filter(t => t.textContent.trim())

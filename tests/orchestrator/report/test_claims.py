@@ -105,7 +105,14 @@ def test_another_split_is_never_counted_with_the_claims():
     assert "on the train split" in claims(elsewhere)[0].asked
     assert "training could see" in notes(elsewhere)
     summary = dict(outline(a_content(inference=(a_row(split="train"),))).summary)
-    assert "Registered claims" not in summary
+    assert [name for name in summary if name.startswith("Claims")] == ["Claims on train pairs"]
+
+
+def test_the_top_counts_claims_as_the_first_screen_does():
+    rows = [a_row(behavior="bias"), a_row(verdict="inconclusive"), a_row(split="train")]
+    summary = dict(outline(a_content(inference=tuple(rows))).summary)
+    assert summary["Claims on heldout pairs"] == "0 supported, 0 contradicted, 1 inconclusive"
+    assert summary["Claims on train pairs"] == "1 supported, 0 contradicted, 0 inconclusive"
 
 
 def test_an_inconclusive_row_says_what_it_would_take():

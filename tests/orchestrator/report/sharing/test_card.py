@@ -158,7 +158,7 @@ def test_results_become_a_data_set_with_a_card_and_a_citation(scored, rho_sweep,
     ("words", "said"),
     [
         (["nonesuch"], "'nonesuch' names no arm"),
-        (["rho-guided w=0.2"], "did you mean"),
+        (["rho-guidd w=0.2"], "did you mean"),
         (["rho-guided w=0.2 m=0.1", "--seed", "4"], "no scored cell with seed 4; its seeds are 1"),
         (["--seed", "1"], "name its arm"),
         (["--fuse"], "name its arm"),
