@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.cells import tokenised
-from orchestrator.cells.expand import ResolvedData, ResolvedProbes, template_of
+from orchestrator.cells.expand import DATA, ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.known_models import known_model
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes, text_config
@@ -37,6 +37,9 @@ from tasks.sources.model_files import (
     shapes_of,
 )
 
+READ = ("model", "model_revision", "train.max_length", "data.template", *DATA)
+"""Fields of a point that decide what is found of its pack and texts."""
+
 
 class FileResolver:
     """Resolves against this machine's files; remembers what it found.
@@ -53,6 +56,8 @@ class FileResolver:
         self._specs: dict[tuple[str, str | None], ModelSpec] = {}
         self._data: dict[tuple[object, ...], ResolvedData] = {}
         self._probes = lru_cache(maxsize=None)(prepare_probes)
+        self._probes_of: dict[tuple[object, ...], ResolvedProbes] = {}
+        self._data_of: dict[tuple[object, ...], ResolvedData] = {}
         self._mixes: dict[str, Mix] = {}
         self._rows: dict[tuple[Path, str, str | None], list[Tokens] | None] = {}
         self._pairs: dict[tuple[Path, tuple[Pair, ...], int], EncodedPairs | None] = {}
@@ -93,6 +98,17 @@ class FileResolver:
         Raises:
             NodeError: The pack is malformed, or has nothing for the hinge to train on.
         """
+        key = self._read_of(point, condition_of(point).has_pairs)
+        if key not in self._probes_of:
+            self._probes_of[key] = self._look_at_probes(point)
+        return self._probes_of[key]
+
+    def _read_of(self, point: Point, used: bool) -> tuple[object, ...]:
+        """All that `probes` and `data` read, and whether training uses what they find."""
+        there = (point["model"], point["model_revision"]) in self.models
+        return (used, there, *(point[f] for f in READ))
+
+    def _look_at_probes(self, point: Point) -> ResolvedProbes:
         found = self._prepared(point)
         if condition_of(point).has_pairs and (bare := found.untrainable(point["probes.train"])):
             raise NodeError(
@@ -121,6 +137,12 @@ class FileResolver:
         Raises:
             NodeError: The mix is malformed, or the model's template refuses one of its texts.
         """
+        key = self._read_of(point, condition_of(point).has_sft)
+        if key not in self._data_of:
+            self._data_of[key] = self._look_at_data(point)
+        return self._data_of[key]
+
+    def _look_at_data(self, point: Point) -> ResolvedData:
         fields = ("data.sft", "data.size", "data.trap_fraction", "data.refusal_fraction")
         probes = self._prepared(point)
         key = (*(point[f] for f in fields), id(probes))

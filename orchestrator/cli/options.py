@@ -1,7 +1,7 @@
 """What several commands share: arguments, options, and how a group finds its commands."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperGroup
@@ -76,6 +76,8 @@ class Conversion:
             return () if param.multiple or param.nargs == -1 else None
         if self._kind in (str, Path):
             return self._kind(value)
+        if get_args(self._kind) in ((str,), (Path,)):
+            return [get_args(self._kind)[0](one) for one in value]
         param._runtime_param = None
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 

@@ -90,7 +90,7 @@ def logs(
     pulled(results)
     store = Store.existing(results)
     if cell is None:
-        from orchestrator.cli.show.analysis import show_views
+        from orchestrator.cli.show.views import show_views
         from orchestrator.inspection.listing import listing
 
         show_views(listing(store))

@@ -1,11 +1,14 @@
 """YAML with line numbers: plain values, and the line of every path."""
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
+from yaml.resolver import Resolver
 
 from orchestrator.errors import Problem, SweepError, UserError
 
@@ -53,6 +56,33 @@ for _tag, (_form, _first) in (_NUMBERS | _WORDS).items():
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])
 
 
+def _loaders() -> tuple[type[Any], ...]:
+    """libyaml, which is faster, where PyYAML was built with it; then PyYAML's own.
+
+    What libyaml refuses is read once more, for messages that are the same everywhere. It only cuts
+    the text into events: its own composer would overrun the stack where Python's says that a
+    text is nested too deeply.
+    """
+    if not yaml.__with_libyaml__:
+        return (_Loader,)
+    from yaml._yaml import CParser
+
+    class Quick(Composer, CParser, Resolver):
+        yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+        def __init__(self, stream: str) -> None:
+            CParser.__init__(self, stream)
+            Composer.__init__(self)
+            Resolver.__init__(self)
+
+    return Quick, _Loader
+
+
+LOADERS = _loaders()
+_READ_OTHERWISE = re.compile("[\t!\ufeff]")
+"""Characters that libyaml reads otherwise than PyYAML's own parser."""
+
+
 @dataclass(slots=True)
 class Document:
     """A parsed file.
@@ -96,7 +126,7 @@ def parse_yaml(text: str, source: str, folder: Path) -> Document:
     """
     document = Document(source, folder, {})
     try:
-        node = yaml.compose(text, Loader=_Loader)
+        node = _composed(text)
         if not isinstance(node, yaml.MappingNode):
             raise UserError(f"{source}: expected keys and values", "see: rho-sweep init quickstart")
         document.value = _plain(node, (), document)
@@ -110,6 +140,14 @@ def parse_yaml(text: str, source: str, folder: Path) -> Document:
         line = text.count("\n", 0, error.position) + 1
         raise UserError(f"{source}:{line}: not YAML ({error.reason})") from None
     return document
+
+
+def _composed(text: str) -> yaml.Node | None:
+    *quick, last = LOADERS
+    for loader in quick if not _READ_OTHERWISE.search(text) else ():
+        with suppress(yaml.YAMLError, UnicodeEncodeError):
+            return yaml.compose(text, Loader=loader)
+    return yaml.compose(text, Loader=last)
 
 
 def dump_yaml(value: Any) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
-from orchestrator.config.fields import Moments
 from orchestrator.config.foreign_json import demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
@@ -224,6 +223,8 @@ def _distinct(items: Any) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
+    from orchestrator.config.fields import Moments
+
     if isinstance(value, Moments):
         return str(value)
     return [_plain(v) for v in value] if isinstance(value, tuple) else value

@@ -22,6 +22,7 @@ from orchestrator.analysis.tables.view import Missing, View
 from orchestrator.cli.show.claims import claim_lines
 from orchestrator.cli.show.filters import Filter
 from orchestrator.cli.show.screen import say
+from orchestrator.cli.show.views import show_views
 from orchestrator.config.contrasts import Questions, parse_questions
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError, hint
@@ -37,8 +38,8 @@ from tasks.sources.jsonl import read_text
 ALL = "all"
 
 EVERYTHING = Filter()
-PIPED_WIDTH, PIPED_TABLE_WIDTH = 110, 240
-"""Columns where no terminal says how wide it is: of the summary, and of the wide tables."""
+PIPED_WIDTH = 110
+"""Columns of the summary where no terminal says how wide it is."""
 
 
 def questions_of(path: Path | None) -> Questions | None:
@@ -101,16 +102,6 @@ def show_tables(
     """Print the tables with these keys or names; `all` stands for every table."""
     chosen = _chosen(views, table)
     show_views([only.view(v) if isinstance(v, View) else v for v in chosen])
-
-
-def show_views(views: Sequence[View | Missing]) -> None:
-    """Print tables, or why there is none."""
-    console = Console(width=None if sys.stdout.isatty() else PIPED_TABLE_WIDTH)
-    for view in views:
-        if isinstance(view, View):
-            console.print(terminal(view), "")
-        else:
-            console.print(f"{view.key}  {view.name}: not shown, {view.reason}\n")
 
 
 def show_arms(view: View, *, as_json_: bool) -> None:

@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.cells import resolve
 from orchestrator.cells.expand import expand, specs_of
 from orchestrator.config.sweep_file import load
 from tasks.contract.cell import CellSpec, Condition, ModelSpec, NodeError
@@ -304,3 +305,14 @@ def test_named_counts_points_before_anything_is_dropped():
     found = expanded(text + f"  margin: {axes[1]}\n  seed: {axes[2]}\n")
     assert found.named == len(list(product(*axes)))
     assert len(found.cells) == 3 + 2 * 3
+
+
+def test_seeds_and_weights_look_at_a_pack_and_its_texts_once(no_hub, monkeypatch):
+    digests = []
+    whole = resolve.rendered_digest
+    monkeypatch.setattr(resolve, "rendered_digest", lambda rows: digests.append(0) or whole(rows))
+    sweep = load("quickstart", ["data.size=30"])
+    expansion, problems = expand(sweep, resolve.FileResolver(download=False))
+    assert problems == []
+    assert len(expansion.cells) == 30
+    assert len(digests) == 1

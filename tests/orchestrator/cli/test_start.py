@@ -128,26 +128,22 @@ def test_stop_loads_nothing_heavy(folder):
 @pytest.mark.parametrize("args", [["status"], ["logs", "baseline"]])
 def test_status_and_logs_load_arrow_and_no_more_than_arrow_loads(folder, args):
     command, *rest = args
-    assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy", "pydantic"}
+    assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy"}
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch) -> None:
-    """A cache folder in which nothing is remembered yet."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def test_the_list_of_cells_loads_no_statistics(folder):
+    assert loaded_by("logs", folder) <= {"pyarrow", "numpy", "rich"}
 
 
-def test_a_plan_loads_no_ray_no_mlx_and_draws_nothing(cache, tmp_path):
-    assert loaded_by("plan", "quickstart", "--results", tmp_path / "q") <= PLANS | COUNTS
-
-
-def test_a_second_plan_counts_no_token_again(cache, tmp_path):
+def test_a_plan_draws_nothing_and_a_second_one_counts_no_token_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nothing is remembered yet
     first, second = (loaded_by("plan", "quickstart", "--results", tmp_path / "q") for _ in range(2))
     assert first & COUNTS
+    assert first <= PLANS | COUNTS
     assert second <= PLANS
 
 
-def test_a_launch_says_what_it_will_do_before_it_loads_ray(cache, tmp_path):
+def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
     code = (
         "import sys; from orchestrator.execution.display import PlainDisplay;"
         "from orchestrator.cli import main; sys.argv[1:] = ['launch', 'quickstart', '--results',"

@@ -8,7 +8,9 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from orchestrator.config import yaml_lines
 from orchestrator.config.yaml_lines import (
+    LOADERS,
     MAX_VALUES,
     Document,
     assign,
@@ -81,6 +83,38 @@ def test_any_text_is_a_document_or_a_clear_error(text):
     except UserError as error:
         found = str(error)
     assert isinstance(found, Document) or found.startswith("s.yaml")
+
+
+SIGNS = [*"ab\n-:,[]{}&*!?|>'\"#%\t\\\x85\ufeff", "\n  ", "- ", ": ", "&a ", "*a", "---\n", "0x1f"]
+
+
+def alone(loader: type, text: str) -> Document | UserError:
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(yaml_lines, "LOADERS", (loader,))
+        try:
+            return read(text)
+        except UserError as error:
+            return error
+
+
+@given(st.lists(st.sampled_from(SIGNS), max_size=14).map("".join))
+@example("k: !\n- a")
+@example("a:\tb")
+@example("a: \ud800")
+def test_what_both_parsers_read_has_the_same_values_lines_and_problems(text):
+    assert len(LOADERS) == 2  # PyYAML's wheels hold libyaml
+    slow = alone(LOADERS[1], text)
+    if isinstance(slow, Document):
+        assert read(text) == slow
+
+
+@pytest.mark.parametrize(
+    "text", ["a: [1,\nb: 2", "a: *b", "a: 1\nb: \x07", "a: &a [*a]", "- a", "a: !!set {b}", "a: '"]
+)
+def test_what_is_wrong_reads_the_same_with_and_without_libyaml(text):
+    with pytest.raises(UserError) as error:
+        read(text)
+    assert str(error.value) == str(alone(LOADERS[1], text))
 
 
 @pytest.mark.parametrize(
