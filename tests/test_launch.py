@@ -294,6 +294,7 @@ def test_a_launch_over_midnight_that_goes_on_the_next_day_gives_the_same_cells(
     assert {r["outcome"] for r in Store(folder).rows("attempts")} <= {"ok", "lost"}
 
 
+@pytest.mark.slow
 def test_cells_of_a_sibling_are_linked_not_run(sweep, undisturbed):
     sibling = undisturbed.folder.parent / "sibling"
     launch = begin(sweep, sibling, "--inline")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 
@@ -25,6 +26,7 @@ def quickstart(tmp_path_factory):
     return folder
 
 
+@cache
 def analyzed(folder):
     """What `analyze --json` prints."""
     tool = [sys.executable, "-m", "orchestrator", "analyze", str(folder), "--json"]

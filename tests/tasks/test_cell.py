@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import cache
 
 import mlx.core as mx
 import mlx_lm
@@ -64,6 +65,12 @@ def spec_of(model, condition="rho-guided", *, weight=0.5, seed=1, size=20, extra
 
 def run_cell(spec, models=None):
     return run(spec, models or Models(), lambda _: None, Phases())
+
+
+@cache
+def known(spec):
+    """The result of a cell, for tests that only look at it."""
+    return run_cell(spec)
 
 
 def outcome(result):
@@ -174,7 +181,7 @@ def test_mlx_lm_loads_the_adapter_and_scores_as_the_cell_did(toy, tmp_path):
 
 def test_common_random_numbers_across_conditions_of_one_seed(toy):
     names = ["sft-only", "rho-guided", "contrastive-only", "shuffled-pairs", "dpo"]
-    results = {n: run_cell(spec_of(toy, n)).measurements for n in names}
+    results = {n: known(spec_of(toy, n)).measurements for n in names}
     assert len({m.pairing_key for m in results.values()}) == 1
     assert len({m.init_hash for m in results.values()}) == 1
     assert len({m.contrast_order_hash for n, m in results.items() if n != "sft-only"}) == 1
@@ -184,8 +191,8 @@ def test_common_random_numbers_across_conditions_of_one_seed(toy):
 
 
 def test_contrastive_only_takes_the_same_steps_and_has_no_sft_loss(toy):
-    guided = run_cell(spec_of(toy))
-    contrastive = run_cell(spec_of(toy, "contrastive-only"))
+    guided = known(spec_of(toy))
+    contrastive = known(spec_of(toy, "contrastive-only"))
     assert contrastive.measurements.train_steps == guided.measurements.train_steps == 3
     assert guided.measurements.neutral_kl > 0 < guided.measurements.unused_kl
     assert contrastive.measurements.neutral_kl > 0
@@ -202,7 +209,7 @@ def test_a_trailing_partial_accumulation_is_applied(toy):
 
 
 def test_every_step_measures_its_own_loss(toy):
-    steps = run_cell(spec_of(toy)).steps
+    steps = known(spec_of(toy)).steps
     assert [s.step for s in steps] == [1, 2, 3]
     for s in steps:
         assert s.tokens > 0
@@ -264,7 +271,7 @@ def test_dropout_is_seeded(toy):
     first = run_cell(spec)
     mx.random.seed(1234)
     assert outcome(run_cell(spec)) == outcome(first)
-    assert outcome(run_cell(spec_of(toy))) != outcome(first)
+    assert outcome(known(spec_of(toy))) != outcome(first)
 
 
 def test_a_quantised_base_trains_and_is_scored_unfused(tmp_path):
@@ -335,14 +342,14 @@ def test_checkpointing_needs_less_memory_in_training(tmp_path, path):
 
 
 def test_utilisation_is_the_needed_share_of_the_peak(toy):
-    measured = run_cell(spec_of(toy)).measurements
+    measured = known(spec_of(toy)).measurements
     assert measured.matmul_peak > 1e8
     assert 0 < measured.train_mfu < 1
     assert 0 < measured.score_mfu < 1
 
 
 def test_a_baseline_has_no_training_to_utilise(toy):
-    measured = run_cell(spec_of(toy, "baseline")).measurements
+    measured = known(spec_of(toy, "baseline")).measurements
     assert measured.train_mfu is None
     assert 0 < measured.score_mfu < 1
     assert (measured.neutral_kl, measured.unused_kl) == (0, None)
