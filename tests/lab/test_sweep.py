@@ -88,12 +88,11 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("moment", ["it connects", "cells run"])
-def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, moment):
+@pytest.mark.parametrize(("moment", "epochs"), [("it connects", 2), ("cells run", 10)])
+def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, moment, epochs):
+    """The baseline ends first; cells of ten epochs are then in their middle."""
     folder = f"results/{moment.replace(' ', '-')}"
-    sweep = write_sweep(
-        lab, 2, EPOCHS + len(moment)
-    )  # else the second takes over the first's cells
+    sweep = write_sweep(lab, 2, epochs)  # no two alike: one would take over the other's cells
     words = ["launch", sweep, "--cluster", up, "--results", folder]
     mac1 = lab.hosts[0]
     there = mac1.folder / "root/.rho-sweep" / folder
@@ -123,7 +122,7 @@ def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, mome
 
 @pytest.mark.cluster
 def test_a_laptop_that_slept_follows_its_launch_to_the_end(lab, up):
-    sweep = write_sweep(lab, 2, EPOCHS)
+    sweep = write_sweep(lab, 2, 6)
     site, results = InLab(lab, up), home(lab) / "results/asleep"
     played = Scene(
         site=site, folder=home(lab), sweep=sweep, results=results, words=[], rng=Random(1)
