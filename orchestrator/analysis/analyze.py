@@ -32,6 +32,7 @@ from orchestrator.config.contrasts import BEHAVIOR, Contrast, Questions
 from orchestrator.errors import UserError, hint
 from orchestrator.results.registration import Registration, asked_later
 from orchestrator.results.store import Store
+from orchestrator.results.stress_record import tests_in
 from tasks.contract.measures import MEASURED
 
 UNSCORED = ("cell_id", "condition", "rho_weight", "margin", "seed", "status", "message")
@@ -147,6 +148,7 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     wanted = asked or Asked()
     manifests = load_manifests(stores)
     registration = registration_of(stores, manifests)
+    _demand_same_rules(wanted.questions, registration)
     later = [c for store in stores for c in asked_later(store.folder)]
     if wanted.questions is not None:
         later += wanted.questions.contrasts
@@ -165,10 +167,27 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
                     f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'
                 )
     refusals = load_refusals(stores, frame.cells, evidence) if pack is None else []
+    first = {}
+    if pack is None and any(len(tests_in(store.folder)) > 1 for store in stores):
+        times = {r.asked or "" for r in registration.tested if r.about_answers}
+        by_time = {at: load_refusals(stores, frame.cells, evidence, at) for at in times}
+        first = {at: given for at, given in by_time.items() if given != refusals}
     launched = [m for m in manifests if m["cells"]]
     silent = silent_arms(stores, frame)
-    found = analyze_frame(frame, registration, wanted, launched, refusals, silent)
+    found = analyze_frame(frame, registration, wanted, launched, refusals, silent, first)
     return replace(found, warnings=tuple(launch_drift(stores, frame)))
+
+
+def _demand_same_rules(asked: Questions | None, registration: Registration) -> None:
+    """Raises: UserError: Questions that are asked of results name a level or looks of their own."""
+    if asked is not None and asked.level_named and asked.alpha != registration.alpha:
+        raise UserError(
+            f"the questions say alpha {asked.alpha:g}; these results are judged at "
+            f"{registration.alpha:g}",
+            "leave alpha out of the file",
+        )
+    if asked is not None and asked.looks is not None:
+        raise UserError("looks are registered before there are results", "leave sequential out")
 
 
 def _of_pack(
@@ -198,13 +217,14 @@ def analyze_frame(
     manifests: Sequence[Mapping[str, Any]] = (),
     refusals: Sequence[Refusals] = (),
     silent: Sequence[str] = (),
+    first: Mapping[str, Sequence[Refusals]] | None = None,
 ) -> Analysis:
-    """As `analyze`, of tables that were read already."""
+    """As `analyze`, of tables that were read already; `first` as in `inferences`."""
     wanted, evidence = asked or Asked(), frame.evidence()
     if not registration.tested:
         asked_for = default_questions(Selector(frame, evidence))
         registration = registration.with_questions(asked_for)
-    inference = tuple(inferences(frame, registration, refusals, silent))
+    inference = tuple(inferences(frame, registration, refusals, silent, first))
     split = wanted.split or default_split(evidence)
     views = views_of(
         frame,

@@ -1,5 +1,6 @@
 """One or more results folders as one frame and one set of registered questions."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.schema import PACK, PACK_DIGEST
 from orchestrator.results.store import INCOMPLETE, MARK, SETTLED, Store
 from orchestrator.results.stress_record import packs_in
+from orchestrator.stats.records import ALPHA
 from tasks.contract.cell import Condition
 
 NONE: dict[str, Any] = {"cells": {}}
@@ -121,18 +123,20 @@ def registration_of(stores: Sequence[Store], manifests: Sequence[dict[str, Any]]
     """
     found: list[Registered] = []
     alphas = []
+    names = Counter(store.folder.name for store in stores)
     for store, manifest in zip(stores, manifests, strict=True):
         if reason := unreadable(manifest):
             raise UserError(f"{store.folder / NAME}: {reason}", "launch the sweep again")
         registration = Registration.of(manifest, str(store.folder / NAME))
         if registration.contrasts:
             alphas.append(registration.alpha)
-        scope, origin = frozenset(manifest["cells"]), store.folder.name
+        scope, name = frozenset(manifest["cells"]), store.folder.name
+        origin = name if names[name] == 1 else str(store.folder)  # a family of each
         found += [replace(r, scope=scope, origin=origin) for r in registration.contrasts]
     if len(set(alphas)) > 1:
         raise UserError(f"results were registered at different alpha: {sorted(set(alphas))}")
     return Registration(
-        **({"alpha": alphas[0]} if alphas else {}),
+        alpha=alphas[0] if alphas else ALPHA,
         contrasts=tuple(sorted(found, key=lambda r: r.at is None)),
     ).with_distinct_ids()
 

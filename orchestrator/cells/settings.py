@@ -20,6 +20,18 @@ IMPLIED: Mapping[str, frozenset[str]] = {
     ),
 }
 """Setting -> others that may change with it although nobody varied them."""
+DRAWS = (
+    "model",
+    "data.",
+    RECORDS,
+    "train.lora_rank",
+    "train.lora_keys",
+    "train.lora_dropout",
+    "train.batch_size",
+    "train.grad_accumulation",
+    "train.epochs",
+)
+"""How names of settings begin on which a seed's initial adapter, batches and dropout depend."""
 
 
 def differing(arms: Iterable[Facts], but: Collection[str] = OF_THE_HINGE) -> set[str]:
@@ -55,6 +67,11 @@ def disagreements(a: Facts, b: Facts, varied: Collection[str] = ()) -> tuple[str
     """
     free = {"condition"}.union(varied, *(IMPLIED.get(n, ()) for n in varied))
     return tuple(sorted(n for n in (a.keys() & b.keys()) - free if a[n] != b[n]))
+
+
+def may_pair(a: Facts, b: Facts) -> bool:
+    """Whether equal seeds give two arms the same start, batches and dropout, as far as planned."""
+    return not any(name.startswith(DRAWS) for name in disagreements(a, b))
 
 
 def settings(arm: Facts, names: Collection[str]) -> str:

@@ -114,7 +114,7 @@ class Rules:
         within: Whether its test holds for several moments of one training, which are no
             independent samples.
         unit: Of the estimate and its interval; empty where there is no estimate.
-        claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {margin},
+        claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {sesoi},
             {first}, {second} (what lies `between`), {alternative} and {relation}.
         relations: What {relation} stands for, by alternative.
     """
@@ -183,7 +183,7 @@ class Kind(StrEnum):
             "beside it",
             compares=Compared.PAIR,
             planned=Planned.MEANS,
-            claim="{a} {relation} {b}{margin}",
+            claim="{a} {relation} {b}",
             relations={
                 Alternative.GREATER: "scores above",
                 Alternative.LESS: "scores below",
@@ -211,7 +211,7 @@ class Kind(StrEnum):
             margin=Margin.BELOW,
             alternatives=NO_SIDE,
             populations=WITH_P,
-            claim="{a} is not worse than {b}{margin}",
+            claim="{a} is not worse than {b} by more than {sesoi}",
         ),
     )
     EQUIVALENCE = (
@@ -224,7 +224,7 @@ class Kind(StrEnum):
             margin=Margin.BOTH_SIDES,
             alternatives=NO_SIDE,
             populations=WITH_P,
-            claim="{a} is equivalent to {b}{margin}",
+            claim="{a} lies within {sesoi} of {b}",
         ),
     )
     SD_RATIO = (
@@ -238,7 +238,7 @@ class Kind(StrEnum):
             planned=Planned.SPREAD,
             populations=SEEDS_ONLY,
             unit=LOG_RATIO,
-            claim="{a} {relation} {b}{margin}",
+            claim="{a} {relation} {b}",
             relations={
                 Alternative.GREATER: "varies more than",
                 Alternative.LESS: "varies less than",
@@ -337,7 +337,12 @@ class Kind(StrEnum):
             compares=Compared.PAIR_OR_BASELINE,
             about=Subject.ANSWERS,
             unit=PROPORTION,
-            claim="prop diff of {a}, {alternative}",
+            claim="{a} {relation} {b}",
+            relations={
+                Alternative.GREATER: "refuses more often than",
+                Alternative.LESS: "refuses less often than",
+                Alternative.TWO_SIDED: "refuses more or less often than",
+            },
         ),
     )
     PROP_INTERACTION = (

@@ -1,5 +1,6 @@
 """The `analysis:` block of a sweep file: contrasts that are registered before there are data."""
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,6 +108,13 @@ class Contrast:
         facts = {k: _listed(v) for k, v in asdict(self).items() if k != "id" and v is not None}
         return digest_of(facts)
 
+    @property
+    def question(self) -> str:
+        """sha256 of what is tested: equal where only words, order or notation differ."""
+        facts = json.loads(json.dumps(asdict(self)), parse_int=float)
+        facts["behaviors"] = sorted(facts["behaviors"] or ())
+        return digest_of({k: v for k, v in facts.items() if k not in ("id", "claim")})
+
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Contrast":
         """The inverse of `plain`."""
@@ -185,11 +193,13 @@ class Questions:
         alpha: Level of every test, after adjustment.
         contrasts: In the order of the file.
         looks: When they may be judged before all seeds are in; None for only then.
+        level_named: Whether the file names alpha.
     """
 
     alpha: float = ALPHA
     contrasts: tuple[Contrast, ...] = ()
     looks: Looks | None = None
+    level_named: bool = False
 
 
 class ContrastEntry(Checked):
@@ -388,6 +398,7 @@ def questions_of(raw: Mapping[str, Any], folder: Path) -> Questions:
         alpha=float(block.get("alpha", ALPHA)),
         contrasts=tuple(contrasts_of(raw, folder).values()),
         looks=Looks.of(block.get("sequential")),
+        level_named="alpha" in block,
     )
 
 
@@ -567,7 +578,7 @@ def _contrast(index: int, raw: dict[str, Any], population: Population) -> Contra
         over=given.get("over"),
         first=first,
         second=second,
-        margin=f" by more than {given['sesoi']:g}" if given.get("sesoi") else "",
+        sesoi=f"{given['sesoi']:g}" if given.get("sesoi") else "",
         alternative=alternative,
         relation=rules.relations[alternative] if rules.relations else "",
     )

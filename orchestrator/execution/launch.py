@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -38,8 +37,8 @@ from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
 from orchestrator.results.folder import one_named
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
-from orchestrator.results.registration import Registration, begin
-from orchestrator.results.store import Store, done_elsewhere, seen_otherwise
+from orchestrator.results.registration import Registration, ask
+from orchestrator.results.store import Store, done_elsewhere
 from tasks.contract.cell import CellSpec, Status
 from tasks.model.machine import gpu_memory
 
@@ -195,7 +194,7 @@ def launch(
         Checkpoints(folder / FOLDER).drop_all(done)
         left = _others(wanted, done, options.only, sweep.name)
         questions, notes = _register(
-            sweep, folder, options, arms, wanted, settled | lacking.keys(), done, elsewhere
+            sweep, folder, options, wanted, settled | lacking.keys(), done, elsewhere
         )
         if decide is not None and not questions.has_looks:
             raise UserError(NO_RULE, RULE_HINT)
@@ -233,7 +232,6 @@ def _register(
     sweep: Sweep,
     folder: Path,
     options: Options,
-    arms: Sequence[Arm],
     wanted: Mapping[str, CellSpec],
     seen: Set[str],
     done: Set[str],
@@ -245,8 +243,7 @@ def _register(
         sweep: What is launched.
         folder: Its results, with the manifest of an earlier launch.
         options: Of the launch.
-        arms: Of the sweep.
-        wanted: Its cells.
+        wanted: Cells of the sweep.
         seen: Cells that have or had a result in this folder.
         done: Cells of the sweep with a result.
         linked: Those of them whose results are those of another sweep.
@@ -256,15 +253,15 @@ def _register(
     """
     results = any(wanted[cell].condition.trains for cell in done)
     earlier, loss = kept_manifest(folder, results=results)
-    now, seen = datetime.now(UTC), seen | done
-    new = [wanted[c] for c in wanted.keys() - seen] if sweep.questions.contrasts else []
-    alike = seen_otherwise(folder, new)
-    found = begin(earlier, sweep.questions, arms, seen=seen | alike, now=now)
+    seen |= done
+    found, news, now = ask(
+        folder, earlier, sweep.questions, wanted.values(), seen=seen, linked=linked
+    )
     if not options.keep:
         there = (earlier or {}).get("cells", ())
         gone = [cell for cell in there if cell in seen and cell not in wanted]
         _demand_same_sweep(folder, gone, found.dropped_at(now))
-    return found, [*([loss] if loss else []), *found.news(now, linked, alike)]
+    return found, [*([loss] if loss else []), *news]
 
 
 def _run(

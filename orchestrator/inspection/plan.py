@@ -7,7 +7,6 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +20,7 @@ from orchestrator.cells.memory import adapter_size
 from orchestrator.cells.model_size import FLOAT, Sizes
 from orchestrator.cells.resolve import FileResolver
 from orchestrator.cells.roofline import CHIPS, Effort
-from orchestrator.config.contrast_kinds import Margin
+from orchestrator.config.contrast_kinds import Margin, Planned
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import default_slots, resolve
@@ -30,8 +29,8 @@ from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
-from orchestrator.results.registration import begin
-from orchestrator.results.store import Store, seen_otherwise, stores
+from orchestrator.results.registration import Registration, ask
+from orchestrator.results.store import Store, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
@@ -224,6 +223,10 @@ def plan(
     files = {
         s.model.name: files for s in todo if (files := _first(r.sizes_of(s) for _, r in found))
     }
+    asked = [
+        _claims(s, e, folder or root / s.name, done)
+        for s, (e, _) in zip(sweeps, found, strict=True)
+    ]
     efforts = [e for s in todo if (e := _first(r.effort(s) for _, r in found))]
     return Plan(
         named=sum(e.named for e, _ in found),
@@ -238,7 +241,11 @@ def plan(
         slots=sweeps[0].run.slots or default_slots(),
         seeds=min(map(len, seeds.values()), default=0),
         alpha=min(s.questions.alpha for s in sweeps),
-        power=tuple(p for s in sweeps for p in power_of(s.questions, cells, pilot)),
+        power=tuple(
+            p
+            for s, (e, _), (known, _) in zip(sweeps, found, asked, strict=True)
+            for p in power_of(s.questions, e.all, pilot, known)
+        ),
         adapted=tuple(
             dict.fromkeys(line for _, r in found for s in cells if (line := r.adapted(s)))
         ),
@@ -256,39 +263,36 @@ def plan(
         downloads={name: one.weight_bytes for name, one in files.items() if not one.digest},
         free=_free(root),
         stress=_outlooks(sweeps, [e for e, _ in found], root),
-        claims=tuple(
-            line
-            for s, (e, _) in zip(sweeps, found, strict=True)
-            for line in _claims(s, e, folder or root / s.name, done)
-        ),
+        claims=tuple(line for _, lines in asked for line in lines),
     )
 
 
 def _claims(
     sweep: Sweep, expansion: Expansion, folder: Path, done: frozenset[str]
-) -> Iterator[str]:
-    """What a launch would register now; `done` are planned cells that have a result already."""
-    now = datetime.now(UTC)
+) -> tuple[Registration | None, list[str]]:
+    """What a launch would register now; `done` are planned cells that have a result already.
+
+    As a record and in words; None where the folder's manifest cannot be read.
+    """
     here = Store(folder).done() if folder.is_dir() else set()
-    arms = arms_of(expansion.all)
     try:
         earlier = load_manifest(folder) if (folder / NAME).is_file() else {}
         reason = unreadable(earlier)
     except UserError as error:
         reason = error.reason
     if reason is not None:
-        yield f"{folder / NAME}: {reason.removeprefix(f'{folder / NAME}: ')}"
-        return
-    new = [s for s in expansion.all if s.cell_id not in here | done]
-    alike = seen_otherwise(folder, new if sweep.questions.contrasts else ())
-    found = begin(earlier, sweep.questions, arms, seen=here | done | alike, now=now)
-    yield from found.news(now, done - here, alike)
+        return None, [f"{folder / NAME}: {reason.removeprefix(f'{folder / NAME}: ')}"]
+    found, lines, now = ask(
+        folder, earlier, sweep.questions, expansion.all, seen=here | done, linked=done - here
+    )
     if dropped := found.dropped_at(now):
-        yield f"changed or dropped after their results: {', '.join(dropped)}"
+        lines.append(f"changed or dropped after their results: {', '.join(dropped)}")
     if found.has_looks and not here | done:
-        later = left_aside([r for r in found.tested if r.at is not None], [], arms, ()).cells
+        asked = [r for r in found.tested if r.at is not None]
+        later = left_aside(asked, [], arms_of(expansion.all), ()).cells
         first = len(expansion.all) - len(later)
-        yield f"launch --until decided begins with {first} of {len(expansion.all)} cells"
+        lines.append(f"launch --until decided begins with {first} of {len(expansion.all)} cells")
+    return found, lines
 
 
 def _first(found: Iterable[T | None]) -> T | None:
@@ -442,7 +446,7 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
         contrasts[p.name].append(p)
     lines = []
     for name, group in contrasts.items():
-        seeds = dict.fromkeys(str(p.n) for p in group)
+        seeds = dict.fromkeys(_seeds(p) for p in group)
         least = {p.p_attainable_min for p in group} - {None}
         smallest = f", exact p from {min(least):.2g}" if least else ""  # type: ignore[type-var]
         first = group[0]
@@ -455,6 +459,8 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
             effect = f", finds {first.mde_sd:.2f} {first.unit} ({_aim(first)}; no pilot)"
         elif first.mde_ratio is not None:
             effect = f", finds sds that differ by a factor of {first.mde_ratio:.2g} ({_aim(first)})"
+        elif first.kind.rules.planned is Planned.UNKNOWN and first.problem is None:
+            effect = ", what it finds is not known: there is no formula"
         if (price := first.price) is not None:
             null = ""
             if first.kind.rules.margin is Margin.OPTIONAL:
@@ -465,8 +471,12 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
             )
         warnings = dict.fromkeys(f"; warning: {p.warning}" for p in group if p.warning)
         text = "".join([smallest, effect, *warnings])
-        lines.append(f"power    {name}: {' or '.join(seeds)} seeds{text}")
+        lines.append(f"power    {name}: {' or '.join(seeds)}{text}")
     return lines
+
+
+def _seeds(p: Power) -> str:
+    return f"{' and '.join(map(str, p.ns))} seeds, not paired" if p.ns else f"{p.n} seeds"
 
 
 def _aim(p: Power) -> str:

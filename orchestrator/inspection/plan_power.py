@@ -4,15 +4,19 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.evidence.comparison import compare, paired_seeds
 from orchestrator.analysis.inference.power import FORMULAS, PROBES_UNKNOWN, Planning, Reach
 from orchestrator.cells.choose import Choice, arms_of, planned
+from orchestrator.cells.facts import Facts
+from orchestrator.cells.settings import may_pair
 from orchestrator.config.contrast_kinds import Compared, Kind, Planned, Population, Subject
-from orchestrator.config.contrasts import Contrast, Questions
+from orchestrator.config.contrasts import Contrast, Looks, Questions
 from orchestrator.config.fields import STEP
+from orchestrator.results.registration import Registration
 from orchestrator.stats.beside.designs import CrossedDesign, range_of, smallest_effect
 from orchestrator.stats.beside.sequential import Price
 from orchestrator.stats.crossed import crossed
@@ -30,7 +34,8 @@ class Power:
         contrast_id, kind, behavior: Which.
         which: Settings that tell its arms from others of the contrast; empty if there are none.
         arms: Ids of the arms that it compares.
-        n: Seeds that all its arms share.
+        n: Seeds that all its arms share; where they are not paired, of the arm with the fewest.
+        ns: Seeds of each independent sample of an unpaired test; empty where arms are paired.
         family: Tests that are adjusted together, this one among them.
         p_attainable_min: Smallest p of the exact companion test; None where there is none.
         mde_sd: Smallest effect `supported` with probability 0.8 in this family, in `unit`.
@@ -53,6 +58,7 @@ class Power:
     kind: Kind
     behavior: str
     n: int
+    ns: tuple[int, ...] = ()
     family: int
     p_attainable_min: float | None
     mde_sd: float | None
@@ -75,7 +81,10 @@ class Power:
 
 
 def power_of(
-    questions: Questions, specs: Sequence[CellSpec], pilot: "Frame | None" = None
+    questions: Questions,
+    specs: Sequence[CellSpec],
+    pilot: "Frame | None" = None,
+    registration: Registration | None = None,
 ) -> list[Power]:
     """One record per contrast and behaviour, before anything has run.
 
@@ -83,7 +92,10 @@ def power_of(
         questions: The contrasts and alpha.
         specs: The cells that are planned.
         pilot: Earlier results, for the scatter over seeds and probe pairs.
+        registration: What a launch would register, whose level, looks and families count; None
+            takes those of the file.
     """
+    known = registration or Registration(alpha=questions.alpha)
     seeds: dict[str, set[int]] = defaultdict(set)
     for spec in specs:
         if spec.seed is not None:
@@ -95,11 +107,42 @@ def power_of(
         for behavior, choice in planned(contrast, arms)
     ]
     families = Counter(contrast.family for contrast, _, choice in found if choice.problem is None)
-    return [
-        _power(*one, seeds, pilot, questions, max(1, families[one[0].family]))
-        for one in found
-        if one[0].kind.rules.about is Subject.SCORES  # the stress outlook speaks of answers
-    ]
+    facts = {arm.arm_id: arm.facts for arm in arms}
+    powers = []
+    for contrast, behavior, choice in found:
+        if contrast.kind.rules.about is Subject.ANSWERS:
+            continue  # the stress outlook speaks of answers
+        one = known.asked(contrast)
+        family = known.family_of(one) if one else families[contrast.family]
+        looks = one.looks if one else questions.looks
+        ns = _apart(contrast, choice, seeds, facts)
+        powers.append(
+            _power(contrast, behavior, choice, seeds, ns, pilot, known.alpha, looks, max(1, family))
+        )
+    return powers
+
+
+def _apart(
+    contrast: Contrast,
+    choice: Choice,
+    seeds: Mapping[str, set[int]],
+    facts: Mapping[str, Facts],
+) -> tuple[int, ...]:
+    """Seeds of each independent sample; empty where all arms are paired by seed."""
+
+    def together(arms: Sequence[str]) -> bool:
+        shared = set.intersection(*(seeds.get(a, set()) for a in arms))
+        return len(shared) > 1 and all(may_pair(facts[a], facts[b]) for a, b in pairwise(arms))
+
+    arms = choice.arms
+    distinct = tuple(dict.fromkeys(arms))
+    if choice.problem is not None or len(distinct) < 2 or together(distinct):
+        return ()
+    if contrast.kind.rules.compares is Compared.TWO_PAIRS and len(arms) == 4:
+        for halves in ((arms[:2], arms[2:]), (arms[::2], arms[1::2])):
+            if all(map(together, halves)):
+                return tuple(len(seeds[a] & seeds[b]) for a, b in halves)
+    return tuple(len(seeds.get(arm, ())) for arm in arms)
 
 
 def _power(
@@ -107,23 +150,26 @@ def _power(
     behavior: str,
     choice: Choice,
     seeds: Mapping[str, set[int]],
+    ns: tuple[int, ...],
     pilot: "Frame | None",
-    questions: Questions,
+    alpha: float,
+    looks: Looks | None,
     family: int,
 ) -> Power:
     """What one choice of a contrast can find on one behaviour; `seeds` is by arm."""
     named = [seeds.get(arm, set()) for arm in choice.arms] if choice.problem is None else []
-    n = len(set.intersection(*named)) if named else 0
+    n = min(ns) if ns else len(set.intersection(*named)) if named else 0
     rules = contrast.kind.rules
-    looks = questions.looks if rules.sequential else None
+    looks = looks if rules.sequential else None
     within = contrast.over == STEP and rules.planned is Planned.TREND  # t of the seeds' slopes
     planning = Planning(
         n=n,
         arms=len(named),
+        ns=ns,
         alternative=contrast.alternative,
         margin=rules.margin,
         population=contrast.population,
-        level=questions.alpha / family,
+        level=alpha / family,
         looks=looks,
     )
     reach = FORMULAS[Planned.MEANS if within else rules.planned](planning)
@@ -134,15 +180,18 @@ def _power(
         mde, sd_df, assumption = _of_both(contrast, behavior, pilot, planning)
         reach = reach if mde is None else Reach()
     elif reach.mde_sd is not None and rules.planned is Planned.MEANS:
-        sd, sd_df, assumption = _sd(contrast, behavior, pilot.evidence() if pilot else ())
+        evidence = pilot.evidence() if pilot else ()
+        sd, sd_df, assumption = _sd(contrast, behavior, evidence, paired=not ns)
         mde = None if sd is None else reach.mde_sd * sd
     warning = reach.warning
     if choice.problem is not None:
         warning = choice.problem
     elif n < 2:
-        warning = f"{n} shared seed{'s' if n != 1 else ''}: nothing can be tested"
-    elif reach.p_min is not None and reach.p_min > questions.alpha:
-        warning = f"{n} paired seeds cannot go below p = {reach.p_min:.4g} in an exact test"
+        what = "shared " if not ns else ""
+        warning = f"{n} {what}seed{'s' if n != 1 else ''}: nothing can be tested"
+    elif reach.p_min is not None and reach.p_min > alpha:
+        what = " and ".join(map(str, ns)) if ns else f"{n} paired"
+        warning = f"{what} seeds cannot go below p = {reach.p_min:.4g} in an exact test"
     low, high = (None, None) if mde is None or sd_df is None else range_of(mde, sd_df)
     return Power(
         contrast_id=contrast.id,
@@ -151,6 +200,7 @@ def _power(
         kind=contrast.kind,
         behavior=behavior,
         n=n,
+        ns=ns,
         family=family,
         p_attainable_min=reach.p_min,
         mde_sd=reach.mde_sd,
@@ -179,7 +229,7 @@ def _of_both(
     a, b = (_alike(fields, scored) for fields in (contrast.a, contrast.b))
     if a and contrast.kind.rules.compares is Compared.ONE:
         table = pilot.changes(a).table
-    elif a and b:
+    elif a and b and a is not b:
         table = pilot.difference(a, b, paired_seeds(a, b)).table
     else:
         return None, None, ""
@@ -199,14 +249,18 @@ def _scored(contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence]) -> 
 
 
 def _sd(
-    contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence]
+    contrast: Contrast, behavior: str, pilot: Sequence[ArmEvidence], *, paired: bool
 ) -> tuple[float | None, int | None, str]:
-    """Sd of the difference over seeds in the pilot, its df, and what that stands for."""
+    """Sd of the difference over seeds in the pilot, its df, and what that stands for.
+
+    Of arms that are not paired, the sd of one of them.
+    """
     scored = _scored(contrast, behavior, pilot)
     if not scored:
-        return None, None, "no pilot: in sd of the difference over seeds"
+        of = "of the difference " if paired else ""
+        return None, None, f"no pilot: in sd {of}over seeds"
     a, b = (_alike(fields, scored) for fields in (contrast.a, contrast.b))
-    if a and b:
+    if paired and a and b and a is not b:
         found = compare(a, b)
         if found.n_pairs and found.n_pairs > 1 and found.test.se is not None:
             sd = found.test.se * found.n_pairs**0.5
@@ -216,7 +270,7 @@ def _sd(
         return None, None, "the pilot has one seed an arm"
     # One arm's df: how far the arms' sds speak of one another is not known.
     df = min(e.score.n for e in scored if e.condition.trains and e.score and e.score.sd) - 1
-    if contrast.kind.rules.compares is Compared.ONE:
+    if contrast.kind.rules.compares is Compared.ONE or not paired:
         return statistics.median(spreads), df, "median sd over seeds of the pilot's arms"
     return statistics.median(spreads) * 2**0.5, df, "median sd of the pilot's arms, unpaired"
 

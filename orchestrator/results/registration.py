@@ -8,22 +8,50 @@ until something turns up has asked many questions, and they are counted together
 """
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.cells.choose import Arm
+from orchestrator.cells.choose import Arm, arms_of
 from orchestrator.cells.choose import planned as choices_of
+from orchestrator.config.contrast_kinds import Subject
 from orchestrator.config.contrasts import Contrast, Looks, Questions
 from orchestrator.errors import UserError, writing
 from orchestrator.results.folder import ASKED
+from orchestrator.results.store import seen_otherwise
 from orchestrator.stats.records import ALPHA
-from tasks.contract.cell import NodeError, digest_of
+from tasks.contract.cell import CellSpec, NodeError, digest_of
 from tasks.sources.jsonl import parse_json, read_text
 
 KEY = "analysis"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """Arms that a contrast is to compare, on some behaviours: a row on each.
+
+    Attributes:
+        which: Settings that tell them from the contrast's other arms, as in its row.
+        arms: Ids, as in its row.
+        behaviors: As in its row; empty text for answers.
+    """
+
+    which: str
+    arms: tuple[str, ...]
+    behaviors: tuple[str, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """As the manifest keeps it."""
+        found = {"arms": [*self.arms], "behaviors": [*self.behaviors]}
+        return {"which": self.which, **found} if self.which else found
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Planned":
+        """The inverse of `plain`."""
+        which, arms, behaviors = row.get("which", ""), row["arms"], row["behaviors"]
+        return cls(which=which, arms=tuple(arms), behaviors=tuple(behaviors))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +72,8 @@ class Registered:
             cell had a result yet when it was asked; None for its own.
         tests: How many tests it plans of arms that it is registered for, for the size of its
             family; 0 where unknown.
+        compared: The rows that it plans, also of arms that it is not registered for; empty where
+            unknown. A row without a result is no row less.
         later: Cells of its arms that this launch plans beside `planned`; not kept.
         scope: All cells of the sweep that asked it; not kept, known where `planned` is not.
         origin: Name of the results that it was registered in; not kept.
@@ -59,6 +89,7 @@ class Registered:
     looks: Looks | None = None
     joined: str | None = None
     tests: int = 0
+    compared: tuple["Planned", ...] = ()
     later: tuple[str, ...] = ()
     scope: frozenset[str] | None = None
     origin: str = ""
@@ -69,6 +100,16 @@ class Registered:
         if self.planned:
             return frozenset(cell for cells in self.planned.values() for cell in cells)
         return self.scope
+
+    @property
+    def about_answers(self) -> bool:
+        """Whether it is registered, and about generated answers."""
+        return self.at is not None and self.contrast.kind.rules.about is Subject.ANSWERS
+
+    @property
+    def launch(self) -> str:
+        """ISO time of the launch, or of the first of those, with whose claims it is adjusted."""
+        return self.joined or self.asked or ""
 
     def covers(self, arms: Collection[str]) -> bool:
         """Whether it was asked of these arms (ids) while one of them had no result."""
@@ -105,6 +146,7 @@ class Registered:
             "sequential": self.looks.plain() if self.looks else None,
             "joined_at": self.joined,
             "tests": self.tests,
+            "compared": [one.plain() for one in self.compared],
         }
         head = {"registered_at": self.at, "sha256": self.contrast.digest}
         return head | {k: v for k, v in known.items() if v} | self.contrast.plain()
@@ -123,6 +165,7 @@ class Registered:
             looks=Looks.of(row.get("sequential")),
             joined=row.get("joined_at"),
             tests=row.get("tests", 0),
+            compared=tuple(map(Planned.of, row.get("compared", ()))),
         )
 
 
@@ -133,10 +176,12 @@ class Registration:
     Attributes:
         alpha: Level of every test, after adjustment.
         contrasts: In the order in which they were asked.
+        unheard: What the file of this launch says too late, for people; not kept.
     """
 
     alpha: float = ALPHA
     contrasts: tuple[Registered, ...] = ()
+    unheard: tuple[str, ...] = ()
 
     def dropped_at(self, now: datetime) -> list[str]:
         """Ids of registered contrasts that this launch changed or dropped, and that stay."""
@@ -165,6 +210,7 @@ class Registration:
             for r in self.contrasts
             if r.later
         ]
+        lines += self.unheard
         for one in new:
             if not one.planned:
                 lines.append(f"{one.contrast.id} is exploratory: no planned cells can answer it")
@@ -184,6 +230,16 @@ class Registration:
         """Whether a registered claim may be judged before all planned seeds are in."""
         found = [r for r in self.tested if r.at is not None and r.looks is not None]
         return any(r.contrast.kind.rules.sequential for r in found)
+
+    def asked(self, contrast: Contrast) -> Registered | None:
+        """What is registered of a question, in whatever words; None where nothing is."""
+        found = (r for r in self.tested if r.at is not None)
+        return next((r for r in found if r.contrast.question == contrast.question), None)
+
+    def family_of(self, one: Registered) -> int:
+        """Tests that are adjusted with those of a registered contrast: of no later launch."""
+        asked = (r for r in self.tested if r.at is not None and r.launch <= one.launch)
+        return sum(r.tests for r in asked if r.contrast.family == one.contrast.family)
 
     @property
     def tested(self) -> tuple[Registered, ...]:
@@ -250,7 +306,7 @@ def _seal(alpha: float, rows: Sequence[Mapping[str, Any]], *, explored: bool = T
     facts: list[list[Any]] = [[r["sha256"] for r in of] for of in (registered, others)]
     if any("asked_at" in r for r in rows):
         always = ("sha256", "planned", "scored", "tests")
-        some = ("withdrawn_at", "sequential", "joined_at")
+        some = ("withdrawn_at", "sequential", "joined_at", "compared")
         facts = [
             [[r.get(n) for n in always] + [r[n] for n in some if n in r] for r in of]
             for of in (registered, others)
@@ -273,6 +329,32 @@ def _named(one: Registered, taken: dict[str, str]) -> Registered:
         name = f"{one.contrast.id}.{number}"
     taken[name] = digest
     return replace(one, contrast=replace(one.contrast, id=name))
+
+
+def ask(
+    folder: Path,
+    earlier: Mapping[str, Any] | None,
+    asked: Questions,
+    specs: Collection[CellSpec],
+    *,
+    seen: Set[str],
+    linked: Collection[str],
+) -> tuple[Registration, list[str], datetime]:
+    """What a launch into a folder registers now, what people should know of it, and when it was.
+
+    Args:
+        folder: The results.
+        earlier: As in `begin`.
+        asked: As in `begin`.
+        specs: All cells of the sweep.
+        seen: Cells that have or had a result, here or beside it.
+        linked: Those of them whose results are those of another sweep.
+    """
+    now = datetime.now(UTC)
+    new = [s for s in specs if s.cell_id not in seen] if asked.contrasts else []
+    alike = seen_otherwise(folder, new)
+    found = begin(earlier, asked, arms_of(specs), seen=seen | alike, now=now)
+    return found, found.news(now, linked, alike), now
 
 
 def begin(
@@ -301,41 +383,66 @@ def begin(
         c.digest: replace(_asked(c, asked.looks, arms, seen, at), joined=joined)
         for c in asked.contrasts
     }
+    known = {r.contrast.digest for r in kept.contrasts}
+    reworded = {r.contrast.question: d for d, r in new.items() if d not in known}
     found: list[Registered] = []
+    unheard: list[str] = []
     for one in kept.contrasts:
-        again = new.get(one.contrast.digest)
+        digest = one.contrast.digest
+        digest = digest if digest in new else reworded.get(one.contrast.question, digest)
+        again = new.get(digest)
         if one.withdrawn is not None:
             found.append(one)
         elif again is None:
             found.append(_not_asked(one, arms, seen, at))
         elif _is_as_before(again, one) or not (one.planned or one.asked):
             found.append(one)
-            del new[one.contrast.digest]
+            del new[digest]
         elif not one.planned or (one.at is not None and not _is_known(one, arms, seen)):
-            found.append(replace(one, withdrawn=at))  # other cells are planned, so asked anew
+            found.append(replace(one, withdrawn=at))  # asked anew, e.g. of other cells
         else:
             later = [again.planned.get(arm, ()) for arm in one.planned if one.at is not None]
             added = tuple(c for cells in later for c in cells if c not in (one.cells or ()))
             found.append(replace(one, later=added))
+            unheard += _too_late(again, one)
             if again.planned.keys() <= one.planned.keys():
-                del new[one.contrast.digest]  # more seeds, when the answer may be known
-    held = any(r.at is not None and r.withdrawn is None for r in found)
+                del new[digest]  # more seeds, when the answer may be known
+    held = any(r.at is not None and r.withdrawn is None and _is_known(r, arms, seen) for r in found)
+    if held and asked.contrasts and asked.alpha != kept.alpha:
+        unheard.append(
+            f"alpha stays {kept.alpha:g}, as it was registered; {asked.alpha:g} comes after results"
+        )
     every = Registration(
-        alpha=kept.alpha if held else asked.alpha, contrasts=(*found, *new.values())
+        alpha=kept.alpha if held else asked.alpha,
+        contrasts=(*found, *new.values()),
+        unheard=tuple(unheard),
     )
     return every.with_distinct_ids()
 
 
 def _is_as_before(again: Registered, one: Registered) -> bool:
-    return (again.planned, again.looks) == (one.planned, one.looks)
+    now, then = ((r.planned, r.looks, r.contrast.digest) for r in (again, one))
+    return now == then
+
+
+def _too_late(again: Registered, one: Registered) -> Iterator[str]:
+    """What a launch says otherwise of a contrast whose answer may be known."""
+    if one.at is not None and again.looks != one.looks:
+        when = one.looks.when if one.looks else "when all planned seeds are in"
+        yield f"{one.contrast.id} is judged {when}, as it was registered: other looks come too late"
+    if again.contrast.claim.split() != one.contrast.claim.split():
+        yield f"{one.contrast.id} keeps its claim in the words in which it was asked"
 
 
 def _asked(
     contrast: Contrast, looks: Looks | None, arms: Sequence[Arm], seen: Collection[str], at: str
 ) -> Registered:
     """A contrast that is asked now."""
-    choices = [c for _, c in choices_of(contrast, arms) if c.problem is None]
-    compared = {arm for choice in choices for arm in choice.arms}
+    rows: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for behavior, choice in choices_of(contrast, arms):
+        if choice.problem is None:  # an arm at two moments, or in two frames, is one arm
+            rows.setdefault((choice.which, tuple(dict.fromkeys(choice.arms))), []).append(behavior)
+    compared = {arm for _, of in rows for arm in of}
     planned = {a.arm_id: a.cells for a in arms if a.arm_id in compared and a.cells}
     without = [arm for arm, cells in planned.items() if not set(cells).intersection(seen)]
     one = Registered(
@@ -345,8 +452,13 @@ def _asked(
         planned=planned,
         looks=looks,
         scored=tuple(cell for cells in planned.values() for cell in cells if cell in seen),
+        compared=tuple(
+            Planned(which=which, arms=of, behaviors=tuple(behaviors))
+            for (which, of), behaviors in rows.items()
+        ),
     )
-    return replace(one, tests=sum(one.covers(choice.arms) for choice in choices))
+    tests = sum(len(row.behaviors) for row in one.compared if one.covers(row.arms))
+    return replace(one, tests=tests)
 
 
 def _not_asked(one: Registered, arms: Sequence[Arm], seen: Collection[str], at: str) -> Registered:

@@ -4,8 +4,10 @@
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +27,15 @@ if TYPE_CHECKING:  # it loads pydantic, which a look at results does without
     from orchestrator.config.fields import StressSettings
 
 FILE = STRESS
-SHAPE = {
+TEST = {
+    "at?": str,
     "settings": {"temperature": float, "max_tokens": int},
     "judge": str,
     "prompts": [{"name": str, "digest": str, "prompts": int}],
     "units": {str: str},
 }
+SHAPE = TEST | {"earlier?": [TEST]}
+"""The last test, and those before it that asked something else."""
 
 PACKS = {"packs": {str: {"digests": [str], "units": {str: str}}}}
 """Name of a pack -> digests of its pairs, and key -> label of the units, as last asked for."""
@@ -96,14 +101,55 @@ def write_plan(
     sets: Sequence[PromptSet],
     units: Sequence[GenerationSpec],
 ) -> None:
-    """Say what a test is to do, for those who look on."""
-    content = {
+    """Say what a test is to do, for those who look on.
+
+    Tests that asked something else stay beside it: claims are about the first one.
+    """
+    content: dict[str, Any] = {
+        "at": datetime.now(UTC).isoformat(),
         "settings": settings.model_dump(),
         "judge": judge,
         "prompts": [{"name": s.name, "digest": s.digest, "prompts": len(s.prompts)} for s in sets],
         "units": {u.generation_id: u.label for u in units},
     }
-    write_whole(folder / FILE, json.dumps(content, indent=2).encode())
+    others = []
+    with suppress(UserError):  # a damaged file is replaced
+        for test in tests_in(folder):
+            if _asks(test) == _asks(content):
+                content["at"] = test.get("at", "")
+            else:
+                others.append(test)
+    write_whole(folder / FILE, json.dumps(content | {"earlier": others}, indent=2).encode())
+
+
+def _asks(test: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a test asks, and how: two that have the same are one test."""
+    aside = {"prompts", "judge"} | ({"seed"} if not test["settings"]["temperature"] else set())
+    how = {k: v for k, v in test["settings"].items() if k not in aside}
+    return how, test["judge"], sorted(p["digest"] for p in test["prompts"])
+
+
+def tests_in(folder: Path) -> list[dict[str, Any]]:
+    """Every test of some results that asked something else, by the time of its first run.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    last = read_plan(folder)
+    found = [] if last is None else [*last.pop("earlier", []), last]
+    return sorted(found, key=lambda test: str(test.get("at", "")))
+
+
+def test_since(folder: Path, at: str) -> dict[str, Any] | None:
+    """The first test from some time on, which is what a claim of that time is about.
+
+    The last one where all came before; None where there is none.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    later = (t for t in tests_in(folder) if not t.get("at") or t["at"] >= at)
+    return next(later, read_plan(folder))
 
 
 def read_plan(folder: Path) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """Judged answers of the last stress test, counted by arm, seed and prompt."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +10,7 @@ from orchestrator.analysis.evidence.refusals import Refusals
 from orchestrator.config.foreign_json import shown
 from orchestrator.errors import UserError
 from orchestrator.results.store import Store, advice
-from orchestrator.results.stress_record import read_plan
+from orchestrator.results.stress_record import read_plan, test_since
 from tasks.contract.cell import Status
 from tasks.judges.contract import Label
 
@@ -34,7 +34,10 @@ VERDICTS = ("generation_id", "prompt_id", "sample_index", "response_sha256", "ju
 
 
 def load_refusals(
-    stores: Sequence[Store], cells: Mapping[str, Row], evidence: Iterable[ArmEvidence]
+    stores: Sequence[Store],
+    cells: Mapping[str, Row],
+    evidence: Iterable[ArmEvidence],
+    since: str | None = None,
 ) -> list[Refusals]:
     """Of each results folder its last stress test, judged by the judge of that test.
 
@@ -42,12 +45,13 @@ def load_refusals(
         stores: The results; a cell that several have counts where it comes first.
         cells: Cell id -> its row, of scored and other cells.
         evidence: Names the arms.
+        since: Takes the first test after that time in its place, for a claim of that time.
     """
     found: list[Refusals] = []
     seen: set[str] = set()
     arms = {e.arm_id: e for e in reversed(list(evidence))}
     for store in stores:
-        plan = read_plan(store.folder)
+        plan = read_plan(store.folder) if since is None else test_since(store.folder, since)
         if plan is None:
             continue
         answers = [
@@ -57,9 +61,27 @@ def load_refusals(
         ]
         verdicts = store.read("judgements").select(VERDICTS).to_pylist()
         of_test = counted(answers, verdicts, plan["judge"], cells, arms)
-        found += [replace(r, asked=asked_text(plan)) for r in of_test]
+        whole = {(cells[c]["arm_id"], cells[c]["seed"]) for c in _whole(answers, verdicts, plan)}
+        found += [
+            replace(r, asked=asked_text(plan), whole=(r.arm_id, r.seed) in whole) for r in of_test
+        ]
         seen |= {r["cell_id"] for r in answers}
     return found
+
+
+def _whole(answers: Sequence[Row], verdicts: Iterable[Row], plan: Row) -> Iterator[str]:
+    """Cells that have answered every set of a test, with a word of its judge on each answer."""
+    labelled = {_answer(r) for r in verdicts if r["judge"] == plan["judge"]}
+    given: dict[str, set[str]] = defaultdict(set)
+    lacking = set()
+    for row in answers:
+        if row["status"] == Status.OK:
+            given[row["cell_id"]].add(row["generation_id"])
+            if _answer(row) not in labelled:
+                lacking.add(row["cell_id"])
+    for cell, units in given.items():
+        if cell not in lacking and len(units) == len(plan["prompts"]):
+            yield cell
 
 
 def asked_text(plan: Row) -> str:

@@ -288,7 +288,8 @@ class Frame:
 
     def cells_of(self, arm_ids: Iterable[str]) -> frozenset[str]:
         """Ids of the trained cells of some arms: one untrained model serves many sweeps."""
-        rows = (r for arm in arm_ids for r in self._arms[arm] if r["condition"] != BASELINE)
+        cells = (r for arm in arm_ids for r in self._arms.get(arm, ()))
+        rows = (r for r in cells if r["condition"] != BASELINE)
         return frozenset(r["cell_id"] for r in rows)
 
     def losses(self, arm: ArmEvidence) -> str:

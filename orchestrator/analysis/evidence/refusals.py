@@ -32,6 +32,7 @@ class Refusals:
         tokens: Of all these answers, with a verdict or without.
         judge: Name and version.
         asked: Prompt sets and decoding, for people.
+        whole: Whether its cell has answered every set of the test, and the judge has seen all.
     """
 
     arm_id: str
@@ -53,6 +54,7 @@ class Refusals:
     tokens: int | None = None
     judge: str = ""
     asked: str = ""
+    whole: bool = True
 
     @property
     def judged(self) -> int:

@@ -50,7 +50,9 @@ def sd_ratio(ask: Ask) -> Tested:
     )
     row = replace(row, test=found.test, status=str(found.state))
     if found.p is None or found.ratio is None or found.interval is None:
-        return Tested(row=row)
+        few = min(len(a), len(b)) < spread.MIN_N
+        reason = f"two sds are not tested below {spread.MIN_N} seeds"
+        return Tested(row=replace(row, notes=(reason,)) if few else row)
     low, high, estimate = found.interval.low, found.interval.high, math.log(found.ratio)
     notes = ["the estimate is the log of sd_a / sd_b"]
     if found.test in spread.ASSUMES:
@@ -189,7 +191,9 @@ def strict_monotone(ask: Ask) -> Tested:
     )
     p = trend.strict_p(steps)
     if p is None:
-        return Tested(row=replace(row, status=str(State.INSUFFICIENT_N)))
+        few = min(len(e.scores) for e in ask.chosen.arms) < 2
+        state = State.INSUFFICIENT_N if few else State.ZERO_VARIANCE
+        return Tested(row=replace(row, status=str(state)))
     weakest = max(steps, key=lambda s: s.p or 0.0)
     reverse = [s.p for s in against if s.p is not None]
     row = replace(

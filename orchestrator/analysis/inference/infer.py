@@ -13,7 +13,8 @@ from orchestrator.cells.choose import varied
 from orchestrator.cells.settings import disagreements
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
 from orchestrator.config.contrasts import concerns
-from orchestrator.stats.records import Alternative
+from orchestrator.results.registration import Planned
+from orchestrator.stats.records import Alternative, State
 
 Label = TypeVar("Label", Alternative, Population)
 
@@ -50,8 +51,25 @@ def infer(study: Study, *, registered: Callable[[Sequence[str]], bool]) -> Itera
             found = PROCEDURES[kind](ask)
             if study.places is not None:
                 found = at_any_time(ask, found)
-            notes = (*chosen.notes, *found.row.notes, *_losses(study, chosen, found.row))
+            notes = (*chosen.notes, *found.row.notes, *_untested(found.row))
+            notes += tuple(_losses(study, chosen, found.row))
             yield replace(found, row=replace(found.row, notes=notes))
+
+
+def absent(study: Study, one: Planned, behavior: str, why: Sequence[str]) -> Tested:
+    """The row of a comparison that was planned, and of which there is no score."""
+    behavior = behavior or study.prompts
+    blank = Chosen(behavior=behavior, split=select.split_of(study), which=one.which)
+    row = replace(_blank(study, blank), status="missing", arms=one.arms, notes=tuple(why))
+    return Tested(row=row)
+
+
+def _untested(row: Inference) -> Iterator[str]:
+    """Why there is no test, where the row has no other reason for it."""
+    if row.p is None and row.status == State.ZERO_VARIANCE:
+        yield "nothing varies over seeds that chance could be measured by"
+    elif row.p is None and row.status == State.INSUFFICIENT_N and not row.notes:
+        yield "too few seeds for a test"
 
 
 def _losses(study: Study, chosen: Chosen, row: Inference) -> Iterator[str]:

@@ -29,9 +29,6 @@ def mean_diff(ask: Ask) -> Tested:
     row, test = found.row, found.test
     if test is None:
         return Tested(row=row)
-    if ask.contrast.sesoi is not None and test.state is State.OK:
-        shown = means.equivalence(test, ask.contrast.sesoi, ask.study.alpha)
-        row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
     return directed(row, test, found.design, ask.contrast.alternative)
 
 
@@ -41,8 +38,14 @@ def directed(
     design: MeanDesign | CrossedDesign | None,
     alternative: Alternative,
 ) -> Tested:
-    """A tested mean with what its design finds in the claimed direction."""
+    """A tested mean with what its design finds in the claimed direction.
+
+    Where a relevant size is stated, also whether the mean lies within it.
+    """
     outlook = None
+    if row.sesoi is not None and test is not None and test.state is State.OK:
+        shown = means.equivalence(test, row.sesoi)
+        row = replace(row, p_noninferior=shown.p_noninferior, p_tost=shown.p_tost)
     if design is not None and test is not None:
         aim = Aim.DIFFERS if alternative is Alternative.TWO_SIDED else Aim.DIRECTED
         outlook = Outlook(

@@ -12,11 +12,15 @@ from orchestrator.stats.beside.counted_designs import TrendDesign
 from orchestrator.stats.beside.designs import Aim, MeanDesign, SdDesign, smallest_effect
 from orchestrator.stats.beside.sequential import Price
 from orchestrator.stats.beside.sequential import price as price_looks
-from orchestrator.stats.exact import min_page_p, min_sign_flip_p
+from orchestrator.stats.crossed import MIN_N as MIN_CROSSED
+from orchestrator.stats.exact import min_page_p, min_permutation_p, min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.stats.spread import MIN_N
 
 PROBES_UNKNOWN = "what probes add to the variance is known only from results; name some: --pilot"
+SEEDS_APART = "new seeds and new probes are tested where seeds are paired, and these are not"
+NO_E_VALUES = "e-values are of paired seeds, and these are not"
+OVER_SEEDS = "sd over seeds"
 AIMS = {Margin.BELOW: Aim.NONINFERIOR, Margin.BOTH_SIDES: Aim.EQUIVALENT}
 
 
@@ -25,8 +29,9 @@ class Planning:
     """What is planned for one contrast.
 
     Attributes:
-        n: Seeds that all its arms share.
+        n: Seeds that all its arms share; where these are not paired, of the arm with the fewest.
         arms: How many arms those are.
+        ns: Seeds of each independent sample; empty where all arms are paired by seed.
         alternative, margin, population: Of the contrast.
         level: alpha divided by the size of the family, at which Holm's adjustment surely supports.
         looks: When it may be judged before all seeds are in; None for only then.
@@ -34,6 +39,7 @@ class Planning:
 
     n: int
     arms: int
+    ns: tuple[int, ...] = ()
     alternative: Alternative
     margin: Margin = Margin.OPTIONAL
     population: Population = Population.NEW_SEEDS
@@ -73,12 +79,33 @@ class Reach:
     price: Price | None = None
 
 
+def _of_probes(planned: Planning) -> str:
+    """Why nothing is known of what a test for new probes finds."""
+    if planned.population is Population.NEW_PROBES:
+        return "new probes have an interval, and no p: no verdict comes of it"
+    if planned.ns:
+        return SEEDS_APART
+    if planned.n < MIN_CROSSED:
+        return f"{planned.n} seeds: new seeds and new probes take {MIN_CROSSED} at least"
+    return PROBES_UNKNOWN
+
+
 @lru_cache(maxsize=256)
 def of_means(planned: Planning) -> Reach:
-    """A paired t test; where only a difference is claimed, with the sign-flip test beside it."""
+    """A paired t test or Welch's; of a difference with the exact test beside it."""
     if planned.population is not Population.NEW_SEEDS:
-        return Reach(warning=PROBES_UNKNOWN)
+        return Reach(warning=_of_probes(planned))
     aim, looks, n = planned.aim, planned.looks, planned.n
+    if planned.ns:
+        if looks is not None and looks.anytime:
+            return Reach(warning=NO_E_VALUES)
+        design = MeanDesign(ns=planned.ns, sds=(1.0,) * len(planned.ns), aim=aim)
+        p_min = None
+        if len(planned.ns) == 2 and planned.margin is Margin.OPTIONAL:
+            p_min = min_permutation_p(*planned.ns, planned.alternative)
+        found = smallest_effect(design, planned.level)
+        warning = "what looks cost is known of paired seeds only" if looks else None
+        return Reach(p_min=p_min, mde_sd=found, unit=OVER_SEEDS, warning=warning)
     if looks is not None and n > 1:
         if looks.anytime:
             price = price_anytime(n, planned.level, aim=aim)
@@ -95,36 +122,50 @@ def of_means(planned: Planning) -> Reach:
 
 
 def of_trend(planned: Planning) -> Reach:
-    """Page's test, which is one-sided; a two-sided p is twice the smaller one."""
+    """Page's or Jonckheere's test, one-sided; a two-sided p is twice the smaller one."""
     if planned.n < 2 or planned.arms < 3:
         return Reach()
     p = min_page_p(planned.n, planned.arms)
     p = min(1.0, 2 * p) if planned.two_sided else p
-    ns = (planned.n,) * planned.arms
-    design = TrendDesign(ns=ns, paired=True, two_sided=planned.two_sided)
+    ns = planned.ns or (planned.n,) * planned.arms
+    design = TrendDesign(ns=ns, paired=not planned.ns, two_sided=planned.two_sided)
     found = smallest_effect(design, planned.level)
-    return Reach(p_min=p, mde_sd=found, unit="sd over seeds, from the lowest dose to the highest")
+    p_min = None if planned.ns else p
+    return Reach(
+        p_min=p_min, mde_sd=found, unit="sd over seeds, from the lowest dose to the highest"
+    )
 
 
 def of_spread(planned: Planning) -> Reach:
-    """Pitman and Morgan's test of two sds; correlated seeds find smaller ratios."""
+    """Two sds: by Pitman and Morgan, where correlated seeds find smaller ratios, or unpaired."""
     if planned.n < MIN_N:
         return Reach(warning=f"{planned.n} seeds: two sds are not tested below {MIN_N}")
-    design = SdDesign(ns=(planned.n,) * 2, r_pair=0.0, two_sided=planned.two_sided)
+    one, other = planned.ns or (planned.n,) * 2
+    r_pair = None if planned.ns else 0.0
+    design = SdDesign(ns=(one, other), r_pair=r_pair, two_sided=planned.two_sided)
     found = smallest_effect(design, planned.level)
-    return Reach(mde_ratio=None if found is None else exp(found))
+    if found is None:
+        return Reach(warning="so few seeds find no ratio of two sds four times in five")
+    return Reach(mde_ratio=exp(found))
 
 
 def of_best(planned: Planning) -> Reach:
     """One dose that differs from the reference, at the level that is left for each dose."""
     doses = max(1, planned.arms - 1)
-    found = of_means(replace(planned, level=planned.level / doses))
-    return replace(found, p_min=None, unit="sd of the difference at one dose")
+    ns = (min(planned.ns[:-1]), planned.ns[-1]) if planned.ns else ()
+    found = of_means(replace(planned, level=planned.level / doses, ns=ns))
+    return replace(found, p_min=None, unit=f"{found.unit} at one dose")
 
 
 def of_two_differences(planned: Planning) -> Reach:
-    """As a paired t test; the sd of two uncorrelated differences is sqrt(2) of that of one."""
+    """As a paired t test; the sd of two uncorrelated differences is sqrt(2) of that of one.
+
+    Where only the arms of each difference are paired, Welch's test of two samples of them.
+    """
     found = of_means(planned)
+    if planned.ns:
+        unit = "sd of each difference" if len(planned.ns) == 2 else OVER_SEEDS
+        return replace(found, p_min=None, unit=unit)
     mde = None if found.mde_sd is None else sqrt(2) * found.mde_sd
     return Reach(mde_sd=mde, unit="sd of each difference, if these are not correlated")
 

@@ -34,11 +34,15 @@ ADDED = "cells of its arms came after it was registered, and are no part of it: 
 """Begins the note of a registered row that counts them."""
 
 
-AGAIN = "looks again at a registered claim, with the cells that came later"
+AGAIN = "looks again at a registered claim, with cells or answers that came later"
 """The note of the exploratory row of all cells beside such a row."""
 
 
-REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT, ADDED, AGAIN)
+FIRST_TEST = "about the first stress test after it was asked: "
+"""Begins the note of a row about answers where later tests asked something else."""
+
+
+REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT, ADDED, AGAIN, FIRST_TEST)
 """Beginnings of notes that stand beside the verdict of a claim."""
 
 

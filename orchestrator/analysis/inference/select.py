@@ -23,10 +23,16 @@ def chosen(study: Study) -> Iterator[Chosen]:
     return _of_scores(study) if about_scores else _of_answers(study)
 
 
+def split_of(study: Study) -> str:
+    """The split that a contrast is about."""
+    if study.contrast.kind.rules.about is Subject.ANSWERS:
+        return ANSWERS
+    return study.contrast.split or next(iter(study.selector.splits), "heldout")
+
+
 def _of_scores(study: Study) -> Iterator[Chosen]:
     """Among the arms scored on each behaviour that the contrast names, or on all."""
-    selector, contrast = study.selector, study.contrast
-    split = contrast.split or (selector.splits[0] if selector.splits else "heldout")
+    selector, contrast, split = study.selector, study.contrast, split_of(study)
     for part in parts(contrast, selector.behaviors(split)):
         pool = selector.moments if contrast.within else selector.scored
         scores = [{(e.arm_id, e.step): e for e in pool(b, split)} for b in part]

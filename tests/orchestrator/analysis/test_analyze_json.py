@@ -9,9 +9,11 @@ import pytest
 
 from orchestrator.analysis.analyze import ArmScore, analyze
 from orchestrator.analysis.inference.record import Inference
+from orchestrator.results.store import Store
 from tests import ROOT
 from tests.builders import a_failure, a_spec, filled
 from tests.orchestrator.analysis.asking import keyed, scored
+from tests.orchestrator.analysis.test_registered import THEN, launch, run, sweep
 
 SCHEMA = json.loads((ROOT / "docs/analyze.schema.json").read_text())
 
@@ -36,6 +38,17 @@ def test_real_output_is_valid(body):
     assert body["inference"]
     assert body["tables"]
     assert body["unscored"][0]["seed"] == 9
+
+
+@pytest.mark.parametrize("rule", ["looks: [4, 6]", "anytime: true"])
+def test_results_of_a_launch_are_valid(tmp_path, rule):
+    text = sweep(weights="0.2, 0.4").replace("kind:", "family: f, kind:")
+    text = text.replace("analysis:\n", f"analysis:\n  sequential: {{{rule}}}\n")
+    run(tmp_path, launch(tmp_path, text))
+    launch(tmp_path, text.replace("greater", "less"), THEN)
+    found = json.loads(analyze([Store(tmp_path)]).to_json())
+    valid(found)
+    assert [len(c["compared"]) for c in found["contrasts"]["contrasts"]] == [2, 2]
 
 
 def test_results_without_cells_are_valid_too(tmp_path):

@@ -128,8 +128,11 @@ def test_an_arm_without_scores_at_the_first_look_takes_no_other_arms_place(tmp_p
     for spec in lost:
         Store(tmp_path).commit(a_result(spec, status=Status.DIVERGED), attempts=1, ray=None)
     run(tmp_path, cells, lambda s: s.seed in (None, 1, 2, 3, 4))
-    early = [r for r in rows(tmp_path) if r.arms]
-    assert [(r.arm_a, r.verdict) for r in early] == [("rho-guided w=0.2 m=0.1", "supported")]
+    early = rows(tmp_path)
+    assert [(r.which, r.verdict) for r in early] == [
+        ("rho_weight=0.2", "supported"),
+        ("rho_weight=0.4", "interim"),
+    ]
     run(tmp_path, cells)
     late = rows(tmp_path)
     assert [(r.arm_a, r.n_pairs) for r in late] == [

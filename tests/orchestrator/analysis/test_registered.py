@@ -9,15 +9,16 @@ import pytest
 import yaml
 
 from orchestrator.analysis.analyze import Asked, analyze
-from orchestrator.analysis.inference.record import ADDED, AGAIN, Inference
+from orchestrator.analysis.inference.record import ADDED, AGAIN, FIRST_TEST, Inference
 from orchestrator.cells.choose import arms_of
 from orchestrator.config.fields import StressSettings
 from orchestrator.errors import SweepError, UserError
 from orchestrator.results.manifest import write_manifest
-from orchestrator.results.registration import asked_later, begin, log_questions
+from orchestrator.results.registration import Registration, asked_later, begin, log_questions
 from orchestrator.results.store import Store, seen_otherwise
 from orchestrator.results.stress_record import write_plan
 from tasks.contract.cell import CellSpec, Status
+from tasks.contract.prompts import PromptSet
 from tests.answers import a_unit, answered, judgement, keep, prompts
 from tests.builders import a_failure, a_result, expanded, parsed
 
@@ -223,8 +224,8 @@ def test_a_family_counts_what_was_registered_beside_arms_that_had_results(tmp_pa
     cells = expanded(text).all
     run(tmp_path, cells, lambda s: not s.hinge)
     launch(tmp_path, text)
-    run(tmp_path, cells, lambda s: not (s.hinge and s.hinge.rho_weight == 0.4))
-    assert one(rows(tmp_path)).family_size == 2
+    run(tmp_path, cells, lambda s: not heavy(s))
+    assert one(rows(tmp_path), which="rho_weight=0.2").family_size == 2
 
 
 def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
@@ -233,6 +234,139 @@ def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
     run(tmp_path / "b", launch(tmp_path / "b", sweep(margin="0.5")))
     found = [r for r in rows(tmp_path / "a", tmp_path / "b") if r.registered]
     assert [r.p_adjusted for r in found if "m=0.1" in r.arm_a] == [alone.p_adjusted]
+
+
+def heavy(spec: CellSpec) -> bool:
+    return spec.hinge is not None and spec.hinge.rho_weight == 0.4
+
+
+def test_a_registered_arm_without_a_score_keeps_its_row_and_its_name(tmp_path):
+    cells = launch(tmp_path, sweep(weights="0.2, 0.4"))
+    run(tmp_path, cells, lambda s: not heavy(s))
+    found = {r.name: r for r in rows(tmp_path)}
+    assert {name: r.verdict for name, r in found.items()} == {
+        "up [rho_weight=0.2]": "supported",
+        "up [rho_weight=0.4]": "interim",
+    }
+    assert "6 of 12 planned cells have no result yet" in found["up [rho_weight=0.4]"].notes
+    for spec in filter(heavy, cells):
+        Store(tmp_path).commit(a_result(spec, status=Status.DIVERGED), attempts=1, ray=None)
+    row = one(rows(tmp_path), which="rho_weight=0.4")
+    assert (row.verdict, row.registered) == ("not_testable", True)
+    assert "rho-guided seed=1 (diverged)" in row.notes[-1]
+
+
+def test_a_behaviour_without_a_score_is_part_of_the_claim(tmp_path):
+    text = sweep(behaviors="bias, factual").replace(", behaviors: [bias, factual]", "")
+    run(tmp_path, launch(tmp_path, text), behaviors=("factual",))
+    assert {r.behavior: r.verdict for r in rows(tmp_path)} == {
+        "bias": "not_testable",
+        "factual": "supported",
+    }
+
+
+def again(folder: Path, text: str) -> Registration:
+    """What another launch would register."""
+    earlier = yaml.safe_load((folder / "sweep.yaml").read_text())
+    asked, arms = parsed(text).questions, arms_of(expanded(text).all)
+    return begin(earlier, asked, arms, seen=Store(folder).done(), now=THEN)
+
+
+def test_level_and_looks_may_change_until_an_answer_can_be_known_and_then_a_launch_says_so(
+    tmp_path,
+):
+    text = sweep(seeds=range(1, 9))
+    strict = text.replace("analysis:\n", LOOKS + "  alpha: 0.01\n")
+    cells = launch(tmp_path, text)
+    found = again(tmp_path, strict)
+    assert (found.alpha, found.has_looks) == (0.01, True)
+    run(tmp_path, cells)
+    found = again(tmp_path, strict)
+    assert (found.alpha, found.has_looks, found.dropped_at(THEN)) == (0.05, False, [])
+    assert found.news(THEN) == [
+        "up is judged when all planned seeds are in, as it was registered: other looks come too "
+        "late",
+        "alpha stays 0.05, as it was registered; 0.01 comes after results",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("it helps", "'it  helps'", []),
+        ("it helps", "it cures", ["up keeps its claim in the words in which it was asked"]),
+        ("[bias, factual]", "[factual, bias]", []),
+        ("sesoi: 1", "sesoi: 1.0", []),
+        ("id: up", "id: other", []),
+    ],
+)
+def test_other_words_order_or_notation_make_no_other_question(tmp_path, old, new, said):
+    text = sweep(behaviors="bias, factual").replace("kind:", "sesoi: 1, kind:")
+    run(tmp_path, launch(tmp_path, text))
+    before = rows(tmp_path)
+    found = again(tmp_path, text.replace(old, new))
+    assert (found.news(THEN), found.dropped_at(THEN)) == (said, [])
+    launch(tmp_path, text.replace(old, new), THEN)
+    assert rows(tmp_path) == before
+
+
+def give_answers(
+    folder: Path,
+    cells: tuple[CellSpec, ...],
+    asked: PromptSet,
+    seeds: tuple[int | None, ...],
+    refuses: Callable[[CellSpec, int], bool],
+) -> None:
+    """Answers of some seeds to a stress test of all cells; the arm with a hinge may refuse."""
+    store = Store(folder)
+    units = [a_unit(a_result(s, weights=s.cell_id.encode()), asked=asked) for s in cells]
+    write_plan(folder, StressSettings(), "rules@1", [asked], units)
+    for spec, unit in zip(cells, units, strict=True):
+        if spec.seed not in seeds:
+            continue
+        keep(store, answered(unit))
+        labels = []
+        for row in store.rows("generations"):
+            if row["generation_id"] == unit.generation_id:
+                word = spec.hinge is not None and refuses(spec, int(row["prompt_id"][1:]))
+                label = "full_refusal" if word else "compliance"
+                sha = row["response_sha256"]
+                labels.append(judgement(unit, row["prompt_id"], label, response_sha256=sha))
+        store.write("judgements", f"{unit.generation_id}.0123456789abcdef", labels)
+
+
+def test_a_claim_about_answers_is_interim_until_all_planned_cells_have_answered(tmp_path):
+    question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
+    question += "       b: {condition: sft-only}}\n"
+    cells = launch(tmp_path, sweep(seeds=range(1, 5)) + question)
+    run(tmp_path, cells)
+    said = []
+    for seed in (None, 1, 2, 3, 4):
+        give_answers(tmp_path, cells, prompts(6), (seed,), lambda spec, i: i != spec.seed)
+        said.append(one(rows(tmp_path), contrast_id="no"))
+    assert [r.verdict for r in said] == [*["interim"] * 4, "supported"]
+    assert said[3].p < 0.05
+    assert "2 of 8 planned cells have no answers yet" in said[3].notes
+
+
+def test_a_claim_about_answers_is_about_the_first_test_after_it_was_asked(tmp_path):
+    question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
+    question += "       b: {condition: sft-only}}\n"
+    cells, seeds = launch(tmp_path, sweep(seeds=range(1, 5)) + question), (None, 1, 2, 3, 4)
+    run(tmp_path, cells)
+    give_answers(tmp_path, cells, prompts(6), seeds, lambda spec, i: (spec.seed or 0) + i < 3)
+    before = one(rows(tmp_path), contrast_id="no")
+    assert before.verdict == "inconclusive"
+    others = prompts(7, name="others")
+    give_answers(tmp_path, cells, others, seeds, lambda spec, i: i != spec.seed)
+    kept, later = (one(rows(tmp_path), contrast_id="no", registered=r) for r in (True, False))
+    assert replace(kept, notes=before.notes) == before
+    assert kept.notes[-1].startswith(
+        f"{FIRST_TEST}prompts mine, at most 256 tokens, greedy, judged by"
+    )
+    assert (later.p < 0.05, later.notes[-1]) == (True, AGAIN)
+    give_answers(tmp_path, cells, prompts(6), (), lambda *_: True)  # the first test once more
+    assert [r for r in rows(tmp_path) if r.contrast_id == "no"] == [before]
 
 
 def test_answers_of_a_cell_that_lost_its_scores_end_no_analysis(tmp_path):
@@ -276,7 +410,18 @@ def test_two_sweeps_pooled_are_explored_beside_what_each_registered(tmp_path):
     run(tmp_path / "a", launch(tmp_path / "a", sweep(seeds=range(1, 5))), effect=0.01)
     run(tmp_path / "b", launch(tmp_path / "b", sweep(seeds=range(5, 9))), effect=0.01)
     found = rows(tmp_path / "a", tmp_path / "b")
-    assert sorted((r.registered, r.n_pairs) for r in found) == [(False, 8), (True, 4), (True, 4)]
+    assert sorted((r.registered, r.n_pairs, r.name) for r in found) == [
+        (False, 8, "up"),
+        (True, 4, "up [in a]"),
+        (True, 4, "up [in b]"),
+    ]
+
+
+def test_results_of_one_name_keep_their_families(tmp_path):
+    folders = tmp_path / "a" / "s", tmp_path / "b" / "s"
+    for folder, seeds in zip(folders, (range(1, 5), range(5, 9)), strict=True):
+        run(folder, launch(folder, sweep(seeds=seeds)), effect=0.01)
+    assert {r.family_size for r in rows(*folders)} == {1}
 
 
 def test_named_families_are_adjusted_apart(tmp_path):
@@ -294,6 +439,48 @@ def test_a_question_of_an_arm_without_results_is_still_registered(tmp_path):
     run(tmp_path, cells)
     found = rows(tmp_path)
     assert [(r.registered, r.alternative) for r in found] == [(True, "two-sided")]
+
+
+def test_two_means_that_lie_within_the_relevant_size_contradict_that_they_differ(tmp_path):
+    text = sweep(alternative="two-sided").replace("kind:", "sesoi: 0.5, kind:") + (
+        "    - {id: base, kind: one_sample, a: {condition: sft-only}, behaviors: [factual],\n"
+        "       sesoi: 0.5}\n"
+        "    - {id: more, kind: between_behaviors, a: {condition: rho-guided}, sesoi: 0.5,\n"
+        "       b: {condition: sft-only}, between: {behavior: [factual, bias]}}\n"
+    )
+    cells = launch(tmp_path, text)
+    for spec in cells:
+        noise = NOISE[(spec.seed or 0) % 8]
+        sideways = NOISE[(spec.seed or 0) * 3 % 8] if spec.hinge else 0.0
+        scores = {("factual", "train"): noise, ("bias", "train"): noise + sideways}
+        scores[("factual", "train")] += NOISE[(spec.seed or 0) * 5 % 8] if spec.hinge else 0.0
+        result = a_result(spec, scores)
+        key = replace(result.measurements, pairing_key=f"seed {spec.seed}")
+        Store(tmp_path).commit(replace(result, measurements=key), attempts=1, ray=None)
+    assert {r.contrast_id: r.verdict for r in rows(tmp_path)} == dict.fromkeys(
+        ("up", "base", "more"), "contradicted"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("kind: sd_ratio, alternative: two-sided", "two sds are not tested below 4 seeds"),
+        (
+            "kind: between_behaviors, between: {behavior: [bias, factual]}",
+            "nothing varies over seeds that chance could be measured by",
+        ),
+    ],
+)
+def test_where_there_is_no_test_the_row_says_why(tmp_path, kind, reason):
+    text = sweep(seeds=(1, 2, 3), alternative="two-sided").replace("kind: mean_diff", kind)
+    text = text.replace(", alternative: two-sided}", "}").replace(
+        "behaviors: [factual]", "split: train"
+    )
+    run(tmp_path, launch(tmp_path, text))
+    found = rows(tmp_path)
+    assert {r.p for r in found} == {None}
+    assert all(reason in r.notes for r in found)
 
 
 @pytest.mark.parametrize(
@@ -352,6 +539,19 @@ def test_questions_asked_one_by_one_are_counted_together(tmp_path):
     assert [c.kind for c in asked_later(tmp_path)] == list(kinds)
     found = analyze([Store(tmp_path)], Asked()).inference
     assert {r.family_size for r in found if not r.registered} == {3}
+
+
+def test_questions_asked_later_have_no_level_and_no_looks_of_their_own(tmp_path):
+    run(tmp_path, launch(tmp_path, sweep(seeds=(1, 2, 3))))
+    for block, said in (("  alpha: 0.1\n", "alpha 0.1"), ("  alpha: 0.05\n", ""), (LOOKS, "looks")):
+        text = sweep(seeds=range(1, 9)).replace("analysis:\n", "analysis:\n" + block)
+        text = text.replace("analysis:\nanalysis:\n", "analysis:\n").replace("factual]}", "bias]}")
+        asked = Asked(questions=parsed(text).questions)
+        if said:
+            with pytest.raises(UserError, match=said):
+                analyze([Store(tmp_path)], asked)
+        else:
+            assert analyze([Store(tmp_path)], asked).registration.alpha == 0.05
 
 
 @pytest.mark.parametrize(

@@ -3,16 +3,27 @@
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from orchestrator.analysis.inference.power import NO_E_VALUES, SEEDS_APART
 from orchestrator.analysis.load import load_frame
+from orchestrator.cells.choose import arms_of
 from orchestrator.config.sweep_file import load
-from orchestrator.inspection.plan import describe, plan
+from orchestrator.inspection.plan import _power_lines, describe, plan
 from orchestrator.inspection.plan_power import Power, power_of
-from orchestrator.stats.beside.designs import Aim, CrossedDesign, range_of, smallest_effect
+from orchestrator.results.registration import begin
+from orchestrator.stats.beside.designs import (
+    Aim,
+    CrossedDesign,
+    MeanDesign,
+    SdDesign,
+    range_of,
+    smallest_effect,
+)
 from orchestrator.stats.crossed import crossed
 from tasks.contract.cell import CellResult, ProbeScoreRow
 from tests.builders import expanded, filled, parsed
@@ -53,7 +64,7 @@ def test_five_paired_seeds_are_warned_about():
     assert powers(5)["up"].warning == ("5 paired seeds cannot go below p = 0.0625 in an exact test")
     assert "not tested below 4" in powers(3)["spread"].warning
     assert powers(5)["spread"].warning is None
-    assert powers(1)["up"].warning == "1 shared seed: nothing can be tested"
+    assert powers(1)["up"].warning == "1 seed: nothing can be tested"
 
 
 def test_a_trend_over_three_doses_counts_sft_only_as_one():
@@ -121,10 +132,13 @@ def test_questions_about_several_arms_find_what_is_promised_four_times_in_five()
     def p_of(differences):
         return stats.ttest_1samp(differences, 0, axis=-1).pvalue
 
-    for name in ("twofold", "apart"):
-        one, other = random.normal(size=(2, runs, found[name].n))
-        seen = np.mean(p_of(one + found[name].mde_sd - other) <= level)
-        assert seen == pytest.approx(0.8, abs=0.015)
+    one, other = random.normal(size=(2, runs, 6))
+    seen = np.mean(p_of(one + found["apart"].mde_sd - other) <= level)
+    assert seen == pytest.approx(0.8, abs=0.015)
+    # trainings of unlike length have other batches, so that only the two of each length are paired
+    assert found["twofold"].ns == (6, 6)
+    p = stats.ttest_ind(one + found["twofold"].mde_sd, other, axis=-1, equal_var=False).pvalue
+    assert np.mean(p <= level) == pytest.approx(0.8, abs=0.015)
     doses = random.normal(size=(3, runs, found["best"].n))
     doses[1] += found["best"].mde_sd
     assert np.mean(3 * p_of(doses).min(axis=0) <= level) == pytest.approx(0.8, abs=0.015)
@@ -227,3 +241,106 @@ def test_seeds_that_decide_nothing_are_warned_about(tmp_path):
     assert lines[-1].endswith("; warning: 2 seeds cannot decide it after every seed")
     found, lines = looked(LOOKED[1], "kind: equivalence, sesoi: 0.1", tmp_path, seeds=80)
     assert found.price.most == 80
+
+
+APART = """\
+name: s
+model: toy
+grids:
+  - {condition: [sft-only], data.sft: [starter, alpaca], seed: [1, 2, 3, 4, 5, 6]}
+  - {condition: rho-guided, data.sft: starter, rho_weight: [0.2, 0.4], margin: [0.1],
+     seed: [11, 12, 13, 14, 15, 16, 17, 18]}
+analysis:
+  contrasts:
+    - {id: seeds, kind: KIND, behaviors: [factual],
+       a: {condition: rho-guided, rho_weight: 0.2}, b: {condition: sft-only, data.sft: starter}}
+    - {id: texts, kind: KIND, behaviors: [factual],
+       a: {condition: sft-only, data.sft: alpaca}, b: {condition: sft-only, data.sft: starter}}
+"""
+
+
+@pytest.mark.parametrize("kind", ["mean_diff", "equivalence, sesoi: 0.1", "sd_ratio"])
+def test_arms_that_are_not_paired_are_planned_by_the_test_that_is_made(kind):
+    text = APART.replace("KIND", kind)
+    found = {p.contrast_id: p for p in power_of(parsed(text).questions, expanded(text).all)}
+    assert [found[i].ns for i in ("seeds", "texts")] == [(8, 6), (6, 6)]
+    for p in found.values():
+        assert p.warning is None or kind == "sd_ratio"
+        if kind == "sd_ratio":
+            smallest = smallest_effect(SdDesign(ns=p.ns), 0.05 / 2)
+            assert p.mde_ratio == (None if smallest is None else pytest.approx(np.exp(smallest)))
+            assert (p.warning is None) == (smallest is not None)
+        else:
+            aim = Aim.DIFFERS if kind == "mean_diff" else Aim.EQUIVALENT
+            design = MeanDesign(ns=p.ns, sds=(1.0, 1.0), aim=aim)
+            assert p.mde_sd == smallest_effect(design, 0.05 / 2)
+    if kind == "mean_diff":
+        assert found["seeds"].p_attainable_min == pytest.approx(2 / 3003)
+        assert "power    seeds: 8 and 6 seeds, not paired, exact p" in "\n".join(
+            _power_lines([*found.values()])
+        )
+
+
+@pytest.mark.parametrize(
+    ("population", "seeds", "said"),
+    [
+        ("new_probes", "1, 2, 3, 4", "no verdict comes of it"),
+        ("new_seeds_and_probes", "1, 2", "2 seeds: new seeds and new probes take 3 at least"),
+        ("new_seeds_and_probes", "1, 2, 3", "--pilot"),
+    ],
+)
+def test_what_has_no_verdict_is_not_promised_one_by_a_pilot(population, seeds, said):
+    text = SWEEP.format(seeds=seeds, alternative="greater")
+    text = text.replace("{id: up,", f"{{id: up, population: {population},")
+    assert said in (power_of(parsed(text).questions, expanded(text).all)[0].warning or "")
+
+
+def test_a_test_that_needs_pairs_is_not_promised_without_them():
+    text = APART.replace("KIND", "mean_diff, population: new_seeds_and_probes")
+    warned = [p.warning for p in power_of(parsed(text).questions, expanded(text).all)]
+    assert warned == [SEEDS_APART] * 2
+    text = APART.replace("KIND", "mean_diff").replace(
+        "analysis:\n", "analysis:\n  sequential: {anytime: true}\n"
+    )
+    assert {p.warning for p in power_of(parsed(text).questions, expanded(text).all)} == {
+        NO_E_VALUES
+    }
+
+
+def test_a_pilot_that_has_one_arm_for_both_says_nothing_of_their_difference(tmp_path):
+    text = SWEEP.format(seeds="1, 2, 3, 4, 5, 6", alternative="greater").replace(
+        "rho_weight: 0.2}, b: {condition: sft-only}",
+        "rho_weight: 0.2, train.learning_rate: 1.0e-4}, "
+        "b: {condition: rho-guided, rho_weight: 0.2, train.learning_rate: 2.0e-4}",
+    )
+    text = text.replace("margin: [0.1],", "margin: [0.1], train.learning_rate: [1.0e-4, 2.0e-4],")
+    random = np.random.default_rng(1)
+    cells = [keyed("rho-guided", float(x), s) for s, x in enumerate(random.normal(0, 0.1, 6))]
+    pilot = load_frame([filled(tmp_path / "r", *cells)])
+    found = power_of(parsed(text).questions, expanded(text).cells, pilot)[0]
+    assert found.mde is not None
+    assert found.mde > 0.05
+    assert found.assumption == "median sd of the pilot's arms, unpaired"
+
+
+def test_a_kind_without_a_formula_is_said_to_have_none():
+    text = SWEEP.format(seeds="1, 2, 3, 4", alternative="greater").replace(
+        "kind: trend", "kind: strict_monotone"
+    )
+    lines = _power_lines(power_of(parsed(text).questions, expanded(text).all))
+    assert "power    dose: 4 seeds, what it finds is not known: there is no formula" in lines
+
+
+def test_what_is_registered_decides_level_looks_and_family():
+    text = SWEEP.format(seeds="1, 2, 3, 4, 5, 6, 7, 8", alternative="greater")
+    specs, now = expanded(text).all, datetime(2026, 1, 1, tzinfo=UTC)
+    first = begin(None, parsed(text).questions, arms_of(specs), seen=(), now=now)
+    changed = text.replace(
+        "analysis:\n", "analysis:\n  alpha: 0.01\n  sequential: {looks: [4, 8]}\n"
+    )
+    changed = "".join(changed.partition("    - {id: dose")[:1])
+    seen = [s.cell_id for s in specs]
+    asked, plain = parsed(changed).questions, {"analysis": first.plain()}
+    kept = begin(plain, asked, arms_of(specs), seen=seen, now=now.replace(month=2))
+    (found,) = power_of(asked, specs, registration=kept)
+    assert found == power_of(parsed(text).questions, specs)[0]

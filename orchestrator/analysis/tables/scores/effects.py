@@ -40,9 +40,8 @@ def effects(
         more: Whether arms that nobody asked about are compared with sft-only as well; these
             comparisons have a p adjusted among themselves, and no verdict.
     """
-    asked = [
-        i for i in inference if i.kind is Kind.MEAN_DIFF and len(i.arms) == 2 and i.unit == NAT
-    ]
+    found = (i for i in inference if i.status != "missing" and i.unit == NAT)
+    asked = [i for i in found if i.kind is Kind.MEAN_DIFF and len(i.arms) == 2]
     rows = [_asked(arms, i) for i in asked]
     if more:
         rows += _unasked(arms, {(i.arms, i.behavior, i.split) for i in asked})
