@@ -271,6 +271,8 @@ def compare(
         )
         for cell, parts in found.differing.items():
             typer.echo(f"  {cell}: {', '.join(parts)}")
+        if found.only_left and found.only_right:
+            typer.echo("the same arms of two different sweeps: add --arms", err=True)
     if found.different or found.only_left or found.only_right:
         raise typer.Exit(FAILED)
 

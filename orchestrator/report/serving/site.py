@@ -170,9 +170,8 @@ class Site:
             )
             asked = Asked(text=text, words="Launch again", pid=pid)
         elif failed:
-            text = (
-                f"Run {failed['label']} again, and no other cell? {short(failed['message'] or '')}"
-            )
+            why = f"{failed['status'].capitalize()}: {short(failed['message'] or '')}"
+            text = f"Run {failed['label']} again, and no other cell? {why}"
             asked = Asked(text=text, words="Run it again", pid=pid)
         else:
             asked = None

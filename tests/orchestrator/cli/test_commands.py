@@ -112,6 +112,8 @@ def test_compare_ends_with_0_only_if_every_cell_is_in_both_and_the_same(rho_swee
     assert rho_sweep("compare", "a", "b").code == 0
     assert rho_sweep("compare", "a", "c").code == 1
     assert rho_sweep("compare", "c", "a", "--json").code == 1
+    filled(tmp_path / "d", a_result(a_spec(seed=3)))
+    assert "add --arms" in rho_sweep("compare", "c", "d").err
 
 
 def test_stop_without_a_launch_says_so(rho_sweep, results):

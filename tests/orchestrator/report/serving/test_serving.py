@@ -223,7 +223,7 @@ def test_a_failed_cell_is_retried_alone_where_a_launch_can_begin(client, half):
         f"../{door}"
     )
     page = client.get(door)
-    assert f"Run {expansion.all[1].label} again, and no other cell?" in read(page).text
+    assert f"Run {expansion.all[1].label} again, and no other cell? Failed: " in read(page).text
     assert read(page).one("form").one("input").attributes["value"] == ""
     assert client.done == []
     with lock.held(store.folder):
