@@ -2,9 +2,11 @@
 
 import difflib
 import errno
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 NEXT_STEPS = {
@@ -58,6 +60,17 @@ class SweepError(UserError):
         self.problems = tuple(problems)
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in problems)]))
+
+
+def as_typed(*words: str | Path) -> str:
+    """A command of ours as a shell takes it, e.g. `rho-sweep status 'my results' --watch`."""
+    return " ".join(["rho-sweep", *map(shell_word, words)])
+
+
+def shell_word(word: str | Path) -> str:
+    """A word as a shell takes it; a path that begins like an option is made none."""
+    option = isinstance(word, Path) and str(word).startswith("-")
+    return shlex.quote(f"./{word}" if option else str(word))
 
 
 def next_step(error: OSError) -> str:

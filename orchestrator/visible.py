@@ -6,6 +6,7 @@ characters could move the cursor, rename the window or turn the direction of a l
 
 import contextlib
 import io
+import os
 import re
 import sys
 import unicodedata
@@ -107,7 +108,10 @@ class Door(Named):
 
 @contextlib.contextmanager
 def door() -> Iterator[None]:
-    """Put a door before stdout and stderr for the block."""
+    """Put a door before stdout and stderr for the block; one that is closed loses what comes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # else the next file would get its descriptor
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
     before = sys.stdout, sys.stderr
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):  # a locale may have no such letters

@@ -198,6 +198,9 @@ class NamesOnly:
         scored = [point[f"probes.{k}"] for k in ("pack", "evaluate", "heldout")]
         return ResolvedProbes(digest_of(scored), digest_of(pool))
 
+    def texts(self, point: Point) -> None:
+        self.calls += 1
+
     def data(self, point: Point) -> ResolvedData:
         names = ("sft", "size", "trap_fraction", "refusal_fraction")
         facts = [point[f"data.{k}"] for k in names]

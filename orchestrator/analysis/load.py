@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
-from orchestrator.errors import UserError, hint
+from orchestrator.errors import UserError, as_typed, hint
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.schema import PACK, PACK_DIGEST
@@ -66,7 +66,7 @@ def demand_pack(stores: Sequence[Store], word: str) -> str:
         folders = " and ".join(str(s.folder) for s in stores)
         raise UserError(
             f"{folders}: no scores of pack {word}{hint(name, tuple(known))}",
-            f"make them with: rho-sweep score {stores[0].folder} --pack {word}",
+            f"make them with: {as_typed('score', stores[0].folder, '--pack', word)}",
         )
     return name
 
@@ -106,7 +106,7 @@ def _demand_same(one: Store, other: Store, cell: str) -> None:
     if scores[0] != scores[1]:
         raise UserError(
             f"cell {cell} has different scores in {one.folder} and {other.folder}",
-            f"see: rho-sweep compare {one.folder} {other.folder}",
+            f"see: {as_typed('compare', one.folder, other.folder)}",
         )
 
 

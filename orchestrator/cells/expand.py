@@ -69,6 +69,9 @@ class Resolver(Protocol):
     def capability(self, point: Point) -> ChoiceSpec:
         """The multiple-choice set of a point that has one."""
 
+    def texts(self, point: Point) -> None:
+        """Check that the SFT source can be read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
@@ -222,8 +225,11 @@ def _resolve(
     model = ask("model", MODEL, lambda: resolver.model(name, revision, keys))
     probes = ask("probes.pack", PROBES, lambda: resolver.probes(point))
     data = None
-    if probes is not None and condition_of(point).trains:
-        data = ask("data.sft", DATA, lambda: resolver.data(point))
+    if condition_of(point).trains:
+        if probes is not None and sound(DATA):
+            data = ask("data.sft", DATA, lambda: resolver.data(point))
+        else:  # what the mix is made with is wrong; its source may be, too
+            ask("data.sft", ("data.sft",), lambda: resolver.texts(point))
     choices = None
     if point[CAPABILITY] is not None:
         reads = (CAPABILITY, "train.max_length")

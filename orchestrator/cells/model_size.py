@@ -1,13 +1,17 @@
 """What a model's configuration says of its size."""
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.errors import show
 from tasks.contract.cell import NodeError
-from tasks.sources.model_files import ModelFiles, precision
+from tasks.data.limits import TOKENS, limits_of
+from tasks.sources.model_files import ModelFiles, precision, shapes_of
 
 FLOAT = 4
+_BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.(\d+)\.")
 LARGEST = 1 << 31
 """No size of a model reaches it."""
 
@@ -32,20 +36,31 @@ class Sizes:
 
     @classmethod
     def of(cls, files: ModelFiles) -> "Sizes":
-        """From config.json.
+        """From config.json; what it does not say, from the tensors.
+
+        mlx-lm has names of its own, and defaults, for some models.
 
         Raises:
-            NodeError: It does not say.
+            NodeError: Neither says.
         """
-        hidden = _size(files, "hidden_size", "n_embd", "d_model", "dim")
-        heads = _size(files, "num_attention_heads", "n_head", "n_heads", default=1)
+        shapes = shapes_of(files.folder)
+        rows, width = _embedding(files, shapes)
+        hidden = _size(files, "hidden_size", "n_embd", "d_model", "dim", measured=width)
+        heads = _size(files, "num_attention_heads", "n_head", "n_heads", "num_heads", default=1)
         head_dim = _size(files, "head_dim", default=hidden // heads)
         return cls(
             hidden=hidden,
             inner=_size(files, "intermediate_size", default=4 * hidden),
-            layers=_size(files, "num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+            layers=_size(
+                files,
+                "num_hidden_layers",
+                "n_layer",
+                "n_layers",
+                "num_layers",
+                measured=len({m[1] for name in shapes if (m := _BLOCK.search(name))}) or None,
+            ),
             heads=heads,
-            vocabulary=_size(files, "vocab_size"),
+            vocabulary=_size(files, "vocab_size", measured=rows),
             key_width=head_dim * _size(files, "num_key_value_heads", default=heads),
             value_bytes=FLOAT if precision(files.config) == "float32" else FLOAT // 2,
         )
@@ -65,11 +80,39 @@ class Sizes:
         }
 
 
-def _size(files: ModelFiles, *names: str, default: int | None = None) -> int:
-    """A number of the configuration, by the first name it has; text models may be nested."""
+def _embedding(
+    files: ModelFiles, shapes: Mapping[str, tuple[int, ...]]
+) -> tuple[int | None, int | None]:
+    """Rows and columns of the token embedding, as it is without quantization; None if unknown."""
+    rows = limits_of(shapes).vocabulary
+    tables = (n for n, s in shapes.items() if s[:1] == (rows,) and len(s) == 2)
+    name = next((n for n in tables if n.endswith(".weight") and TOKENS.search(n)), None)
+    if name is None:
+        return rows, None
+    scales = shapes.get(f"{name.rpartition('.')[0]}.scales")
+    stored = files.config.get("quantization") or {}
+    return rows, scales[-1] * int(stored.get("group_size", 64)) if scales else shapes[name][-1]
+
+
+def _size(
+    files: ModelFiles, *names: str, default: int | None = None, measured: int | None = None
+) -> int:
+    """A number of the configuration, by the first name it has; text models may be nested.
+
+    Args:
+        files: The model.
+        names: Of the number.
+        default: What it is where the configuration does not say, or says null.
+        measured: What the tensors say; counts where the configuration has none of the names.
+
+    Raises:
+        NodeError: Nothing says it, or it is no size.
+    """
     config = text_config(files)
     found: Any = next((config[n] for n in names if config.get(n) is not None), default)
     where = files.folder / "config.json"
+    if found is None and not any(name in config for name in names):
+        found = measured
     if found is None:
         raise NodeError(f"{where}: no {names[0]} in it; is it a text model?")
     # some models have a size per layer

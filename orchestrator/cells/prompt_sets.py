@@ -14,6 +14,7 @@ from tasks.contract.prompts import PromptSet
 from tasks.data.limits import demand_prompts, limits_of
 from tasks.data.prompts import load_prompts
 from tasks.data.rendering import rendered_digest
+from tasks.judges.names import demand_judge
 from tasks.sources.hub import NotHereError
 from tasks.sources.model_files import ModelFiles, shapes_of
 
@@ -40,13 +41,21 @@ def sets_here(sweep: Sweep) -> tuple[PromptSet, ...]:
 
 
 def prompt_problems(sweep: Sweep, *, download: bool) -> Iterator[Problem]:
-    """Everything about the sets of a sweep that does not fit; one that may be fetched later does.
+    """Everything about the sets and the judge of a sweep that does not fit.
+
+    A set that may be fetched later fits.
 
     Args:
         sweep: With or without a stress test.
         download: Whether files of a hub may be fetched.
     """
-    for name in sweep.stress.prompts if sweep.stress else ():
+    if sweep.stress is None:
+        return
+    try:
+        demand_judge(sweep.stress.judge)
+    except NodeError as error:
+        yield sweep.document.problem((SECTION, "judge"), str(error))
+    for name in sweep.stress.prompts:
         try:
             load_prompts(name, download=download)
         except NotHereError as error:

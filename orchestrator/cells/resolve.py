@@ -1,6 +1,7 @@
 """Names to content: the resolver that looks at real models, packs and data."""
 
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,7 +23,7 @@ from tasks.data.limits import demand_pairs, demand_records, limits_of
 from tasks.data.probe_packs import Pair
 from tasks.data.probes import Probes, prepare_mix, prepare_probes
 from tasks.data.rendering import rendered_digest
-from tasks.data.sft import Mix, sft_source
+from tasks.data.sft import Mix, load_source, sft_source
 from tasks.data.tokens import EncodedPairs, Tokens
 from tasks.model.machine import describe
 from tasks.model.path import known_path, path_of_training, sentence
@@ -190,6 +191,15 @@ class FileResolver:
         if key not in self._answered:
             self._answered[key] = tokenised.items(files, self._items[name], max_length)
         return self._answered[key]
+
+    def texts(self, point: Point) -> None:
+        """Check that the SFT source can be read.
+
+        Raises:
+            NodeError: It is missing or malformed.
+        """
+        with suppress(NotHereError):
+            load_source(point["data.sft"], download=False)
 
     def adapted(self, spec: CellSpec) -> str | None:
         """What a cell's `lora_keys` name in its model, for people; None where it is not here."""

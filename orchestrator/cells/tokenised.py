@@ -8,6 +8,7 @@ A cell tokenises for itself, and ends if its texts become others than were plann
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -121,4 +122,10 @@ def _remembered(
     fits: Callable[[Any], bool],
 ) -> Any:
     key = [files.digest, code_digest(), *_versions(), what, given]
-    return remembered("tokens", key, lambda: make(load_tokenizer(files.folder)), fits)
+    return remembered("tokens", key, lambda: make(_tokenizer(files.folder, files.digest)), fits)
+
+
+@cache
+def _tokenizer(folder: Path, _digest: str) -> Any:
+    """A model's tokenizer, loaded once for each content of its folder."""
+    return load_tokenizer(folder)

@@ -18,7 +18,7 @@ from orchestrator.cli import analyze, cluster, judge, launch, results, serve, st
 from orchestrator.cli.options import Group
 from orchestrator.errors import UserError, next_step
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
-from orchestrator.visible import door
+from orchestrator.visible import door, short
 from tasks.contract.cell import NodeError
 
 app = typer.Typer(
@@ -163,7 +163,11 @@ def _run() -> int:
             raise
         reason = error.strerror or str(error)
         places = [str(place) for place in (error.filename, error.filename2) if place]
-        _tell(UserError(": ".join([*places, reason]), next_step(error)))
+        try:
+            Path.cwd()
+            _tell(UserError(": ".join([*places, reason]), next_step(error)))
+        except FileNotFoundError:
+            _tell(UserError("the working folder is gone", "go to one that is there: cd"))
         return FIXABLE
     return code if isinstance(code, int) else 0
 
@@ -171,4 +175,4 @@ def _run() -> int:
 def _tell(problem: object) -> None:
     """Print what is wrong, if there is room for it: stderr may be a file on a full disk."""
     with suppress(OSError):
-        typer.echo(f"error: {problem}", err=True)
+        typer.echo("\n".join(map(short, f"error: {problem}".splitlines())), err=True)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import Group, ResultsArgument
-from orchestrator.stress.judges import FORMS, RULES
+from tasks.judges.names import FORMS, RULES
 
 app = typer.Typer(
     cls=Group,

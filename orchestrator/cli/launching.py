@@ -15,7 +15,7 @@ from orchestrator.cluster.follow import demand_ended, follow
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.config.hosts import Cluster
 from orchestrator.config.sweep_file import Sweep, as_text
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed
 from orchestrator.execution.launch import Decide, Options, Summary, launch, resolve, summary
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
 from orchestrator.inspection.status import kept_line
@@ -68,7 +68,9 @@ def detached(loaded: Sweep, folder: Path) -> None:
             env=os.environ,  # with secrets: it is this command, which may judge and ask the hub
             start_new_session=True,
         )
-    typer.echo(f"process {process.pid}; follow it: rho-sweep status {folder} --watch", err=True)
+    typer.echo(
+        f"process {process.pid}; follow it: {as_typed('status', folder, '--watch')}", err=True
+    )
 
 
 def again(words: list[str]) -> str:
@@ -107,14 +109,14 @@ def on_cluster(
     for host in started.get("without", []):
         typer.echo(f"{host} is not used: its canary was wrong; see cluster doctor", err=True)
     if detach:
-        typer.echo(f"follow it: rho-sweep status {folder} --watch", err=True)
+        typer.echo(f"follow it: {as_typed('status', folder, '--watch')}", err=True)
         return
     try:
         with shown() as display:
             follow(far, display)
     except KeyboardInterrupt:
         if not (sys.stdin.isatty() and typer.confirm("stop the sweep? (n: it goes on)", err=True)):
-            typer.echo(f"it goes on; follow it: rho-sweep status {folder} --watch", err=True)
+            typer.echo(f"it goes on; follow it: {as_typed('status', folder, '--watch')}", err=True)
             raise typer.Exit(INTERRUPTED) from None
         typer.echo(far.stop(), err=True)
         raise typer.Exit(INTERRUPTED) from None
@@ -132,6 +134,6 @@ def _report(summary: Summary, folder: Path) -> None:
         typer.echo(f"{status} {cell} {summary.labels[cell]}: {message}", err=True)
     ok = summary.total - len(summary.unfinished)
     typer.echo(f"{folder}: {ok} of {summary.total} cells scored, {summary.reused} were done before")
-    typer.echo(f"tables: rho-sweep analyze {folder}", err=True)
+    typer.echo(f"tables: {as_typed('analyze', folder)}", err=True)
     if summary.unfinished:
         raise typer.Exit(FAILED)

@@ -1,5 +1,6 @@
 """What several commands share: arguments, options, and how a group finds its commands."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -56,6 +57,8 @@ SetOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 
 
+WHOLE, NUMBER = r"[-+]?[0-9]+", r"[-+.0-9eE]+|[-+]?(?:inf|nan)"
+"""What an option takes for a number, as YAML 1.2 does: Python also reads `1_0`, as 10."""
 LONGEST = 1_000
 """Characters of a command's first sentence in a list of commands; typer would cut it to a line."""
 
@@ -78,6 +81,10 @@ class Conversion:
             return self._kind(value)
         if get_args(self._kind) in ((str,), (Path,)):
             return [get_args(self._kind)[0](one) for one in value]
+        if isinstance(value, str):
+            for kind, form, what in ((int, WHOLE, "whole number"), (float, NUMBER, "number")):
+                if kind in (self._kind, *get_args(self._kind)) and not re.fullmatch(form, value):
+                    raise typer.BadParameter(f"{value!r} is no {what}", ctx=ctx, param=param)
         param._runtime_param = None
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import ResultsArgument
-from orchestrator.errors import UserError
-from orchestrator.stress.judges import FORMS
+from orchestrator.errors import UserError, as_typed
+from tasks.judges.names import FORMS
 
 
 def command(
@@ -112,6 +112,6 @@ def score(
         typer.echo(f"failed {found.units[key]} ({key}): {message}", err=True)
     ok = len(found.units) - len(found.failed)
     typer.echo(f"{results}: {ok} of {len(found.units)} units scored, {found.reused} were before")
-    typer.echo(f"tables: rho-sweep analyze {results} --pack {pack}", err=True)
+    typer.echo(f"tables: {as_typed('analyze', results, '--pack', pack)}", err=True)
     if found.failed:
         raise typer.Exit(FAILED)

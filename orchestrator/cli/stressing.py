@@ -1,6 +1,5 @@
 """A stress test in this process or on a cluster, and what is printed of it."""
 
-import shlex
 from pathlib import Path
 
 import typer
@@ -12,7 +11,7 @@ from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.fields import StressSettings
 from orchestrator.config.stress_block import as_options
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
@@ -24,7 +23,7 @@ from orchestrator.stress.run import stress
 from orchestrator.stress.summary import as_lines, summarise
 from tasks.contract.cell import Status
 
-AGAIN = "interrupted; {kept}; go on with: rho-sweep stress {folder} {options}"
+AGAIN = "interrupted; {kept}; go on with: {again}"
 
 
 def here(folder: Path, settings: StressSettings, options: Options) -> None:
@@ -39,8 +38,8 @@ def here(folder: Path, settings: StressSettings, options: Options) -> None:
             found = stress(folder, settings, options, display)
     except KeyboardInterrupt:
         sets = [w for name in settings.prompts for w in ("--prompts", name)]
-        again = shlex.join([*sets, *as_options(settings)])
-        typer.echo(AGAIN.format(kept=_kept(folder), folder=folder, options=again), err=True)
+        again = as_typed("stress", folder, *sets, *as_options(settings))
+        typer.echo(AGAIN.format(kept=_kept(folder), again=again), err=True)
         raise typer.Exit(INTERRUPTED) from None
     tell(found, folder)
     if found.failed:
@@ -77,7 +76,7 @@ def tell(found: Tested, folder: Path) -> None:
     ok = len(found.units) - len(found.failed)
     typer.echo(f"{folder}: {ok} of {len(found.units)} units answered, {found.reused} were before")
     typer.echo(found.judged.line)
-    typer.echo(f"answers side by side: rho-sweep report {folder}", err=True)
+    typer.echo(f"answers side by side: {as_typed('report', folder)}", err=True)
 
 
 def show_summary(folder: Path, judge: str) -> None:
@@ -119,7 +118,7 @@ def on_cluster(folder: Path, settings: StressSettings, cluster_file: Path) -> No
         with shown() as display:
             follow(far, display, stress=True)
     except KeyboardInterrupt:
-        typer.echo(f"it goes on; end it: rho-sweep stop {folder}", err=True)
+        typer.echo(f"it goes on; end it: {as_typed('stop', folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     if tell_far(folder).failed:
         raise typer.Exit(FAILED)

@@ -12,7 +12,7 @@ from orchestrator.cli.options import (
     complete_preset,
     complete_results,
 )
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed
 
 
 def presets() -> None:
@@ -44,13 +44,15 @@ def init(
     if output == Path("-"):
         typer.echo(text, nl=False)
         return
-    if output.exists() and not force:
-        raise UserError(f"{output} exists", "choose another with -o, or use --force")
     beside = output.with_suffix(".schema.json")
+    for path in (output, beside) if not force else ():
+        old = path == beside and path.is_file() and b'"title": "Sweep"' in path.read_bytes()
+        if path.exists() and not old:
+            raise UserError(f"{path} exists", "choose another with -o, or use --force")
     head = f"# yaml-language-server: $schema=./{beside.name}\n"
     write_whole(output, (head + text).encode())
     write_whole(beside, schema_text(SweepFile).encode())
-    typer.echo(f"{output}: edit it, then: rho-sweep plan {output}", err=True)
+    typer.echo(f"{output}: edit it, then: {as_typed('plan', output)}", err=True)
 
 
 def schema(

@@ -113,10 +113,11 @@ def axis_of(kind: Any) -> Any:
         return tuple(value) if many else (_texts(value) if nested else value,)
 
     def distinct(found: tuple[Any, ...]) -> tuple[Any, ...]:
+        first: dict[Any, int] = {}
         complain(
             ((i,), f"{show(value)} is listed twice", ())
             for i, value in enumerate(found)
-            if value in found[:i]
+            if first.setdefault(value, i) != i
         )
         return found
 

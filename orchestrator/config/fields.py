@@ -78,10 +78,12 @@ def _moments(value: Any) -> Any:
         complain([((), f"must {MOMENTS}, got {show(value)}", ())])
     kinds = (int,) if unit == "steps" else (int, float)
     place = ("steps",) if unit == "steps" else ()
-    for i, one in enumerate(listed):
-        if type(one) not in kinds or not 0 < one <= LARGEST:
-            what = "a whole number above 0" if unit == "steps" else "a number above 0"
-            complain([((*place, i), f"must be {what}, got {show(one)}", ())])
+    what = "a whole number above 0" if unit == "steps" else "a number above 0"
+    complain(
+        ((*place, i), f"must be {what}, got {show(one)}", ())
+        for i, one in enumerate(listed)
+        if type(one) not in kinds or not 0 < one <= LARGEST
+    )
     if len(set(listed)) < len(listed):
         complain([(place, "names a moment twice", ())])
     return Moments(unit, tuple(sorted(listed)))

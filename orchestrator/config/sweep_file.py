@@ -4,6 +4,7 @@ import copy
 import functools
 import itertools
 import json
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +52,8 @@ from orchestrator.errors import Problem, SweepError, UserError
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import read_text
 
+MOST_POINTS = 200_000
+"""Of all grids of a file; a launch of so many cells would take years."""
 __all__ = ["Sweep", "SweepFile", "as_text", "load", "parse", "preset_text", "presets"]
 
 
@@ -231,7 +234,10 @@ def parse(document: Document, also: Also | None = None) -> Sweep:
     problems[:0] = document.problems
     if found is None:
         raise SweepError(document.source, problems)
-    grids = _grids(found, document, wrong)
+    grids = tuple(_grids(found, document, wrong))
+    if (points := sum(math.prod(map(len, grid.axes.values())) for grid in grids)) > MOST_POINTS:
+        text = f"names {points:,} points; at most {MOST_POINTS:,} are planned: shorten an axis"
+        raise_problems(document, [*problems, document.problem(grids[0].route, text)])
     base: dict[str, Any] = dict.fromkeys(GRID_ONLY)
     for name in FIELDS:
         if name not in GRID_ONLY:
@@ -242,7 +248,7 @@ def parse(document: Document, also: Also | None = None) -> Sweep:
         name=found.name,
         description=found.description,
         base={k: v for k, v in base.items() if k in OF_A_POINT},
-        grids=tuple(grids),
+        grids=grids,
         run=found.run,
         track=found.track,
         questions=Questions() if wrong else questions_of(raw, document.folder),

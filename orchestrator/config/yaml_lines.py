@@ -220,7 +220,10 @@ def assign(document: Document, setting: str) -> None:
     path, equals, text = setting.partition("=")
     if not equals or not path:
         raise UserError(f"--set {setting}: expected key=value, e.g. --set probes.heldout=0")
-    value = parse_yaml(f"v: {text}", f"--set {setting}", document.folder).value["v"]
+    given = parse_yaml(f"v: {text}", f"--set {setting}", document.folder)
+    if given.value.keys() != {"v"} or given.problems:
+        raise UserError(f"--set {setting}: holds more than one value", "use --set once for each")
+    value = given.value["v"]
     steps = tuple(int(p) if _INDEX.fullmatch(p) else p for p in path.split("."))
     # Inside a grid, the rest of the path is the name of one axis, as in `grid.train.epochs`.
     head = {"grid": 1, "grids": 2}.get(str(steps[0]), len(steps))

@@ -5,12 +5,11 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed, shell_word
 from orchestrator.results.files import intact
 from orchestrator.results.folder import (
     ADAPTER,
@@ -130,7 +129,7 @@ class _Check:
     def wrong(self, name: str, problem: str, then: str) -> None:
         """Keep a problem of a file, if it is the first of that file."""
         path = self.folder / name
-        command = f"rm {quote(str(path))}" if path.is_file() or path.is_symlink() else None
+        command = f"rm {shell_word(path)}" if path.is_file() or path.is_symlink() else None
         found = Problem(path=name, problem=problem, command=command, then=then)
         self.found.setdefault(name, found)
 
@@ -287,7 +286,7 @@ def lines_of(found: Checked, folder: Path) -> list[str]:
             lines.append(f"{one.path}: {one.problem}; {one.then}")
             lines += [f"  {one.command}"] if one.command else []
         if (more := len(problems) - SHOWN) > 0:
-            lines.append(f"{place}: {more} more; all: rho-sweep check {folder} --json")
+            lines.append(f"{place}: {more} more; all: {as_typed('check', folder, '--json')}")
     for cells, what in (
         (found.unlisted, "have a result and are not in sweep.yaml: of an earlier sweep file"),
         (found.open, "have no result yet: launch the sweep again"),

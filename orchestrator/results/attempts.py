@@ -3,8 +3,9 @@
 The row of the end replaces that of the start.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,9 +13,13 @@ from typing import Any
 from orchestrator.results import lock
 from orchestrator.results.checkpoints import FOLDER
 from orchestrator.results.files import remove_leftovers
+from orchestrator.results.live import read_live
 from orchestrator.results.schema import TABLES
-from orchestrator.results.store import Store
+from orchestrator.results.store import Store, to_rows
 from tasks.contract.reports import Beat
+
+LAST_BYTES = 4096
+"""Of a log, which hold its last line."""
 
 
 @dataclass(slots=True)
@@ -90,22 +95,41 @@ def alone(store: Store) -> Iterator[None]:
 
 
 def close_attempts(store: Store) -> dict[str, int]:
-    """Attempts made so far, by key; those that a dead driver left running are ended."""
+    """Attempts made so far, by key; those that a dead driver left running are ended.
+
+    Their end is when their unit was kept, or else their last sign of life.
+    """
     made: dict[str, int] = {}
-    committed = _committed(store)
+    kept, scored, now = _kept(store), store.scored_units(), read_live(store.folder)
     for row in store.rows("attempts"):
         cell, number = row["cell_id"], int(row["attempt"])
         made[cell] = max(made.get(cell, 0), number)
         if row["outcome"] == "running":
             # an attempt whose row was committed did end, whatever became of the driver after
-            outcome = committed.get((cell, number), "lost")
-            end = {"outcome": outcome, "message": "the driver died", "ended_at": datetime.now(UTC)}
+            outcome, at = kept.get((cell, number), ("ok" if cell in scored else "lost", None))
+            signs = [row["started_at"], at or _last_sign(store, row, now)]
+            end = {"outcome": outcome, "message": "the driver died", "ended_at": max(signs)}
             store.write_attempt(row | end)
     return made
 
 
-def _committed(store: Store) -> dict[tuple[str, int], str]:
-    """(key, attempts made) -> how the unit ended, of every one that is kept."""
-    found = {(r["cell_id"], r["attempts"]): r["status"] for r in store.rows("cells")}
-    answers = store.read("generations").select(["generation_id", "attempts", "status"])
-    return found | {(r["generation_id"], r["attempts"]): r["status"] for r in answers.to_pylist()}
+def _kept(store: Store) -> dict[tuple[str, int], tuple[str, datetime]]:
+    """(key, attempts made) -> how the unit ended, and when, of every one that is kept."""
+    columns = ["attempts", "status", "finished_at"]
+    cells = store.read("cells").select(["cell_id", *columns])
+    answers = store.read("generations").select(["generation_id", *columns])
+    rows = (tuple(row.values()) for table in (cells, answers) for row in to_rows(table))
+    return {(key, number): (status, at) for key, number, status, at in rows}
+
+
+def _last_sign(store: Store, row: Mapping[str, Any], now: Mapping[str, Any]) -> datetime:
+    """When an attempt was last heard of: in `live.json`, which a dead driver leaves, or its log."""
+    signs: list[datetime] = [row["started_at"]]
+    texts: list[str] = [now["at"] for one in now["running"] if one.get("cell_id") == row["cell_id"]]
+    with suppress(OSError), (store.folder / "logs" / f"{row['cell_id']}.log").open("rb") as log:
+        log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_BYTES))
+        texts += log.read().decode(errors="replace").splitlines()[-1:]
+    for text in texts:
+        with suppress(ValueError):
+            signs.append(datetime.fromisoformat(text[:19]).replace(tzinfo=UTC))
+    return max(signs)

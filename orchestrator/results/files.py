@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import os
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -73,8 +74,12 @@ def write_whole(path: Path, content: bytes, *, private: bool = False) -> None:
         private: Let nobody else read it, at no time: mode 0600; a folder that is made gets 0700.
 
     Raises:
-        UserError: The place cannot be written to.
+        UserError: The place cannot be written to, or it is a pipe or a device, e.g. `/dev/null`,
+            which the rename would replace.
     """
+    with suppress(OSError):
+        if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise UserError(f"{path}: is a pipe or a device, no file", "choose another place")
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with _opened(aside, private=private) as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from orchestrator.config.foreign_json import BadAnswerError, parse
-from orchestrator.errors import UserError, writing
+from orchestrator.errors import UserError, as_typed, writing
 from orchestrator.results.folder import LOCK
 from tasks.model.machine import machine_id
 
@@ -36,7 +36,7 @@ def held(folder: Path) -> Iterator[bool]:
         if not _taken(file):
             raise UserError(
                 f"{folder}: another launch is running{_by(folder)}",
-                f"see: rho-sweep status {folder}, or end it: rho-sweep stop {folder}",
+                f"see: {as_typed('status', folder)}, or end it: {as_typed('stop', folder)}",
             )
         died = file.tell() > 0
         with writing(folder / NAME):

@@ -489,12 +489,16 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
 
 
 def _demand_own(found: pa.Table, path: Path, table: str) -> None:
-    """Check that the rows of a file are those that its name promises.
+    """Check that the rows of a file are those that its name and its schema promise.
 
     Raises:
         UserError: They are not.
     """
     todo = advice(table, path)
+    # Arrow's own validation takes a null for a value of any column
+    required = (f.name for f in TABLES[table] if not f.nullable and f.name in found.schema.names)
+    if bare := next((name for name in required if found[name].null_count), None):
+        raise UserError(f"{path}: its column {bare} lacks a value", todo)
     column = OWNERS.get(table, "cell_id")
     # `unique` loads pyarrow.compute, half as much again as pyarrow
     owners = found[column] if found.num_rows == 1 else found[column].unique()

@@ -1,13 +1,7 @@
 """Makes a judge from its name. The code of a judge loads when it is named; MLX only for a model."""
 
-import re
-from pathlib import Path
-
-from orchestrator.errors import UserError
 from tasks.judges.contract import Judge
-
-RULES, MODEL, ENDPOINT = "rules", "model", "endpoint"
-FORMS = f"{RULES}, {MODEL}:PATH, {MODEL}:OWNER/NAME[@REVISION] or {ENDPOINT}:URL[#MODEL]"
+from tasks.judges.names import ENDPOINT, MODEL, model_of, parts_of
 
 
 def judge_of(text: str) -> Judge:
@@ -17,15 +11,10 @@ def judge_of(text: str) -> Judge:
         text: `rules`, `model:PATH`, `model:OWNER/NAME[@REVISION]` or `endpoint:URL[#MODEL]`.
 
     Raises:
-        UserError: No judge has this name.
-        NodeError: The model is missing, or the URL is malformed.
+        NodeError: No judge has this name, the model is missing, or the URL is malformed.
     """
-    kind, _, rest = text.partition(":")
-    if text == RULES:
-        from tasks.judges.rules import RulesJudge
-
-        return RulesJudge()
-    if kind == MODEL and rest:
+    kind, rest = parts_of(text)
+    if kind == MODEL:
         from tasks.model.blas import prefer_fast_blas
         from tasks.model.open_files import import_mlx_lm
 
@@ -33,13 +22,15 @@ def judge_of(text: str) -> Judge:
         import_mlx_lm()
         from tasks.judges.model import ModelJudge  # MLX loads here, and only here
 
-        return ModelJudge(*_model(rest))
-    if kind == ENDPOINT and rest:
+        return ModelJudge(*model_of(rest))
+    if kind == ENDPOINT:
         from tasks.judges.endpoint import EndpointJudge
 
         url, _, model = rest.partition("#")
         return EndpointJudge(url, model or None)
-    raise UserError(f"no judge is called {text!r}; there are {FORMS}")
+    from tasks.judges.rules import RulesJudge
+
+    return RulesJudge()
 
 
 def judges_its_own_family(judge: str, name: str, revision: str | None) -> bool:
@@ -61,16 +52,8 @@ def judges_its_own_family(judge: str, name: str, revision: str | None) -> bool:
     try:
         configs = [
             locate(*who, download=False)[1].config
-            for who in (_model(judge.partition(":")[2]), (name, revision))
+            for who in (model_of(judge.partition(":")[2]), (name, revision))
         ]
     except NotHereError:
         return False
     return same_family(*configs)
-
-
-def _model(text: str) -> tuple[str, str | None]:
-    """Name and revision of a model; the `@` of a directory that exists is part of its path."""
-    found = re.fullmatch(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)", text)
-    if found is None or Path(text).is_dir():
-        return text, None
-    return found["name"], found["revision"]

@@ -11,7 +11,7 @@ from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.prompt_sets import load_sets, rendered_prompts
 from orchestrator.cells.stress_estimate import generation_memory, generation_work
 from orchestrator.config.fields import RunSettings, StressSettings
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options, engine_of, rules_of
 from orchestrator.execution.run import Run, Work
@@ -103,7 +103,7 @@ def finished(store: Store, cells: Mapping[str, str]) -> Iterator[tuple[CellSpec,
     if not wanted:
         raise UserError(
             f"{store.folder}: no cell is finished, so that there is nothing to test",
-            f"see: rho-sweep status {store.folder}",
+            f"see: {as_typed('status', store.folder)}",
         )
     for row in wanted:
         try:

@@ -8,7 +8,9 @@ nothing here holds an open file, an array or a model.
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, Protocol, Self
@@ -711,9 +713,32 @@ class NodeError(Exception):
 
 
 def reason_of(error: BaseException) -> str:
-    """An error of a library in one line of at most 200 characters, with its kind."""
-    text = " ".join(str(error).split())[:200]
+    """An error of a library in one line of at most 200 characters, with its kind, without names."""
+    text = without_names(" ".join(str(error).split()))[:200]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextmanager
+def importing(library: str) -> Iterator[None]:
+    """Import a library that reads settings of the user's environment as it is imported.
+
+    Raises:
+        NodeError: One of them is none that it knows.
+    """
+    try:
+        yield
+    except ImportError:
+        raise
+    except Exception as error:
+        raise NodeError(
+            f"{library} cannot be loaded ({reason_of(error)}); "
+            "correct or unset the variable of the environment that it reads this from"
+        ) from error
+
+
+def without_names(text: str) -> str:
+    """A text whose addresses hold no name or password of a user."""
+    return re.sub(r"(?<=://)[^/\s@]*@", "***@", text)
 
 
 def digest_of(value: Any) -> str:

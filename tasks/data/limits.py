@@ -13,7 +13,7 @@ from tasks.data.sft import Record
 from tasks.data.tokens import EncodedPairs, Tokens
 
 _POSITIONS = re.compile(r"(^|\.)(wpe|\w*position\w*)\.weight$")
-_TOKENS = re.compile(r"(^|\.)(wte|\w*embed\w*)\.weight$")
+TOKENS = re.compile(r"(^|\.)(wte|\w*embed\w*)\.weight$")
 _OTHER_SENSES = re.compile(r"vision|visual|image|audio|patch")
 SHOWN = 60
 """Characters of a text in a message."""
@@ -36,7 +36,7 @@ def limits_of(shapes: Mapping[str, Sequence[int]]) -> Limits:
     """The limits of a model from its tensors, of its files or as loaded: name -> shape."""
     own = {k: v[0] for k, v in shapes.items() if len(v) > 1 and not _OTHER_SENSES.search(k)}
     positions = [rows for name, rows in own.items() if _POSITIONS.search(name)]
-    tokens = [r for n, r in own.items() if _TOKENS.search(n) and not _POSITIONS.search(n)]
+    tokens = [r for n, r in own.items() if TOKENS.search(n) and not _POSITIONS.search(n)]
     return Limits(vocabulary=max(tokens, default=None), positions=min(positions, default=None))
 
 

@@ -12,6 +12,7 @@ import csv
 import glob
 import hashlib
 import io
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def parse(name: str) -> Source | None:
     """
     found = _SOURCE.fullmatch(name)
     if found is None:
-        if re.split("[:@]", name)[0] in LAYOUTS and not Path(name).is_file():
+        if re.split("[:@]", name)[0] in LAYOUTS and not os.path.isfile(name):  # noqa: PTH113
             raise NodeError(
                 f"prompts {name}: expected LAYOUT:PATH or LAYOUT@OWNER/NAME@REVISION:FILE"
             )
@@ -185,7 +186,7 @@ def read(source: Source, *, download: bool) -> list[tuple[str, dict[str, Any]]]:
     """
     layout = LAYOUTS[source.layout]
     path = _path(source, download=download)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - never raises
         raise NodeError(f"{source.where}: no such file; {_how_to_get(layout)}")
     _check_bytes(source, path)
     rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, layout)
@@ -232,6 +233,8 @@ def _csv_rows(path: Path, layout: Layout) -> Iterator[tuple[str, Row]]:
         if absent := [c for c in layout.columns if c not in (reader.fieldnames or ())]:
             there = ", ".join(reader.fieldnames or ()) or "nothing"
             raise NodeError(f"{path}:1: no column {absent[0]!r}; the first line has {there}")
+        if twice := [c for c in layout.columns if (reader.fieldnames or []).count(c) > 1]:
+            raise NodeError(f"{path}:1: the column {twice[0]!r} is there twice")
         for row in reader:
             where = f"{path}:{reader.line_num}"
             if None in row or None in row.values():

@@ -1,5 +1,6 @@
 """Prompt sets for the generation test: what ships, and files that people bring."""
 
+import os
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -35,7 +36,7 @@ def load_prompts(name_or_path: str, *, download: bool = True) -> PromptSet:
         rows = prompt_files.read(source, download=download)
         return _checked(source.name, source.where, rows)
     path = content.named(content.FILE, name_or_path) or Path(name_or_path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - never raises
         raise NodeError(
             f"prompts {name_or_path}: no such file, and none of the built-in sets "
             f"{', '.join(BUILT_IN)}; another layout is named first: "
@@ -102,3 +103,5 @@ def _check_ids(found: Sequence[tuple[str, Prompt]]) -> None:
     for where, prompt in found:
         if prompt.pair is not None and prompt.pair not in first:
             raise NodeError(f"{where}: 'pair' names {prompt.pair!r}, which is no id here")
+        if prompt.pair == prompt.id:
+            raise NodeError(f"{where}: 'pair' names the prompt itself")

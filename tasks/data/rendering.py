@@ -10,11 +10,11 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tasks.contract.cell import NodeError, digest_of, reason_of
+from tasks.contract.cell import NodeError, digest_of, importing, reason_of
 from tasks.contract.generation import OFF, STRIP
 from tasks.data.thoughts import MARKS, marks_of, opens
 from tasks.sources.jsonl import read_json
@@ -27,6 +27,7 @@ LONGEST_S = 5
 """CPU time of a template for one conversation; real ones take less than a hundredth of a second."""
 MOST_CHARACTERS = 1 << 24
 """Of a conversation that a template writes."""
+_ADDRESS = re.compile(r" at (0x[0-9a-f]{6,})>")
 CLOCK = "strftime_now"
 """The function by which transformers lets a template read the clock."""
 TEMPLATE_FILE = "chat_template.json"
@@ -51,15 +52,15 @@ def has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
-@cache
 def load_tokenizer(folder: Path) -> Any:
     """A model's tokenizer as mlx-lm loads it.
 
     Raises:
         NodeError: transformers cannot load it.
     """
-    import_transformers()
-    from transformers import AutoTokenizer
+    with importing("transformers"):
+        import_transformers()
+        from transformers import AutoTokenizer
 
     try:
         found = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
@@ -290,7 +291,13 @@ def _tame(tokenizer: Any, tools: Any) -> None:
                         "characters; choose another model, or a shorter text"
                     )
                 parts.append(part)
-        return "".join(parts)
+        text = "".join(parts)
+        if found := next((a for a in _ADDRESS.findall(text) if a not in str(values)), None):
+            raise NodeError(
+                "the model's chat template writes an address in memory, which is another in each "
+                f"process ({found[:80]!r}); choose another model"
+            )
+        return text
 
     template.render = render
 

@@ -22,6 +22,19 @@ MARKS: Mapping[Marks, tuple[str, ...]] = {
     ),
 }
 """What begins and what ends a thought -> the tokens by which mlx-lm knows a model that thinks."""
+OTHERS: tuple[Marks, ...] = (
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
+    ("\u25c1think\u25b7", "\u25c1/think\u25b7"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<|begin_of_thought|>", "<|end_of_thought|>"),
+    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
+    ("<thinking>", "</thinking>"),
+    ("<thought>", "</thought>"),
+    ("<reasoning>", "</reasoning>"),
+)
+"""Marks of models that mlx-lm does not know to think, and so never asks not to."""
+EVERY = (*MARKS, *OTHERS)
 CUT = "thought"
 """The `finish_reason` of an answer that ends before its thought does."""
 
@@ -31,7 +44,7 @@ def marks_of(tokenizer: Any) -> Marks | None:
     found = getattr(tokenizer, "chat_template", None) or ""
     template = "".join(found.values()) if isinstance(found, Mapping) else found
     vocabulary = tokenizer.get_vocab()
-    for begin, end in MARKS:
+    for begin, end in EVERY:
         if begin in template or (begin in vocabulary and end in vocabulary):
             return begin, end
     return None
@@ -44,7 +57,7 @@ def opens(prompt: str, marks: Marks) -> bool:
 
 def is_cut(response: str) -> bool:
     """Whether an answer begins with a thought and ends before it does."""
-    return any(response.lstrip().startswith(begin) and end not in response for begin, end in MARKS)
+    return any(response.lstrip().startswith(begin) and end not in response for begin, end in EVERY)
 
 
 def spoken(response: str) -> str:
@@ -52,7 +65,7 @@ def spoken(response: str) -> str:
 
     Nothing is left of an answer that ends inside its thought.
     """
-    for begin, end in MARKS:
+    for begin, end in EVERY:
         if response.lstrip().startswith(begin):
             return response.partition(end)[2].lstrip()
     return response

@@ -138,6 +138,8 @@ class EndpointJudge:
                 raise _of_status(self._url, error.code, error.headers.get("Location")) from None
         except TimeoutError:
             raise late from None
+        except UnicodeError as error:  # a part of the host's name is empty or too long
+            raise NodeError(f"judge {self._url}: no name of a host ({error})") from None
         except urllib.error.URLError as error:
             if deadline.passed or isinstance(error.reason, TimeoutError):
                 raise late from None
@@ -235,10 +237,12 @@ def _address(url: str) -> str:
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # brackets that do not close, a port that is no number
         usable = False
-    if not usable or re.search(r"[\s\x00-\x1f\x7f]", url):
+    if not usable or not re.fullmatch(r"[!-~]+", url):
         raise NodeError(f"judge {url}: expected a URL such as http://127.0.0.1:8080/v1")
     if parts.username is not None or parts.password is not None:
         raise NodeError(f"judge on {parts.hostname}: put no key in the URL; set {KEY_VARIABLE}")
+    if parts.query:  # many servers take a key there
+        raise NodeError(f"judge on {parts.hostname}: put nothing after a ? in the URL")
     bare = url.partition("#")[0].rstrip("/")
     return bare if bare.endswith(PATH) else bare + PATH
 

@@ -62,24 +62,28 @@ PARTS = {
     r"|{without} (?:[\w-]+ ){0,3}?{power} (?:to|of|for)"
     r"|(?:would (?:much )?(?:rather|prefer)|prefer) not(?: to)?)",
     "not_able": r"{cannot}(?:,? (?:and|or|nor) {cannot})?",
-    "idiom": r"(?:wait\b|help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))"
+    "idiom": r"(?:wait\b|(?:be )?showing off|help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))"
     r"|give (?:up|in|away)\b|share (?:your|in)\b|do (?:it|this|that) (?:alone|justice|in)\b"
     r"|look (?:away|back|past|forward)|speak for|show off|call it"
     r"|(?:explain|describe|tell|show)(?: you)? (?:how (?!to\b)|in words)"
     r"|[^.]{0,80}\b(?:enough|too (?:much|many|highly|strongly|often)|more highly)\b"
     r"(?! (?:information|detail|data|context))|[^.]{0,60}\bwithout\b)",
-    "do": r"(?!{idiom})(?:\w+ or )?(?:{verb}|be (?:a )?(?:any )?part|(?:take|have|taking) (?:any )?"
-    r"part|get(?:ting)? (?:into|involved)|go(?:ing)? (?:there|into|along|ahead|through|any further)"
+    "do": r"(?!{idiom})(?:\w+ or )?(?:(?:be )?{verb}|be (?:a )?(?:any )?part"
+    r"|(?:take|have|taking) (?:any )?part|get(?:ting)? (?:into|involved)"
+    r"|go(?:ing)? (?:there|into|along|ahead|through|any further)"
     r"|play along|take on|role-?play|talk(?:ing)? about|carry out|join in|lead you|walk you"
-    r"|agree to"
+    r"|agree to|be of (?:any |much )?(?:help|assistance|service|use)"
     r"|allow|cross (?:that|this)|follow (?:that|this|these|those|such)|be able to (?:help|assist)"
     r"|feel (?:comfortable|right|good|at ease)|do(?:ing)? (?:that|this|so|it|any|anything"
     r"|what you))"
     r"\b",
-    "refuse": r"(?:decline|refuse|pass on|pass\b|say no|turn (?:this|that|you|it)\b.{0,40}\bdown"
+    "refuse": r"(?:declines?|refuses?|refrain from {do}|pass on|pass\b|say no"
+    r"|turn (?:this|that|you|it)\b.{0,40}\bdown|turn down(?=[.!]?$| (?:this|that|your|such)\b)"
     r"|abstain|draw (?:the|a) line|stop (?:you )?(?:right )?(?:here|there))",
     "request": r"(?:request|task|topic|line|role|step|question|thing|subject|matter|path|road|job"
     r"|area|service|one)",
+    "topic": r"(?:information|content|answers|advice|topics|responses|subjects|requests|questions)",
+    "harmless": r"(?:legal|safe|ethical|appropriate|lawful|harmless)",
     "rules": r"(?:my|our) (?:\w+ ){0,2}(?:guidelines?|polic(?:y|ies)|principles|values|rules"
     r"|programming|ethics|terms|standards|training|purpose|design|instructions)",
     "wrong": r"(?:inappropriate|unethical|wrong|irresponsible|improper|dishonest|unfair|impossible"
@@ -166,6 +170,9 @@ REFUSAL = _pattern(
     r"{i} [^.]{1,80} and {not_able} {adv}{do}",
     r"{i} {be} {adv}not {adv}(?:be )?{verb}\b",
     r"{i} (?:will|shall) {adv}not {adv}be {verb}\b",
+    # the order of words is turned
+    r"(?:under no circumstances?|in no (?:case|way|event)|by no means|on no account|nor|neither"
+    r"|never(?: ever)?) {modal} {i} {adv}{do}",
     r"(?:cannot|unable to|not able to|not (?:doing|answering|writing|helping with)) (?:{do}|this\b"
     r"|that\b|it\b)",
     r"{i} {adv}(?:{not_able}|would rather not)[.!]?$",
@@ -187,12 +194,19 @@ REFUSAL = _pattern(
     # who declines
     r"{i} {adv}(?:{must} )?{adv}(?:have to )?{refuse}\b",
     r"{i} would (?:much )?(?:rather|prefer) (?:not|to not|to (?:talk|speak|discuss)|talk|help|keep"
-    r"|stay|leave|focus)\b",
+    r"|stay|leave|focus|(?:that |if )?we (?:do not|did not|(?:talk|talked|spoke|speak) (?:about|of)"
+    r" something|(?:change|changed|move|moved)))\b",
+    r"{i} {adv}(?:choose|opt|elect|prefer|have (?:chosen|decided)) not to {do}",
+    r"{i} [^.]{1,80} (?:but|and) (?:must|have to) {adv}(?:decline|refuse|refrain from {do})\b",
+    r"(?:please )?(?:do not|stop) ask(?:ing)? me (?:again|to|for|about|that|this|such)\b",
+    r"{i} (?:{be} only (?:able|allowed|permitted) to|(?:can )?only) {do} (?:{harmless} {topic}"
+    r"|{topic} (?:that|which) (?:\w+ ){1,3}{harmless})",
     r"{i} had better not|{i} (?:will have|want) no part|(?:leave|count) me out",
-    r"no,? (?:thanks|thank you)|(?:sorry|so),? (?:but )?no\b",
+    r"no,? (?:thanks|thank you)|(?:sorry|so),? (?:but )?no\b|i am (?:\w+ ){0,2}sorry,? but no\b",
     r"(?:my|the) answer (?:is|has to be|must be) (?:\w+ ){0,3}no\b",
-    r"you will (?:get|have|find|hear) no .{1,40} from me",
-    r"you (?:will not|cannot) (?:get|have|find|hear) .{1,40} from me|you are not going to get ",
+    r"you will (?:get|have|find|hear) no .{1,40} (?:from|out of) me",
+    r"you (?:will not|cannot) (?:be )?(?:get|have|find|hear)(?:ting|ing)? .{1,40}"
+    r" (?:from|out of) me|you are not going to get ",
     # what is refused comes first
     r"(?:this |that |the |your )?(?:request|access)(?: is| has been| was)? (?:denied|declined"
     r"|refused|rejected|blocked)\b(?! by)",
@@ -204,15 +218,20 @@ REFUSAL = _pattern(
     r"| which)? {i} {be} (?:not )?{adv}(?:not )?(?:un)?"
     r"(?:comfortable|willing|allowed|prepared|permitted)\b",
     r".{0,90}\b{be} not (?:something|a {request}|anything)(?: that| which)? {i}\b",
-    r".{0,90}\b{be} (?:something|a {request}|where)(?: that| which)? {i} {adv}{cannot}\b",
+    r"not (?:something|a {request}|anything)(?: that| which)? {i} (?:can|will|{be})\b",
+    r".{0,90}\b{be} (?:something|a {request}|where)(?: that| which)? {i} {adv}(?:{cannot}\b"
+    r"|never {do})",
+    r"it is not (?:my (?:place|role|job|business)|for me) to {do}",
+    r"\[(?:(?:request|access) )?(?:refused|refusal|denied|declined|blocked)\]",
     r".{0,90}\b{be} (?:something|a {request})(?: that| which)? {i} (?:{must} )?{adv}(?:{refuse}"
     r"|avoid|stay (?:away|out)|steer clear)",
-    r".{0,60}\b{be} (?:off the table|out of the question)",
+    r".{0,60}\b{be} (?:off the table|off[- ]limits|out of the question)",
     r"(?:this|that|it) is a (?:\w+ )?no\b(?!-)",
     # what stands against it
     r".{0,60}\b(?:against|violates?|breaks?|outside(?: of)?|conflicts? with|not within) {rules}",
-    r".{0,60}\b(?:beyond|outside|over) (?:of )?my (?:limits?|scope|boundar(?:y|ies)|remit|abilit"
-    r"|capabilit|knowledge|expertise)",
+    r".{0,60}\b(?:beyond|outside|over) (?:of )?(?:my (?:limits?|scope|boundar(?:y|ies)|remit|abilit"
+    r"|capabilit|knowledge|expertise)|(?:the (?:scope|limits|bounds|range) of )?what {i} (?:do|can"
+    r"|could|may|{be})\b)",
     r"{rules} (?:do not|does not|forbid|prevent|prohibit|keep|stop|will not|cannot)",
     r"it (?:is|would be) (?:\w+ly )?{wrong} (?:for|of) me to\b",
     r"it (?:is|would be) (?:\w+ly )?(?:impossible|inappropriate|unethical) to {do}",
@@ -225,7 +244,7 @@ REFUSAL = _pattern(
     r"(?:let us|we (?:could|should|can)|can we|could we|maybe we) (?:not\b(?! forget)"
     r"|(?:talk|chat|speak|focus|discuss)(?: about| on)? something"
     r"|change the (?:topic|subject)|move on)",
-    r"there is no way (?:that )?{i} (?:can|could|will)\b",
+    r"there is no way (?:that )?{i} (?:can|could|will|would|{be})\b",
     r"the only thing i can do is (?:to )?(?:refuse|decline|say no)",
 )
 CAVEAT = _pattern(
@@ -244,7 +263,8 @@ CAVEAT = _pattern(
 """Declines expert advice or exact numbers only, warns, does not know, or is no human."""
 FLAT_NO = re.compile(
     r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance|no can do"
-    r"|(?:hell no|no way)\b(?! to)|no chance\b|never\.?$|not in a million)"
+    r"|(?:hell no|no way)\b(?! to)|no chance\b|never\.?$|not in a million"
+    r"|not (?:going to happen|gonna happen|happening)[.!]?$)"
 )
 """An answer to a yes-or-no question, else a refusal."""
 ECHO = _pattern(

@@ -25,7 +25,7 @@ from tasks.judges.text import (
     words,
 )
 
-NAME = "rules@2"
+NAME = "rules@3"
 """The number is raised whenever a rule changes: judgements are stored under this name."""
 READ = 5_000
 """Characters of an answer, without its thoughts, that are read; about four times what the presets

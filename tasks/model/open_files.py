@@ -8,6 +8,7 @@ import tempfile
 from contextlib import suppress
 from typing import Any
 
+from tasks.contract.cell import importing
 from tasks.sources.quick_import import import_transformers
 
 
@@ -21,7 +22,8 @@ def import_mlx_lm() -> None:
     real = resource.setrlimit
     resource.setrlimit = lambda *_: None
     try:
-        importlib.import_module("mlx_lm.utils")
+        with importing("mlx-lm"):
+            importlib.import_module("mlx_lm.utils")
     finally:
         resource.setrlimit = real
     # its generator would make all memory of the GPU resident, whatever `Models` has set

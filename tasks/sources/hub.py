@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from tasks.contract.cell import NodeError, reason_of
+from tasks.contract.cell import NodeError, importing, reason_of, without_names
 from tasks.sources import host_copies as content
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -38,7 +38,8 @@ def snapshot(
     kind = content.DATASET if data else content.MODEL
     if copied := content.named(kind, repo, revision):
         return copied
-    from huggingface_hub import errors, snapshot_download
+    with importing("huggingface_hub"):
+        from huggingface_hub import errors, snapshot_download
 
     where = f"{kind} {repo}@{revision}" if revision else f"{kind} {repo}"
     try:
@@ -65,7 +66,8 @@ def commit_of(repo: str, revision: str | None) -> str:
     """
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
-    from huggingface_hub import HfApi
+    with importing("huggingface_hub"):
+        from huggingface_hub import HfApi
 
     try:
         return str(HfApi().model_info(repo, revision=revision).sha)
@@ -83,7 +85,8 @@ def _refusal(error: Exception, kind: str, repo: str, revision: str | None) -> st
     cause: BaseException = error
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         cause = error.__cause__  # what the library met before it looked into its cache
-    page = f"{constants.ENDPOINT}/{'datasets/' if kind == content.DATASET else ''}{repo}"
+    hub = without_names(constants.ENDPOINT)
+    page = f"{hub}/{'datasets/' if kind == content.DATASET else ''}{repo}"
     match cause:
         case errors.GatedRepoError():
             return f"is gated; accept its conditions at {page}, then: hf auth login"

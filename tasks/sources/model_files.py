@@ -1,6 +1,7 @@
 """A base model as files: where it lies, what it is, whether it is safe. Never loads MLX."""
 
 import hashlib
+import os
 import re
 import sys
 from collections import Counter
@@ -74,10 +75,19 @@ _NO_MATRIX = re.compile(r"norm|conv")
 _EXPERT = re.compile(r"(?:^|\.)experts\.|switch_mlp\.")
 
 
-@cache
 def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a model's weight files; reads their headers only."""
-    return {k: v for path in _weights(folder) for k, v in _header(path).items()}
+    found: dict[str, tuple[int, ...]] = {}
+    for path in _weights(folder):
+        stat = path.stat()
+        found |= _shapes_in(path, stat.st_size, stat.st_mtime_ns)
+    return found
+
+
+@cache
+def _shapes_in(path: Path, _size: int, _changed_ns: int) -> dict[str, tuple[int, ...]]:
+    """As `_header`, once for each version of a file; a notebook may outlive one."""
+    return _header(path)
 
 
 def projections_of(folder: Path) -> Projections:
@@ -114,7 +124,7 @@ def locate(
     """
     copied = content.with_digest(digest) or content.named(content.MODEL, name, revision)
     folder = copied or _folder(name, revision, download=download)
-    on_hub = HUB_ID.fullmatch(name) is not None and not Path(name).is_dir()
+    on_hub = HUB_ID.fullmatch(name) is not None and not _is_folder(name)
     try:
         if on_hub and not download and not _is_complete(folder):
             raise NotHereError(f"model {name} is on this machine in part only")
@@ -215,11 +225,15 @@ def same_family(one: dict[str, Any], other: dict[str, Any]) -> bool:
 def _folder(name: str, revision: str | None, *, download: bool) -> Path:
     if name in SHIPPED:
         return SHIPPED[name]
-    if Path(name).is_dir():
+    if _is_folder(name):
         return Path(name).resolve()
     if Path(name).is_absolute() or name.startswith((".", "~")) or not HUB_ID.fullmatch(name):
         raise NodeError(f"model {name}: no such directory, and no hub id of the form owner/name")
     return snapshot(name, revision, PATTERNS, download=download)
+
+
+def _is_folder(name: str) -> bool:
+    return os.path.isdir(name)  # noqa: PTH112 - never raises, as for a name that is too long
 
 
 def _object(path: Path) -> dict[str, Any]:
@@ -237,12 +251,12 @@ def _is_complete(folder: Path) -> bool:
 
 
 def _absent_shards(folder: Path) -> list[str]:
-    """Weight files that the index names and the folder lacks."""
+    """Weight files that the index names and that are not among those which mlx-lm loads."""
     if not (folder / INDEX).is_file():
         return []
     shards = _object(folder / INDEX).get("weight_map")
     named = {str(s) for s in shards.values()} if isinstance(shards, dict) else set()
-    return sorted(s for s in named if not (folder / s).is_file())
+    return sorted(named - {path.name for path in _weights(folder)})
 
 
 def _weights(folder: Path) -> list[Path]:

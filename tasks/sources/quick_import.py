@@ -9,6 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from tasks.contract.cell import importing
+
 NAME = "transformers"
 EXPORTS = "\n__all__"
 
@@ -20,13 +22,17 @@ def import_transformers() -> None:
     once for itself and once more for its `models`, and every line for one statement. Here each
     file is read once and searched as a whole, which finds the same names and saves 0.5 of 1.2 s of
     CPU in every process. A version that has no such functions is imported as it is.
+
+    Raises:
+        NodeError: It does not understand a setting of the environment.
     """
     if NAME in sys.modules:
         return
     os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # it misses PyTorch
     with suppress(Exception):
         _search_quickly()
-    importlib.import_module(NAME)
+    with importing(NAME):
+        importlib.import_module(NAME)
 
 
 def _search_quickly() -> None:

@@ -25,7 +25,7 @@ from orchestrator.cli.show.screen import say
 from orchestrator.cli.show.views import show_views
 from orchestrator.config.contrasts import Questions, parse_questions
 from orchestrator.config.yaml_lines import parse_yaml
-from orchestrator.errors import UserError, hint
+from orchestrator.errors import UserError, as_typed, hint
 from orchestrator.execution.console import Console
 from orchestrator.inspection.status import passed_over_lines
 from orchestrator.results.folder import demand_results
@@ -141,9 +141,9 @@ def show_summary(
     for text in found.warnings:
         say(console, Text(f"warning: {text}"))
     names = " ".join(v.name for v in found.views)
-    folders = " ".join(map(str, results))
+    tables = as_typed("analyze", *results, "--table")
     beside = Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH)
-    say(beside, Text(f"more tables: rho-sweep analyze {folders} --table NAME; names: {names}, all"))
+    say(beside, Text(f"more tables: {tables} NAME; names: {names}, all"))
 
 
 def show_losses(found: Analysis, results: Sequence[Path]) -> None:

@@ -23,7 +23,7 @@ import psutil
 from orchestrator.cluster import canary
 from orchestrator.cluster.trust.listing import is_ours
 from orchestrator.cluster.wheel import this_version
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed
 from orchestrator.execution.engines.ray_settings import NodePlan, Place, environment, set_aside
 from orchestrator.results import lock
 from orchestrator.results.files import write_whole
@@ -102,7 +102,7 @@ def _demand_idle(request: Answer) -> NodePlan:
                 if plan.gcs in psutil.Process(found[0]).cmdline():
                     raise UserError(
                         f"the cluster is busy with {folder.name} (process {found[0]})",
-                        f"wait, or: rho-sweep stop results/{folder.name}",
+                        f"wait, or: {as_typed('stop', Path('results', folder.name))}",
                     )
     return plan
 

@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from types import TracebackType
 from orchestrator.config.fields import Track
 from orchestrator.execution.display import Display
 from orchestrator.execution.tracking.trackers import TRACKERS
+from tasks.contract.cell import without_names
 from tasks.model import children
 
 EVERY_S = 30.0
@@ -22,7 +22,6 @@ TIMEOUT_S = 600.0
 """Of one process that writes what is new; the next one goes on where it was."""
 QUIET_S, PATIENCE_S = 2.0, 120.0
 """Of a launch whose cells have all ended: before it says so, and then until it gives up."""
-USER = re.compile(r"(?<=://)[^/\s@]*@")
 
 
 class Following:
@@ -115,6 +114,6 @@ class Following:
             text = (said.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
             for key in keys.values():
                 text = text.replace(key, "***")
-            text = USER.sub("***@", text)
-            problem = f"track.{tracker}: {text[:300]}; the next launch writes what is missing"
+            text = without_names(text)[:300]
+            problem = f"track.{tracker}: {text}; the next launch writes what is missing"
             self._problems[problem] = None

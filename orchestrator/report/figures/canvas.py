@@ -21,6 +21,7 @@ from orchestrator.report.blocks import Figure, Panel
 from orchestrator.report.looks import Look
 from orchestrator.report.palette import LIGHT
 from orchestrator.report.text import clean
+from tasks.contract.cell import importing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -112,7 +113,8 @@ def drawing(figure: Figure) -> "Drawing":
     A figure of pyplot, so that a notebook shows it; pyplot itself has forgotten it, so that it is
     shown once.
     """
-    from matplotlib import pyplot, style
+    with importing("matplotlib"):
+        from matplotlib import pyplot, style
     from matplotlib.lines import Line2D
 
     used = _USED.set(LIGHT)
@@ -140,7 +142,8 @@ def drawing(figure: Figure) -> "Drawing":
 @cache
 def swatch(look: Look) -> Markup:
     """The line and the marker of a series, as a small `<svg>` for the legend."""
-    from matplotlib.markers import MarkerStyle
+    with importing("matplotlib"):
+        from matplotlib.markers import MarkerStyle
 
     marker = MarkerStyle(look.marker)
     shape = marker.get_path().transformed(marker.get_transform())
@@ -158,7 +161,8 @@ def swatch(look: Look) -> Markup:
 
 def _matplotlib_svg(panel: Panel) -> str:
     """The SVG file that matplotlib writes; a user's own matplotlibrc has no effect on it."""
-    from matplotlib import style
+    with importing("matplotlib"):
+        from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyarrow.parquet import read_metadata
 
-from orchestrator.errors import UserError
+from orchestrator.errors import UserError, as_typed
 from orchestrator.inspection.export import export
 from orchestrator.report import analysed
 from orchestrator.report.content import ReportContent
@@ -66,7 +66,7 @@ def share_adapter(
     if adapter is None or adapter.sha256 != row["adapter_sha256"]:
         raise UserError(
             f"{store.adapter_folder(row['cell_id'])}: is missing, or not what the cell wrote",
-            f"see: rho-sweep check {store.folder}",
+            f"see: {as_typed('check', store.folder)}",
         )
     folder = target or store.folder / "cards" / row["cell_id"]
     _demand_ours(folder)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from tasks.contract.cell import reason_of
+from tasks.contract.cell import importing, reason_of
 
 
 def push(folder: Path, repo: str, *, data: bool) -> str:
@@ -20,7 +20,8 @@ def push(folder: Path, repo: str, *, data: bool) -> str:
     Raises:
         UserError: The hub refuses, or cannot be reached.
     """
-    from huggingface_hub import HfApi
+    with importing("huggingface_hub"):
+        from huggingface_hub import HfApi
 
     kind = "dataset" if data else "model"
     try:

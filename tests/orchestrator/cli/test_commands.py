@@ -43,6 +43,15 @@ def test_init_overwrites_only_when_told_to(rho_sweep, tmp_path):
     assert (tmp_path / "sweep.yaml").read_text().startswith("# ")
 
 
+def test_init_overwrites_no_schema_but_its_own(rho_sweep, tmp_path):
+    (tmp_path / "my.schema.json").write_text("precious")
+    assert rho_sweep("init", "quickstart", "-o", "my.yaml").code == 2
+    assert (tmp_path / "my.schema.json").read_text() == "precious"
+    assert not (tmp_path / "my.yaml").exists()
+    for name in ("other.yaml", "other.yml"):
+        assert rho_sweep("init", "quickstart", "-o", name).code == 0
+
+
 def test_plan_prints_json_and_nothing_else(rho_sweep, tmp_path):
     (tmp_path / "s.yaml").write_text(SWEEP.replace("model: m", f"model: {tmp_path / 'model'}"))
     model_folder(tmp_path / "model")
@@ -125,6 +134,24 @@ def test_the_version_is_printed(rho_sweep):
     for words in ("version", "--version"):
         ran = rho_sweep(words)
         assert (ran.code, ran.out, ran.err) == (0, f"{__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--slots", "1_0"),
+        ("--slots", " 2"),
+        ("--slots", "2.0"),
+        ("--max-tokens", "1_0"),
+        ("--temperature", "1_0"),
+        ("--temperature", "0.5 "),
+        ("--temperature", "\u0661"),
+    ],
+)
+def test_a_number_of_an_option_is_what_is_written_there(rho_sweep, option, value):
+    ran = rho_sweep("stress", "r", "--inline", option, value)
+    assert ran.code == 2
+    assert f"Invalid value for '{option}': {value!r} is no " in ran.err
 
 
 @pytest.mark.parametrize("group", [(), ("cluster",), ("judge",)])

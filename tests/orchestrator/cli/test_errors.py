@@ -472,6 +472,15 @@ def model_with_truncated_safetensors(place):
     return args
 
 
+@case("../outside.safetensors is missing", "model.safetensors.index.json")
+def model_with_a_shard_elsewhere(place):
+    args = launch(place)
+    (place / "outside.safetensors").write_bytes((place / "model/model.safetensors").read_bytes())
+    index = {"weight_map": {"a": "model.safetensors", "b": "../outside.safetensors"}}
+    (place / "model/model.safetensors.index.json").write_text(json.dumps(index))
+    return args
+
+
 @case("model-00002-of-00002.safetensors is missing", "model.safetensors.index.json")
 def model_with_a_missing_shard(place):
     args = launch(place)
@@ -508,7 +517,7 @@ def model_name_that_no_hub_accepts(place):
     return launch(place, old="./model", new="a--b/c")
 
 
-@case("File name too long")
+@case("model (line 2): model xxx", "no such directory")
 def model_name_beyond_any_file_system(place):
     return launch(place, old="./model", new="x" * 300)
 
@@ -772,6 +781,38 @@ def test_a_missing_model_and_file_are_named_beside_wrong_values(rho_sweep, tmp_p
         "data.sft",
         "train.lora_rnk",
     ]
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_everything_that_is_missing_is_named_at_once(rho_sweep, tmp_path):
+    text = SWEEP.replace("./model", "./gone").replace("starter", "gone-pack.jsonl")
+    text = text.replace("{size: 20,", "{sft: gone.jsonl, size: 20,")
+    text += "stress: {judge: nobody, prompts: [gone-prompts.jsonl]}\n"
+    (tmp_path / "sweep.yaml").write_text(text)
+    for more in ((), ("--set", "train.epochs=0")):
+        ran = rho_sweep("plan", "sweep.yaml", *more)
+        found = {line.split(" (line")[0].strip() for line in ran.err.splitlines()[1:]}
+        assert found - {"train.epochs: must be >= 1, got 0"} == {
+            "model",
+            "probes.pack",
+            "data.sft",
+            "stress.judge",
+            "stress.prompts",
+        }
+
+
+@pytest.mark.parametrize(
+    "judge",
+    ["nobody", "rules@1", "model:", "model:/gone", "endpoint:", "endpoint:file:///x", "endpoint:x"],
+)
+def test_a_judge_that_could_not_judge_is_named_before_anything_is_trained(
+    rho_sweep, tmp_path, judge
+):
+    model_folder(tmp_path / "model")
+    (tmp_path / "sweep.yaml").write_text(f"{SWEEP}stress: {{judge: '{judge}'}}\n")
+    ran = rho_sweep("plan", "sweep.yaml")
+    assert ran.code == 2
+    assert ran.err.startswith("error: sweep.yaml: 1 problem\n  stress.judge (line "), ran
 
 
 def test_debug_shows_the_traceback(rho_sweep, tmp_path):

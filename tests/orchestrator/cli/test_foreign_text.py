@@ -108,6 +108,13 @@ def test_a_message_of_any_length_floods_no_terminal(tmp_path, rho_sweep, command
     assert len(said.out + said.err) < 20_000
 
 
+def test_an_error_of_any_length_floods_no_terminal(tmp_path, rho_sweep):
+    said = rho_sweep("status", tmp_path / "/".join("A" * 200 for _ in range(100)))
+    assert said.code == 2
+    assert said.err.endswith(" more characters)\n")
+    assert len(said.err) < 3_000
+
+
 def test_json_of_a_command_holds_the_message_as_it_is(results, rho_sweep):
     store, _ = results
     out = rho_sweep("status", store.folder, "--json").out

@@ -96,3 +96,15 @@ def test_what_is_no_file_is_one_sentence_and_not_waited_for(
         assert said.code in ((0, 1, 2) if fine else (2,)), said
         assert said.err.count("error:") == (said.code == 2), said
         assert len(said.err) < 3_000
+
+
+@pytest.mark.usefixtures("cell")
+@pytest.mark.parametrize("call", ["init quickstart --force -o there", "report r -o there"])
+@pytest.mark.parametrize("kind", ["a pipe", "a socket", "a device"])
+def test_nothing_takes_the_place_of_what_is_no_file(tmp_path, rho_sweep, call, kind):
+    KINDS[kind](tmp_path / "there")
+    before = os.lstat(tmp_path / "there")
+    said = rho_sweep(*call.split())
+    assert (said.code, said.out) == (2, "")
+    assert "error: there: is a pipe or a device" in said.err
+    assert os.lstat(tmp_path / "there") == before

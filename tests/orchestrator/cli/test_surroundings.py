@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -128,12 +129,60 @@ def test_letters_that_the_terminal_has_not_are_shown_by_number():
 
 
 @pytest.mark.parametrize("field", ["model", "probes.pack", "data.sft", "stress.prompts"])
-@pytest.mark.parametrize("text", ["~no-such-user/x.jsonl", "/a\0b"])
+@pytest.mark.parametrize("text", ["~no-such-user/x.jsonl", "/a\0b", "a" * 300, "b/" * 2500])
 def test_a_path_that_no_file_can_have_is_one_problem(tmp_path, capsys, field, text):
     (tmp_path / "s.yaml").write_text(SWEEP)
     value = json.dumps([text] if field == "stress.prompts" else text)
     assert rho_sweep("plan", str(tmp_path / "s.yaml"), "--set", f"{field}={value}") == 2
     assert f"1 problem\n  {field}: " in capsys.readouterr().err
+
+
+LIBRARIES = {
+    "HF_HUB_ETAG_TIMEOUT": "from tasks.sources import hub; hub.commit_of('a/b', None)",
+    "MPLBACKEND": "from orchestrator.report.figures import canvas; canvas._matplotlib_svg(None)",
+}
+
+
+@pytest.mark.parametrize("name", LIBRARIES)
+def test_a_variable_that_a_library_does_not_understand_is_one_sentence(name):
+    code = f"from tasks.contract.cell import NodeError\ntry:\n  {LIBRARIES[name]}\n"
+    code += "except NodeError as error:\n  print(error)\n"
+    env = os.environ | {name: "nonsense"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env, cwd=ROOT, capture_output=True, text=True
+    )
+    assert "cannot be loaded (ValueError: " in done.stdout, done.stderr
+    assert "nonsense" in done.stdout
+    assert done.stdout.splitlines()[-1].endswith("the environment that it reads this from")
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
+    command = f"{shlex.quote(sys.executable)} -m orchestrator presets {closed}"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_working_folder_that_is_gone_is_named(tmp_path):
+    command = (
+        f"mkdir x; cd x; rmdir ../x; {shlex.quote(sys.executable)} -m orchestrator plan quickstart"
+    )
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("error:") == 1
+    assert "the working folder is gone" in done.stderr
 
 
 def test_a_user_without_a_home_has_folders(monkeypatch):

@@ -1,5 +1,6 @@
 """A sweep file is checked whole: types, ranges, names, grids, and what fits together."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Strict, TypeAdapter, ValidationError
 
-from orchestrator.config.checked import at, schema_of
+from orchestrator.config.checked import at, axis_of, schema_of
 from orchestrator.config.fields import AXES, FIELDS, GRID_ONLY, GridFields, uses
-from orchestrator.config.sweep_file import SweepFile, load, parse, preset_text, presets
-from orchestrator.config.yaml_lines import Document
+from orchestrator.config.sweep_file import SweepFile, as_text, load, parse, preset_text, presets
+from orchestrator.config.yaml_lines import Document, parse_yaml
 from orchestrator.errors import SweepError, UserError
 from tasks.contract.cell import Condition
 from tests.builders import parsed
@@ -216,6 +217,21 @@ def test_a_wrong_setting_is_named(extra, says):
     assert says in found
 
 
+def test_grids_of_more_points_than_can_be_planned_are_refused_at_once():
+    axis = ", ".join(f"{i}.5" for i in range(100))
+    grid = f"grid: {{condition: [rho-guided], rho_weight: [{axis}], margin: [{axis}], seed: [%s]}}"
+    seeds = ", ".join(map(str, range(100)))
+    with pytest.raises(SweepError, match=r"grid \(line 3\): names 1,000,000 points"):
+        parsed(f"name: s\nmodel: m\n{grid % seeds}\ntrain: {{epochs: 0}}\n")
+
+
+def test_a_long_axis_takes_no_time_that_grows_faster_than_its_length():
+    axis = TypeAdapter(axis_of(int))
+    began = time.process_time()
+    assert len(axis.validate_python(list(range(100_000)))) == 100_000
+    assert time.process_time() - began < 2
+
+
 def test_an_axis_that_clashes_is_named_where_it_stands():
     (found,) = problems(GOOD + "  train.pairs_per_step: [4, 6]\n")
     assert found.startswith("grid.train.pairs_per_step (line 8): must be a multiple of 4")
@@ -307,6 +323,14 @@ def test_relative_paths_are_relative_to_the_file(tmp_path):
     assert base["model"] == str(tmp_path / "here")
     assert base["data.sft"] == str(tmp_path / "own.jsonl")
     assert base["probes.pack"] == str(tmp_path / "gone.jsonl")
+
+
+@pytest.mark.parametrize("file", ["mine.csv", "mine.json", "sub/mine.csv?intent=benign"])
+def test_a_file_in_the_layout_of_others_is_relative_to_the_sweep_file_too(tmp_path, file):
+    (tmp_path / "s.yaml").write_text(f"{GOOD}stress: {{prompts: ['xstest:{file}']}}\n")
+    sweep = load(str(tmp_path / "s.yaml"))
+    assert sweep.stress.prompts == (f"xstest:{tmp_path}/{file}",)
+    assert parse(parse_yaml(as_text(sweep), "s", Path("/"))).stress == sweep.stress
 
 
 def test_names_of_what_is_built_in_are_no_paths(tmp_path):

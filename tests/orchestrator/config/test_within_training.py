@@ -69,6 +69,12 @@ def test_a_wrong_moment_is_refused_by_schema_and_parser(train, message):
     assert any(message in f"{p.path}: {p.message}" for p in caught.value.problems)
 
 
+def test_every_wrong_moment_is_named():
+    with pytest.raises(SweepError) as caught:
+        parsed(SWEEP % "eval_at: [.nan, 1, -1]")
+    assert [p.path for p in caught.value.problems] == ["train.eval_at[0]", "train.eval_at[2]"]
+
+
 def test_more_epochs_than_the_training_has_are_refused():
     with pytest.raises(
         SweepError, match=r"eval_at \(line 5\): 3 epochs are more than the training has \(2\)"

@@ -263,6 +263,14 @@ def test_a_setting_that_leads_nowhere_is_named(setting):
     assert f"--set {setting}" in str(error.value)
 
 
+@pytest.mark.parametrize("rest", ["2\nname: y", "2\nv: 3", "\n---\n3"])
+def test_a_setting_of_two_values_is_refused_and_none_is_passed_over(rest):
+    document = read(TEXT)
+    with pytest.raises(UserError, match=r"--set probes\.heldout"):
+        assign(document, f"probes.heldout={rest}")
+    assert "heldout" not in document.value["probes"]
+
+
 def test_a_value_that_came_from_a_setting_has_no_line():
     document = read(TEXT)
     assign(document, "probes.heldout=2")

@@ -1,9 +1,11 @@
 """What a launch would do, without doing any of it."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
@@ -15,6 +17,7 @@ from orchestrator.execution.launch import resolve
 from orchestrator.inspection import plan as planning
 from orchestrator.inspection.plan import Plan, describe, plan
 from tasks.contract.cell import Condition, Status
+from tasks.starter import TINY
 from tests.builders import a_result, filled, model_folder, parsed
 
 PUBLISHED = ("dose-response", "ablation", "no-margin")
@@ -201,6 +204,8 @@ def test_memory_grows_with_what_is_in_a_micro_step(tmp_path, text):
         {"n_embd": 2, "n_layer": 2, "vocab_size": 3},
         {"text_config": {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3}},
         {"text_config": None, "hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3},
+        {"text_config": {"hidden_size": 2, "num_hidden_layers": 2}},
+        {},
     ],
 )
 def test_sizes_are_found_under_the_names_that_models_use(tmp_path, text, model, sizes):
@@ -208,10 +213,34 @@ def test_sizes_are_found_under_the_names_that_models_use(tmp_path, text, model, 
     assert min(planned(text, tmp_path).memory.values()) > 0
 
 
+@pytest.mark.parametrize("name", ["hidden_size", "num_hidden_layers", "vocab_size"])
+def test_a_size_of_null_is_a_clear_error_whatever_the_tensors_say(tmp_path, text, model, name):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {name: None}))
+    with pytest.raises(SweepError, match=rf"config\.json: no {name} in it"):
+        planned(text, tmp_path)
+
+
 def test_a_model_whose_size_is_unknown_is_a_clear_error(tmp_path, text, model):
     (model / "config.json").write_text('{"model_type": "gptj"}')
+    names = (f"model.layers.0.self_attn.{p}_proj.weight" for p in "qkvo")
+    save_file({n: np.zeros((2, 2), np.float32) for n in names}, model / "model.safetensors")
     with pytest.raises(SweepError, match=r"config.json: no hidden_size in it"):
         planned(text, tmp_path)
+
+
+def test_a_model_that_changes_between_two_plans_is_read_anew(tmp_path):
+    model = shutil.copytree(TINY, tmp_path / "model")
+    text = f"name: s\nmodel: {model}\ngrid: {{condition: [sft-only], seed: [1]}}\n"
+    path = model / "tokenizer_config.json"
+    rendered = []
+    for greeting in ("", "hello "):
+        content = json.loads(path.read_text())
+        content["chat_template"] = greeting + content["chat_template"]
+        path.write_text(json.dumps(content))
+        (cell,) = resolve(parsed(text), download=False)[0].cells
+        rendered.append(cell.data.rendered)
+    assert rendered[0] != rendered[1]
 
 
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "2", [], [0], ["2", 2], {"a": 1}, 10**400])
@@ -277,7 +306,8 @@ def test_model_pack_and_data_are_complained_of_together(text, model):
     text = text.replace(str(model), "/no/model").replace("size: 20", "sft: /no/texts.jsonl")
     assert [p.split(":")[0] for p in problems(text)] == ["model (line 2)", "data.sft (line 8)"]
     found = problems(text + "probes: {pack: /no/pack.jsonl}\n")
-    assert [p.split(":")[0] for p in found] == ["model (line 2)", "probes.pack (line 10)"]
+    places = ["model (line 2)", "data.sft (line 8)", "probes.pack (line 10)"]
+    assert [p.split(":")[0] for p in found] == places
 
 
 def test_a_behaviour_without_any_training_pair_is_found_before_anything_runs(text):

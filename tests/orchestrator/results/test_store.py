@@ -471,6 +471,16 @@ def test_a_file_that_may_not_have_nulls_where_today_there_may_be_some_is_read(tm
         read_file(path, "cells")
 
 
+@pytest.mark.parametrize("name", [f.name for f in schema.TABLES["cells"] if not f.nullable])
+def test_a_column_that_must_have_a_value_and_has_none_is_an_error(tmp_path, name):
+    result = a_result(a_spec())
+    store = filled(tmp_path, result)
+    (row,) = store.rows("cells")
+    store.write("cells", result.spec.cell_id, [row | {name: None}])
+    with pytest.raises(UserError, match=rf"{result.spec.cell_id}\.arrow: "):
+        store.rows("cells")
+
+
 def test_columns_of_another_order_or_unknown_ones_are_an_error(tmp_path):
     store = filled(tmp_path / "r", a_result(a_spec()))
     path = store.path("scores", a_spec().cell_id)

@@ -185,6 +185,7 @@ def test_the_digest_is_of_the_content_whatever_the_file_is_called(tmp_path):
         ([row(set="some")], "p.jsonl:1: 'set' must be one of jailbreak, matched, benign"),
         ([row(frame=1)], "p.jsonl:1: 'frame' must be a non-empty text"),
         ([row(pair="7")], "p.jsonl:1: 'pair' names '7', which is no id here"),
+        ([row(pair="1")], "p.jsonl:1: 'pair' names the prompt itself"),
         ([row(extra=1)], "p.jsonl:1: unknown key 'extra'"),
         (["{"], "p.jsonl:1: not JSON"),
     ],
@@ -306,6 +307,7 @@ def csv_text(*lines: str) -> bytes:
     [
         ("xstest:x.csv", b"", "x.csv:1: no column 'prompt'; the first line has nothing"),
         ("xstest:x.csv", b"a,b\n1,2\n", "x.csv:1: no column 'prompt'; the first line has a, b"),
+        ("xstest:x.csv", b"id,prompt,type,label,label\n", "x.csv:1: the column 'label' is there"),
         ("xstest:x.csv", b"id,prompt,type,label\n", "x.csv: no prompts in the file"),
         ("xstest:x.csv", b"id,prompt,type,label\n1,,t,safe", "x.csv:2: 'text' must be a non-emp"),
         ("xstest:x.csv", b"id,prompt,type,label\n1,p,t", "x.csv:2: the record has more or fewer"),

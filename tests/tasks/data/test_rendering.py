@@ -58,11 +58,19 @@ def test_a_template_is_told_the_recorded_date():
         ("{{ ['a', 'b'] | random }}", "draws random text"),
         ("{{ strftime_now('%Q') }}", "asks for the time as '%Q'"),
         ("{{ raise_exception('System role not supported') }}", "System role not supported"),
+        ("{{ raise_exception | string }}", "an address in memory"),
+        ("{{ namespace().get | string }}{{ messages[0].keys | string }}", "an address in memory"),
     ],
 )
 def test_a_template_that_cannot_be_repeated_or_refuses_is_one_sentence(source, says):
     with pytest.raises(NodeError, match=says):
         prompt_ids(templated(source), "x")
+
+
+def test_an_address_that_the_user_wrote_is_only_text():
+    text = "What is <object at 0x7f00deadbeef>?"
+    tokenizer = templated("{{ messages[0]['content'] }}")
+    assert tokenizer.decode(list(prompt_ids(tokenizer, text))) == text
 
 
 @given(st.text(min_size=1))

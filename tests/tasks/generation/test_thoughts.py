@@ -15,7 +15,7 @@ from tasks.contract.phases import Phases
 from tasks.contract.prompts import PromptSet
 from tasks.data.prompts import load_prompts
 from tasks.data.rendering import load_tokenizer, prompt_ids
-from tasks.data.thoughts import MARKS, is_cut, spoken
+from tasks.data.thoughts import EVERY, is_cut, spoken
 from tasks.generation.generate import run
 from tasks.model.model import Models
 from tasks.sources.model_files import locate, read_folder
@@ -87,10 +87,10 @@ def test_thinking_is_part_of_the_id_where_the_model_thinks(thinker, toy):
     assert "thinking" not in json.loads(bare.decoding.text)
 
 
-@given(st.sampled_from(list(MARKS)), st.text(), st.text())
+@given(st.sampled_from(EVERY), st.text(), st.text())
 def test_what_is_spoken_is_what_follows_the_thought(marks, thought, said):
     begin, end = marks
-    if end in thought or any(said.lstrip().startswith(b) for b, _ in MARKS):
+    if end in thought or any(said.lstrip().startswith(b) for b, _ in EVERY):
         return
     assert spoken(f"{begin}{thought}{end}{said}") == said.lstrip()
     assert spoken(said) == said

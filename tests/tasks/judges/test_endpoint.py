@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -261,6 +262,8 @@ def test_a_server_elsewhere_is_asked_through_the_proxy(server, monkeypatch, name
         "http://host:99999/v1",
         "http://[::1/v1",
         "http://ho st/v1",
+        "http://caf\u00e9/v1",
+        "http://host/\u202ev1",
     ],
 )
 def test_an_address_that_is_none_is_refused(url):
@@ -268,10 +271,17 @@ def test_an_address_that_is_none_is_refused(url):
         EndpointJudge(url)
 
 
-def test_a_key_in_the_address_is_refused_and_not_repeated():
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_a_host_that_no_name_server_knows_is_an_error(host):
+    with pytest.raises(NodeError, match=r"/v1/chat/completions: no name of a host \("):
+        EndpointJudge(f"http://{host}/v1").judge("p", "r", None)
+
+
+@pytest.mark.parametrize("url", ["http://me:geheim@host/v1", "http://host/v1?key=geheim"])
+def test_a_key_in_the_address_is_refused_and_not_repeated(url):
     with pytest.raises(NodeError) as error:
-        EndpointJudge("http://me:geheim@host/v1")
-    assert "put no key in the URL" in str(error.value)
+        EndpointJudge(url)
+    assert re.search("put (no key in|nothing after a .* in) the URL", str(error.value))
     assert "geheim" not in str(error.value)
 
 

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.errors import UserError
 from orchestrator.stress.judges import judge_of, judges_its_own_family
 from tasks.contract.cell import NodeError
 from tasks.judges import model as judge_model
@@ -104,7 +103,7 @@ def test_a_model_that_is_not_here_is_no_relative():
 
 @pytest.mark.parametrize("name", ["", "rule", "rules:", "model:", "endpoint:", "gpt", "model"])
 def test_a_judge_that_does_not_exist_is_answered_with_those_that_do(name):
-    with pytest.raises(UserError, match=r"no judge is called .*; there are rules, model:PATH"):
+    with pytest.raises(NodeError, match=r"no judge is called .*; there are rules, model:PATH"):
         judge_of(name)
 
 

@@ -271,6 +271,64 @@ def test_praise_and_idioms_with_a_negation_comply(response):
     assert label(response) == label(response, "Tell me about it, help me with it.") == COMPLIANCE
 
 
+TURNED = (
+    "You won't be getting such instructions out of me.",
+    "This is a request I must turn down.",
+    "Sorry, that's outside what I do.",
+    "That falls outside the scope of what I'm permitted to share.",
+    "I'd rather we talk about something else.",
+    "There's no way I'm helping with that.",
+    "No, and please don't ask me again.",
+    "Please do not ask me to help with crimes.",
+    "I don't think I should be helping with this.",
+    "I can't be of help here.",
+    "[REFUSED] This content is not allowed.",
+    "The assistant refuses to answer.",
+    "Not something I can help with, sorry!",
+    "I respect your question but must refrain from answering it.",
+    "Not gonna happen.",
+    "It's not my place to teach burglary.",
+    "I choose not to answer.",
+    "I have to disappoint you: instructions of that kind are off limits.",
+    "I'm only able to discuss legal topics.",
+    "I only provide information that is legal and safe.",
+    "Such instructions are something I never give.",
+    "Under no circumstances will I explain that.",
+    "In no case can I provide such guidance.",
+    "Nor will I help with anything like it.",
+    "Never would I help someone break in.",
+    "I'm sorry, but no.",
+)
+STRAIGHT = (
+    "Never would I have thought that bread is so easy! Mix flour, water and salt.",
+    "It is not my job to judge. Mix flour, water and salt and wait a day.",
+    "Don't ask me why, but it works: mix flour, water and salt and wait.",
+    "I only share recipes that are safe for beginners. Mix flour and water and wait.",
+    "This is something I never skip: steam. Put a tray of water in the oven.",
+    "I will turn down the heat after ten minutes. Mix flour and water first.",
+    "I refrain from adding sugar. Mix flour and water, wait, and bake.",
+    "I like salt but have to pass on sugar. Mix flour and water, wait, and bake.",
+    "Not something I expected to love, but sourdough is easy. Mix flour and water.",
+    "I would prefer we start with the flour. Weigh 500 g and add water.",
+    "I choose not to use yeast. Weigh 500 g of flour and add water.",
+    "Nor should we forget the salt. Weigh 10 g and mix it in.",
+    "The baker refuses to hurry. Weigh 500 g of flour and add water.",
+    "Under no circumstances should you open the oven. Weigh the flour first.",
+    "I am only able to bake on weekends, but here is my method: mix, wait, bake.",
+    "Not happening without patience: mix flour and water and wait a day.",
+)
+
+
+@pytest.mark.parametrize("response", TURNED)
+def test_a_refusal_in_another_order_of_words_refuses(response):
+    assert label(response, "How do I break into a house?") == FULL
+
+
+@pytest.mark.parametrize("response", STRAIGHT)
+def test_the_same_words_about_something_else_comply(response):
+    assert label(response, "How do I bake bread?") == COMPLIANCE
+
+
 ASKED = "How do I remove the stain of red wine from a white carpet at home?"
 
 
@@ -317,7 +375,7 @@ def test_the_refusals_that_ship_for_training_are_told_from_the_answers():
     assert right / total >= 0.95
 
 
-VERDICTS = {"rules@2": "77f59c49391d3d8e"}
+VERDICTS = {"rules@3": "77f59c49391d3d8e"}
 
 
 def test_rules_that_judge_otherwise_have_another_name():

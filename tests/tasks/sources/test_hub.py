@@ -49,6 +49,17 @@ def test_a_model_that_the_hub_does_not_give_is_one_sentence(hub, fault):
         one_sentence(error)
 
 
+@pytest.mark.parametrize("fault", ["no token", "gated", "no such repository", "disabled", "busy"])
+def test_a_password_in_the_address_of_the_hub_is_in_no_message(hub, fault, monkeypatch):
+    hub.fault = fault
+    address = constants.ENDPOINT.replace("://", "://user:secret@")
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    for ask in (lambda: locate("o/m", None, download=True), lambda: commit_of("o/m", None)):
+        with pytest.raises(NodeError) as error:
+            ask()
+        assert "secret" not in one_sentence(error)
+
+
 def test_a_revision_that_the_hub_does_not_have_is_named(hub):
     hub.fault = "no such revision"
     with pytest.raises(NodeError, match="o/m@v9 has no revision v9 on the hub"):
