@@ -16,19 +16,19 @@ SMALL += ["analysis.population=new_seeds"]  # two seeds do not speak for both
 SMALL += ["probes.pack=few.jsonl", "probes.heldout=0.25", "train.grad_accumulation=1"]
 TWINS = {
     "mixture": [
-        "data.size=20",
+        "data.size=10",
         "grid.seed=[1, 2]",
         "grid.data.refusal_fraction=[0.0, 0.2, 0.4]",
         "stress={prompts: [one.jsonl], max_tokens: 4}",
     ],
     "sycophancy": [
-        "data.size=12",
+        "data.size=8",
         "grids.0.seed=[1, 2]",
         "grids.1.seed=[1, 2]",
         "grids.1.rho_weight=[0.2, 2.0]",
     ],
     "margin": [
-        "data.size=12",
+        "data.size=8",
         "data.trap_fraction=0",
         "grid.seed=[1, 2]",
         "grid.margin=[0.0, 0.1, 0.5]",
