@@ -30,6 +30,7 @@ from orchestrator.analysis.views import views_of
 from orchestrator.config.contrast_kinds import Subject
 from orchestrator.config.contrasts import BEHAVIOR, Contrast, Questions
 from orchestrator.errors import UserError, hint
+from orchestrator.results.manifest import IMPORTED
 from orchestrator.results.registration import Registration, asked_later
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import tests_in
@@ -161,7 +162,7 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     registration = registration.with_questions(later)
     for contrast in wanted.questions.contrasts if wanted.questions else ():
         for behavior in contrast.behaviors or ():
-            if behavior not in {*scored, *MEASURED}:
+            if behavior not in {*scored, *MEASURED, *(e.behavior for e in frame.general())}:
                 near = hint(behavior, tuple(scored))
                 raise UserError(
                     f'contrast {contrast.id}: "{behavior}" is not evaluated in these results{near}'
@@ -175,7 +176,8 @@ def analyze(stores: Sequence[Store], asked: Asked | None = None) -> Analysis:
     launched = [m for m in manifests if m["cells"]]
     silent = silent_arms(stores, frame)
     found = analyze_frame(frame, registration, wanted, launched, refusals, silent, first)
-    return replace(found, warnings=tuple(launch_drift(stores, frame)))
+    imported = (str(m.get("description")) for m in manifests if IMPORTED in m)
+    return replace(found, warnings=(*imported, *launch_drift(stores, frame)))
 
 
 def _demand_same_rules(asked: Questions | None, registration: Registration) -> None:

@@ -9,11 +9,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from orchestrator.analysis.evidence.frame import CELL_COLUMNS, PROBE_COLUMNS, SCORE_COLUMNS, Frame
+from orchestrator.analysis.evidence.frame import (
+    CELL_COLUMNS,
+    IMPORTED_COLUMNS,
+    PROBE_COLUMNS,
+    SCORE_COLUMNS,
+    Frame,
+)
 from orchestrator.errors import UserError, as_typed, hint
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
-from orchestrator.results.schema import PACK, PACK_DIGEST
+from orchestrator.results.schema import IMPORTED_TABLE, PACK, PACK_DIGEST
 from orchestrator.results.store import INCOMPLETE, MARK, SETTLED, Store
 from orchestrator.results.stress_record import packs_in
 from orchestrator.stats.records import ALPHA
@@ -21,7 +27,12 @@ from tasks.contract.cell import Condition
 
 NONE: dict[str, Any] = {"cells": {}}
 KEYS = ("cell_id", "status")
-COLUMNS = {"cells": CELL_COLUMNS, "scores": SCORE_COLUMNS, "probe_scores": PROBE_COLUMNS}
+COLUMNS = {
+    "cells": CELL_COLUMNS,
+    "scores": SCORE_COLUMNS,
+    "probe_scores": PROBE_COLUMNS,
+    IMPORTED_TABLE: IMPORTED_COLUMNS,
+}
 
 
 def load_frame(stores: Sequence[Store], pack: str | None = None) -> Frame:
@@ -75,7 +86,7 @@ def _tables(store: Store, pack: str | None) -> dict[str, pa.Table]:
     """The tables of a results folder with the columns that a frame has."""
     tables = {name: store.read(name) for name in COLUMNS}
     digests = packs_in(store.folder).get(pack, {"digests": []})["digests"] if pack else []
-    for name in COLUMNS.keys() - {"cells"}:
+    for name in ("scores", "probe_scores"):
         rows = tables[name]
         mine = pc.is_null(rows[PACK])
         if pack is not None:

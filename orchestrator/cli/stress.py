@@ -1,11 +1,11 @@
-"""`rho-sweep stress` and `rho-sweep score`: work with saved adapters."""
+"""`rho-sweep stress`, `score` and `import`: what comes later to saved adapters."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import ResultsArgument
+from orchestrator.cli.options import Group, ResultsArgument
 from orchestrator.errors import UserError, as_typed
 from tasks.judges.names import FORMS
 
@@ -115,3 +115,64 @@ def score(
     typer.echo(f"tables: {as_typed('analyze', results, '--pack', pack)}", err=True)
     if found.failed:
         raise typer.Exit(FAILED)
+
+
+imports = typer.Typer(cls=Group, rich_markup_mode=None)
+FileArgument = Annotated[Path, typer.Argument(help="The other tool's file.")]
+CellOption = Annotated[
+    str | None, typer.Option("--cell", help="Id of its cell, where the file names no adapter.")
+]
+
+
+@imports.callback()
+def import_() -> None:
+    """Results of other tools: docs/import.md.
+
+    Example: rho-sweep import lm-eval results.json results/first
+    """
+
+
+@imports.command(name="lm-eval")
+def import_lm_eval(file: FileArgument, results: ResultsArgument, cell: CellOption = None) -> None:
+    """Numbers of lm-evaluation-harness, or of mlx_lm.evaluate, as measurements of a cell.
+
+    Example: rho-sweep import lm-eval results.json results/first --cell 0123456789abcdef
+    """
+    _import_numbers("lm-eval", file, results, cell)
+
+
+@imports.command(name="inspect")
+def import_inspect(file: FileArgument, results: ResultsArgument, cell: CellOption = None) -> None:
+    """Numbers of a log of Inspect, .json or .eval, as measurements of a cell.
+
+    Example: rho-sweep import inspect log.eval results/first
+    """
+    _import_numbers("inspect", file, results, cell)
+
+
+@imports.command(name="rho-eval")
+def import_rho_eval(
+    folder: Annotated[Path, typer.Argument(help="Where its result files lie (*.json).")],
+    results: Annotated[Path, typer.Option(help="Root under which the results are made.")] = Path(
+        "results"
+    ),
+) -> None:
+    """Result files of rho-eval's campaign as results to analyze; what they lack is unknown.
+
+    Example: rho-sweep import rho-eval knowledge-fidelity/results/alignment
+    """
+    from orchestrator.stress.predecessor import bring
+
+    found = bring(folder, results)
+    for note in found.notes:
+        typer.echo(note, err=True)
+    for path, cells in found.folders.items():
+        typer.echo(f"{path}: {cells} cells; see: rho-sweep analyze {path}")
+
+
+def _import_numbers(tool: str, file: Path, results: Path, cell: str | None) -> None:
+    from orchestrator.results.store import Store
+    from orchestrator.stress.imported import import_file
+
+    found = import_file(Store.existing(results), tool, file, cell)
+    typer.echo(f"{found.cell}: {', '.join(found.names)}")

@@ -21,7 +21,7 @@ from orchestrator.results.folder import (
 )
 from orchestrator.results.generations import response_digest
 from orchestrator.results.manifest import NAME, load_manifest
-from orchestrator.results.schema import KEYS, spec_row
+from orchestrator.results.schema import IMPORTED_TABLE, KEYS, spec_row
 from orchestrator.results.store import (
     ADVICE,
     CHANGED,
@@ -102,7 +102,7 @@ def check(store: Store) -> Checked:
         cells[row["cell_id"]] = row
         work.cell(row, store)
         work.settings(rows, labels)
-    for table in ("attempts", *CHILDREN):
+    for table in ("attempts", *CHILDREN, IMPORTED_TABLE):
         for _ in work.readable(table):  # reading is the check; ten thousand cells are not kept
             pass
     work.answers(cells)

@@ -23,6 +23,7 @@ NAMES = {
     "probe_scores": _SCORED,
     "generations": _OF_UNIT,
     "judgements": _OF_UNIT,
+    "imported": _OF_UNIT,
     "adapters": re.compile(rf"{_ID}(\.[1-9][0-9]{{0,8}})?"),
     "checkpoints": re.compile(_ID),
     "logs": re.compile(rf"{_ID}\.log"),

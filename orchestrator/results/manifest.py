@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
 NAME = MANIFEST
 CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """An id, of which names of files are made; ours have 16 hex digits."""
+IMPORTED = "imported"
+"""Key of a manifest that no launch wrote: where its results come from."""
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
@@ -67,12 +69,48 @@ def write_manifest(
     write_whole(folder / NAME, sealed((HEAD + seal + dump_yaml(content)).encode()))
 
 
+def write_imported(
+    folder: Path, content: Mapping[str, Any], source: str, files: Mapping[str, str]
+) -> None:
+    """Write the manifest of results that no launch made; they stay as they are.
+
+    Args:
+        folder: The results.
+        content: As `load_manifest` returns it.
+        source: The program that made them.
+        files: Name of each file that they come from -> its sha256.
+    """
+    told = {**content, IMPORTED: {"from": source, "files": dict(files)}}
+    head = f"# Written by rho-sweep import: results of {source}, read-only.\n"
+    seal = f"# {UNSEALED.decode()}\n"
+    write_whole(folder / NAME, sealed((head + seal + dump_yaml(told)).encode()))
+
+
+def demand_trainable(folder: Path) -> None:
+    """Check that results are of a launch, so that their cells can be run, or their adapters used.
+
+    Raises:
+        UserError: They were imported.
+    """
+    found = None
+    with suppress(UserError):  # what cannot be read is told of elsewhere
+        found = load_manifest(folder).get(IMPORTED)
+    if isinstance(found, Mapping):
+        raise UserError(
+            f"{folder}: its results were imported from {shown(found.get('from'))}, without models "
+            "or adapters, and are read-only",
+            "analyze, report and export read them; launch into another folder",
+        )
+
+
 def demand_ours(folder: Path) -> None:
     """Check that a launch into this folder would overwrite no file of the user's.
 
     Raises:
-        UserError: There is a `sweep.yaml` that no launch wrote, or the same name otherwise spelled.
+        UserError: There is a `sweep.yaml` that no launch wrote, or the same name otherwise spelled;
+            or its results were imported.
     """
+    demand_trainable(folder)
     demand_spelling(folder, "use that spelling, or another name: --rename NAME")
     path = folder / NAME
     start = HEAD.encode()

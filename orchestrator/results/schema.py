@@ -31,6 +31,8 @@ within a training; null for the end of training and for the untrained model."""
 PACK, PACK_DIGEST = "pack", "pack_digest"
 """Columns of `scores` and `probe_scores`: the pack of a row that `rho-sweep score` made, and digest
 of its pairs and their splits; null for what the sweep itself scored."""
+IMPORTED_TABLE = "imported"
+"""The table of numbers that other tools measured of a cell, one file for each of their files."""
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FILE = pa.struct([("name", pa.string()), ("bytes", pa.int64()), ("sha256", pa.string())])
@@ -217,6 +219,23 @@ JUDGEMENTS = pa.schema(
     ]
 )
 
+IMPORTED = pa.schema(
+    [
+        _text("cell_id", required=True),
+        _text("measurement", required=True),
+        _column("value", pa.float64(), "as the tool has it", required=True),
+        _number("stderr", "as the tool has it"),
+        _count("n", "item"),
+        _column("higher_is_better", pa.bool_()),
+        _text("task_version"),
+        _text("tool", required=True),
+        _text("tool_version"),
+        _text("file", required=True),
+        _text("file_sha256", required=True),
+        _column("imported_at", _TIME, required=True),
+    ]
+)
+
 TABLES: dict[str, pa.Schema] = {
     "cells": CELLS,
     "attempts": ATTEMPTS,
@@ -225,6 +244,7 @@ TABLES: dict[str, pa.Schema] = {
     "probe_scores": PROBE_SCORES,
     "generations": GENERATIONS,
     "judgements": JUDGEMENTS,
+    IMPORTED_TABLE: IMPORTED,
 }
 KEYS: dict[str, tuple[str, ...]] = {
     "cells": ("cell_id",),
@@ -234,6 +254,7 @@ KEYS: dict[str, tuple[str, ...]] = {
     "probe_scores": ("cell_id", "behavior", "split", "probe_id", STEP, PACK, PACK_DIGEST),
     "generations": ("cell_id", "prompts_digest", "decoding", "prompt_id", "sample_index"),
     "judgements": ("generation_id", "prompt_id", "sample_index", "judge"),
+    IMPORTED_TABLE: ("cell_id", "measurement"),
 }
 OWNERS = {"judgements": "generation_id"}
 """Column that a file's name begins with; `cell_id` elsewhere."""

@@ -3,11 +3,11 @@
 The promise: a cell is whole or absent. Its adapter and child tables are written first, its
 `cells` row last, with the size and sha256 of each; readers look only at cells that have that row,
 and a cell is done only while all that its row promises is there. What an earlier attempt left is
-removed before, that row first. `generations`, `judgements` and what saved adapters score later
-have one file per unit of work, and belong to it whole. Every file is written aside, fsynced and
-renamed. Different cells may be committed by several threads at once. The journal (`attempts`) is
-written in the background; `flush` waits for it. Keys are unique; a reader that meets a key twice
-raises.
+removed before, that row first. `generations`, `judgements`, `imported` and what saved adapters
+score later have one file per unit of work, and belong to it whole. Every file is written aside,
+fsynced and renamed. Different cells may be committed by several threads at once. The journal
+(`attempts`) is written in the background; `flush` waits for it. Keys are unique; a reader that
+meets a key twice raises.
 """
 
 import hashlib
@@ -37,6 +37,7 @@ from orchestrator.results.folder import (
     ours,
 )
 from orchestrator.results.schema import (
+    IMPORTED_TABLE,
     KEYS,
     OWNERS,
     PACK_DIGEST,
@@ -65,13 +66,14 @@ _ADVICE = {
     "attempts": "delete it; only the record of that attempt is lost",
     "generations": "delete it and run rho-sweep stress again; the answers are generated anew",
     "judgements": "delete it; rho-sweep judge run labels the answers anew",
+    IMPORTED_TABLE: "delete it and import the other tool's file again",
 }
 MARK = ("cell_id", "status", "adapter_sha256", "files")
 """Columns of `cells` that say how a cell ended and which files belong to it."""
 SEEN = ("cell_id", "status", "spec")
 SPEC: dict[str, Any] = {
     "condition": str,
-    "max_length": int,
+    "max_length": (None, int),
     "model": {},
     "probes": {},
 } | dict.fromkeys(("train", "data", "hinge"), (None, {}))
@@ -217,7 +219,7 @@ class Store:
         """
         for table in ("cells", *CHILDREN):
             remove(self.path(table, cell_id))
-        for table in ("generations", "scores", "probe_scores"):
+        for table in ("generations", "scores", "probe_scores", IMPORTED_TABLE):
             for later in self.files_of(table, cell_id):
                 remove(later)
         for step in (None, *kept):
@@ -343,7 +345,7 @@ class Store:
         """
         self.flush()
         paths = self._files(table)
-        if table in (*CHILDREN, "generations"):
+        if table in (*CHILDREN, "generations", IMPORTED_TABLE):
             committed = {owner_of(p) for p in self._files("cells")}
             paths = [p for p in paths if owner_of(p) in committed]
         parts = [read_file(path, table) for path in paths]

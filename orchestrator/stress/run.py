@@ -20,7 +20,7 @@ from orchestrator.results import generations
 from orchestrator.results.adapters import read_adapter
 from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
-from orchestrator.results.manifest import load_manifest, run_settings
+from orchestrator.results.manifest import demand_trainable, load_manifest, run_settings
 from orchestrator.results.store import ADVICE, Store, spec_of
 from orchestrator.results.stress_record import Tested, tested, write_plan
 from orchestrator.stress.judges import judge_of, judges_its_own_family
@@ -46,6 +46,7 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
     """
     store = Store.existing(folder)
     manifest = load_manifest(folder)
+    demand_trainable(folder)
     sets = load_sets(settings.prompts, download=True)
     judge = judge_of(settings.judge)
     store.create()

@@ -15,7 +15,7 @@ from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options
 from orchestrator.results.attempts import alone
 from orchestrator.results.folder import WEIGHTS, kept_step
-from orchestrator.results.manifest import load_manifest, run_settings
+from orchestrator.results.manifest import demand_trainable, load_manifest, run_settings
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import packs_in, write_pack
 from orchestrator.stress.run import finished, run_units
@@ -67,6 +67,7 @@ def score(
         KeyboardInterrupt: Stopped by the user; finished units are kept.
     """
     store, manifest = Store.existing(folder), load_manifest(folder)
+    demand_trainable(folder)
     where = pack if pack in {p.name for p in PACKS} else str(Path(pack).resolve())
     pairs = _chosen(pack, load_pack(where), tuple(behaviors))
     store.create()

@@ -415,7 +415,8 @@ class ScoreRow:
 
     Attributes:
         behavior, split: What is summarised.
-        n_pairs: Pairs of the pack that are not degenerate.
+        n_pairs: Pairs of the pack that are not degenerate; None, as are the other counts, in
+            results of another program that does not say.
         n_valid: Pairs with a finite gap.
         n_excluded: Reason -> pairs left out for it.
         rho: Mean gap, nats per token.
@@ -432,13 +433,13 @@ class ScoreRow:
 
     behavior: Annotated[str, Column(required=True)]
     split: Annotated[str, Column(required=True)]
-    n_pairs: Annotated[int, Column(unit="pair", required=True)]
-    n_valid: Annotated[int, Column(unit="pair", required=True)]
+    n_pairs: Annotated[int, Column(unit="pair")]
+    n_valid: Annotated[int, Column(unit="pair")]
     n_excluded: Annotated[dict[str, int], Column(unit="pair")]
     rho: Annotated[float | None, Column(unit="nat/token")]
     rho_sd: Annotated[float | None, Column(unit="nat/token")]
     rho_completion: Annotated[float | None, Column(unit="nat/token")]
-    n_completion: Annotated[int, Column(unit="pair", required=True)]
+    n_completion: Annotated[int, Column(unit="pair")]
     accuracy: Annotated[float | None, Column(unit="1")]
     auc: Annotated[float | None, Column(unit="1")]
     spearman: Annotated[float | None, Column(unit="1")]

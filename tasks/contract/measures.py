@@ -13,8 +13,8 @@ from tasks.contract.columns import columns_of
 Row = Mapping[str, Any]
 CAPABILITY = "evaluate.capability"
 """Field of a sweep file that names a multiple-choice set."""
-OF_ITEMS = "proportion of items"
-"""Unit of a share of the items of such a set."""
+OF_ITEMS, OWN_UNIT = "proportion of items", "in its own unit"
+"""Units of a share of the items of such a set, and of what another tool measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,8 +25,9 @@ class Measure:
         name: In contrasts and tables.
         column: A field of `Measurements`.
         base: The field with the untrained model's value; None where that is 0.
-        share: Whether it is a share of items, of which more is better, and which the untrained
-            model has in a cell of its own; else it is a loss in nats per token.
+        heading: What its value is called in tables, where it counts as it is and the untrained
+            model has it in a cell of its own; empty for a loss in nats per token.
+        unit: Where it is another one than that of rho.
         field: Of a sweep file, without which it is not measured; None where it always is.
         about: In words, for tables and the documentation.
     """
@@ -34,7 +35,8 @@ class Measure:
     name: str
     column: str
     base: str | None = None
-    share: bool = False
+    heading: str = ""
+    unit: str = ""
     field: str | None = None
     about: str
 
@@ -43,11 +45,6 @@ class Measure:
         """Its columns of `cells`."""
         return (self.column,) if self.base is None else (self.column, self.base)
 
-    @property
-    def unit(self) -> str | None:
-        """Where it is another one than that of rho."""
-        return OF_ITEMS if self.share else None
-
     def of(self, row: Row, untrained: Row | None) -> tuple[float, float] | None:
         """(value, that of the untrained model) of a row of `cells`; None if one is not known.
 
@@ -55,7 +52,7 @@ class Measure:
             row: The cell's.
             untrained: Of the untrained model that answered the same items; None without one.
         """
-        if self.share:
+        if self.heading:
             both = [r[self.column] for r in (row, untrained) if r is not None]
             return None if None in both or len(both) < 2 else (both[0], both[1])
         found = [row[name] for name in self.columns]
@@ -90,7 +87,8 @@ MEASURES = (
     Measure(
         name="capability",
         column="choice_accuracy",
-        share=True,
+        heading="accuracy",
+        unit=OF_ITEMS,
         field=CAPABILITY,
         about="share of the items of the multiple-choice set of which the right choice is the "
         "likeliest",
@@ -98,12 +96,25 @@ MEASURES = (
     Measure(
         name="capability-norm",
         column="choice_accuracy_norm",
-        share=True,
+        heading="accuracy",
+        unit=OF_ITEMS,
         field=CAPABILITY,
         about="the same by log-probability for each character of a choice",
     ),
 )
 MEASURED = {m.name: m for m in MEASURES}
+
+
+def measure_of(name: str) -> Measure | None:
+    """The measurement of a name; None for a behaviour.
+
+    `task:metric` is one that another tool made, in the tool's own unit.
+    """
+    if name in MEASURED or ":" not in name:
+        return MEASURED.get(name)
+    about = "imported from a file of another tool, in its own unit"
+    return Measure(name=name, column="value", heading="value", unit=OWN_UNIT, about=about)
+
 
 if unknown := {c for m in MEASURES for c in m.columns} - columns_of(Measurements).keys():
     raise TypeError(f"no column of cells: {', '.join(sorted(unknown))}")

@@ -55,6 +55,7 @@ CELL_COLUMNS = (
     *(column for measure in MEASURES for column in measure.columns),
 )
 SCORE_COLUMNS = ("cell_id", "behavior", "split", "rho", "accuracy", STEP)
+IMPORTED_COLUMNS = ("cell_id", "measurement", "value")
 PROBE_COLUMNS = ("cell_id", "behavior", "split", "probe_id", "gap", "cluster", STEP)
 BASELINE = str(Condition.BASELINE)
 
@@ -115,7 +116,13 @@ class Frame:
             that differ in none, but in moments or in the content of texts, are told apart by id.
     """
 
-    def __init__(self, cells: pa.Table, scores: pa.Table, probe_scores: pa.Table) -> None:
+    def __init__(
+        self,
+        cells: pa.Table,
+        scores: pa.Table,
+        probe_scores: pa.Table,
+        imported: pa.Table | None = None,
+    ) -> None:
         self._cells = cells.select(CELL_COLUMNS)
         rows = self._cells.to_pylist()
         self.cells: dict[str, dict[str, Any]] = {r["cell_id"]: r for r in rows}
@@ -148,6 +155,10 @@ class Frame:
         self._differing_baselines = differing(self._facts[a] for a in untrained)
         self._scores = scores.select(SCORE_COLUMNS)
         self._probe_scores = probe_scores.select(PROBE_COLUMNS)
+        self._imported = imported
+        self._of_others: dict[str, dict[str, float]] = defaultdict(dict)
+        for row in imported.to_pylist() if imported is not None else ():
+            self._of_others[row["measurement"]][row["cell_id"]] = row["value"]
         self._groups: dict[int | None, _Groups] = {}
         self._evidence: dict[int | None, list[ArmEvidence]] = {}
 
@@ -180,6 +191,8 @@ class Frame:
     def general(self) -> list[ArmEvidence]:
         """One record per trained arm and measurement that has one; the measurement is `behavior`.
 
+        Without that of the untrained model, what another tool measured has no `delta`.
+
         It is of no probe pair; its split is the held-out one, for no training saw the texts.
         """
         heads = {e.arm_id: e for e in reversed(self.evidence()) if e.condition.trains}
@@ -189,21 +202,18 @@ class Frame:
             untrained = self._untrained.get((head.baseline_key, items)) if items else None
             for measure in MEASURES:
                 values = {r["seed"]: v for r in self._arms[arm] if (v := measure.of(r, untrained))}
-                if not values:
-                    continue
-                score = Summary.of([value for value, _ in values.values()])
-                base = next(iter(values.values()))[1]
-                of_measure = replace(
-                    head,
-                    behavior=measure.name,
-                    split=HELDOUT,
-                    scores={seed: value for seed, (value, _) in values.items()},
-                    score=score,
-                    baseline=base,
-                    delta=replace(score, mean=score.mean - base),
-                    accuracy=None,
-                )
-                found.append(of_measure)
+                if values:
+                    of_seeds = {seed: value for seed, (value, _) in values.items()}
+                    base = next(iter(values.values()))[1]
+                    found.append(_measured(head, measure.name, of_seeds, base))
+            baseline = self._baseline_arms.get(head.baseline_key, "")
+            untrained_ids = [r["cell_id"] for r in self._arms.get(baseline, [])]
+            for name, numbers in sorted(self._of_others.items()):
+                cells = {r["seed"]: r["cell_id"] for r in self._arms[arm]}
+                of_seeds = {seed: numbers[cell] for seed, cell in cells.items() if cell in numbers}
+                if of_seeds:
+                    known = [numbers[cell] for cell in untrained_ids if cell in numbers]
+                    found.append(_measured(head, name, of_seeds, next(iter(known), None)))
         return found
 
     def _evidence_at(self, step: int | None) -> list[ArmEvidence]:
@@ -283,8 +293,9 @@ class Frame:
         """The same for some trained cells only; baselines stay."""
         kept = [c for c, r in self.cells.items() if c in cells or r["condition"] == BASELINE]
         wanted = pa.array(kept, pa.string())
-        tables = (self._cells, self._scores, self._probe_scores)
-        return Frame(*(t.filter(pc.is_in(t["cell_id"], value_set=wanted)) for t in tables))
+        tables = (self._cells, self._scores, self._probe_scores, self._imported)
+        there = (t for t in tables if t is not None)
+        return Frame(*(t.filter(pc.is_in(t["cell_id"], value_set=wanted)) for t in there))
 
     def cells_of(self, arm_ids: Iterable[str]) -> frozenset[str]:
         """Ids of the trained cells of some arms: one untrained model serves many sweeps."""
@@ -404,6 +415,23 @@ def _arms(rows: Iterator[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 def _baseline_key(cell: Row, spec: Row) -> str:
     """What a cell and its baseline have in common."""
     return f"{cell['model_digest']}/{cell['probes_version']}/{spec['max_length']}"
+
+
+def _measured(
+    head: ArmEvidence, name: str, values: Mapping[int, float], base: float | None
+) -> ArmEvidence:
+    """An arm's values of a measurement, by seed, beside that of the untrained model."""
+    score = Summary.of([*values.values()])
+    return replace(
+        head,
+        behavior=name,
+        split=HELDOUT,
+        scores=dict(values),
+        score=score,
+        baseline=base,
+        delta=None if base is None else replace(score, mean=score.mean - base),
+        accuracy=None,
+    )
 
 
 def _items_of(spec: Row) -> str | None:

@@ -21,7 +21,10 @@ class Selector:
         for one in frame.moments():
             self._moments[one.behavior, one.split].append(one)
         # texts differ with the SFT source, so that arms are compared by what they changed
-        self._general = {(e.arm_id, e.behavior): relative(e) for e in frame.general()}
+        self._general = {
+            (e.arm_id, e.behavior): e if e.baseline is None else relative(e)
+            for e in frame.general()
+        }
         self._heads: dict[str, ArmEvidence] = {}
         for one in evidence:
             self._heads.setdefault(one.arm_id, one)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.config.contrast_kinds import NAT, Kind, Population
-from tasks.contract.measures import MEASURED
+from tasks.contract.measures import measure_of
 
 ANSWERS = "answers"
 """Stands for the split where a contrast is about generated answers, which have none."""
@@ -137,7 +137,7 @@ class Inference:
     @property
     def unit(self) -> str:
         """Of the estimate and its interval: that of the kind, in what the row is about."""
-        measure, unit = MEASURED.get(self.behavior), self.kind.rules.unit
+        measure, unit = measure_of(self.behavior), self.kind.rules.unit
         return unit.replace(NAT, measure.unit) if measure and measure.unit else unit
 
     @property

@@ -22,6 +22,7 @@ ABOUT = {
     "probe_scores": "one row a cell, probe pair, step and pack: log-probabilities and gap",
     "generations": "one row an answer to a prompt",
     "judgements": "one row a label that a judge gave an answer",
+    "imported": "one row a number that another tool measured of a cell",
 }
 
 

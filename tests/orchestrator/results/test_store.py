@@ -315,6 +315,9 @@ def test_every_file_names_its_table_its_version_and_its_units(tmp_path):
     unit = a_unit(a_result(a_spec()))
     keep(store, answered(unit))
     store.write("judgements", f"{unit.generation_id}.{CELL}", [judgement(unit, "p0", "compliance")])
+    number = {"cell_id": CELL, "measurement": "t:acc", "value": 0.5, "tool": "lm-eval"}
+    number |= {"file": "f", "file_sha256": "0" * 64, "imported_at": 0}
+    store.write("imported", f"{CELL}.{CELL}", [number])
     for table in schema.TABLES:
         (path,) = (store.folder / table).glob("*.arrow")
         with pa.ipc.open_file(path) as reader:

@@ -8,7 +8,7 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.tables.arms import CONDITION, SETTINGS, Arms, fewest
 from orchestrator.analysis.tables.columns import NAT, count, data, plain, plus_minus
 from orchestrator.analysis.tables.view import Column, Missing, View
-from tasks.contract.measures import MEASURES, Measure
+from tasks.contract.measures import MEASURES, Measure, measure_of
 
 KEY, NAME = "T15", "general"
 
@@ -18,7 +18,7 @@ def general(arms: Arms) -> View | Missing:
     if not arms.trained:
         reason = "no cell measured general texts; cells of older versions did not"
         return Missing(key=KEY, name=NAME, reason=reason)
-    shown = [m for m in MEASURES if m.name in arms.behaviors]
+    shown = _shown(arms)
     return View(
         key=KEY,
         name=NAME,
@@ -34,22 +34,29 @@ def general(arms: Arms) -> View | Missing:
     )
 
 
+def _shown(arms: Arms) -> list[Measure]:
+    """What some arm has, in the order of the declarations, then by name."""
+    found = [m for name in arms.behaviors if (m := measure_of(name))]
+    return sorted(found, key=lambda m: MEASURES.index(m) if m in MEASURES else len(MEASURES))
+
+
 def _columns(measure: Measure) -> Iterator[Column]:
     name = measure.name
     if measure.base is not None:
         yield plain(f"{name} perplexity", f"{name}_perplexity", digits=2)
         yield plain(f"{name} perplexity untrained", f"{name}_untrained", digits=2)
-    if measure.share:
-        yield plain(f"{name} accuracy", f"{name}_accuracy")
-        yield plain(f"{name} accuracy untrained", f"{name}_untrained")
+    if measure.heading:
+        yield plain(f"{name} {measure.heading}", f"{name}_{measure.heading}")
+        yield plain(f"{name} {measure.heading} untrained", f"{name}_untrained")
     yield plus_minus(name, name, f"{name}_sd", measure.unit or NAT)
     yield from data(count(f"{name} n", f"{name}_n"))
 
 
 def _row(arms: Arms, head: ArmEvidence) -> dict[str, Any]:
-    found = {m.name: arms.get(head, m.name) for m in MEASURES}
+    measures = [*MEASURES, *(m for m in _shown(arms) if m not in MEASURES)]
+    found = {m.name: arms.get(head, m.name) for m in measures}
     row: dict[str, Any] = arms.identity(head) | {"n": fewest(found.values())}
-    for measure in MEASURES:
+    for measure in measures:
         name, one = measure.name, found[measure.name]
         score, delta = (one.score, one.delta) if one else (None, None)
         row |= {
@@ -61,8 +68,8 @@ def _row(arms: Arms, head: ArmEvidence) -> dict[str, Any]:
             untrained = one.baseline if one else None
             row[f"{name}_perplexity"] = _perplexity(score.mean if score else None)
             row[f"{name}_untrained"] = _perplexity(untrained)
-        if measure.share:
-            row[f"{name}_accuracy"] = score.mean if score else None
+        if measure.heading:
+            row[f"{name}_{measure.heading}"] = score.mean if score else None
             row[f"{name}_untrained"] = one.baseline if one else None
     return row
 
