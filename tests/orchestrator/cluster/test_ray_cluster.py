@@ -180,7 +180,7 @@ def test_a_raylet_killed_in_mid_cell_costs_an_attempt_and_its_host_is_used_again
 
 def test_the_drivers_own_raylet_may_die_and_be_started_again(lab, tmp_path):
     """As the keeper on a cluster's head does it; what runs then is lost once, and runs again."""
-    cluster, todo = lab("a", "b"), work(40)
+    cluster, todo = lab("a", "b"), work(20)
 
     def sabotage() -> None:
         training(tmp_path / "r", "a")
@@ -270,7 +270,7 @@ def test_a_host_that_joins_later_is_used(lab, tmp_path):
 
 
 def test_a_frozen_worker_is_abandoned_and_its_cell_ends_all_the_same(lab, tmp_path):
-    cluster, todo = lab("a", "b"), work(40, silence_s=20)
+    cluster, todo = lab("a", "b"), work(26, silence_s=20)  # b alone takes 26 s
     frozen: dict[str, int] = {}
 
     def freeze() -> None:
@@ -304,7 +304,7 @@ grids:
   - {{condition: [sft-only], seed: [1, 2]}}
   - {{condition: [rho-guided], rho_weight: [0.5], margin: [0.1], seed: [1, 2]}}
 data: {{sft: starter, size: 180, trap_fraction: 0.2}}
-train: {{max_length: 64, grad_accumulation: 2, epochs: 3}}
+train: {{max_length: 64, grad_accumulation: 2, epochs: 2}}
 probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
 """
 
