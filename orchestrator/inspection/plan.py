@@ -20,7 +20,7 @@ from orchestrator.cells.memory import adapter_size
 from orchestrator.cells.model_size import FLOAT, Sizes
 from orchestrator.cells.resolve import FileResolver
 from orchestrator.cells.roofline import CHIPS, Effort
-from orchestrator.config.contrast_kinds import Margin, Planned
+from orchestrator.config.contrast_kinds import Margin, Planned, Subject
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
 from orchestrator.execution.launch import default_slots, resolve
@@ -461,6 +461,8 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
             effect = f", finds sds that differ by a factor of {first.mde_ratio:.2g} ({_aim(first)})"
         elif first.kind.rules.planned is Planned.UNKNOWN and first.problem is None:
             effect = ", what it finds is not known: there is no formula"
+            if first.kind.rules.about is Subject.ANSWERS:
+                effect = ", what it finds follows from its prompts"
         if (price := first.price) is not None:
             null = ""
             if first.kind.rules.margin is Margin.OPTIONAL:

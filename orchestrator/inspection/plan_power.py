@@ -19,7 +19,8 @@ from orchestrator.config.fields import STEP
 from orchestrator.results.registration import Registration
 from orchestrator.stats.beside.designs import CrossedDesign, range_of, smallest_effect
 from orchestrator.stats.beside.sequential import Price
-from orchestrator.stats.crossed import crossed
+from orchestrator.stats.crossed import MIN_N, crossed
+from orchestrator.stats.exact import min_orders_p
 from tasks.contract.cell import CellSpec
 
 if TYPE_CHECKING:
@@ -110,8 +111,6 @@ def power_of(
     facts = {arm.arm_id: arm.facts for arm in arms}
     powers = []
     for contrast, behavior, choice in found:
-        if contrast.kind.rules.about is Subject.ANSWERS:
-            continue  # the stress outlook speaks of answers
         one = known.asked(contrast)
         family = known.family_of(one) if one else families[contrast.family]
         looks = one.looks if one else questions.looks
@@ -129,16 +128,22 @@ def _apart(
     facts: Mapping[str, Facts],
 ) -> tuple[int, ...]:
     """Seeds of each independent sample; empty where all arms are paired by seed."""
+    # two trainings of one seed answer the same prompts
+    fewest = 1 if contrast.kind.rules.about is Subject.ANSWERS else 2
 
     def together(arms: Sequence[str]) -> bool:
         shared = set.intersection(*(seeds.get(a, set()) for a in arms))
-        return len(shared) > 1 and all(may_pair(facts[a], facts[b]) for a, b in pairwise(arms))
+        return len(shared) >= fewest and all(
+            may_pair(facts[a], facts[b]) for a, b in pairwise(arms)
+        )
 
-    arms = choice.arms
-    distinct = tuple(dict.fromkeys(arms))
-    if choice.problem is not None or len(distinct) < 2 or together(distinct):
+    arms = tuple(a for a in choice.arms if seeds.get(a))  # the untrained model has no seeds
+    distinct, compares = tuple(dict.fromkeys(arms)), contrast.kind.rules.compares
+    if choice.problem is not None or len(distinct) < 2 or compares is Compared.ALL:
         return ()
-    if contrast.kind.rules.compares is Compared.TWO_PAIRS and len(arms) == 4:
+    if together(distinct):
+        return ()
+    if compares is Compared.TWO_PAIRS and len(arms) == 4:
         for halves in ((arms[:2], arms[2:]), (arms[::2], arms[1::2])):
             if all(map(together, halves)):
                 return tuple(len(seeds[a] & seeds[b]) for a, b in halves)
@@ -173,6 +178,9 @@ def _power(
         looks=looks,
     )
     reach = FORMULAS[Planned.MEANS if within else rules.planned](planning)
+    if rules.about is Subject.ANSWERS and choice.problem is None:
+        counts = [len(found) for found in named if found]  # the untrained model has no seeds
+        n, reach = _of_answers(contrast, counts, n, len(named), alpha, apart=bool(ns))
     if contrast.within:
         pilot = None  # evidence is of the end of training
     sd, sd_df, assumption, mde = None, None, "", None
@@ -186,10 +194,10 @@ def _power(
     warning = reach.warning
     if choice.problem is not None:
         warning = choice.problem
-    elif n < 2:
+    elif n < 2 and contrast.kind.rules.about is Subject.SCORES:
         what = "shared " if not ns else ""
         warning = f"{n} {what}seed{'s' if n != 1 else ''}: nothing can be tested"
-    elif reach.p_min is not None and reach.p_min > alpha:
+    elif warning is None and reach.p_min is not None and reach.p_min > alpha:
         what = " and ".join(map(str, ns)) if ns else f"{n} paired"
         warning = f"{what} seeds cannot go below p = {reach.p_min:.4g} in an exact test"
     low, high = (None, None) if mde is None or sd_df is None else range_of(mde, sd_df)
@@ -216,6 +224,40 @@ def _power(
         looks=looks.when if looks and reach.price else None,
         price=reach.price,
     )
+
+
+def _of_answers(
+    contrast: Contrast, counts: Sequence[int], shared: int, arms: int, alpha: float, *, apart: bool
+) -> tuple[int, Reach]:
+    """(seeds, what they do not allow) of a contrast on answers.
+
+    Args:
+        contrast: The question.
+        counts: Seeds of each trained arm.
+        shared: Seeds that all arms share.
+        arms: How many arms there are, the untrained model among them.
+        alpha: Level of the test.
+        apart: Whether some arms are not paired by seed.
+    """
+    kind = contrast.kind
+    n = min(counts, default=0)
+    if kind is Kind.RANK_CORRELATION:
+        least = min_orders_p(arms, contrast.alternative)
+        warning = f"{arms} arms cannot go below p = {least:.2g}" if least > alpha else None
+        return n, Reach(p_min=least, warning=warning)
+    if kind is Kind.OMNIBUS:
+        several = max(counts, default=0) > 1
+        return n, Reach(warning="several seeds: it compares arms of one seed" if several else None)
+    n = shared if contrast.b else n
+    warning = None
+    if kind is Kind.PROP_DIFF and max(counts, default=0) > 1:
+        if apart and contrast.b:
+            warning = "answers are compared where seeds are paired, and these are not"
+        elif n < MIN_N:
+            warning = f"{n} seeds: new seeds and new prompts take {MIN_N} at least"
+    if kind is Kind.PROP_INTERACTION and n < 2:
+        warning = f"{n} seeds: nothing can be tested"
+    return n, Reach(warning=warning)
 
 
 def _of_both(

@@ -87,6 +87,11 @@ def min_page_p(n: int, k: int) -> float:
     return float(factorial(k)) ** -n
 
 
+def min_orders_p(n: int, alternative: Alternative = Alternative.TWO_SIDED) -> float:
+    """Smallest p of `rank.rank_correlation` with n pairs."""
+    return _least(factorial(n), alternative)
+
+
 def _least(arrangements: int, alternative: Alternative) -> float:
     return min(1.0, (2 if alternative is Alternative.TWO_SIDED else 1) / arrangements)
 

@@ -207,7 +207,7 @@ def _agresti_min(gain: int, loss: int, n: int, level: float) -> Interval:
     total, net = n + 2, gain - loss
     half = sqrt(gain + loss + 1 - net**2 / total) / total
     half *= float(special.ndtri((1 + level) / 2))
-    return Interval(low=net / total - half, high=net / total + half, level=level)
+    return Interval(low=net / total - half, high=net / total + half, level=level).within(-1, 1)
 
 
 def _check_count(k: int, n: int) -> None:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from itertools import permutations
-from math import atanh, factorial, sqrt, tanh
+from math import atanh, sqrt, tanh
 
 import numpy as np
 from scipy import special, stats
 
+from orchestrator.stats.exact import min_orders_p
 from orchestrator.stats.means import t_p
 from orchestrator.stats.records import (
     LEVEL,
@@ -61,11 +62,6 @@ def rank_correlation(x: Values, y: Values, level: float = LEVEL) -> RankCorrelat
     rho = float(np.clip(round(rho, 12), -1, 1)) if 1 - abs(rho) < ROUNDING else rho
     p = _exact_p(a, b) if n <= EXACT_N else _t_p(rho, n)
     return RankCorrelation(state=State.OK, n=n, rho=rho, p=p, interval=_interval(rho, n, level))
-
-
-def min_orders_p(n: int, alternative: Alternative = Alternative.TWO_SIDED) -> float:
-    """Smallest p of `rank_correlation` with n pairs; one-sided, half of it."""
-    return min(1.0, (2 if alternative is Alternative.TWO_SIDED else 1) / factorial(n))
 
 
 def _exact_p(a: Array, b: Array) -> float:

@@ -59,6 +59,10 @@ class Interval:
     high: float
     level: float
 
+    def within(self, low: float, high: float) -> "Interval":
+        """What of it lies within what is possible."""
+        return Interval(low=max(low, self.low), high=min(high, self.high), level=self.level)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:

@@ -28,9 +28,10 @@ from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind, Population
 from orchestrator.stats.beside.counted_designs import McNemarDesign
 from orchestrator.stats.beside.designs import CrossedDesign, Outlook
-from orchestrator.stats.crossed import crossed
+from orchestrator.stats.crossed import MIN_N, crossed
+from orchestrator.stats.exact import min_orders_p
 from orchestrator.stats.proportions import cochran_q, mcnemar
-from orchestrator.stats.rank import min_orders_p, rank_correlation
+from orchestrator.stats.rank import rank_correlation
 from orchestrator.stats.records import Alternative, State
 from orchestrator.stats.verdict import OPPOSITE
 from tasks.contract.cell import Condition
@@ -158,9 +159,12 @@ def _several_seeds(asked: Ask, row: Inference, differences: Floats) -> Tested:
         df=found.df,
         statistic=found.t,
         p=found.p,
-        **interval_fields(found.both),
+        **interval_fields(found.both and found.both.within(-1, 1)),
         notes=(f"more {found.best_next} would help most",) if found.best_next else (),
     )
+    if found.state is State.INSUFFICIENT_N:
+        has = f"{found.n_seeds} and {found.n_probes}"
+        row = replace(row, notes=(f"needs {MIN_N} seeds and {MIN_N} prompts, has {has}",))
     design = None if found.se is None else CrossedDesign.of(found)
     return directed(row, found.as_test(alternative, asked.level), design, alternative)
 

@@ -18,7 +18,7 @@ from orchestrator.analysis.inference.record import Inference
 from orchestrator.config.contrast_kinds import Kind, Margin, Population
 from orchestrator.stats import effect, exact, means
 from orchestrator.stats.beside.designs import Aim, CrossedDesign, MeanDesign, Outlook
-from orchestrator.stats.crossed import crossed
+from orchestrator.stats.crossed import MIN_N, crossed
 from orchestrator.stats.means import MeanTest
 from orchestrator.stats.records import Alternative, State, Summary
 
@@ -141,13 +141,17 @@ def _crossed(ask: Ask, row: Inference, gaps: Probes, alternative: Alternative) -
     test = found.as_test(alternative, ask.level)
     row = replace(
         tested(row, test),
-        test=f"crossed_{found.source}",
+        test=f"crossed_{found.source}" if found.source else "crossed",
         n_a=row.n_a,
         n_b=row.n_b,
         n_pairs=found.n_seeds,
         n_probes=found.n_probes,
     )
     if ask.contrast.population is Population.BOTH:
+        if found.state is State.INSUFFICIENT_N:
+            has = f"{found.n_seeds} and {found.n_probes}"
+            note = f"needs {MIN_N} seeds and {MIN_N} probes, has {has}"
+            row = replace(row, notes=(*row.notes, note))
         return Difference(row=row, test=test, design=CrossedDesign.of(found))
     note = "these weights on new probes; no claim about seeds"
     row = replace(

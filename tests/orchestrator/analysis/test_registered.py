@@ -349,6 +349,21 @@ def test_a_claim_about_answers_is_interim_until_all_planned_cells_have_answered(
     assert "2 of 8 planned cells have no answers yet" in said[3].notes
 
 
+def test_shares_of_too_few_seeds_are_not_tested_and_no_interval_lies_beyond_all(tmp_path):
+    question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
+    question += "       b: {condition: sft-only}}\n"
+    said = {}
+    for n in (1, 2, 6):
+        cells, seeds = launch(tmp_path / f"{n}", sweep(seeds=range(1, n + 1)) + question), range(n)
+        run(tmp_path / f"{n}", cells)
+        everyone = (None, *(s + 1 for s in seeds))
+        give_answers(tmp_path / f"{n}", cells, prompts(6), everyone, lambda s, i: i != s.seed)
+        said[n] = one(rows(tmp_path / f"{n}"), contrast_id="no")
+    assert said[2].notes == ("needs 3 seeds and 3 prompts, has 2 and 6",)
+    assert said[1].ci_high == 1
+    assert said[6].ci_high <= 1
+
+
 def test_a_claim_about_answers_is_about_the_first_test_after_it_was_asked(tmp_path):
     question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
     question += "       b: {condition: sft-only}}\n"

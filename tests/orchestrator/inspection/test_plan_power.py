@@ -344,3 +344,37 @@ def test_what_is_registered_decides_level_looks_and_family():
     kept = begin(plain, asked, arms_of(specs), seen=seen, now=now.replace(month=2))
     (found,) = power_of(asked, specs, registration=kept)
     assert found == power_of(parsed(text).questions, specs)[0]
+
+
+OF_ANSWERS = """\
+name: s
+model: toy
+grid: {condition: [baseline, sft-only, rho-guided], rho_weight: [0.2], margin: [0.1], seed: [SEEDS]}
+analysis:
+  contrasts:
+    - {id: pair, kind: prop_diff, a: {condition: rho-guided}, b: {condition: sft-only}}
+    - {id: base, kind: prop_diff, a: {condition: rho-guided}}
+    - {id: any, kind: omnibus}
+    - {id: rank, kind: rank_correlation}
+"""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ("1", [None, None, None]),
+        ("1, 2", ["2 seeds: new seeds and new prompts take 3 at least"] * 2 + ["one seed"]),
+        ("1, 2, 3", [None, None, "one seed"]),
+    ],
+)
+def test_a_contrast_on_answers_has_a_line_that_says_what_its_seeds_do_not_allow(seeds, said):
+    text = OF_ANSWERS.replace("SEEDS", seeds)
+    found = power_of(parsed(text).questions, expanded(text).all)
+    assert [p.contrast_id for p in found] == ["pair", "base", "any", "rank"]
+    for p, warning in zip(found, said, strict=False):
+        assert (p.warning is None) if warning is None else (warning in p.warning)
+    assert found[3].warning == "3 arms cannot go below p = 0.33"
+    n = len(seeds.split(","))
+    assert _power_lines(found)[0].startswith(
+        f"power    pair: {n} seeds, what it finds follows from its prompts"
+    )

@@ -130,7 +130,8 @@ def beside_baseline(found: Sequence[Stressed], arm: Stressed, level: float) -> A
     differences = one.rates(prompts) - base.rates(prompts)[:1]
     if len(one.seeds) > 1:
         both = crossed(differences, level=level)  # what new seeds and new prompts would show
-        return Against(diff=both.mean, interval=both.both, p=both.p, test="crossed")
+        inside = both.both and both.both.within(-1, 1)
+        return Against(diff=both.mean, interval=inside, p=both.p, test="crossed")
     if not (one.one_each and base.one_each):
         return Against(diff=float(differences.mean()))
     gain, loss = int((differences > 0).sum()), int((differences < 0).sum())
@@ -222,8 +223,7 @@ def share_interval(answers: Answers, level: float) -> tuple[Interval | None, str
         both = crossed(answers.rates(prompts), level=level).both
         if both is None:
             return None, None
-        inside = Interval(low=max(0.0, both.low), high=min(1.0, both.high), level=both.level)
-        return inside, CROSSED
+        return both.within(0, 1), CROSSED
     if not answers.one_each:
         return None, None
     return proportion(answers.k, answers.n, level).wilson, WILSON
