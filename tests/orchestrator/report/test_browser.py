@@ -21,7 +21,7 @@ from orchestrator.report.palette import contrast
 from orchestrator.results import lock
 from tests import start, wait_for
 from tests.builders import launched
-from tests.orchestrator.report.conftest import running
+from tests.orchestrator.report.conftest import Client, running
 from tests.orchestrator.report.contents import a_content, a_view, an_arm, with_text
 from tests.orchestrator.report.reading import Node, read
 
@@ -175,6 +175,14 @@ def test_the_policy_would_stop_a_script_that_got_in(browser, page, tmp_path):
     assert "Content Security Policy" in browser.driver.get_log("browser")[0]["message"]
 
 
+@pytest.fixture
+def live(browser, client) -> Iterator[Client]:
+    """A live page; the browser leaves it before its server ends, or would go on asking it."""
+    yield client
+    browser.driver.get("about:blank")
+    browser.driver.get_log("browser")
+
+
 def audit(browser: Browser) -> list:
     """What axe-core finds against the page that is open: rule, and where."""
     browser.run(AXE + "\nwindow.axe = axe")
@@ -194,13 +202,13 @@ def test_axe_finds_nothing_in_the_report(browser, page, width, scheme):
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(PHONE, "dark"), (DESK, "light")])
-def test_axe_finds_nothing_in_the_live_page(browser, client, half, width, scheme):
+def test_axe_finds_nothing_in_the_live_page(browser, live, half, width, scheme):
     store, expansion = half
     running(store, expansion.all[2])
     failed = expansion.all[1].cell_id
-    address = client.server.address
+    address = live.server.address
     with lock.held(store.folder):
-        wait_for(lambda: "From 1 scored cells, at" in client.get(), "claims")
+        wait_for(lambda: "From 1 scored cells, at" in live.get(), "claims")
         for path in ("", "stop"):
             browser.open(address + path, width, scheme)
             assert audit(browser) == []
@@ -218,11 +226,11 @@ def test_a_browser_reads_the_elements_as_they_were_written(browser, request, nam
     assert parsed == written(read(path.read_text()))
 
 
-def test_a_browser_reads_the_live_page_as_it_was_written(browser, client, half):
+def test_a_browser_reads_the_live_page_as_it_was_written(browser, live, half):
     failed = half[1].all[1].cell_id
-    browser.open(client.server.address, DESK)
+    browser.open(live.server.address, DESK)
     for path in ("", f"log/{failed}", f"retry/{failed}"):
-        text = client.get(path)
+        text = live.get(path)
         assert browser.driver.execute_script(PARSED, text) == written(read(text))
 
 
@@ -326,12 +334,12 @@ def test_what_names_a_row_stays_in_sight(browser, page, width):
     assert browser.run("return document.scrollingElement.scrollWidth") <= width
 
 
-def test_no_number_of_a_cells_name_is_broken_on_a_phone(browser, client, half):
+def test_no_number_of_a_cells_name_is_broken_on_a_phone(browser, live, half):
     """Every row but one has a short name, and the other columns press."""
     store, expansion = half
     running(store, expansion.all[2])
     with lock.held(store.folder):
-        browser.open(client.server.address, PHONE)
+        browser.open(live.server.address, PHONE)
     name = "document.querySelector('#running-now-part tbody th a')"
     browser.run(f"{name}.textContent = 'sft-only seed=31337'")
     lines = browser.run(
