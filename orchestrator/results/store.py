@@ -498,8 +498,8 @@ def _demand_own(found: pa.Table, path: Path, table: str) -> None:
     """
     todo = advice(table, path)
     # Arrow's own validation takes a null for a value of any column
-    required = (f.name for f in TABLES[table] if not f.nullable and f.name in found.schema.names)
-    if bare := next((name for name in required if found[name].null_count), None):
+    places = _required(table) if found.num_columns == len(TABLES[table]) else ()
+    if bare := next((n for i, n in places if found.column(i).null_count), None):
         raise UserError(f"{path}: its column {bare} lacks a value", todo)
     column = OWNERS.get(table, "cell_id")
     # `unique` loads pyarrow.compute, half as much again as pyarrow
@@ -525,6 +525,12 @@ def _content_of(path: Path, todo: str) -> bytes:
         raise UserError(str(error), todo) from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
+@cache
+def _required(table: str) -> tuple[tuple[int, str], ...]:
+    """Place and name of the columns that must have a value."""
+    return tuple((i, field.name) for i, field in enumerate(TABLES[table]) if not field.nullable)
 
 
 @cache
