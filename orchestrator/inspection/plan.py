@@ -28,7 +28,8 @@ from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
 from orchestrator.inspection.stress_outlook import describe as describe_stress
-from orchestrator.results.manifest import NAME, load_manifest, unreadable
+from orchestrator.results.folder import demand_plain
+from orchestrator.results.manifest import NAME, demand_ours, load_manifest, unreadable
 from orchestrator.results.registration import Registration, ask
 from orchestrator.results.store import Store, stores
 from orchestrator.stats.exact import min_sign_flip_p
@@ -205,7 +206,14 @@ def plan(
 
     Raises:
         SweepError: Models, packs or data that do not fit.
+        UserError: A launch could not write its results there.
     """
+    for sweep in sweeps:
+        place = folder if folder is not None else root / sweep.name
+        if place.exists() and not place.is_dir():
+            raise UserError(f"{place}: is no folder", "choose another with --results DIR")
+        demand_ours(place)
+        demand_plain(place)
     found = [resolve(sweep, download=False) for sweep in sweeps]
     cells = _union([e.cells for e, _ in found])
     baselines = _union([e.baselines for e, _ in found])

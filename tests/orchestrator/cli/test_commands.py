@@ -1,6 +1,7 @@
 """Data on stdout, progress on stderr, exit codes by name."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -184,6 +185,27 @@ def test_results_of_a_plan_are_the_folder_that_a_launch_would_write(rho_sweep, t
     ran = rho_sweep("plan", "s.yaml", "s.yaml", "--results", "deep/mine")
     assert ran.code == 2
     assert "deep/mine: is the folder of one sweep" in ran.err
+
+
+def a_link(place):
+    place.mkdir()
+    (place / "cells").symlink_to("/")
+
+
+def a_file_of_the_user(place):
+    place.mkdir()
+    (place / "sweep.yaml").write_text("name: mine\n")
+
+
+@pytest.mark.parametrize("arrange", [a_link, a_file_of_the_user, Path.touch])
+def test_a_plan_refuses_the_folder_that_a_launch_would_refuse(rho_sweep, tmp_path, arrange):
+    model_folder(tmp_path / "m")
+    (tmp_path / "s.yaml").write_text(SWEEP.replace("model: m", "model: ./m"))
+    arrange(tmp_path / "r")
+    for command in (("plan", "s.yaml"), ("launch", "s.yaml", "--inline")):
+        said = rho_sweep(*command, "--results", "r")
+        assert (said.code, said.out) == (2, ""), said
+        assert said.err.splitlines()[-1].startswith("error: r"), said
 
 
 def test_help_shows_every_command(rho_sweep):

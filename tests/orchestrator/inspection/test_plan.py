@@ -16,6 +16,7 @@ from orchestrator.errors import SweepError
 from orchestrator.execution.launch import resolve
 from orchestrator.inspection import plan as planning
 from orchestrator.inspection.plan import Plan, describe, plan
+from orchestrator.results.manifest import HEAD
 from tasks.contract.cell import Condition, Status
 from tasks.starter import TINY
 from tests.builders import a_result, filled, model_folder, parsed
@@ -64,7 +65,7 @@ def test_the_published_campaign_is_45_named_35_distinct_and_one_baseline(tmp_pat
 def test_a_damaged_manifest_of_earlier_results_is_one_line_of_the_plan(text, tmp_path, harm):
     path = tmp_path / "results/s/sweep.yaml"
     path.parent.mkdir(parents=True)
-    path.write_text(harm)
+    path.write_text(HEAD + harm)
     (line,) = planned(text, tmp_path / "results").claims
     assert line.startswith(f"{path}: ")
 
