@@ -15,6 +15,8 @@ from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
 from orchestrator.results.folder import MANIFEST
 from orchestrator.results.provenance import git_revision
+from tasks.contract.cell import NodeError
+from tasks.sources.jsonl import demand_file
 
 if TYPE_CHECKING:  # they load pydantic, which a look at results does without
     from orchestrator.cells.expand import Expansion
@@ -194,13 +196,14 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
+        demand_file(path)  # a pipe would be waited for
         content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
         demand(content, {"cells": {str: str}}, "")
         if strange := [cell for cell in content["cells"] if not CELL.fullmatch(cell)]:
             raise ValueError(f"{shown(strange[0])} is no cell's id")
     except FileNotFoundError:
         raise UserError(f"{path}: missing", "launch the sweep again to write it anew") from None
-    except (OSError, ValueError, UserError) as error:
+    except (OSError, ValueError, NodeError, UserError) as error:
         text = error.reason if isinstance(error, UserError) else str(error)
         reason = text.splitlines()[0].removeprefix(f"{path}: ")
         raise UserError(f"{path}: cannot be read ({reason})", "launch the sweep again") from None
