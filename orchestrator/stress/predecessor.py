@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.foreign_json import BadAnswerError, demand
 from orchestrator.errors import UserError
 from orchestrator.results.manifest import write_imported
 from orchestrator.results.schema import spec_row
@@ -47,6 +48,27 @@ TOLD = (
 SETTINGS = {"epochs": "epochs", "lr": "learning_rate", "lora_rank": "lora_rank"}
 """Name in a file -> name in `TrainSpec`."""
 Row = Mapping[str, Any]
+_NUMBER = (None, float)
+SHAPE = {
+    "model": str,
+    "experiment?": (None, str),
+    "config": {
+        **dict.fromkeys(("epochs?", "lr?", "lora_rank?", "margin?", "rho_weight?"), _NUMBER),
+        "sft_size?": (None, int),
+        "behaviors?": (None, [str]),
+    },
+    "baseline_quick": {},
+    "runs": [
+        {
+            "condition?": str,
+            "rho_weight?": float,
+            "seed": int,
+            "quick_scores": {},
+            "train_steps?": (None, int),
+        }
+    ],
+}
+"""Of a file; other keys may be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,19 +142,17 @@ def bring(source: Path, root: Path) -> Brought:
 
 def _campaign(raw: Any) -> Row | str:
     """The file, or why it is none of the campaign's."""
-    if not isinstance(raw, Mapping) or not isinstance(raw.get("model"), str):
-        return "it names no model"
-    if not isinstance(raw.get("config"), Mapping) or not isinstance(raw.get("runs"), list):
-        return "it has no config and no runs"
-    runs = [{"quick_scores": raw.get("baseline_quick"), "seed": 0}, *raw["runs"]]
-    for run in runs:
-        if not isinstance(run, Mapping) or not isinstance(run.get("quick_scores"), Mapping):
-            return "a run has no quick_scores"
-        if type(run.get("seed")) is not int or run["seed"] < 0:
-            return "a run has no seed"
+    try:
+        demand(raw, SHAPE, "")
+    except BadAnswerError as error:
+        return str(error)
+    for run in raw["runs"]:
         if run.get("condition", Condition.SFT_ONLY) not in tuple(Condition):
-            return f"condition {visible(str(run['condition'])[:40])} is unknown"
-    return raw
+            return f"condition {visible(run['condition'][:40])} is unknown"
+        if run.get("rho_weight", raw["config"].get("rho_weight")) is None:
+            return "a run has no rho_weight"
+    found: Row = raw
+    return found
 
 
 def _runs(path: Path, raw: Row, notes: list[str]) -> Iterator[Run]:
@@ -153,7 +173,7 @@ def _runs(path: Path, raw: Row, notes: list[str]) -> Iterator[Run]:
             spec=_spec(raw["model"], raw["config"], run),
             rho={b: float(v) for b, v in rho.items() if b not in empty and _is_number(v)},
             trained=tuple(sorted(map(str, raw["config"].get("behaviors") or ()))),
-            steps=steps if type(steps) is int else None,
+            steps=steps,
             wall_s=float(wall_s) if _is_number(wall_s) else None,
             file=path.name,
             at=at if at.tzinfo else at.replace(tzinfo=UTC),

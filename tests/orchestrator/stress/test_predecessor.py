@@ -1,6 +1,7 @@
 """The predecessor's result files as read-only results: what is known, unknown, and refused."""
 
 import json
+from contextlib import suppress
 
 import pytest
 
@@ -119,9 +120,26 @@ def test_files_of_other_shapes_are_named_and_passed_over(source, tmp_path):
         bring(source, tmp_path / "results")
     for said in (
         "audit.json: passed over, it has no config",
-        "odd.json: passed over, a run has no",
+        "odd.json: passed over, it has no runs[0].quick_scores",
     ):
         assert said in str(caught.value)
     put(source, "sweep.json", campaign())
     notes = bring(source, tmp_path / "results").notes
     assert len([n for n in notes if "passed over" in n]) == 4
+
+
+@pytest.mark.parametrize("odd", ["abc", [], 10**30, -1, True, None, float("nan"), {}])
+def test_a_value_of_another_kind_is_a_sentence_or_taken_as_unknown(source, tmp_path, odd):
+    places = [("model",), ("experiment",), ("config",), ("runs",), ("baseline_quick",)]
+    places += [("config", key) for key in campaign()["config"]]
+    places += [("runs", 0, key) for key in campaign()["runs"][0]]
+    for number, place in enumerate(places):
+        content = campaign()
+        inner = content
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = odd
+        put(source, "sweep.json", content)
+        with suppress(UserError):
+            (folder,) = bring(source, tmp_path / f"results{number}").folders
+            assert Store(folder).rows("cells")
