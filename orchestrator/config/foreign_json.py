@@ -43,7 +43,7 @@ def demand(value: Any, shape: Any, at: str) -> None:
         BadAnswerError: It has another shape.
     """
     if isinstance(shape, tuple):
-        if not any(_fits(value, one) for one in shape):
+        if not any(fits(value, one) for one in shape):
             demand(value, shape[-1], at)
     elif isinstance(shape, list):
         _of_type(value, list, "a list", at)
@@ -55,6 +55,15 @@ def demand(value: Any, shape: Any, at: str) -> None:
     elif not _is(value, shape):
         wanted = "null" if shape is None else WORDS[shape]
         raise BadAnswerError(f"{at.lstrip('.') or 'it'} must be {wanted}, got {shown(value)}")
+
+
+def fits(value: Any, shape: Any) -> bool:
+    """Whether a value has a shape."""
+    try:
+        demand(value, shape, "")
+    except BadAnswerError:
+        return False
+    return True
 
 
 def _demand_values(value: dict[str, Any], shape: dict[Any, Any], at: str) -> None:
@@ -75,14 +84,6 @@ def shown(value: object) -> str:
     """A foreign value for a message: short, and without characters that move a cursor."""
     text = ascii(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _fits(value: Any, shape: Any) -> bool:
-    try:
-        demand(value, shape, "")
-    except BadAnswerError:
-        return False
-    return True
 
 
 def _of_type(value: Any, kind: type, wanted: str, at: str) -> None:

@@ -4,7 +4,6 @@ A file belongs to the cell whose adapter it names, by its digest or by the folde
 """
 
 import hashlib
-import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from orchestrator.config.foreign_json import fits
 from orchestrator.errors import UserError
 from orchestrator.results.attempts import alone
 from orchestrator.results.folder import ADAPTER, WEIGHTS
@@ -170,7 +170,7 @@ def _lm_eval(path: Path, raw: Raw) -> Foreign:
     for task, numbers in tasks.items():
         for key, value in numbers.items():
             metric, _, kind = key.partition(",")
-            if metric.endswith("_stderr") or not _is_number(value):
+            if metric.endswith("_stderr") or not fits(value, float):
                 continue
             error = numbers.get(",".join([f"{metric}_stderr", *([kind] if kind else [])]))
             counted = _at(raw, "n-samples", task, "effective")
@@ -179,8 +179,8 @@ def _lm_eval(path: Path, raw: Raw) -> Foreign:
             one = Measured(
                 measurement=f"{task}:{metric}" + (f",{kind}" if kind not in ("", "none") else ""),
                 value=float(value),
-                stderr=float(error) if _is_number(error) else None,
-                n=counted if type(counted) is int else None,
+                stderr=float(error) if fits(error, float) else None,
+                n=counted if fits(counted, int) else None,
                 higher_is_better=better if isinstance(better, bool) else None,
                 task_version=None if version is None else str(version),
             )
@@ -213,12 +213,14 @@ def _inspect(path: Path, raw: Raw) -> Foreign:
             Measured(
                 measurement=f"{task}:{scorer}{name}",
                 value=float(value),
-                stderr=float(error) if _is_number(error) and name in ("accuracy", "mean") else None,
-                n=n if type(n) is int else None,
+                stderr=float(error)
+                if fits(error, float) and name in ("accuracy", "mean")
+                else None,
+                n=n if fits(n, int) else None,
                 task_version=None if version is None else str(version),
             )
             for name in metrics
-            if name != "stderr" and _is_number(value := _at(metrics, name, "value"))
+            if name != "stderr" and fits(value := _at(metrics, name, "value"), float)
         ]
     version = _at(raw, "eval", "packages", "inspect_ai")
     return Foreign(
@@ -282,7 +284,3 @@ def _at(value: Any, *keys: str) -> Any:
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

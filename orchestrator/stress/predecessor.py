@@ -9,7 +9,6 @@ rates under the name rho, which are no nats per token.
 
 import hashlib
 import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.config.foreign_json import BadAnswerError, demand
+from orchestrator.config.foreign_json import BadAnswerError, demand, fits
 from orchestrator.errors import UserError
 from orchestrator.results.manifest import write_imported
 from orchestrator.results.schema import spec_row
@@ -171,10 +170,10 @@ def _runs(path: Path, raw: Row, notes: list[str]) -> Iterator[Run]:
         steps, wall_s = run.get("train_steps"), run.get("elapsed_seconds")
         yield Run(
             spec=_spec(raw["model"], raw["config"], run),
-            rho={b: float(v) for b, v in rho.items() if b not in empty and _is_number(v)},
+            rho={b: float(v) for b, v in rho.items() if b not in empty and fits(v, float)},
             trained=tuple(sorted(map(str, raw["config"].get("behaviors") or ()))),
             steps=steps,
-            wall_s=float(wall_s) if _is_number(wall_s) else None,
+            wall_s=float(wall_s) if fits(wall_s, float) else None,
             file=path.name,
             at=at if at.tzinfo else at.replace(tzinfo=UTC),
         )
@@ -285,7 +284,3 @@ def _write(store: Store, runs: Sequence[Run], files: Mapping[str, str]) -> None:
         "cells": {run.spec.cell_id: run.spec.label for run in runs},
     }
     write_imported(store.folder, content, "rho-eval", files)
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

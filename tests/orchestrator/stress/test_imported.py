@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from contextlib import suppress
 
 import pytest
 
@@ -171,3 +172,26 @@ def test_the_command_names_the_cell_and_what_it_has_now(store, tmp_path, rho_swe
     assert ran.code == 0, ran.err
     assert ran.out.startswith("sft-only")
     assert "arc_easy:acc, arc_easy:acc_norm" in ran.out
+
+
+def places(value, at=()):
+    yield at
+    items = value.items() if isinstance(value, dict) else ()
+    for key, inner in (*items, *(enumerate(value) if isinstance(value, list) else ())):
+        yield from places(inner, (*at, key))
+
+
+@pytest.mark.parametrize("odd", ["a\x1b[31m", [], 10**400, -1, True, None, {}, [None]])
+def test_a_value_of_another_kind_is_a_sentence_or_no_number(store, tmp_path, odd):
+    cell = trained(store)[0]["cell_id"]
+    for tool, layout in (("lm-eval", lm_eval), ("inspect", inspect_log)):
+        for place in [*places(layout("x"))][1:]:
+            content = inner = layout("x")
+            for key in place[:-1]:
+                inner = inner[key]
+            inner[place[-1]] = odd
+            for old in (store.folder / "imported").glob("*"):
+                old.unlink()
+            with suppress(UserError):
+                import_file(store, tool, put(tmp_path, content), cell)
+                assert store.rows("imported")
