@@ -181,7 +181,10 @@ def places(value, at=()):
         yield from places(inner, (*at, key))
 
 
-@pytest.mark.parametrize("odd", ["a\x1b[31m", [], 10**400, -1, True, None, {}, [None]])
+@pytest.mark.parametrize(
+    "odd",
+    ["a\x1b[31m", [], pytest.param(10**400, id="400 digits"), -1, True, None, {}, [None]],
+)
 def test_a_value_of_another_kind_is_a_sentence_or_no_number(store, tmp_path, odd):
     cell = trained(store)[0]["cell_id"]
     for tool, layout in (("lm-eval", lm_eval), ("inspect", inspect_log)):
