@@ -74,6 +74,7 @@ KINDS = {
     **dict.fromkeys(WHOLE, pa.int64()),
     **dict.fromkeys(TEXTS, pa.string()),
     "registered": pa.bool_(),
+    "imported": pa.bool_(),
 }
 """Types of the columns of `inference.arrow`; any other column is a float."""
 INFERENCE = pa.schema(

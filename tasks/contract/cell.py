@@ -385,7 +385,7 @@ class ProbeScoreRow:
         gap_completion: As `gap`, over those tokens; None when one side has none.
         cluster: Pairs with the same name are not independent; None for a pair that stands alone.
         right: Of an item of a multiple-choice set, whose row pairs its right choice with the best
-            other one: 1 where the right choice is the likeliest, 1/n where n share that, else 0.
+            other one; 1 where the right choice is the likeliest, 1/n where n share that, else 0.
             None for probe pairs.
         right_norm: The same with each log-probability divided by the choice's characters.
     """

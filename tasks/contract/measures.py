@@ -105,15 +105,11 @@ MEASURES = (
 MEASURED = {m.name: m for m in MEASURES}
 
 
-def measure_of(name: str) -> Measure | None:
-    """The measurement of a name; None for a behaviour.
-
-    `task:metric` is one that another tool made, in the tool's own unit.
-    """
-    if name in MEASURED or ":" not in name:
-        return MEASURED.get(name)
+def measure_of(name: str) -> Measure:
+    """The measurement of a name: one of ours, or else of another tool, in the tool's own unit."""
     about = "imported from a file of another tool, in its own unit"
-    return Measure(name=name, column="value", heading="value", unit=OWN_UNIT, about=about)
+    other = Measure(name=name, column="value", heading="value", unit=OWN_UNIT, about=about)
+    return MEASURED.get(name, other)
 
 
 if unknown := {c for m in MEASURES for c in m.columns} - columns_of(Measurements).keys():

@@ -188,6 +188,12 @@ class Frame:
             for e, at in found
         ]
 
+    @cached_property
+    def imported(self) -> frozenset[str]:
+        """Names of measurements of other tools; none of them is that of a scored behaviour."""
+        scored = pc.unique(self._scores["behavior"]).to_pylist()
+        return frozenset(self._of_others.keys() - set(scored))
+
     def general(self) -> list[ArmEvidence]:
         """One record per trained arm and measurement that has one; the measurement is `behavior`.
 
@@ -208,7 +214,8 @@ class Frame:
                     found.append(_measured(head, measure.name, of_seeds, base))
             baseline = self._baseline_arms.get(head.baseline_key, "")
             untrained_ids = [r["cell_id"] for r in self._arms.get(baseline, [])]
-            for name, numbers in sorted(self._of_others.items()):
+            for name in sorted(self.imported):
+                numbers = self._of_others[name]
                 cells = {r["seed"]: r["cell_id"] for r in self._arms[arm]}
                 of_seeds = {seed: numbers[cell] for seed, cell in cells.items() if cell in numbers}
                 if of_seeds:

@@ -9,7 +9,7 @@ from orchestrator.analysis.inference import answers, doses, effects, means, sele
 from orchestrator.analysis.inference.question import Ask, Chosen, Procedure, Study, Tested
 from orchestrator.analysis.inference.record import LOST, PAIRED_ON, Family, Inference
 from orchestrator.analysis.inference.sequential import at_any_time
-from orchestrator.cells.choose import varied
+from orchestrator.cells.choose import AGAINST, varied
 from orchestrator.cells.settings import disagreements
 from orchestrator.config.contrast_kinds import Compared, Kind, Population, Subject
 from orchestrator.config.contrasts import concerns
@@ -122,6 +122,7 @@ def _blank(study: Study, chosen: Chosen) -> Inference:
             )
         ),
         sesoi=contrast.sesoi,
+        imported=not study.frame.imported.isdisjoint(chosen.behavior.split(AGAINST)),
     )
 
 

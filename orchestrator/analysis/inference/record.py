@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.config.contrast_kinds import NAT, Kind, Population
-from tasks.contract.measures import measure_of
+from tasks.contract.measures import MEASURED, OWN_UNIT
 
 ANSWERS = "answers"
 """Stands for the split where a contrast is about generated answers, which have none."""
@@ -63,6 +63,7 @@ class Inference:
             contrast compares no others.
         claim: The sentence that the contrast was registered for.
         kind, behavior, split, population, family, alternative: What was asked.
+        imported: Whether it is about a measurement of another tool, in the tool's own unit.
         registered: Whether it was registered before the first result.
         arm_a, arm_b: Labels of the arms; for a trend, the lowest and the highest dose.
         arms: Arm ids in order.
@@ -133,12 +134,14 @@ class Inference:
     verdict: str = "not_testable"
     status: str = "ok"
     notes: tuple[str, ...] = ()
+    imported: bool = False
 
     @property
     def unit(self) -> str:
         """Of the estimate and its interval: that of the kind, in what the row is about."""
-        measure, unit = measure_of(self.behavior), self.kind.rules.unit
-        return unit.replace(NAT, measure.unit) if measure and measure.unit else unit
+        measure, unit = MEASURED.get(self.behavior), self.kind.rules.unit
+        own = OWN_UNIT if self.imported else measure and measure.unit
+        return unit.replace(NAT, own) if own else unit
 
     @property
     def is_difference(self) -> bool:

@@ -11,7 +11,7 @@ from orchestrator.analysis.tables.view import Column, Missing, Row, Shape, View
 from orchestrator.cells.choose import AGAINST
 from orchestrator.errors import UserError
 from orchestrator.stats.verdict import Verdict
-from tasks.contract.measures import measure_of
+from tasks.contract.measures import MEASURED
 
 TOLERANCE = 1e-9
 """Nats per token; a larger difference of two ways to compute a delta is no rounding error."""
@@ -90,8 +90,8 @@ def _claimed(evidence: Sequence[ArmEvidence], inference: Iterable[Inference]) ->
     known = {(e.behavior, e.split) for e in evidence}
     for row in inference:
         answered = row.behavior and row.verdict not in (Verdict.NOT_TESTABLE, Verdict.INTERIM)
-        behaviors = {b for b in row.behavior.split(AGAINST) if measure_of(b) is None}
-        named = {(behavior, row.split) for behavior in behaviors}
+        behaviors = {*row.behavior.split(AGAINST)} - MEASURED.keys()
+        named = {(behavior, row.split) for behavior in behaviors if not row.imported}
         if answered and row.split != ANSWERS and not named <= known:
             yield (
                 f"T13 claims, {row.name}: {row.verdict} on {row.behavior} ({row.split}), "

@@ -36,7 +36,7 @@ def general(arms: Arms) -> View | Missing:
 
 def _shown(arms: Arms) -> list[Measure]:
     """What some arm has, in the order of the declarations, then by name."""
-    found = [m for name in arms.behaviors if (m := measure_of(name))]
+    found = [measure_of(name) for name in arms.behaviors]
     return sorted(found, key=lambda m: MEASURES.index(m) if m in MEASURES else len(MEASURES))
 
 
