@@ -214,9 +214,9 @@ class Frame:
                     found.append(_measured(head, measure.name, of_seeds, base))
             baseline = self._baseline_arms.get(head.baseline_key, "")
             untrained_ids = [r["cell_id"] for r in self._arms.get(baseline, [])]
+            cells = {r["seed"]: r["cell_id"] for r in self._arms[arm]}
             for name in sorted(self.imported):
                 numbers = self._of_others[name]
-                cells = {r["seed"]: r["cell_id"] for r in self._arms[arm]}
                 of_seeds = {seed: numbers[cell] for seed, cell in cells.items() if cell in numbers}
                 if of_seeds:
                     known = [numbers[cell] for cell in untrained_ids if cell in numbers]

@@ -156,16 +156,20 @@ def test_a_variable_that_a_library_does_not_understand_is_one_sentence(name):
     assert done.stdout.splitlines()[-1].endswith("the environment that it reads this from")
 
 
-@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
-def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
-    command = f"{shlex.quote(sys.executable)} -m orchestrator presets {closed}"
-    done = subprocess.run(
+def in_a_shell(command, folder) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
         ["/bin/sh", "-c", command],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
+        cwd=folder,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
+def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
+    command = f"{shlex.quote(sys.executable)} -m orchestrator presets {closed}"
+    done = in_a_shell(command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -173,13 +177,7 @@ def test_a_working_folder_that_is_gone_is_named(tmp_path):
     command = (
         f"mkdir x; cd x; rmdir ../x; {shlex.quote(sys.executable)} -m orchestrator plan quickstart"
     )
-    done = subprocess.run(
-        ["/bin/sh", "-c", command],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    done = in_a_shell(command, tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("error:") == 1
     assert "the working folder is gone" in done.stderr
