@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from orchestrator.cells import tokenised
+from orchestrator.cells.builds import demand_builds
 from orchestrator.cells.expand import DATA, ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.known_models import known_model
 from orchestrator.cells.memory import Texts, cell_memory
@@ -86,6 +87,7 @@ class FileResolver:
             self._note(str(error))
             return ModelSpec(name=name, revision=revision)
         Sizes.of(files)
+        demand_builds(files)
         self.models[(name, revision)] = files
         return spec
 

@@ -25,11 +25,11 @@ from tasks.contract.cell import (
     SavedSpec,
     TrainSpec,
     digest_of,
-    reason_of,
 )
 from tasks.data.limits import Limits, limits_of
 from tasks.data.rendering import complete
 from tasks.data.seeding import stream
+from tasks.model.build import build
 from tasks.model.path import path_here
 from tasks.passes.choose import choose
 from tasks.passes.flops import LINEAR, linear_layers
@@ -99,14 +99,10 @@ def _load(spec: ModelSpec) -> BaseModel:
     found, files = locate(spec.name, spec.revision, download=True, digest=spec.digest)
     if spec.digest is not None and found.digest != spec.digest:
         raise NodeError(f"model {spec.name} is not the one of the launch: its files differ here")
-    try:
-        safe = {"trust_remote_code": False}
-        model, tokenizer = mlx_lm_load(str(files.folder), tokenizer_config=safe)[:2]
-    except Exception as error:  # what mlx-lm meets in a config is not foreseen
-        raise NodeError(
-            f"{files.folder}: mlx-lm cannot load this model ({reason_of(error)}); "
-            "check its config.json and weights, or choose another model"
-        ) from error
+    safe = {"trust_remote_code": False}
+    model, tokenizer = build(
+        files.folder, lambda folder: mlx_lm_load(folder, tokenizer_config=safe)[:2]
+    )
     complete(files.folder, tokenizer)
     model.freeze()
     model.eval()

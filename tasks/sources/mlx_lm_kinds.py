@@ -28,7 +28,7 @@ METHODS = (
 def demand_loadable(where: Path, config: dict[str, Any]) -> None:
     """Check that mlx-lm has a module for a model, and that its config has what the module needs.
 
-    Sizes, shapes and weights are not checked: the cell finds those as it loads the model.
+    Sizes, shapes and weights are not checked: `model.build` asks mlx-lm itself.
 
     Args:
         where: The config's file, for messages.

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import sys
 
 import pytest
 
+from orchestrator.cells.resolve import FileResolver
 from tasks.contract.cell import NodeError
 from tasks.data.rendering import load_tokenizer
 from tasks.model.model import Models, _load_weights
@@ -81,6 +83,19 @@ UNKNOWN = {
 """What is known of a model before it is loaded."""
 BROKEN |= UNKNOWN
 
+MISFITS = {
+    "base of rotations is a word": change("config.json", rope_theta="x"),
+    "more tokens than rows": change("config.json", vocab_size=9999),
+    "more layers than weights": change("config.json", num_hidden_layers=3),
+    "fewer layers than weights": change("config.json", num_hidden_layers=1),
+    "heads of another width": change("config.json", num_attention_heads=8, num_key_value_heads=8),
+    "wider than its matrices": change("config.json", intermediate_size=128),
+    "a head that is not there": change("config.json", tie_word_embeddings=False),
+    "an epsilon that is a word": change("config.json", rms_norm_eps="small"),
+}
+"""Settings that do not fit the weights, or with which nothing can be computed."""
+BROKEN |= MISFITS
+
 
 @pytest.fixture
 def folder(toy, tmp_path):
@@ -111,6 +126,25 @@ def test_what_mlx_lm_does_not_know_is_said_by_a_plan_and_not_first_by_a_cell(fol
         locate(str(folder), None, download=False)
     assert str(error.value).startswith(f"{folder}/config.json: ")
     assert "choose another" in str(error.value)
+
+
+@pytest.mark.parametrize("breaks", MISFITS.values(), ids=MISFITS)
+def test_a_plan_says_of_sizes_and_settings_what_the_cell_would_say(folder, breaks):
+    breaks(folder)
+    with pytest.raises(NodeError) as of_cell:
+        Models().get(locate(str(folder), None, download=False)[0])
+    with pytest.raises(NodeError) as of_plan:
+        FileResolver(download=False).model(str(folder), None, ("q_proj",))
+    assert str(of_plan.value) == str(of_cell.value)
+
+
+def test_a_command_says_the_same_though_it_never_loads_mlx(folder, monkeypatch):
+    MISFITS["base of rotations is a word"](folder)
+    monkeypatch.delitem(sys.modules, "mlx_lm")  # as in a driver
+    with pytest.raises(NodeError, match=f"{folder}: mlx-lm cannot load this model .*rope"):
+        FileResolver(download=False).model(str(folder), None, ("q_proj",))
+    change("config.json", rope_theta=10000.0)(folder)
+    assert FileResolver(download=False).model(str(folder), None, ("q_proj",)).digest
 
 
 @pytest.mark.parametrize(

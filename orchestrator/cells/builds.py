@@ -1,0 +1,48 @@
+"""Whether a model on this machine is one that a cell could load, before any cell is started."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+
+from tasks.contract.cell import NodeError
+from tasks.model import children
+from tasks.sources.model_files import SHIPPED, ModelFiles
+from tasks.sources.remembered import code_digest, remembered
+
+LIBRARIES = ("mlx", "mlx-lm")
+
+
+def demand_builds(files: ModelFiles) -> None:
+    """Check that sizes, shapes and settings of a model fit together, as its cells do.
+
+    mlx-lm sets the model up without reading the weights, in a process of its own where this one has
+    not loaded it. What passed is remembered on this machine, for as long as the files, the
+    libraries and the node's code are the same.
+
+    Raises:
+        NodeError: A cell could not load it, for the reason given.
+    """
+    if files.folder in SHIPPED.values():
+        return
+    given = [files.digest, code_digest(), *map(version, LIBRARIES)]
+    remembered("builds", given, lambda: _build(files), lambda found: found is True)
+
+
+def _build(files: ModelFiles) -> bool:
+    if "mlx_lm" in sys.modules:  # e.g. a notebook that has run a cell: it need not be loaded again
+        from tasks.model.build import demand_build
+
+        demand_build(files.folder)
+        return True
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.model.build", str(files.folder)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env=children.environment(),
+        check=False,
+    )
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise NodeError(said[-1])
+    return True

@@ -1,0 +1,55 @@
+"""A model set up by mlx-lm, and whether it can compute.
+
+Also a command:
+
+    python -m tasks.model.build FOLDER
+
+It loads a model lazily: its modules are set up, names and shapes of its weights are held against
+them, and one pass is drawn up. No weight is read, and nothing is computed.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from tasks.contract.cell import NodeError, reason_of
+from tasks.sources.quick_import import import_transformers
+
+
+def build(folder: Path, load: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """What `load` makes of a model's folder, the model first, once a pass can be drawn up with it.
+
+    Raises:
+        NodeError: It cannot be loaded, or has settings with which it cannot compute.
+    """
+    try:
+        loaded = load(str(folder))
+        loaded[0](mx.zeros((1, 2), mx.int32))  # MLX computes nothing that nobody asks for
+    except Exception as error:  # what mlx-lm meets in a config is not foreseen
+        raise NodeError(
+            f"{folder}: mlx-lm cannot load this model ({reason_of(error)}); "
+            "check its config.json and weights, or choose another model"
+        ) from error
+    return loaded
+
+
+def demand_build(folder: Path) -> None:
+    """Check that a model can be set up, without reading its weights.
+
+    Raises:
+        NodeError: As `build`.
+    """
+    import_transformers()  # mlx-lm does, and slower
+    from mlx_lm.utils import load_model
+
+    build(folder, lambda where: load_model(Path(where), lazy=True))
+
+
+if __name__ == "__main__":
+    try:
+        demand_build(Path(sys.argv[1]))
+    except NodeError as wrong:
+        sys.exit(str(wrong))
