@@ -453,6 +453,9 @@ def _score(
         phases: Counts the seconds.
         report: Is told of the phase.
         keeper: Looks after every pass whether a checkpoint is due.
+
+    Raises:
+        NodeError: The model gives no number for any pair.
     """
     begun = time.perf_counter()
 
@@ -465,6 +468,14 @@ def _score(
     with phases.phase("score", report), passes(base.model, base.path) as packed:
         kept = Passes(owner, Pieces(state.scored, look))
         found = score(base.model, asked.pairs, asked.split, base.vocabulary, packed, kept)
+        ended = {row.status for row in found.probe_scores}
+        if "nonfinite" in ended and "ok" not in ended:
+            raise NodeError(
+                "no pair has a finite log-probability after the training; lower train.learning_rate"
+                if adapter
+                else f"{base.files.folder}: no pair has a finite log-probability; its weights are "
+                "damaged, or its numbers are too large for their type"
+            )
         if not asked.items.kept:
             return found
         items, load = score_items(base.model, asked.items, base.vocabulary, packed, kept)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -264,6 +265,21 @@ def test_a_cell_that_stops_being_finite_is_diverged_at_a_named_step(toy):
     assert "at optimizer step" in result.message
     assert (result.scores, result.adapter) == ((), None)
     assert result.measurements.neutral_ce is None
+
+
+def test_a_model_that_gives_no_number_ends_its_cell_and_is_no_score(toy, tmp_path):
+    folder = shutil.copytree(toy, tmp_path / "damaged")
+    weights = mx.load(str(folder / "model.safetensors"))
+    weights["model.norm.weight"] *= float("nan")
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    with pytest.raises(NodeError, match="damaged: no pair has a finite log-probability"):
+        run_cell(spec_of(folder, "baseline"))
+
+
+def test_a_training_whose_last_step_leaves_no_number_is_no_score(toy):
+    one_step = "learning_rate: 1.0e+30, batch_size: 10"
+    with pytest.raises(NodeError, match="after the training; lower train.learning_rate"):
+        run_cell(spec_of(toy, size=10, extra=one_step))
 
 
 def test_dropout_is_seeded(toy):
