@@ -236,14 +236,19 @@ def launched(folder: Path, text: str, resolver: Any = None) -> tuple[Store, Expa
     return store, expansion
 
 
-def model_folder(
-    folder: Path, projections: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
-) -> Path:
-    """A model directory that can be found and hashed, but not loaded."""
+def model_folder(folder: Path) -> Path:
+    """A model directory, as small as mlx-lm can set one up, without a tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    names = [f"model.layers.{i}.self_attn.{p}.weight" for i in (0, 1) for p in projections]
-    names += ["model.embed_tokens.weight", "model.layers.0.input_layernorm.weight"]
-    save_file({n: np.zeros((2, 2), np.float32) for n in names}, folder / "model.safetensors")
+    attention = {f"self_attn.{p}_proj.weight": (2, 2) for p in "qkvo"}
+    biases = {f"self_attn.{p}_proj.bias": (2,) for p in "qkv"}
+    inner = {f"mlp.{p}_proj.weight": (2, 2) for p in ("gate", "up", "down")}
+    norms = {f"{p}_layernorm.weight": (2,) for p in ("input", "post_attention")}
+    shapes = {"model.embed_tokens.weight": (3, 2), "model.norm.weight": (2,)}
+    for i in (0, 1):
+        block = attention | biases | inner | norms
+        shapes |= {f"model.layers.{i}.{name}": shape for name, shape in block.items()}
+    weights = {name: np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    save_file(weights, folder / "model.safetensors")
     sizes = {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3, "intermediate_size": 2}
     sizes |= {"num_attention_heads": 1, "num_key_value_heads": 1, "rms_norm_eps": 1e-6}
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **sizes}))

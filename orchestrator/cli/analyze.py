@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import complete_results
+from orchestrator.cli.options import apart, complete_results
 from orchestrator.errors import UserError
 
 
@@ -44,7 +44,8 @@ def analyze(
         str | None, typer.Option(help="`published` puts the notes' numbers beside.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder for the tables' files.")
+        Path | None,
+        typer.Option("-o", "--output", callback=apart, help="Folder for the tables' files."),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")] = False,
 ) -> None:

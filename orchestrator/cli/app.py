@@ -15,7 +15,7 @@ from typer.exceptions import TyperException
 
 from orchestrator import __version__
 from orchestrator.cli import analyze, cluster, judge, launch, results, serve, stress, sweeps
-from orchestrator.cli.options import Group
+from orchestrator.cli.options import Group, apart
 from orchestrator.errors import UserError, next_step
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
 from orchestrator.visible import door, short
@@ -64,7 +64,9 @@ def doctor(
     full: Annotated[
         bool, typer.Option("--full", help="Compute for a minute or two, and write one file.")
     ] = False,
-    output: Annotated[Path | None, typer.Option("-o", help="File of --full; JSON.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", callback=apart, help="File of --full; JSON.")
+    ] = None,
 ) -> None:
     """Check this machine; every finding says what to do.
 

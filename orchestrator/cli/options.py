@@ -39,6 +39,15 @@ def complete_cell(ctx: typer.Context, incomplete: str) -> list[str]:
     return [cell for cell in cells if cell.startswith(incomplete)]
 
 
+def apart(output: Path | None) -> Path | None:
+    """A place for output, checked: not among the data of results."""
+    from orchestrator.results.folder import demand_apart
+
+    if output is not None:
+        demand_apart(output)
+    return output
+
+
 SweepArgument = Annotated[
     str, typer.Argument(help="A YAML file, or a preset's name.", autocompletion=complete_preset)
 ]

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.cli.options import JsonOption, ResultsArgument, complete_cell, complete_results
+from orchestrator.cli.options import (
+    JsonOption,
+    ResultsArgument,
+    apart,
+    complete_cell,
+    complete_results,
+)
 from orchestrator.errors import UserError
 from orchestrator.execution.terminal import FAILED
 
@@ -118,7 +124,10 @@ def report(
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file [default: RESULTS/report.html].")
+        Path | None,
+        typer.Option(
+            "-o", "--output", callback=apart, help="The file [default: RESULTS/report.html]."
+        ),
     ] = None,
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Markdown; also where the file ends in .md.")
@@ -147,7 +156,9 @@ def report(
 def export(
     results: ResultsArgument,
     to: Annotated[str, typer.Option("--to", help="parquet or csv")] = "parquet",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", callback=apart, help="Folder.")
+    ] = None,
 ) -> None:
     """Write every table as one Parquet or CSV file.
 
@@ -175,7 +186,8 @@ def card(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of the adapter [default: the first].")] = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder [default: in RESULTS/cards].")
+        Path | None,
+        typer.Option("-o", "--output", callback=apart, help="Folder [default: in RESULTS/cards]."),
     ] = None,
     fuse: Annotated[
         bool, typer.Option("--fuse", help="Also the whole model, with the adapter in its weights.")

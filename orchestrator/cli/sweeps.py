@@ -9,6 +9,7 @@ from orchestrator.cli.options import (
     JsonOption,
     ResultsOption,
     SetOption,
+    apart,
     complete_preset,
     complete_results,
 )
@@ -30,7 +31,7 @@ def init(
     preset: Annotated[
         str, typer.Argument(help="See: rho-sweep presets", autocompletion=complete_preset)
     ],
-    output: Annotated[Path, typer.Option("-o", "--output")] = Path("sweep.yaml"),
+    output: Annotated[Path, typer.Option("-o", "--output", callback=apart)] = Path("sweep.yaml"),
     force: Annotated[bool, typer.Option(help="Overwrite the file.")] = False,
 ) -> None:
     """Write a commented sweep file, and beside it the schema from which an editor completes it.

@@ -88,6 +88,20 @@ def demand_results(folder: Path) -> Path:
     return folder
 
 
+def demand_apart(path: Path) -> None:
+    """Check that what a person wants to have written is not put among the data of any results.
+
+    Raises:
+        UserError: It would replace a file that a launch makes, or lie in a folder of such files.
+    """
+    for folder in path.resolve().parents:
+        name = path.resolve().relative_to(folder).parts[0]
+        if name in {*NAMES, *ALONE, ASKED, LOCK, NOTE} and (folder / "cells").is_dir():
+            raise UserError(
+                f"{path}: {name} of {folder} is for results alone", "choose another place"
+            )
+
+
 def _near(folder: Path) -> str:
     """`; did you mean "results/..."?`: results of that name, or of one like it; else nothing."""
     roots = dict.fromkeys((folder.parent, Path("results")))

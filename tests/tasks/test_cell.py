@@ -278,7 +278,7 @@ def test_a_model_that_gives_no_number_ends_its_cell_and_is_no_score(toy, tmp_pat
 
 def test_a_training_whose_last_step_leaves_no_number_is_no_score(toy):
     one_step = "learning_rate: 1.0e+30, batch_size: 10"
-    with pytest.raises(NodeError, match="after the training; lower train.learning_rate"):
+    with pytest.raises(NodeError, match="after the training; lower"):
         run_cell(spec_of(toy, size=10, extra=one_step))
 
 

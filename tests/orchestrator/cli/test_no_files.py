@@ -109,3 +109,25 @@ def test_nothing_takes_the_place_of_what_is_no_file(tmp_path, rho_sweep, call, k
     assert (said.code, said.out) == (2, "")
     assert "error: there: is a pipe or a device" in said.err
     assert os.lstat(tmp_path / "there") == before
+
+
+@pytest.mark.usefixtures("cell")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "export r -o r/cells",
+        "export r -o r/cells/mine",
+        "report r -o r/sweep.yaml",
+        "report r -o r/../r/logs/mine.html",
+        "analyze r -o r/scores",
+        "card r -o r/adapters",
+        "init quickstart --force -o r/sweep.yaml",
+        "doctor --full -o r/live.json",
+    ],
+)
+def test_nothing_is_written_among_the_data_of_results(tmp_path, rho_sweep, call):
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    said = rho_sweep(*call.split())
+    assert (said.code, said.out) == (2, "")
+    assert "is for results alone; choose another place" in said.err
+    assert {p: p.is_file() and p.read_bytes() for p in tmp_path.rglob("*")} == before
