@@ -144,6 +144,14 @@ class Inference:
         return unit.replace(NAT, own) if own else unit
 
     @property
+    def place(self) -> str:
+        """What the row was measured on, e.g. `the heldout split`."""
+        if self.split == ANSWERS:
+            return "generated answers"
+        whole = self.imported or self.behavior in MEASURED
+        return "whole cells" if whole else f"the {self.split} split"
+
+    @property
     def is_difference(self) -> bool:
         """Whether the estimate is a difference in nats per token, tested against 0."""
         return self.kind.rules.is_difference and self.unit == NAT

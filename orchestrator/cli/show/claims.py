@@ -5,7 +5,7 @@ from math import exp
 
 from rich.text import Text
 
-from orchestrator.analysis.inference.record import ANSWERS, OPPOSITE, REMARKS, Family, Inference
+from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Family, Inference
 from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.view import level_text, p_text
 from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
@@ -38,12 +38,12 @@ def claim_lines(inference: Sequence[Inference]) -> Iterator[tuple[int, Text]]:
     yield 0, Text(f"claims: {tally(words.values())}", style="bold")
     explored = 0
     for key, rows in groups.items():
-        claim, population, family, split = key
+        claim, population, family, _ = key
         explored += family == Family.EXPLORATORY
         if family == Family.EXPLORATORY and explored > MOST_EXPLORATORY:
             continue
         word = words[key]
-        where = split if split == ANSWERS else f"{split} split"
+        where = " and ".join(dict.fromkeys(row.place.removeprefix("the ") for row in rows))
         about = f"({family}, {where}, {population.replace('_', ' ')})"
         yield 2, Text.assemble((word.words, STYLES.get(word, "bold")), f"  {claim} {about}")
         yield from ((4, Text(_sentence(row))) for row in rows)

@@ -96,7 +96,7 @@ def _part(
 def _asked(rows: Sequence[Inference]) -> str:
     """What the rows of one claim compare; the adjustments of p are those of all its rows."""
     row = rows[0]
-    where = "on generated answers" if row.split == ANSWERS else f"on the {row.split} split"
+    where = " and ".join(dict.fromkeys(f"on {r.place}" for r in rows))
     a = f"the best of {len(row.arms) - 1} doses" if _is_best(row) else row.arm_a
     arms = f"{a} against {row.arm_b}" if row.arm_b else a
     parts = [

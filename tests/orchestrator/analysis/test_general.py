@@ -70,10 +70,12 @@ def test_the_first_screen_and_the_report_say_what_else_changed(tmp_path, rho_swe
     store = results(tmp_path / "s", {"sft-only": 2.0, "rho-guided": 2.5})
     ran = rho_sweep("analyze", store.folder)
     assert (ran.code, "What else changed" in ran.out) == (0, True), ran.err
+    assert "(primary, whole cells, new seeds)" in ran.out
     assert rho_sweep("report", store.folder, "--markdown", "-o", tmp_path / "r.md").code == 0
     text = (tmp_path / "r.md").read_text()
     assert "+65.7% on neutral texts in rho-guided, which lost most" in text
     assert "T15" in text
+    assert "; on whole cells, about new seeds; " in text
 
 
 def test_results_without_these_measurements_are_analysed_and_say_so(tmp_path):
