@@ -279,9 +279,9 @@ def _matters(path: Path) -> bool:
 
 def file_digest(path: Path) -> str:
     """Digest of a file; a hub cache names its large blobs by it, so those need no reading."""
-    blob = path.resolve().name
-    if path.is_symlink() and re.fullmatch(r"[0-9a-f]{64}", blob):
-        return blob
+    blob = path.resolve()
+    if path.is_symlink() and blob.parent.name == "blobs" and _is_digest(blob.name):
+        return blob.name
     stat = path.stat()
     if stat.st_size < LARGE:
         return _digest_read(path)

@@ -128,6 +128,14 @@ def test_what_mlx_lm_does_not_know_is_said_by_a_plan_and_not_first_by_a_cell(fol
     assert "choose another" in str(error.value)
 
 
+def test_a_link_to_a_file_with_the_name_of_a_digest_is_known_by_its_content(folder, toy):
+    weights = folder / "model.safetensors"
+    lies = weights.rename(folder / ("a" * 64))
+    weights.symlink_to(lies.name)
+    found, _ = locate(str(folder), None, download=False)
+    assert found.digest == locate(str(toy), None, download=False)[0].digest
+
+
 @pytest.mark.parametrize("breaks", MISFITS.values(), ids=MISFITS)
 def test_a_plan_says_of_sizes_and_settings_what_the_cell_would_say(folder, breaks):
     breaks(folder)
