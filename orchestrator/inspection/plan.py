@@ -382,6 +382,8 @@ def describe(found: Plan) -> list[str]:
         f"scored   after steps {', '.join(map(str, steps))} of {last}, and at the end"
         for steps, last in dict.fromkeys(moments)
     ]
+    asked = dict.fromkeys(s.capability for s in found.cells if s.capability)
+    lines += [f"asked    {c.name}: {c.texts} choices, of each cell" for c in asked if c]
     lines += [f"note     {text}" for text in found.paths]
     lines += [f"note     {text}" for text in found.notes]
     left = found.left_s

@@ -47,6 +47,13 @@ def test_every_cell_and_the_untrained_model_answer_the_set(tmp_path):
     assert len({s.arm_id for s in found.cells}) == 1
 
 
+def test_a_plan_names_the_set(tmp_path, rho_sweep):
+    sweep_in(tmp_path, ITEM)
+    (tmp_path / "sweep.yaml").write_text(SWEEP.format(more=NAME))
+    said = rho_sweep("plan", tmp_path / "sweep.yaml").out
+    assert f"asked    {tmp_path}/set.jsonl: 2 choices, of each cell" in said
+
+
 def test_what_is_wrong_with_a_set_or_too_long_is_told_before_a_launch(tmp_path):
     long = ITEM | {"query": "word " * 80}
     resolver = FileResolver(download=False)
