@@ -389,6 +389,15 @@ def _finish(
     if trained.diverged is None:
         state = replace(trained.state, optimizer={})  # no step runs again
         found = _score(base, asked, trained.adapter, state, phases, report, keeper)
+        ended = {row.status for row in found.probe_scores}
+        if "nonfinite" in ended and "ok" not in ended:
+            if trained.adapter is None:
+                raise NodeError(
+                    f"{base.files.folder}: no pair has a finite log-probability; its weights are "
+                    "damaged, or its numbers are too large for their type"
+                )
+            said = "no pair has a finite log-probability after the last optimizer step"
+            trained, found = replace(trained, diverged=said, adapter=None), _NOTHING
     phases.seconds["score"] = phases.seconds.get("score", 0.0) + trained.start.score_s
     measurements = _measurements(spec, base, probes, training, trained, phases)
     if trained.diverged is None:
@@ -453,9 +462,6 @@ def _score(
         phases: Counts the seconds.
         report: Is told of the phase.
         keeper: Looks after every pass whether a checkpoint is due.
-
-    Raises:
-        NodeError: The model gives no number for any pair.
     """
     begun = time.perf_counter()
 
@@ -468,14 +474,6 @@ def _score(
     with phases.phase("score", report), passes(base.model, base.path) as packed:
         kept = Passes(owner, Pieces(state.scored, look))
         found = score(base.model, asked.pairs, asked.split, base.vocabulary, packed, kept)
-        ended = {row.status for row in found.probe_scores}
-        if "nonfinite" in ended and "ok" not in ended:
-            raise NodeError(
-                "no pair has a finite log-probability after the training; lower train.learning_rate"
-                if adapter
-                else f"{base.files.folder}: no pair has a finite log-probability; its weights are "
-                "damaged, or its numbers are too large for their type"
-            )
         if not asked.items.kept:
             return found
         items, load = score_items(base.model, asked.items, base.vocabulary, packed, kept)

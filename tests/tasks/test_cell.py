@@ -276,10 +276,12 @@ def test_a_model_that_gives_no_number_ends_its_cell_and_is_no_score(toy, tmp_pat
         run_cell(spec_of(folder, "baseline"))
 
 
-def test_a_training_whose_last_step_leaves_no_number_is_no_score(toy):
+def test_a_training_whose_last_step_leaves_no_number_is_diverged(toy):
     one_step = "learning_rate: 1.0e+30, batch_size: 10"
-    with pytest.raises(NodeError, match="after the training; lower"):
-        run_cell(spec_of(toy, size=10, extra=one_step))
+    result = run_cell(spec_of(toy, size=10, extra=one_step))
+    assert result.status is Status.DIVERGED
+    assert "after the last optimizer step" in result.message
+    assert (result.scores, result.probe_scores, result.adapter) == ((), (), None)
 
 
 def test_dropout_is_seeded(toy):
