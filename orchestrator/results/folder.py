@@ -38,12 +38,10 @@ ALONE = MANIFEST, LIVE, STRESS, SCORED, LAUNCH_LOG = (
 )
 """Files in the results folder itself that a driver writes and another machine may have."""
 LOCK, NOTE, ASKED = ".launch.lock", ".cluster.json", "questions.jsonl"
+_DATA = {*NAMES, *ALONE, ASKED, LOCK, NOTE}
+"""What launches and other commands keep there, and no person puts there."""
 _MADE = {
-    *NAMES,
-    *ALONE,
-    ASKED,
-    LOCK,
-    NOTE,
+    *_DATA,
     "report.html",
     "report.md",
     "analysis",
@@ -94,9 +92,10 @@ def demand_apart(path: Path) -> None:
     Raises:
         UserError: It would replace a file that a launch makes, or lie in a folder of such files.
     """
-    for folder in path.resolve().parents:
-        name = path.resolve().relative_to(folder).parts[0]
-        if name in {*NAMES, *ALONE, ASKED, LOCK, NOTE} and (folder / "cells").is_dir():
+    place = path.resolve()
+    for folder in place.parents:
+        name = place.relative_to(folder).parts[0]
+        if name in _DATA and (folder / "cells").is_dir():
             raise UserError(
                 f"{path}: {name} of {folder} is for results alone", "choose another place"
             )
