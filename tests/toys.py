@@ -125,6 +125,14 @@ def make_model(
     return folder
 
 
+def without_numbers(folder: Path) -> Path:
+    """Make the last norm of a model in one file NaN, so that every log-probability is."""
+    weights = mx.load(str(folder / "model.safetensors"))
+    weights["model.norm.weight"] *= float("nan")
+    mx.save_safetensors(str(folder / "model.safetensors"), weights)
+    return folder
+
+
 def _save(folder: Path, weights: dict[str, mx.array], shards: int) -> None:
     """Write weight files named as on hubs; tensors go to them in turn: each layer is in all."""
     names = [f"model-{i:05d}-of-{shards:05d}.safetensors" for i in range(1, shards + 1)]
