@@ -228,21 +228,29 @@ def cut_link(scene: Scene) -> str:
     return f"{name} for {seconds:.0f} s"
 
 
-def sleep_laptop(scene: Scene) -> str:
-    """As a closed lid: stop all processes of the laptop and cut its link, then undo both."""
-    site, seconds = the_lab(scene), scene.rng.uniform(5, 60)
-    asleep = site.on(LAPTOP)
-    site.lab.cut(LAPTOP)
-    for process in asleep:
-        with suppress(psutil.NoSuchProcess):
-            process.suspend()
-    time.sleep(seconds)
-    # last nsenter, which is outside: it stops itself when the process stops that it waits for
-    for process in [*asleep, scene.now.process]:
-        with suppress(psutil.NoSuchProcess):
-            process.resume()
-    site.lab.mend(LAPTOP)
-    return f"{len(asleep)} processes for {seconds:.0f} s"
+def shut_lid(*names: str) -> Callable[[Scene], str]:
+    """As a closed lid: stop all processes of one of these machines, and cut its link, for a while.
+
+    A host that is not in the cluster, because it did not come up, is not taken.
+    """
+
+    def act(scene: Scene) -> str:
+        site, seconds = the_lab(scene), scene.rng.uniform(5, 60)
+        taking_part = {n: site.on(n) for n in names if n == LAPTOP or site.in_cluster(n)}
+        name, asleep = scene.rng.choice(sorted(taking_part.items()))
+        site.lab.cut(name)
+        for process in asleep:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        time.sleep(seconds)
+        # last nsenter, which is outside: it stops itself when the process stops that it waits for
+        for process in [*asleep, scene.now.process]:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        site.lab.mend(name)
+        return f"{name}, {len(asleep)} processes, for {seconds:.0f} s"
+
+    return act
 
 
 def the_lab(scene: Scene) -> InLab:
@@ -278,5 +286,6 @@ FAULTS: dict[str, Fault] = {
     },
     "lab-worker-stop": Fault(act=pause("worker"), in_lab=True),
     "lab-link-cut": Fault(act=cut_link, in_lab=True),
-    "lab-laptop-asleep": Fault(act=sleep_laptop, in_lab=True),
+    "lab-laptop-asleep": Fault(act=shut_lid(LAPTOP), in_lab=True),
+    "lab-host-asleep": Fault(act=shut_lid(*HOSTS), in_lab=True),
 }

@@ -121,6 +121,10 @@ class InLab:
             p for p in psutil.process_iter() if p.pid != first and _space(p.pid) == _space(first)
         ]
 
+    def in_cluster(self, name: str) -> bool:
+        """Whether a host runs a raylet."""
+        return any(role(process) == "raylet" for process in self.on(name))
+
     def cells(self, results: Path) -> Path:
         """The `cells` folder of the results on the head."""
         head = self.lab.machines[HOSTS[0]].folder

@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from benchmarks.chaos.faults import sleep_laptop
+from benchmarks.chaos.faults import shut_lid
 from benchmarks.chaos.rounds import Scene
 from benchmarks.chaos.sites import InLab
-from tests.lab.machines import Lab, Machine, wait_until
+from tests.lab.machines import LAPTOP, Lab, Machine, wait_until
 
 SEEDS = 20
 """41 cells."""
@@ -121,15 +121,16 @@ def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, mome
 
 
 @pytest.mark.cluster
-def test_a_laptop_that_slept_follows_its_launch_to_the_end(lab, up):
+@pytest.mark.parametrize("sleeper", [LAPTOP, "mac2"])
+def test_a_launch_whose_laptop_or_host_slept_comes_to_its_end(lab, up, sleeper):
     sweep = write_sweep(lab, 2, 6)
-    site, results = InLab(lab, up), home(lab) / "results/asleep"
+    site, results = InLab(lab, up), home(lab) / f"results/asleep-{sleeper}"
     played = Scene(
         site=site, folder=home(lab), sweep=sweep, results=results, words=[], rng=Random(1)
     )
     launch = played.launch()
     wait_until("the launch is followed", lambda: "started: " in launch.printed, 120)
-    sleep_laptop(played)
+    shut_lid(sleeper)(played)
     assert launch.wait(240), launch.printed
     assert launch.code == 0, launch.printed
 
