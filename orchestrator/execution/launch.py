@@ -246,12 +246,12 @@ def _register(
         wanted: Cells of the sweep.
         seen: Cells that have or had a result in this folder.
         done: Cells of the sweep with a result.
-        linked: Those of them whose results are those of another sweep.
+        linked: Those of them whose results this launch took from another sweep.
 
     Raises:
         UserError: The folder holds another sweep.
     """
-    results = any(wanted[cell].condition.trains for cell in done)
+    results = any(wanted[c].condition.trains for c in done if c not in linked)
     earlier, loss = kept_manifest(folder, results=results)
     seen |= done
     found, news, now = ask(

@@ -121,9 +121,9 @@ def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, mome
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("sleeper", [LAPTOP, "mac2"])
-def test_a_launch_whose_laptop_or_host_slept_comes_to_its_end(lab, up, sleeper):
-    sweep = write_sweep(lab, 2, 6)
+@pytest.mark.parametrize(("sleeper", "epochs"), [(LAPTOP, 6), ("mac2", 7)])
+def test_a_launch_whose_laptop_or_host_slept_comes_to_its_end(lab, up, sleeper, epochs):
+    sweep = write_sweep(lab, 2, epochs)  # no two alike, as above
     site, results = InLab(lab, up), home(lab) / f"results/asleep-{sleeper}"
     played = Scene(
         site=site, folder=home(lab), sweep=sweep, results=results, words=[], rng=Random(1)

@@ -328,6 +328,14 @@ def test_a_missing_manifest_is_told_and_its_questions_are_exploratory(results, r
     assert [r["registered_at"] for r in registered(results)] == [None]
 
 
+def test_a_new_folder_that_takes_all_its_cells_from_another_lost_nothing(results, rho_sweep):
+    twin = results.folder.with_name("twin")
+    ran = rho_sweep("launch", "sweep.yaml", "--inline", "--results", twin)
+    assert ran.code == 0
+    assert "0 to run" in ran.err
+    assert "was missing" not in ran.err
+
+
 def test_a_manifest_with_another_time_of_registration_is_told(results, rho_sweep):
     path = results.folder / "sweep.yaml"
     path.write_text(path.read_text().replace("registered_at: '20", "registered_at: '19"))
