@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 
 from orchestrator.execution.display import Display, PlainDisplay
@@ -19,6 +20,26 @@ def interrupt(*_: object) -> None:
 def interruptible() -> None:
     """Make SIGTERM end this process as Ctrl-C does."""
     signal.signal(signal.SIGTERM, interrupt)
+
+
+@contextlib.contextmanager
+def to_its_end() -> Iterator[None]:
+    """Let the block end before Ctrl-C or SIGTERM takes effect; for what must not end half done."""
+    if threading.current_thread() is not threading.main_thread():  # only there do signals arrive
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 @contextlib.contextmanager

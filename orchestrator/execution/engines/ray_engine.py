@@ -35,6 +35,7 @@ from orchestrator.execution.engines.ray_worker import Board, Worker
 from orchestrator.execution.gpu_faults import gpu_fault
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost
+from orchestrator.execution.terminal import to_its_end
 from tasks.contract.cell import CellFailure, Spec
 from tasks.model.machine import chip, system
 
@@ -407,8 +408,12 @@ class RayEngine:
             slot.worker = None
 
     def close(self) -> None:
-        """Ask idle workers to free their models and end, stop the others, and Ray if it is ours."""
-        with self._watch.over():
+        """Ask idle workers to free their models and end, stop the others, and Ray if it is ours.
+
+        An interruption waits for it: with half a Ray left this process would end as Ray ends it,
+        with another exit code.
+        """
+        with self._watch.over(), to_its_end():
             slots = [slot for place in self._places.values() for slot in place.slots]
             idle = [slot.worker for slot in slots if slot.worker is not None and slot.spec is None]
             if leaving := [worker.leave.remote() for worker in idle]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from signal import SIGKILL, SIGSTOP
+from signal import SIGINT, SIGKILL, SIGSTOP
 
 import psutil
 import pytest
@@ -34,8 +34,11 @@ import ray
 def niceness():
     return os.nice(0)
 print(ray.get(ray.remote(niceness).options(num_cpus=0).remote()) - os.nice(0), flush=True)
-if sys.stdin.readline() == "killed\\n":
+how, shut = sys.stdin.readline(), ray.shutdown
+if how == "killed\\n":
     os.kill(os.getpid(), signal.SIGKILL)
+if how == "interrupted\\n":
+    ray.shutdown = lambda: (os.kill(os.getpid(), signal.SIGINT), shut())
 engine.close()
 print("closed", *(name for name in os.environ if name.startswith("RAY_AUTH")))
 """
@@ -142,6 +145,15 @@ def test_its_folder_is_closed_and_no_secret_is_in_its_processes(launch):
         for planted in (secret, KEY):
             assert planted not in " ".join(p.cmdline())
             assert planted not in "".join(p.environ().values())
+
+
+@pytest.mark.slow
+def test_a_launch_interrupted_as_it_ends_its_ray_leaves_nothing_either():
+    late = Launch()
+    processes = psutil.Process(late.process.pid).children(recursive=True)
+    assert late.end("interrupted") == -SIGINT
+    assert not late.folder.exists()
+    assert psutil.wait_procs(processes, timeout=20)[1] == []
 
 
 @pytest.mark.slow
