@@ -236,8 +236,8 @@ def shut_lid(*names: str) -> Callable[[Scene], str]:
 
     def act(scene: Scene) -> str:
         site, seconds = the_lab(scene), scene.rng.uniform(5, 60)
-        taking_part = {n: site.on(n) for n in names if n == LAPTOP or site.in_cluster(n)}
-        name, asleep = scene.rng.choice(sorted(taking_part.items()))
+        name = scene.rng.choice([n for n in names if n == LAPTOP or site.in_cluster(n)])
+        asleep = site.on(name)
         site.lab.cut(name)
         for process in asleep:
             with suppress(psutil.NoSuchProcess):

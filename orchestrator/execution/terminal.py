@@ -38,8 +38,8 @@ def to_its_end() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        if came:
-            signal.raise_signal(came[0])
+        for late in came:  # the first may be one that this process ignores
+            signal.raise_signal(late)
 
 
 @contextlib.contextmanager
