@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import ResultsOption, SetOption, SweepArgument
+from orchestrator.cli.options import (
+    ClusterOption,
+    InlineOption,
+    LocalOption,
+    RayOption,
+    ResultsOption,
+    SetOption,
+    SlotsOption,
+    SweepArgument,
+    WithoutOption,
+    demand_one_place,
+)
 from orchestrator.errors import UserError
 
 
@@ -20,12 +31,10 @@ def launch(
     sweep: SweepArgument,
     set_: SetOption = [],  # noqa: B006 - typer reads the default and never changes it
     results: ResultsOption = None,
-    cluster: Annotated[
-        Path | None, typer.Option(help="A file that names the hosts (cluster.yaml).")
-    ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
-    inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
-    slots: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
+    cluster: ClusterOption = None,
+    local: LocalOption = False,
+    inline: InlineOption = False,
+    slots: SlotsOption = None,
     rename: Annotated[
         str | None, typer.Option(help="A name for this sweep in place of the file's.")
     ] = None,
@@ -44,10 +53,8 @@ def launch(
         typer.Option(metavar="CELL", help="Only this cell: the start of an id, or a label."),
     ] = [],  # noqa: B006 - as above
     detach: Annotated[bool, typer.Option("--detach", help="Return at once.")] = False,
-    ray: Annotated[
-        str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
-    ] = None,
-    without: Annotated[list[str], typer.Option(hidden=True, help="A host not to be used.")] = [],  # noqa: B006 - as above
+    ray: RayOption = None,
+    without: WithoutOption = [],  # noqa: B006 - as above
 ) -> None:
     """Run every cell that has no result yet; launching again resumes.
 
@@ -64,8 +71,7 @@ def launch(
 
       rho-sweep launch sweep.yaml --set track.tensorboard=my-runs
     """
-    if sum((cluster is not None, local, inline)) > 1:
-        raise UserError("--cluster, --local and --inline exclude each other")
+    demand_one_place(cluster, local=local, inline=inline, slots=slots)
     if cell and (cluster is not None or until is not None):
         raise UserError("--cell is for launches on this machine without --until")
     from orchestrator.cli import launching
@@ -78,8 +84,6 @@ def launch(
     folder = results if results is not None else Path("results") / loaded.name
     hosts = load_cluster(cluster) if cluster is not None else None
     if cluster is not None and hosts is not None:
-        if slots is not None:
-            raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
         decided = until is not None
         launching.on_cluster(
             loaded, folder, hosts, cluster, detach=detach, keep=keep, until_decided=decided

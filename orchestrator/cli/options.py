@@ -7,6 +7,7 @@ from typing import Annotated, Any, get_args
 import typer
 from typer.core import TyperGroup
 
+from orchestrator.errors import UserError
 from orchestrator.visible import door
 
 
@@ -29,7 +30,6 @@ def complete_results(incomplete: str) -> list[str]:
 
 def complete_cell(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of cells that begin so, for the shell; those of the results named before."""
-    from orchestrator.errors import UserError
     from orchestrator.results.manifest import load_manifest
 
     try:
@@ -48,6 +48,18 @@ def apart(output: Path | None) -> Path | None:
     return output
 
 
+def demand_one_place(cluster: Path | None, *, local: bool, inline: bool, slots: int | None) -> None:
+    """Check that the options name one place for the work.
+
+    Raises:
+        UserError: They name several, or slots of hosts.
+    """
+    if sum((cluster is not None, local, inline)) > 1:
+        raise UserError("--cluster, --local and --inline exclude each other")
+    if cluster is not None and slots is not None:
+        raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
+
+
 SweepArgument = Annotated[
     str, typer.Argument(help="A YAML file, or a preset's name.", autocompletion=complete_preset)
 ]
@@ -63,6 +75,16 @@ ResultsOption = Annotated[
 SetOption = Annotated[
     list[str], typer.Option("--set", metavar="KEY=VALUE", help="Override a field of the sweep.")
 ]
+ClusterOption = Annotated[
+    Path | None, typer.Option(help="A file that names the hosts (cluster.yaml).")
+]
+LocalOption = Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")]
+InlineOption = Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")]
+SlotsOption = Annotated[int | None, typer.Option(min=1, help="Cells, or other units, at once.")]
+RayOption = Annotated[
+    str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
+]
+WithoutOption = Annotated[list[str], typer.Option(hidden=True, help="A host not to be used.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
 
 

@@ -5,8 +5,18 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Group, ResultsArgument
-from orchestrator.errors import UserError, as_typed
+from orchestrator.cli.options import (
+    ClusterOption,
+    Group,
+    InlineOption,
+    LocalOption,
+    RayOption,
+    ResultsArgument,
+    SlotsOption,
+    WithoutOption,
+    demand_one_place,
+)
+from orchestrator.errors import as_typed
 from tasks.judges.names import FORMS
 
 
@@ -23,16 +33,12 @@ def command(
         str | None, typer.Option(help="strip: judge what follows a thought; off: no thoughts.")
     ] = None,
     judge: Annotated[str | None, typer.Option(help=FORMS)] = None,
-    cluster: Annotated[
-        Path | None, typer.Option(help="The cluster that made the results (cluster.yaml).")
-    ] = None,
-    local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
-    inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
-    slots: Annotated[int | None, typer.Option(min=1, help="Cells at once.")] = None,
-    ray: Annotated[
-        str | None, typer.Option(hidden=True, help="Of a running Ray; for the driver on a head.")
-    ] = None,
-    without: Annotated[list[str], typer.Option(hidden=True, help="A host not to be used.")] = [],  # noqa: B006 - as above
+    cluster: ClusterOption = None,
+    local: LocalOption = False,
+    inline: InlineOption = False,
+    slots: SlotsOption = None,
+    ray: RayOption = None,
+    without: WithoutOption = [],  # noqa: B006 - as above
 ) -> None:
     """Let every finished cell answer prompts, judge the answers; nothing is trained.
 
@@ -40,8 +46,7 @@ def command(
 
     Example: rho-sweep stress results/stress --prompts starter --max-tokens 128
     """
-    if sum((cluster is not None, local, inline)) > 1:
-        raise UserError("--cluster, --local and --inline exclude each other")
+    demand_one_place(cluster, local=local, inline=inline, slots=slots)
     given = {
         "prompts": prompts or None,
         "samples": samples,
@@ -60,8 +65,6 @@ def command(
     Store.existing(results)
     settings = settings_of(load_manifest(results).get("stress"), given)
     if cluster is not None:
-        if slots is not None:
-            raise UserError("--slots is for this machine", "hosts have theirs in the cluster file")
         stressing.on_cluster(results, settings, cluster)
     else:
         options = Options(inline=inline, address=ray, slots=slots, without=frozenset(without))
@@ -74,9 +77,12 @@ def score(
     behavior: Annotated[
         list[str], typer.Option("--behavior", help="Only this behaviour; may be repeated.")
     ] = [],  # noqa: B006 - typer reads the default and never changes it
-    local: Annotated[bool, typer.Option("--local", help="Ray on this machine (default).")] = False,
-    inline: Annotated[bool, typer.Option("--inline", help="In this process, no Ray.")] = False,
-    slots: Annotated[int | None, typer.Option(min=1, help="Units at once.")] = None,
+    cluster: ClusterOption = None,
+    local: LocalOption = False,
+    inline: InlineOption = False,
+    slots: SlotsOption = None,
+    ray: RayOption = None,
+    without: WithoutOption = [],  # noqa: B006 - as above
 ) -> None:
     """Let every saved adapter and the untrained model score another pack; nothing is trained.
 
@@ -85,36 +91,17 @@ def score(
 
     Example: rho-sweep score results/first --pack more.jsonl
     """
-    if local and inline:
-        raise UserError("--local and --inline exclude each other")
+    demand_one_place(cluster, local=local, inline=inline, slots=slots)
+    from orchestrator.cli import stressing
     from orchestrator.execution.launch import Options
-    from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
     from orchestrator.results.store import Store
-    from orchestrator.results.stress_record import packs_in
-    from orchestrator.stress.score import name_of
-    from orchestrator.stress.score import score as run
 
-    interruptible()
-    try:
-        with shown() as display:
-            options = Options(inline=inline, slots=slots)
-            found = run(results, pack, behavior, options, display)
-    except KeyboardInterrupt:
-        units = packs_in(results).get(name_of(pack), {"units": {}})["units"]
-        kept = len(units.keys() & Store(results).scored_units())
-        typer.echo(
-            f"interrupted; the scores of {kept} of {len(units)} units are kept; the same command "
-            "goes on",
-            err=True,
-        )
-        raise typer.Exit(INTERRUPTED) from None
-    for key, message in found.failed.items():
-        typer.echo(f"failed {found.units[key]} ({key}): {message}", err=True)
-    ok = len(found.units) - len(found.failed)
-    typer.echo(f"{results}: {ok} of {len(found.units)} units scored, {found.reused} were before")
-    typer.echo(f"tables: {as_typed('analyze', results, '--pack', pack)}", err=True)
-    if found.failed:
-        raise typer.Exit(FAILED)
+    Store.existing(results)
+    if cluster is not None:
+        stressing.score_on_cluster(results, pack, behavior, cluster)
+    else:
+        options = Options(inline=inline, address=ray, slots=slots, without=frozenset(without))
+        stressing.score_here(results, pack, behavior, options)
 
 
 imports = typer.Typer(cls=Group, rich_markup_mode=None)

@@ -1,12 +1,14 @@
-"""A stress test in this process or on a cluster, and what is printed of it."""
+"""Work with saved adapters in this process or on a cluster, and what is printed of it."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import typer
 
 from orchestrator.cells.prompt_sets import as_jsonl, load_sets
-from orchestrator.cluster.follow import demand_ended, follow
-from orchestrator.cluster.remote_sweep import Far
+from orchestrator.cluster.follow import ANSWERS, Work, demand_ended, follow, scorings
+from orchestrator.cluster.remote_sweep import AskedFile, Far
 from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.fields import StressSettings
@@ -17,11 +19,14 @@ from orchestrator.execution.launch import Options
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
-from orchestrator.results.stress_record import Tested, read_plan, tested, units_in
+from orchestrator.results.stress_record import Tested, read_plan, tested, units_in, units_of_pack
 from orchestrator.stress.judging import judged_so_far
 from orchestrator.stress.run import stress
+from orchestrator.stress.score import Rescored, chosen, name_of, rescored, score
 from orchestrator.stress.summary import as_lines, summarise
 from tasks.contract.cell import Status
+from tasks.data.probe_packs import pack_source, to_json
+from tasks.sources.declared import Delivery
 
 AGAIN = "interrupted; {kept}; go on with: {again}"
 
@@ -96,7 +101,7 @@ def tell_far(folder: Path) -> Tested:
     plan = read_plan(folder)
     if plan is None:
         raise UserError(f"{folder}: the stress test did not begin", f"see {folder / 'launch.log'}")
-    demand_ended(folder, stress=True)
+    demand_ended(folder, ANSWERS)
     store = Store(folder)
     found = tested(store, judged_so_far(store, plan["judge"]), 0)
     tell(found, folder)
@@ -104,21 +109,93 @@ def tell_far(folder: Path) -> Tested:
 
 
 def on_cluster(folder: Path, settings: StressSettings, cluster_file: Path) -> None:
-    """Run the test where the results were made; the driver lives on the cluster's head."""
+    """Run the test where the results were made; the driver lives on the cluster's head.
+
+    Raises:
+        UserError: The results were made here, or another problem that the user can fix.
+        typer.Exit: As `here`.
+    """
+    sets = load_sets(settings.prompts, download=True)
+    files = [("--prompts", f"{s.name}.jsonl", as_jsonl(s)) for s in sets]
+    _followed(folder, cluster_file, "stress", as_options(settings), files, ANSWERS)
+    if tell_far(folder).failed:
+        raise typer.Exit(FAILED)
+
+
+def _followed(
+    folder: Path,
+    cluster_file: Path,
+    command: Literal["stress", "score"],
+    options: list[str],
+    files: list[AskedFile],
+    work: Work,
+) -> None:
+    """Run a command on saved adapters on the cluster that has them, until its driver has ended."""
     if not made_on_a_cluster(folder):
         raise UserError(
             f"{folder}: was made on this machine, and so were its adapters", "leave out --cluster"
         )
-    sets = [(s.name, as_jsonl(s)) for s in load_sets(settings.prompts, download=True)]
     far = Far(demand_cluster(cluster_file), folder)
-    started = far.stress(as_options(settings), sets)
+    started = far.later(command, options, files)
     far.remember(cluster_file)
     typer.echo(f"started: process {started['pid']} on the head", err=True)
     try:
         with shown() as display:
-            follow(far, display, stress=True)
+            follow(far, display, work)
     except KeyboardInterrupt:
         typer.echo(f"it goes on; end it: {as_typed('stop', folder)}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    if tell_far(folder).failed:
+
+
+def score_here(folder: Path, pack: str, behaviors: Sequence[str], options: Options) -> None:
+    """Let saved adapters score a pack and print how it ended.
+
+    Raises:
+        typer.Exit: With 1 if units failed, with 130 if it was interrupted.
+    """
+    interruptible()
+    try:
+        with shown() as display:
+            found = score(folder, pack, behaviors, options, display)
+    except KeyboardInterrupt:
+        units = units_of_pack(folder, name_of(pack))
+        kept = len(units.keys() & Store(folder).scored_units())
+        typer.echo(
+            f"interrupted; the scores of {kept} of {len(units)} units are kept; the same command "
+            "goes on",
+            err=True,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    _tell_scored(found, folder, pack)
+
+
+def score_on_cluster(folder: Path, pack: str, behaviors: Sequence[str], cluster_file: Path) -> None:
+    """The same where the results were made; a pack that is a file is sent to the head.
+
+    Raises:
+        UserError: As `on_cluster`.
+        typer.Exit: As `score_here`.
+    """
+    pairs, name = chosen(pack, behaviors), name_of(pack)
+    options = [word for behavior in behaviors for word in ("--behavior", behavior)]
+    files: list[AskedFile] = []
+    if pack_source(pack).delivery is Delivery.FILE:
+        files = [("--pack", name, "".join(f"{to_json(p)}\n" for p in pairs))]
+    else:
+        options += ["--pack", pack]
+    store, work = Store(folder), scorings(name)
+    before = store.scored_units()
+    _followed(folder, cluster_file, "score", options, files, work)
+    demand_ended(folder, work)
+    done = len(before & units_of_pack(folder, name).keys())
+    _tell_scored(rescored(store, name, done), folder, pack)
+
+
+def _tell_scored(found: Rescored, folder: Path, pack: str) -> None:
+    for key, message in found.failed.items():
+        typer.echo(f"failed {found.units[key]} ({key}): {message}", err=True)
+    ok = len(found.units) - len(found.failed)
+    typer.echo(f"{folder}: {ok} of {len(found.units)} units scored, {found.reused} were before")
+    typer.echo(f"tables: {as_typed('analyze', folder, '--pack', pack)}", err=True)
+    if found.failed:
         raise typer.Exit(FAILED)

@@ -1,7 +1,10 @@
 """Follows a sweep whose driver runs on a cluster's head, in this terminal."""
 
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +12,12 @@ from orchestrator.cluster.remote_sweep import Far
 from orchestrator.cluster.ssh import LONGEST_LINE
 from orchestrator.errors import UserError
 from orchestrator.execution.display import CELLS, Display
+from orchestrator.results.attempts import last_attempts
 from orchestrator.results.folder import LAUNCH_LOG
 from orchestrator.results.live import read_live
 from orchestrator.results.manifest import NAME, labels_to_run, load_manifest
 from orchestrator.results.store import Store
-from orchestrator.results.stress_record import units_in
+from orchestrator.results.stress_record import units_in, units_of_pack
 from tasks.contract.cell import Progress, Status
 
 EVERY_S = 2.0
@@ -21,21 +25,70 @@ PATIENCE = 15
 """Pulls in a row that may fail before following ends."""
 LOG_BYTES = 1 << 16
 """Of the end of a driver's log, which are looked through for its last line."""
+Ends = dict[str, tuple[object, Status, str | None]]
+"""Key -> when a unit ended (any mark that changes when it ends again), how, and why."""
 
 
-def follow(far: Far, display: Display, *, stress: bool = False) -> None:
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One kind of work, as a results folder tells of it.
+
+    Attributes:
+        what: Name of its units, for people.
+        wanted: Key -> label of all that a folder is to have; empty before anybody knows.
+        ended: What of it has ended.
+        lost: Keys of units whose last attempt was lost: given up, once no driver runs.
+    """
+
+    what: str
+    wanted: Callable[[Path], Mapping[str, str]]
+    ended: Callable[[Store], Ends]
+    lost: Callable[[Store], set[str]] = lambda _: set()
+
+
+def _cells(folder: Path) -> dict[str, str]:
+    return labels_to_run(load_manifest(folder)) if (folder / NAME).is_file() else {}
+
+
+def _rows(table: str, key: str, store: Store) -> Ends:
+    rows = store.rows(table)
+    return {r[key]: (r["finished_at"], Status(r["status"]), r["message"]) for r in rows}
+
+
+SWEEP = Work(CELLS, _cells, partial(_rows, "cells", "cell_id"))
+ANSWERS = Work("generations", units_in, partial(_rows, "generations", "generation_id"))
+
+
+def scorings(pack: str) -> Work:
+    """Scorings of a pack by its name; a unit without scores has its attempts alone."""
+
+    def ended(store: Store) -> Ends:
+        failed = {
+            key: (row["ended_at"], Status.FAILED, row["message"])
+            for key, row in last_attempts(store).items()
+            if row["outcome"] == "failed"
+        }
+        return failed | dict.fromkeys(store.scored_units(), (None, Status.OK, None))
+
+    def lost(store: Store) -> set[str]:
+        return {k for k, row in last_attempts(store).items() if row["outcome"] == "lost"}
+
+    return Work("scorings", partial(units_of_pack, name=pack), ended, lost)
+
+
+def follow(far: Far, display: Display, work: Work = SWEEP) -> None:
     """Pull results and show them until the driver has ended.
 
     Args:
         far: Where the driver runs.
         display: Shows them.
-        stress: Whether it runs a stress test, not cells.
+        work: What it runs.
 
     Raises:
         UserError: The head could not be reached `PATIENCE` times; the sweep goes on there.
         KeyboardInterrupt: The user pressed Ctrl-C.
     """
-    view = _Units(far, display) if stress else _View(far, display)
+    view = _View(far, display, work)
     misses = 0
     while True:
         try:
@@ -56,23 +109,22 @@ def follow(far: Far, display: Display, *, stress: bool = False) -> None:
         time.sleep(EVERY_S)
 
 
-def demand_ended(folder: Path, *, stress: bool = False) -> None:
+def demand_ended(folder: Path, work: Work = SWEEP) -> None:
     """Check that a driver elsewhere, which does not run any more, came to its end.
 
     Args:
         folder: Where its results were fetched to.
-        stress: Whether it ran a stress test, not cells.
+        work: What it ran.
 
     Raises:
-        UserError: Cells, or units of the test, are open; the message has the end of its log.
+        UserError: Units are open; the message has the end of its log.
     """
-    view = _Units if stress else _View
-    wanted = view.wanted(folder)
-    left = len(wanted.keys() - {r[view.key] for r in Store(folder).rows(view.table)})
+    wanted, store = work.wanted(folder), Store(folder)
+    left = len(wanted.keys() - work.ended(store).keys() - work.lost(store))
     if left or not wanted:
         log = folder / LAUNCH_LOG
         raise UserError(
-            f"{folder}: the driver has ended with {left} of {len(wanted)} {view.what} open, and "
+            f"{folder}: the driver has ended with {left} of {len(wanted)} {work.what} open, and "
             f"{log} with: {_last_words(log)}",
             "launch again to go on; if the cluster is down, first: rho-sweep cluster up",
         )
@@ -91,11 +143,9 @@ def _last_words(log: Path) -> str:
 class _View:
     """Tells a display what is new in a folder."""
 
-    what, table, key = CELLS, "cells", "cell_id"
-
-    def __init__(self, far: Far, display: Display) -> None:
-        self._store, self._display = Store(far.folder), display
-        self._labels: dict[str, str] = {}
+    def __init__(self, far: Far, display: Display, work: Work) -> None:
+        self._store, self._display, self._work = Store(far.folder), display, work
+        self._labels: Mapping[str, str] = {}
         self._shown: dict[str, object] = {}
         self._written = 0
 
@@ -106,46 +156,30 @@ class _View:
         if (not self._labels or written != self._written) and not self._begin():
             return
         self._written = written
-        for cell, row in self._rows().items():
-            if self._shown.get(cell) != row["finished_at"]:
-                self._shown[cell] = row["finished_at"]
-                status, message = Status(row["status"]), row["message"]
-                self._display.settled(self._labels[cell], status, message)
+        for key, (at, status, message) in self._ends().items():
+            if key not in self._shown or self._shown[key] != at:
+                self._shown[key] = at
+                self._display.settled(self._labels[key], status, message)
         live = read_live(self._store.folder)
         cells = {cell["label"]: _progress(cell) for cell in live["running"]}
         self._display.running(cells, live.get("left_s"))
 
     def _begin(self) -> bool:
-        wanted = self.wanted(self._store.folder)
+        wanted = self._work.wanted(self._store.folder)
         if wanted == self._labels:
             return bool(wanted)
         self._labels = wanted
         if not self._labels:
             return False
-        rows = self._rows()
-        self._shown = {cell: row["finished_at"] for cell, row in rows.items()}
-        done = sum(row["status"] == Status.OK for row in rows.values())
-        self._display.begin(total=len(self._labels), done=done, linked=0, what=self.what)
+        ends = self._ends()
+        self._shown = {key: at for key, (at, *_) in ends.items()}
+        done = sum(status is Status.OK for _, status, _ in ends.values())
+        total, what = len(self._labels), self._work.what
+        self._display.begin(total=total, done=done, linked=0, what=what)
         return True
 
-    @staticmethod
-    def wanted(folder: Path) -> dict[str, str]:
-        """Key -> label of what is to be done; empty before anybody knows."""
-        return labels_to_run(load_manifest(folder)) if (folder / NAME).is_file() else {}
-
-    def _rows(self) -> dict[str, dict[str, Any]]:
-        rows = self._store.rows(self.table)
-        return {r[self.key]: r for r in rows if r[self.key] in self._labels}
-
-
-class _Units(_View):
-    """The same of a stress test."""
-
-    what, table, key = "generations", "generations", "generation_id"
-
-    @staticmethod
-    def wanted(folder: Path) -> dict[str, str]:
-        return units_in(folder)
+    def _ends(self) -> Ends:
+        return {k: end for k, end in self._work.ended(self._store).items() if k in self._labels}
 
 
 def _progress(cell: dict[str, Any]) -> Progress | None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.cluster.ray import ask, refused, run_there
 from orchestrator.cluster.ssh import Remote
@@ -37,6 +37,8 @@ LAST = "cells"
 
 Driver = tuple[int, str]
 """Process id and host."""
+AskedFile = tuple[str, str, str]
+"""A file that a command takes along: its option, e.g. `--pack`, its name, and its text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,15 @@ class Far:
         """
         return self._start("launch", text=text, keep=keep, until_decided=until_decided)
 
-    def stress(self, options: list[str], sets: list[tuple[str, str]]) -> dict[str, Any]:
-        """Start the driver of a stress test; see `on_host.driver.stress`.
+    def later(
+        self, command: Literal["stress", "score"], options: list[str], files: list[AskedFile]
+    ) -> dict[str, Any]:
+        """Start the driver of a command on saved adapters; see `on_host.driver.later`.
 
         Raises:
             UserError: As `launch`.
         """
-        return self._start("stress", options=options, sets=sets)
+        return self._start(command, options=options, files=files)
 
     def _start(self, action: str, **request: Any) -> dict[str, Any]:
         answer: dict[str, Any] = self._ask(action, LAUNCH_S, (STARTED, ENDED), **request)

@@ -113,6 +113,12 @@ def close_attempts(store: Store) -> dict[str, int]:
     return made
 
 
+def last_attempts(store: Store) -> dict[str, dict[str, Any]]:
+    """Key -> row of the last attempt of every unit that had one."""
+    rows = sorted(store.rows("attempts"), key=lambda r: int(r["attempt"]))
+    return {row["cell_id"]: row for row in rows}
+
+
 def _kept(store: Store) -> dict[tuple[str, int], tuple[str, datetime]]:
     """(key, attempts made) -> how the unit ended, and when, of every one that is kept."""
     columns = ["attempts", "status", "finished_at"]

@@ -171,6 +171,15 @@ def packs_in(folder: Path) -> dict[str, dict[str, Any]]:
     return dict(found["packs"]) if found else {}
 
 
+def units_of_pack(folder: Path, name: str) -> dict[str, str]:
+    """Key -> label of what was last asked for of a pack; empty before the first time.
+
+    Raises:
+        UserError: The file is damaged.
+    """
+    return dict(packs_in(folder).get(name, {"units": {}})["units"])
+
+
 def write_pack(folder: Path, name: str, units: Sequence[ScoringSpec]) -> None:
     """Say which units of a pack count from now on, and are to be scored if they are not."""
     digests = sorted({u.pairs.digest for u in units})

@@ -13,16 +13,16 @@ from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.errors import UserError, hint
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options
-from orchestrator.results.attempts import alone
+from orchestrator.results.attempts import alone, last_attempts
 from orchestrator.results.folder import WEIGHTS, kept_step
 from orchestrator.results.manifest import demand_trainable, load_manifest, run_settings
 from orchestrator.results.store import Store
-from orchestrator.results.stress_record import packs_in, write_pack
+from orchestrator.results.stress_record import packs_in, units_of_pack, write_pack
 from orchestrator.stress.run import finished, run_units
 from tasks.contract.cell import CellSpec, Condition, NodeError, ProbeSpec
 from tasks.contract.scoring import Pair, PairSet, ScoringSpec
 from tasks.data import lengths
-from tasks.data.probe_packs import PACKS, load_pack, usable
+from tasks.data.probe_packs import load_pack, usable
 from tasks.data.probes import Probes, prepare_probes
 from tasks.data.split import HELDOUT, TRAIN, HeldoutGuard
 from tasks.model.path import known_path
@@ -68,8 +68,7 @@ def score(
     """
     store, manifest = Store.existing(folder), load_manifest(folder)
     demand_trainable(folder)
-    where = pack if pack in {p.name for p in PACKS} else str(Path(pack).resolve())
-    pairs = _chosen(pack, load_pack(where), tuple(behaviors))
+    pairs, name = chosen(pack, behaviors), name_of(pack)
     store.create()
     with alone(store):
         cells = list(finished(store, manifest["cells"]))
@@ -81,12 +80,11 @@ def score(
                 "can be called held out: all count as train"
             )
         alike = {spec.probes: spec for spec in specs}  # with one split of the pairs
-        sets = {probes: [*_sets(where, pairs, s, guard)] for probes, s in alike.items()}
+        sets = {probes: [*_sets(name, pairs, s, guard)] for probes, s in alike.items()}
         units: list[ScoringSpec] = []
         for spec, row in cells:
             for asked in sets[spec.probes]:
                 units += _units(spec, row, manifest["cells"][spec.cell_id], asked)
-        name = name_of(pack)
         known = set(packs_in(folder).get(name, {}).get("digests", ()))
         if known and known.isdisjoint(u.pairs.digest for u in units):
             display.note(f"{name} has other pairs than before; its earlier scores count no more")
@@ -98,7 +96,7 @@ def score(
         display.begin(total=len(every), done=done, linked=0, what=WHAT)
         run, ended = run_settings(manifest), "every unit of the scoring is settled"
         run_units(store, todo, (_memory, _work), run, options, display, ended)
-        return _rescored(store, name, every, done)
+        return rescored(store, name, done)
 
 
 def name_of(pack: str) -> str:
@@ -106,23 +104,37 @@ def name_of(pack: str) -> str:
     return Path(pack).name.encode(errors="replace").decode()
 
 
-def _rescored(store: Store, name: str, units: Mapping[str, ScoringSpec], done: int) -> Rescored:
-    missing = units.keys() - store.scored_units()
-    said = {
-        row["cell_id"]: row["message"]
-        for row in sorted(store.rows("attempts"), key=lambda r: int(r["attempt"]))
-        if row["cell_id"] in missing
-    }
+def rescored(store: Store, name: str, done: int) -> Rescored:
+    """What became of the last scoring of a pack, by the tables.
+
+    Args:
+        store: The results.
+        name: Of the pack.
+        done: How many of its units were scored before.
+    """
+    units, scored = units_of_pack(store.folder, name), store.scored_units()
+    last = last_attempts(store)
+    said = {key: last[key]["message"] if key in last else None for key in units}
     return Rescored(
         pack=name,
-        units={key: unit.label for key, unit in units.items()},
+        units=units,
         reused=done,
-        failed={key: said.get(key) or "no host ran it" for key in units if key in missing},
+        failed={key: said[key] or "no host ran it" for key in units if key not in scored},
     )
 
 
-def _chosen(pack: str, pairs: tuple[Pair, ...], behaviors: tuple[str, ...]) -> tuple[Pair, ...]:
-    """Pairs that can be scored, of some behaviours, ordered by id."""
+def chosen(pack: str, behaviors: Sequence[str]) -> tuple[Pair, ...]:
+    """Pairs that can be scored, of some behaviours, ordered by id.
+
+    Args:
+        pack: A built-in name, or a path.
+        behaviors: Behaviours of the pack; none stands for all.
+
+    Raises:
+        UserError: The pack has no such behaviour, or no pair that can be scored.
+        NodeError: The pack is missing or malformed.
+    """
+    pairs = load_pack(pack)
     known = sorted({p.behavior for p in pairs})
     for name in behaviors:
         if name not in known:
@@ -130,7 +142,7 @@ def _chosen(pack: str, pairs: tuple[Pair, ...], behaviors: tuple[str, ...]) -> t
                 f'probe pack {pack} has no behaviour "{name}"{hint(name, tuple(known))}',
                 f"it has {', '.join(known)}",
             )
-    found = usable(pairs, behaviors or tuple(known))
+    found = usable(pairs, tuple(behaviors) or tuple(known))
     if not found:
         raise UserError(f"probe pack {pack}: both texts of every pair are the same")
     return tuple(sorted(found, key=lambda p: p.id))
@@ -154,7 +166,7 @@ def _guard(specs: Sequence[CellSpec]) -> HeldoutGuard | None:
 
 
 def _sets(
-    pack: str, pairs: tuple[Pair, ...], spec: CellSpec, guard: HeldoutGuard | None
+    name: str, pairs: tuple[Pair, ...], spec: CellSpec, guard: HeldoutGuard | None
 ) -> Iterator[PairSet]:
     """The pairs as one cell scores them: those of the sweep as the sweep did, then the others.
 
@@ -162,7 +174,7 @@ def _sets(
     the sweep keeps its split. Another one counts as held out unless it is one that a training may
     have seen.
     """
-    own = _own(spec.probes) if pack == spec.probes.pack else None
+    own = _own(spec.probes)
     mine = {p.id: p for p in own.evaluated} if own else {}
     known = [p for p in pairs if mine.get(p.id) == p]
     others = [p for p in pairs if mine.get(p.id) != p]
@@ -175,7 +187,7 @@ def _sets(
     for some, split in splits:
         if some:
             chosen = {p.id: split[p.id] for p in some}
-            yield PairSet(name=name_of(pack), pairs=tuple(some), split=chosen)
+            yield PairSet(name=name, pairs=tuple(some), split=chosen)
 
 
 def _units(spec: CellSpec, row: Row, label: str, asked: PairSet) -> Iterator[ScoringSpec]:

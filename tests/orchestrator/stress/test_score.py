@@ -255,7 +255,7 @@ def test_pairs_of_the_sweep_keep_their_split_and_copies_of_what_was_trained_on_a
     assert {p.behavior for p in others.pairs} == {p.behavior for p in pairs} - {"factual"}
     assert set(others.split.values()) == {"heldout"}
     copied = replace(own.pool[0], id="copy")
-    (alone,) = scoring._sets("/x/more.jsonl", (copied,), spec, guard)
+    (alone,) = scoring._sets("more.jsonl", (copied,), spec, guard)
     assert (alone.name, alone.split) == ("more.jsonl", {"copy": "train"})
     lost = replace(spec, probes=replace(probes, digest="other"))
     assert scoring._guard([lost]) is None
