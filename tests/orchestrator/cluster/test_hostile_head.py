@@ -26,6 +26,7 @@ COMMANDS = [
     ("report", "results/c", "--markdown"),
     ("launch", "quickstart", "--cluster", "cluster.yaml", "--results", "results/c", "--detach"),
     ("stress", "results/c", "--prompts", "starter", "--cluster", "cluster.yaml"),
+    ("score", "results/c", "--pack", "pairs.jsonl", "--cluster", "cluster.yaml"),
     ("cluster", "up", "cluster.yaml"),
     ("cluster", "status", "cluster.yaml"),
     ("cluster", "doctor", "cluster.yaml"),
@@ -138,7 +139,14 @@ READERS = [
     ("stress", "results/c", "--inline"),
     ("stop", "results/c"),
 ]
-FILES = ["sweep.yaml", "live.json", "stress.json", "cells/{cell}.arrow", "scores/{cell}.arrow"]
+FILES = [
+    "sweep.yaml",
+    "live.json",
+    "stress.json",
+    "scored.json",
+    "cells/{cell}.arrow",
+    "scores/{cell}.arrow",
+]
 
 
 @pytest.mark.slow
