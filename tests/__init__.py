@@ -29,5 +29,5 @@ def wait_for(condition: Callable[[], T], what: str, timeout_s: float = 120) -> T
     while time.monotonic() < end:
         if found := condition():
             return found
-        time.sleep(0.05)
+        time.sleep(0.1)
     raise AssertionError(f"{what} did not happen within {timeout_s} s")

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.chaos.faults import needs_compiler
 from orchestrator.inspection.compare_results import compare
+from orchestrator.results import lock
 from orchestrator.results.checkpoints import Checkpoints
 from orchestrator.results.store import Store
 from tests import ROOT, start, wait_for
@@ -144,7 +145,7 @@ def test_after_a_killed_driver_a_cell_goes_on_unless_its_checkpoint_is_damaged(
     path = folder / "checkpoints" / cell
     if damaged:
         path.write_bytes(path.read_bytes()[:-1])
-    again = begin(sweep, folder, "--slots", "1")
+    again = begin(sweep, folder, "--inline")
     assert again.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
     if not damaged:
@@ -240,13 +241,7 @@ def test_stop_ends_a_detached_launch(sweep, undisturbed, tmp_path):
     assert second.wait(timeout=60) == 2
     assert "another launch is running" in log_of(folder)
     subprocess.run([*tool, "stop", str(folder)], check=True)
-    lines = [*tool, "status", str(folder), "--json"]
-
-    def stopped():
-        found = subprocess.run(lines, capture_output=True, text=True, check=True)
-        return json.loads(found.stdout)["launch"] is None
-
-    wait_for(stopped, "the stop")
+    wait_for(lambda: lock.holder(folder) is None, "the stop")
     assert begin(sweep, folder, "--inline").wait(timeout=180) == 0
     demand_equal(folder, undisturbed)
 

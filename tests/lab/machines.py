@@ -228,10 +228,14 @@ def running(folder: Path) -> Iterator[Lab]:
         lab.close()
 
 
-def wait_until(what: str, condition: object, timeout_s: float = 30) -> None:
+ASK_S = 2.0
+"""Between two questions that are a command each: one takes a second of CPU."""
+
+
+def wait_until(what: str, condition: object, timeout_s: float = 30, every_s: float = 0.2) -> None:
     """Call the condition repeatedly until it is true; a timeout names what was waited for."""
     assert callable(condition)
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.2)
+        time.sleep(every_s)

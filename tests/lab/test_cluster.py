@@ -13,7 +13,7 @@ import pytest
 from orchestrator.cluster.on_host import token_probe
 from orchestrator.config.hosts import Ports
 from tests.lab.conftest import write_cluster
-from tests.lab.machines import Lab, Machine, wait_until
+from tests.lab.machines import ASK_S, Lab, Machine, wait_until
 
 pytestmark = pytest.mark.cluster
 
@@ -151,7 +151,7 @@ def test_a_killed_raylet_is_started_again_by_its_keeper(lab, up):
     old = pid_of(host, "raylet")
     host.run("kill", "-9", str(old))
     wait_until("a new raylet", lambda: pid_of(host, "raylet") not in (None, old))
-    wait_until("mac2 is up", lambda: status(lab, up)["mac2"]["state"] == "up")
+    wait_until("mac2 is up", lambda: status(lab, up)["mac2"]["state"] == "up", 30, ASK_S)
 
 
 def test_up_repairs_nodes_and_keeps_the_token(lab, up):
@@ -185,7 +185,7 @@ def test_a_host_that_is_off_is_named_and_the_others_go_on(lab, up):
         assert "error: mac3 (10.77.0.3): ssh:" in done.stderr
     finally:
         lab.mend("mac3")
-    wait_until("mac3 is back", lambda: status(lab, up)["mac3"]["state"] == "up", 90)
+    wait_until("mac3 is back", lambda: status(lab, up)["mac3"]["state"] == "up", 90, ASK_S)
 
 
 def probe(lab: Lab, port: int, method: str, secret: str | None) -> str:

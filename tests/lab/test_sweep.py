@@ -12,8 +12,7 @@ import pytest
 from benchmarks.chaos.faults import shut_lid
 from benchmarks.chaos.rounds import Scene
 from benchmarks.chaos.sites import InLab
-from orchestrator.results.store import Store
-from tests.lab.machines import LAPTOP, Lab, Machine, wait_until
+from tests.lab.machines import ASK_S, LAPTOP, Lab, Machine, wait_until
 from tests.orchestrator.stress.test_score import MORE, a_pack
 
 SEEDS = 20
@@ -55,7 +54,7 @@ def status(lab: Lab, folder: str) -> dict:
 
 
 def wait_for_end(lab: Lab, folder: str, timeout_s: float = 300) -> dict:
-    wait_until("the launch ends", lambda: status(lab, folder)["launch"] is None, timeout_s)
+    wait_until("the launch ends", lambda: status(lab, folder)["launch"] is None, timeout_s, ASK_S)
     return status(lab, folder)
 
 
@@ -65,8 +64,8 @@ def compared(lab: Lab, left: str, right: str) -> str:
 
 def later(lab: Lab, folder: str) -> dict[tuple[str, str], float]:
     """Cell and behaviour -> rho of what was scored after the sweep."""
-    rows = Store(home(lab) / folder).rows("scores")
-    return {(r["cell_id"], r["behavior"]): r["rho"] for r in rows if r["pack"]}
+    scores = rows(lab, folder, "scores")
+    return {(r["cell_id"], r["behavior"]): r["rho"] for r in scores if r["pack"]}
 
 
 def undisturbed(lab: Lab, sweep: str, name: str) -> str:
@@ -103,49 +102,44 @@ def test_the_laptop_may_leave_while_the_sweep_goes_on(lab, up):
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize(("moment", "epochs"), [("it connects", 2), ("cells run", 10)])
-def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up, moment, epochs):
-    """The baseline ends first; cells of ten epochs are then in their middle."""
-    folder = f"results/{moment.replace(' ', '-')}"
-    sweep = write_sweep(lab, 2, epochs)  # no two alike: one would take over the other's cells
-    words = ["launch", sweep, "--cluster", up, "--results", folder]
+def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up):
+    """First while the launch connects, then with the baseline done and cells in their middle."""
+    folder = "results/headless"
+    words = ["launch", write_sweep(lab, 2, 10), "--cluster", up, "--results", folder]
     mac1 = lab.hosts[0]
     there = mac1.folder / "root/.rho-sweep" / folder
-
-    def fault() -> None:
-        if moment == "it connects":
-            wait_until("the launch begins", (there / "sweep.yaml").is_file, 120)
-        else:
-            wait_until("a cell is done", lambda: any((there / "cells").glob("*.arrow")), 120)
-        kill(mac1, "gcs_server")
-
-    with ThreadPoolExecutor() as beside:
-        done = beside.submit(lab.laptop.rho_sweep, *words, timeout_s=200, check=False)
-        fault()
-        first = done.result()
-    assert first.returncode == 2, first.stderr
-    assert "of 5 cells open, and results/" in first.stderr
-    assert "launch.log with: error: " in first.stderr
-    kept = status(lab, folder)["ok"]
-    lab.laptop.rho_sweep("cluster", "up", up, timeout_s=200)
-    again = lab.laptop.rho_sweep(*words, timeout_s=300)
-    assert "5 of 5 cells scored" in again.stdout
-    ended_well = [a for a in attempts(lab, folder) if a["outcome"] == "ok"]
+    kept = []
+    for what, begun in (
+        ("the launch begins", (there / "sweep.yaml").is_file),
+        ("a cell is done", lambda: any((there / "cells").glob("*.arrow"))),
+    ):
+        with ThreadPoolExecutor() as beside:
+            done = beside.submit(lab.laptop.rho_sweep, *words, timeout_s=200, check=False)
+            wait_until(what, begun, 120)
+            kill(mac1, "gcs_server")
+            ended = done.result()
+        assert ended.returncode == 2, ended.stderr
+        assert "of 5 cells open, and results/" in ended.stderr
+        assert "launch.log with: error: " in ended.stderr
+        kept.append(status(lab, folder)["ok"])
+        lab.laptop.rho_sweep("cluster", "up", up, timeout_s=200)
+    assert "5 of 5 cells scored" in lab.laptop.rho_sweep(*words, timeout_s=300).stdout
+    ended_well = [a for a in rows(lab, folder, "attempts") if a["outcome"] == "ok"]
     assert len(ended_well) == 5
-    assert kept >= (moment == "cells run")
+    assert kept[1] >= 1
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize(("sleeper", "epochs"), [(LAPTOP, 6), ("mac2", 7)])
-def test_a_launch_whose_laptop_or_host_slept_comes_to_its_end(lab, up, sleeper, epochs):
-    sweep = write_sweep(lab, 2, epochs)  # no two alike, as above
-    site, results = InLab(lab, up), home(lab) / f"results/asleep-{sleeper}"
+def test_a_launch_whose_laptop_and_host_slept_at_once_comes_to_its_end(lab, up):
+    sweep = write_sweep(lab, 2, 7)  # no two alike: one would take over the other's cells
+    site, results = InLab(lab, up), home(lab) / "results/asleep"
     played = Scene(
         site=site, folder=home(lab), sweep=sweep, results=results, words=[], rng=Random(1)
     )
     launch = played.launch()
     wait_until("the launch is followed", lambda: "started: " in launch.printed, 120)
-    shut_lid(sleeper)(played)
+    with ThreadPoolExecutor() as beside:
+        list(beside.map(lambda name: shut_lid(name)(played), (LAPTOP, "mac2")))
     assert launch.wait(240), launch.printed
     assert launch.code == 0, launch.printed
 
@@ -165,14 +159,16 @@ def test_a_sweep_survives_every_fault(lab, up, capsys):
     def fault(name: str, act, timeout_s: float = 120) -> None:
         """Do it in the middle of the sweep; count the seconds until another cell is committed."""
         try:
-            wait_until("cells run", lambda: len(status(lab, folder)["running"]) > 1, 120)
+            wait_until("cells run", lambda: len(status(lab, folder)["running"]) > 1, 120, ASK_S)
         except AssertionError as error:
             log = (mac1.folder / "root/.rho-sweep" / folder / "launch.log").read_text()
             raise AssertionError(f"{name}: {status(lab, folder)}\n{log[-3000:]}") from error
         before = status(lab, folder)["ok"]
         started = time.monotonic()
         act()
-        wait_until(f"{name}: cells end", lambda: status(lab, folder)["ok"] > before, timeout_s)
+        wait_until(
+            f"{name}: cells end", lambda: status(lab, folder)["ok"] > before, timeout_s, ASK_S
+        )
         faults[name] = time.monotonic() - started
 
     def cut(machine: Machine, seconds: float) -> None:
@@ -182,7 +178,7 @@ def test_a_sweep_survives_every_fault(lab, up, capsys):
 
     def kill_gcs() -> None:
         kill(mac1, "gcs_server")
-        wait_until("the driver ends", lambda: status(lab, folder)["launch"] is None, 150)
+        wait_until("the driver ends", lambda: status(lab, folder)["launch"] is None, 150, ASK_S)
         lab.laptop.rho_sweep("cluster", "up", up, timeout_s=200)
         launch()
 

@@ -240,6 +240,7 @@ def start_arguments(plan: NodePlan, place: Place, *, head: bool, client: bool) -
         f"--min-worker-port={ports.worker_low}",
         f"--max-worker-port={ports.worker_high}",
         "--disable-usage-stats",
+        "--include-log-monitor=false",  # a process that copies logs to drivers, which show none
     ]
     if not head:
         return [*arguments, f"--address={plan.gcs}"]

@@ -107,6 +107,7 @@ def test_a_head_begins_and_a_node_joins():
     assert "--address=10.0.0.2:6379" in node
     assert "--head" not in node
     assert '--resources={"mlx": 2}' in node
+    assert "--include-log-monitor=false" in {*head} & {*node}
     assert not any("client" in argument for argument in [*head, *node])
 
 
