@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from orchestrator.analysis.analyze import Analysis, analyze_frame
 from orchestrator.cells.choose import arms_of
+from orchestrator.config.contrast_kinds import Compared, Kind, Subject
 from orchestrator.config.sweep_file import as_text, load
 from orchestrator.errors import SweepError
 from orchestrator.inspection.plan_power import Power, power_of
@@ -262,16 +263,7 @@ AXES = {
     "probes.evaluate": [["bias"], ["bias", "factual"]],
     "probes.heldout": [0.0, 0.25],
 }
-NAMED = {
-    "mean_diff": ("b",),
-    "one_sample": (),
-    "sd_ratio": ("b",),
-    "trend": ("over",),
-    "best_of": ("b", "over"),
-    "interaction": ("b", "between"),
-    "between_behaviors": ("between",),
-}
-"""Kind -> its keys beside a."""
+KINDS = [kind for kind in Kind if kind.rules.about is Subject.SCORES]
 CONDITIONS = ["baseline", "sft-only", "rho-guided", "contrastive-only"]
 
 
@@ -288,18 +280,23 @@ def questions(draw: st.DrawFn) -> str:
         return {"condition": draw(st.sampled_from(conditions)), **values}
 
     def contrast(number: int) -> dict[str, Any]:
-        kind = draw(st.sampled_from(sorted(NAMED)))
-        keys = NAMED[kind]
-        found: dict[str, Any] = {"id": f"q{number}", "kind": kind, "a": arm()}
-        if "b" in keys:
-            found["b"] = arm()
-        if "over" in keys:
+        kind = draw(st.sampled_from(KINDS))
+        rules = kind.rules
+        found: dict[str, Any] = {"id": f"q{number}", "kind": str(kind)}
+        found |= {key: arm() for key in ("a", "b") if key in rules.needed}
+        if "sesoi" in rules.needed:
+            found["sesoi"] = 0.1
+        if "over" in rules.needed:
             found["over"] = draw(st.sampled_from(["train.epochs", "rho_weight", "data.size"]))
-        if kind == "interaction":
+        if rules.compares is Compared.TWO_PAIRS:
             axis = draw(st.sampled_from(sorted(AXES)))
             found["between"] = {axis: AXES[axis]}
-        if kind == "between_behaviors":
+        if rules.compares is Compared.BEHAVIORS:
             found["between"] = {"behavior": ["factual", "bias"]}
+        if len(rules.alternatives) == 2:
+            found["alternative"] = draw(st.sampled_from(sorted(map(str, rules.alternatives))))
+        if "population" in rules.allowed:
+            found["population"] = draw(st.sampled_from(sorted(map(str, rules.populations))))
         return found | draw(st.sampled_from([{}, {"split": "train"}, {"split": "heldout"}]))
 
     asked = [contrast(i) for i in range(draw(st.integers(1, 3)))]
