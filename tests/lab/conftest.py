@@ -1,5 +1,6 @@
 """Fixtures: the lab, and clusters of Ray in it."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 
@@ -26,6 +27,8 @@ def lab(tmp_path_factory) -> Iterator[Lab]:
     reason = machines.why_not()
     if reason is not None:
         pytest.skip(reason)
+    # all is read-only inside: what only hosts import would be compiled anew by each process there
+    subprocess.run([sys.executable, "-c", "import ray.scripts.scripts"], check=True)
     with machines.running(tmp_path_factory.mktemp("lab")) as found:
         for host in found.hosts:
             host.install(this_version().environment)

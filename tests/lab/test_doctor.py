@@ -54,9 +54,15 @@ def home(lab) -> Path:
     (folder / "local.yaml").unlink()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cluster(lab, home) -> str:
     return write_cluster(lab)
+
+
+@pytest.fixture(scope="module")
+def fetched(lab, cluster) -> tuple[list[str], str]:
+    """What the first prefetch printed and said."""
+    return prefetch(lab, cluster)
 
 
 def prefetch(lab: Lab, cluster: str) -> tuple[list[str], str]:
@@ -141,8 +147,8 @@ def test_a_host_without_the_sweep_s_files_says_prefetch(lab, cluster):
 
 
 @pytest.mark.cluster
-def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster):
-    lines, said = prefetch(lab, cluster)
+def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster, fetched):
+    lines, said = fetched
     assert len(lines) == 9
     assert all(line.endswith(": copied") for line in lines)
     assert f"mac2: model {HOME}/mine: copying, " in said
@@ -150,8 +156,6 @@ def test_local_files_reach_every_host_once_and_cells_find_them(lab, cluster):
     assert all(line.endswith(": was there") for line in again)
     assert said == ""
     assert not list((lab.hosts[0].folder / "root/.rho-sweep/content").glob("part-*"))
-    code, rows = doctor(lab, cluster, "local.yaml")
-    assert code == 0, rows
     spec = lab.laptop.python(SPEC).stdout.strip()
     assert not (lab.hosts[1].folder / "root/mine").exists()
     script = ["-c", RUN, spec]
@@ -180,13 +184,14 @@ def test_damaged_files_are_named_and_copied_again(lab, cluster):
 
 
 @pytest.mark.cluster
-def test_hosts_with_other_bits_form_a_group_and_the_verdict_is_kept(lab, cluster, other_kernels):
-    code, rows = doctor(lab, cluster)
+@pytest.mark.usefixtures("fetched", "other_kernels")
+def test_hosts_with_other_bits_form_a_group_and_the_verdict_is_kept(lab, cluster):
+    code, rows = doctor(lab, cluster, "local.yaml")
+    assert code == 0, rows
     groups = {name: row["canary"]["group"] for name, row in rows.items()}
     if groups["mac3"] == "A":
         pytest.skip("these kernels give the same bits here")
     assert groups == {"mac1": "A", "mac2": "A", "mac3": "B"}
-    assert code == 0
     assert finding(rows["mac3"], "canary")[0] == "note"
     assert 0 < rows["mac3"]["canary"]["difference"] < 1e-5
     places = [
