@@ -83,22 +83,6 @@ def demand_equal(folder: Path, undisturbed: Store) -> None:
     assert (found.same, found.different, found.only_left, found.only_right) == (CELLS, 0, 0, 0)
 
 
-@pytest.mark.slow
-def test_a_killed_worker_is_replaced_and_the_cell_gives_the_same_bytes(
-    sweep, undisturbed, tmp_path
-):
-    folder = tmp_path / "kills"
-    launch = begin(sweep, folder, "--slots", "1")
-    victim = wait_for(lambda: training(folder), "training")[0]
-    os.kill(victim["pid"], signal.SIGKILL)
-    assert launch.wait(timeout=180) == 0, log_of(folder)
-    demand_equal(folder, undisturbed)
-    outcomes = [a["outcome"] for a in Store(folder).attempts_of(victim["cell_id"])]
-    assert outcomes == ["lost", "ok"]
-    assert "the worker process died" in log_of(folder)
-    assert "raylet" not in log_of(folder)  # Ray would say the same in a coloured paragraph
-
-
 EVERY_STEP = ("--set", "run.checkpoint_s=0.000001")
 
 
@@ -121,14 +105,29 @@ def demand_resumed(folder: Path, cell: str, least: int) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_costs_no_step_behind_the_checkpoint(sweep, undisturbed, tmp_path):
+def test_killed_workers_are_replaced_and_their_cells_give_the_same_bytes(
+    sweep, undisturbed, tmp_path
+):
+    """The first dies as soon as it trains, the second when its cell has a checkpoint."""
     folder = tmp_path / "kills"
-    launch = begin(sweep, folder, "--slots", "1", *EVERY_STEP)
-    victim, step = wait_for(lambda: checkpoint(folder), "a checkpoint")
-    os.kill(victim["pid"], signal.SIGKILL)
+    launch = begin(sweep, folder, "--slots", "1", "--set", "run.checkpoint_s=0.3")
+    first = wait_for(lambda: training(folder), "training")[0]
+    os.kill(first["pid"], signal.SIGKILL)
+
+    def another():
+        found = checkpoint(folder)
+        return found if found and found[0]["cell_id"] != first["cell_id"] else None
+
+    second, step = wait_for(another, "a checkpoint of another cell")
+    os.kill(second["pid"], signal.SIGKILL)
     assert launch.wait(timeout=180) == 0, log_of(folder)
     demand_equal(folder, undisturbed)
-    demand_resumed(folder, victim["cell_id"], step)
+    for victim in (first, second):
+        outcomes = [a["outcome"] for a in Store(folder).attempts_of(victim["cell_id"])]
+        assert outcomes == ["lost", "ok"]
+    demand_resumed(folder, second["cell_id"], step)
+    assert "the worker process died" in log_of(folder)
+    assert "raylet" not in log_of(folder)  # Ray would say the same in a coloured paragraph
 
 
 @pytest.mark.slow

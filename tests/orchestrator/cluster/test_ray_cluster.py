@@ -301,10 +301,10 @@ SWEEP = """
 name: cells
 model: {model}
 grids:
-  - {{condition: [sft-only], seed: [1, 2]}}
+  - {{condition: [sft-only], seed: [1]}}
   - {{condition: [rho-guided], rho_weight: [0.5], margin: [0.1], seed: [1, 2]}}
 data: {{sft: starter, size: 180, trap_fraction: 0.2}}
-train: {{max_length: 64, grad_accumulation: 2, epochs: 2}}
+train: {{max_length: 64, grad_accumulation: 2}}
 probes: {{train: [factual, toxicity], evaluate: [factual, toxicity]}}
 """
 
@@ -322,13 +322,13 @@ def test_real_cells_give_the_same_bytes_though_a_host_dies(lab, toy, tmp_path):
     options = Options(address=cluster.cluster.address)
     summary = launch(sweep, tmp_path / "r", options, PlainDisplay())
     thread.join()
-    assert (summary.total, summary.unfinished) == (5, [])
+    assert (summary.total, summary.unfinished) == (4, [])
     command = [sys.executable, "-m", "orchestrator", "launch", str(path), "--inline"]
     elsewhere = str(tmp_path / "elsewhere" / "r")
     alone = subprocess.run([*command, "--results", elsewhere], check=False)
     assert alone.returncode == 0
     found = compare(Store(tmp_path / "elsewhere" / "r"), Store(tmp_path / "r"))
-    assert (found.same, found.different, found.only_left) == (5, 0, 0)
+    assert (found.same, found.different, found.only_left) == (4, 0, 0)
     rows = Store(tmp_path / "r").rows("attempts")
     assert [r["host"] for r in rows if r["outcome"] == "lost"] == ["b"]
-    assert sum(r["outcome"] == "ok" for r in rows) == 5
+    assert sum(r["outcome"] == "ok" for r in rows) == 4
