@@ -175,6 +175,7 @@ def _matplotlib_svg(panel: Panel) -> str:
         panel.draw(axes)
         figure.draw_without_rendering()
         _space(axes)
+        figure.set_layout_engine("none")  # else saving lays out anew, in a drawing of its own
         figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=True)
     return buffer.getvalue()
 
