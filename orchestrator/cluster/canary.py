@@ -16,6 +16,7 @@ from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
 from tasks.contract.cell import CellSpec, digest_of
 from tasks.model import children
+from tasks.model.blas import prefer_fast_blas
 
 if TYPE_CHECKING:
     from orchestrator.cells.resolve import FileResolver
@@ -117,6 +118,7 @@ def sing(cell: CellSpec) -> Song:
     Raises:
         RuntimeError: It fails or diverges.
     """
+    prefer_fast_blas()  # before anything imports MLX
     from orchestrator.execution.engines.node import trained_here
     from tasks.training.drill import drill, family_here
 

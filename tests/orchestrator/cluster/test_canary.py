@@ -1,8 +1,12 @@
 """The canary computes what a host could get wrong from run to run."""
 
+import subprocess
+import sys
+
 import numpy as np
 
 from orchestrator.cluster import canary
+from tasks.model.blas import in_use
 from tasks.passes import packed
 from tasks.training.drill import drill
 
@@ -20,3 +24,16 @@ def test_a_drill_repeats_a_row_eight_times_in_three_precisions_and_gives_the_sam
     monkeypatch.setattr(packed, "gathered", gathered)
     assert drill(cell) == found
     assert [repeats >= 8 and rows > 400 for repeats, rows in seen] == [True] * 3
+
+
+SING = """\
+from orchestrator.cluster import canary
+from tasks.model.blas import in_use
+canary.sing(canary.spec())
+print(in_use())
+"""
+
+
+def test_a_canary_multiplies_with_the_library_that_cells_use():
+    done = subprocess.run([sys.executable, "-c", SING], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(in_use())
