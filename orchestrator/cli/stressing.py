@@ -7,7 +7,7 @@ from typing import Literal
 import typer
 
 from orchestrator.cells.prompt_sets import as_jsonl, load_sets
-from orchestrator.cluster.follow import ANSWERS, Work, demand_ended, follow, scorings
+from orchestrator.cluster.follow import ANSWERS, Watched, demand_ended, follow, scorings
 from orchestrator.cluster.remote_sweep import AskedFile, Far
 from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
@@ -128,7 +128,7 @@ def _followed(
     command: Literal["stress", "score"],
     options: list[str],
     files: list[AskedFile],
-    work: Work,
+    work: Watched,
 ) -> None:
     """Run a command on saved adapters on the cluster that has them, until its driver has ended."""
     if not made_on_a_cluster(folder):

@@ -30,7 +30,7 @@ Ends = dict[str, tuple[object, Status, str | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Watched:
     """One kind of work, as a results folder tells of it.
 
     Attributes:
@@ -55,11 +55,11 @@ def _rows(table: str, key: str, store: Store) -> Ends:
     return {r[key]: (r["finished_at"], Status(r["status"]), r["message"]) for r in rows}
 
 
-SWEEP = Work(CELLS, _cells, partial(_rows, "cells", "cell_id"))
-ANSWERS = Work("generations", units_in, partial(_rows, "generations", "generation_id"))
+SWEEP = Watched(CELLS, _cells, partial(_rows, "cells", "cell_id"))
+ANSWERS = Watched("generations", units_in, partial(_rows, "generations", "generation_id"))
 
 
-def scorings(pack: str) -> Work:
+def scorings(pack: str) -> Watched:
     """Scorings of a pack by its name; a unit without scores has its attempts alone."""
 
     def ended(store: Store) -> Ends:
@@ -73,10 +73,10 @@ def scorings(pack: str) -> Work:
     def lost(store: Store) -> set[str]:
         return {k for k, row in last_attempts(store).items() if row["outcome"] == "lost"}
 
-    return Work("scorings", partial(units_of_pack, name=pack), ended, lost)
+    return Watched("scorings", partial(units_of_pack, name=pack), ended, lost)
 
 
-def follow(far: Far, display: Display, work: Work = SWEEP) -> None:
+def follow(far: Far, display: Display, work: Watched = SWEEP) -> None:
     """Pull results and show them until the driver has ended.
 
     Args:
@@ -109,7 +109,7 @@ def follow(far: Far, display: Display, work: Work = SWEEP) -> None:
         time.sleep(EVERY_S)
 
 
-def demand_ended(folder: Path, work: Work = SWEEP) -> None:
+def demand_ended(folder: Path, work: Watched = SWEEP) -> None:
     """Check that a driver elsewhere, which does not run any more, came to its end.
 
     Args:
@@ -143,7 +143,7 @@ def _last_words(log: Path) -> str:
 class _View:
     """Tells a display what is new in a folder."""
 
-    def __init__(self, far: Far, display: Display, work: Work) -> None:
+    def __init__(self, far: Far, display: Display, work: Watched) -> None:
         self._store, self._display, self._work = Store(far.folder), display, work
         self._labels: Mapping[str, str] = {}
         self._shown: dict[str, object] = {}
