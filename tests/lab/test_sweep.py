@@ -124,7 +124,7 @@ def test_a_head_that_dies_ends_the_launch_and_the_next_one_goes_on(lab, up):
         kept.append(status(lab, folder)["ok"])
         lab.laptop.rho_sweep("cluster", "up", up, timeout_s=200)
     assert "5 of 5 cells scored" in lab.laptop.rho_sweep(*words, timeout_s=300).stdout
-    ended_well = [a for a in rows(lab, folder, "attempts") if a["outcome"] == "ok"]
+    ended_well = [a for a in attempts(lab, folder) if a["outcome"] == "ok"]
     assert len(ended_well) == 5
     assert kept[1] >= 1
 
