@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -140,7 +141,7 @@ def tables() -> tuple[pa.Table, pa.Table, pa.Table]:
     return cells, scores, probes
 
 
-def _cell(spec: CellSpec, seed: int | None, shared: dict | None = None) -> dict:
+def _cell(spec: CellSpec, seed: int | None, shared: dict[str, Any] | None = None) -> dict[str, Any]:
     row = dict(shared) if shared is not None else spec_row(spec)
     trained = seed is not None
     return row | {
@@ -174,7 +175,7 @@ def questions() -> Registration:
     guided = (("condition", "rho-guided"), *where)
     plain = (("condition", "sft-only"), *where)
     strong = tuple(sorted((*guided, ("rho_weight", 0.5))))
-    raw = [
+    raw: list[dict[str, Any]] = [
         {"kind": "mean_diff", "a": strong, "b": plain, "alternative": "greater"},
         {"kind": "sd_ratio", "a": strong, "b": plain},
         {"kind": "trend", "a": guided, "over": "rho_weight", "alternative": "greater"},

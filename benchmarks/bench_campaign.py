@@ -29,7 +29,8 @@ import mlx_lm
 
 from benchmarks import peer
 from benchmarks.bench_step import Dealer
-from orchestrator.config.sweep_file import Point, load
+from orchestrator.config.condition_rules import Point
+from orchestrator.config.sweep_file import load
 from tasks.contract.cell import Condition
 from tasks.data.probe_packs import Pair, load_pack
 from tasks.data.sft import load_source, plain_text
@@ -99,7 +100,8 @@ def _theirs(points: list[Point], pairs: list[Pair], texts: list[str]) -> float:
     trainer = peer.load("rho_eval.alignment.mlx_trainer")
     started = time.perf_counter()
     for _ in range(SCRIPTS):
-        _score(*mlx_lm.load(str(TINY))[:2], pairs)
+        model, tokenizer = mlx_lm.load(str(TINY))[:2]
+        _score(model, tokenizer, pairs)
     trained = [p for p in pairs if p.behavior in BEHAVIORS]
     for number, point in enumerate(points, 1):
         model, tokenizer = mlx_lm.load(str(TINY))[:2]

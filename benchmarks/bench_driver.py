@@ -19,7 +19,7 @@ from orchestrator.execution.engines.ray_engine import RayEngine
 from orchestrator.execution.run import Run, Work
 from orchestrator.execution.scheduling.hosts import HostUp, Job
 from orchestrator.results.store import Store
-from tasks.contract.cell import CellSpec
+from tasks.contract.cell import CellSpec, Spec
 from tasks.contract.reports import Outcome
 from tests.builders import a_result, a_spec
 
@@ -42,7 +42,8 @@ class Quiet(PlainDisplay):
 class Nothing:
     """A node whose cells do nothing."""
 
-    def execute(self, spec: CellSpec, *_: object) -> Outcome:
+    def execute(self, spec: Spec, *_: object) -> Outcome:
+        assert isinstance(spec, CellSpec)
         return a_result(spec)
 
 
@@ -58,7 +59,8 @@ class Immediate:
     def hosts(self) -> list[HostUp]:
         return [HostUp("here", self._slots)]
 
-    def start(self, spec: CellSpec, host: str, attempt: int, *_: object) -> None:  # noqa: ARG002
+    def start(self, spec: Spec, host: str, attempt: int, resume: bytes | None) -> None:  # noqa: ARG002
+        assert isinstance(spec, CellSpec)
         self._queue.append(Ended(spec.cell_id, attempt, a_result(spec)))
 
     def abandon(self, cell_id: str, attempt: int) -> None:
@@ -75,7 +77,7 @@ class Immediate:
 
 
 def work(count: int) -> Work:
-    specs = {s.cell_id: s for s in (a_spec(seed=i) for i in range(count))}
+    specs: dict[str, Spec] = {s.cell_id: s for s in (a_spec(seed=i) for i in range(count))}
     return Work(specs=specs, jobs=tuple(Job(c) for c in specs))
 
 

@@ -20,8 +20,9 @@ from orchestrator.cells.memory import RUNTIME_BYTES
 from orchestrator.cells.resolve import FileResolver
 from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
-from tasks.cell import Phases, run
+from tasks.cell import run
 from tasks.contract.cell import CellSpec
+from tasks.contract.phases import Phases
 from tasks.model.model import Models
 
 SWEEP = """

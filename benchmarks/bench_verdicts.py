@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orchestrator.analysis.analyze import launch_drift
+from orchestrator.analysis.evidence.launches import launch_drift
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.inference.rows import inferences
 from orchestrator.analysis.load import load_frame, load_manifests, registration_of
@@ -128,7 +128,7 @@ def paired(
     """Scores of two arms that share what a seed does; `effects` by behaviour."""
 
     def draw(random: np.random.Generator) -> Drawn:
-        found = {}
+        found: dict[tuple[str, int, str], float] = {}
         for behavior in behaviors:
             shared = SEED_SD * random.standard_normal(seeds)
             for arm in ("sft-only", "rho-guided"):

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 
@@ -187,7 +187,7 @@ def write(gguf: Path, folder: Path) -> None:
     Raises:
         ValueError: It is another architecture, or its tensors are not all there.
     """
-    weights, metadata = mx.load(str(gguf), return_metadata=True)
+    weights, metadata = cast(Any, mx.load(str(gguf), return_metadata=True))
     facts = facts_of(metadata)
     if facts["general.architecture"] != "llama":
         raise ValueError(f"{gguf}: {facts['general.architecture']}, not llama")

@@ -20,8 +20,9 @@ COMMAND = ["-m", "orchestrator", "launch"]
 class Site(Protocol):
     """A place where launches run."""
 
-    options: tuple[str, ...]
-    """Of every launch here."""
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Of every launch here."""
 
     def start(
         self, folder: Path, words: list[str], log: Path, more: dict[str, str], wrap: list[str]
