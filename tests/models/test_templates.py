@@ -86,6 +86,7 @@ def both(tokenizers, ask):
     return tokenizers[0].decode(list(driver))
 
 
+@pytest.mark.slow
 def test_a_prompt_is_one_turn_of_it(brought, place):
     tokenizers = brought(CHAT)
     assert both(tokenizers, lambda t: prompt_ids(t, "Hello")) == SAYS
@@ -93,6 +94,7 @@ def test_a_prompt_is_one_turn_of_it(brought, place):
     assert [prompt_rule(t) for t in tokenizers] == [rule, rule]
 
 
+@pytest.mark.slow
 def test_a_template_for_tools_is_used_where_there_are_tools(brought, place):
     def ask(tokenizer):
         said = [{"role": "user", "content": "Hello"}]
@@ -102,6 +104,7 @@ def test_a_template_for_tools_is_used_where_there_are_tools(brought, place):
     assert both(brought(CHAT), ask) == says
 
 
+@pytest.mark.slow
 def test_it_may_refuse_a_system_role(brought):
     tokenizers = brought(
         "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}"
@@ -113,6 +116,7 @@ def test_it_may_refuse_a_system_role(brought):
             chat_ids(tokenizer, [{"role": "system", "content": "Be brief."}])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("thinking", "ends"), [("strip", ""), ("off", "\n\n\n</think>\n\n")])
 def test_it_may_open_a_thought(brought, thinking, ends):
     tokenizers = brought(CHAT.replace("assistant\n{%", "assistant\n<think>{%"))
@@ -122,6 +126,7 @@ def test_it_may_open_a_thought(brought, thinking, ends):
     assert "thoughts in <think>" in prompt_rule(tokenizers[0])
 
 
+@pytest.mark.slow
 def test_it_is_told_the_fixed_date(brought):
     tokenizers = brought("{{ strftime_now('%Y-%m-%d') }}" + CHAT)
     assert both(tokenizers, lambda t: prompt_ids(t, "Hello")) == TEMPLATE_DATE + SAYS
@@ -144,6 +149,7 @@ def test_answers_by_a_template_that_an_earlier_version_did_not_see_are_others(tm
     assert prompt_rule(load_tokenizer(folder)) == "template of chat_template.json"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", ["[]", "{", '{"chat_template": 7}', '{"other": 1}'])
 def test_a_file_without_a_template_is_one_sentence_or_nothing(tmp_path, content):
     folder = make_model(tmp_path / "m")

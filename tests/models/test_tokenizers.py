@@ -73,6 +73,7 @@ def model(tmp_path_factory):
     return Models().get(ModelSpec(name=str(folder))).model
 
 
+@pytest.mark.slow
 @QUICK
 @given(text=TEXT)
 def test_driver_and_cell_have_the_tokens_of_the_library(brought, family, text):
@@ -82,6 +83,7 @@ def test_driver_and_cell_have_the_tokens_of_the_library(brought, family, text):
         assert list(found) == brought.raw.encode(text).ids
 
 
+@pytest.mark.slow
 @QUICK
 @given(text=TEXT)
 def test_a_text_that_is_trained_on_has_one_begin_and_one_end_and_loses_nothing(
@@ -161,6 +163,7 @@ def demand_border(brought, model, positive: str, negative: str) -> None:
         assert row.gap_completion == pytest.approx(means[0] - means[1], abs=1e-4)
 
 
+@pytest.mark.slow
 @QUICK
 @given(prompt=TEXT, positive=TEXT, negative=TEXT)
 def test_no_token_is_lost_or_counted_twice_at_the_border(
@@ -183,6 +186,7 @@ CLOSE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("positive", "negative"), CLOSE.values(), ids=CLOSE)
 def test_the_border_of_texts_that_differ_by_little(brought, model, positive, negative):
     demand_border(brought, model, positive, negative)

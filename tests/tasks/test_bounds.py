@@ -74,6 +74,7 @@ def test_texts_beyond_the_learned_positions_are_refused_by_plan_and_cell(tmp_pat
         assert "the text: '" in says
 
 
+@pytest.mark.slow
 def test_shorter_texts_on_learned_positions_train_and_score(tmp_path):
     model = make_model(tmp_path / "m", "gpt2", n_positions=64)
     result = run_cell(spec_of(model, "sft-only", extra="lora_keys: [c_attn, c_proj]"))
@@ -190,6 +191,7 @@ def test_a_record_without_a_target_is_named_with_file_and_line(tmp_path, records
     assert says in found
 
 
+@pytest.mark.slow
 def test_a_tokenizer_without_an_end_token_adds_none(tmp_path):
     model = make_model(tmp_path / "m")
     path = model / "tokenizer_config.json"
@@ -201,6 +203,7 @@ def test_a_tokenizer_without_an_end_token_adds_none(tmp_path):
 # mixtures of experts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [None, 4])
 def test_plan_and_cell_agree_on_what_a_name_matches_in_a_mixture(tmp_path, bits):
     model = make_model(tmp_path / "m", "qwen2_moe", bits=bits)
@@ -216,6 +219,7 @@ def test_plan_and_cell_agree_on_what_a_name_matches_in_a_mixture(tmp_path, bits)
     assert measured.lora_unmatched == {"up_proj": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [None, 4])
 def test_names_of_experts_alone_are_refused_by_plan_as_by_the_cell(tmp_path, bits):
     model = make_model(tmp_path / "m", "qwen3_moe", bits=bits)

@@ -78,6 +78,7 @@ def outcome(result):
     return result.adapter and result.adapter.weights, result.scores, result.probe_scores
 
 
+@pytest.mark.slow
 def test_the_fifth_cell_of_a_process_equals_the_first_of_a_fresh_one(toy, tmp_path):
     spec = spec_of(toy)
     models = Models()
@@ -110,6 +111,7 @@ def test_the_fifth_cell_of_a_process_equals_the_first_of_a_fresh_one(toy, tmp_pa
     assert fresh.measurements.pairing_key == fifth.measurements.pairing_key
 
 
+@pytest.mark.slow
 def test_a_worker_does_not_import_what_no_cell_needs():
     heavy = ["scipy", "pandas", "datasets", "torch", "matplotlib", "ray", "pyarrow"]
     script = f"import sys, tasks.cell; print([m for m in {heavy} if m in sys.modules])"
@@ -119,6 +121,7 @@ def test_a_worker_does_not_import_what_no_cell_needs():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_items_are_answered_at_the_end_and_change_no_other_number(toy, tmp_path):
     plain = spec_of(toy, extra="eval_at: {steps: [1]}")
     path = tmp_path / "set.jsonl"
@@ -146,6 +149,7 @@ def test_items_are_answered_at_the_end_and_change_no_other_number(toy, tmp_path)
         run_cell(asked, models)
 
 
+@pytest.mark.slow
 def test_the_base_weights_are_untouched_by_training(toy):
     models = Models()
     spec = spec_of(toy)
@@ -165,6 +169,7 @@ def test_an_error_in_training_leaves_the_base_model_clean(toy):
     assert {k for k, _ in tree_flatten(base.model.parameters())} == names
 
 
+@pytest.mark.slow
 def test_mlx_lm_loads_the_adapter_and_scores_as_the_cell_did(toy, tmp_path):
     spec = spec_of(toy, extra="learning_rate: 0.01")
     result = run_cell(spec)
@@ -180,6 +185,7 @@ def test_mlx_lm_loads_the_adapter_and_scores_as_the_cell_did(toy, tmp_path):
         assert -ce == pytest.approx(row.logprob_positive_mean, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_common_random_numbers_across_conditions_of_one_seed(toy):
     names = ["sft-only", "rho-guided", "contrastive-only", "shuffled-pairs", "dpo"]
     results = {n: known(spec_of(toy, n)).measurements for n in names}
@@ -205,6 +211,7 @@ def test_weight_zero_is_the_very_cell_sft_only(toy):
     assert spec_of(toy, weight=0.0).cell_id == spec_of(toy, "sft-only").cell_id
 
 
+@pytest.mark.slow
 def test_a_trailing_partial_accumulation_is_applied(toy):
     assert len(run_cell(spec_of(toy, size=18)).steps) == 3  # 9 micro-steps: 4 + 4 + 1
 
@@ -219,6 +226,7 @@ def test_every_step_measures_its_own_loss(toy):
         assert s.grad_norm > 0
 
 
+@pytest.mark.slow
 def test_inverted_pairs_push_the_other_way(toy):
     extra = "learning_rate: 0.02"
     rho = {}
@@ -228,6 +236,7 @@ def test_inverted_pairs_push_the_other_way(toy):
     assert rho["contrastive-only"] > rho["inverted-pairs"] + 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", COMPETITORS)
 def test_a_competitor_trains_on_the_pairs_and_is_measured(toy, condition):
     result = run_cell(spec_of(toy, condition, weight=5.0, size=40, extra="learning_rate: 0.02"))
@@ -243,6 +252,7 @@ def test_a_competitor_trains_on_the_pairs_and_is_measured(toy, condition):
     assert 0 < measured.train_mfu < 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", COMPETITORS)
 def test_a_competitor_has_the_same_losses_and_operations_on_the_plain_path(toy, condition):
     """Operations of trees are those of texts where no two share a beginning."""
@@ -273,6 +283,7 @@ def test_a_model_that_gives_no_number_ends_its_cell_and_is_no_score(toy, tmp_pat
         run_cell(spec_of(folder, "baseline"))
 
 
+@pytest.mark.slow
 def test_a_training_whose_last_step_leaves_no_number_is_diverged(toy):
     one_step = "learning_rate: 1.0e+30, batch_size: 10"
     result = run_cell(spec_of(toy, size=10, extra=one_step))
@@ -281,6 +292,7 @@ def test_a_training_whose_last_step_leaves_no_number_is_diverged(toy):
     assert (result.scores, result.probe_scores, result.adapter) == ((), (), None)
 
 
+@pytest.mark.slow
 def test_dropout_is_seeded(toy):
     spec = spec_of(toy, extra="lora_dropout: 0.3")
     first = run_cell(spec)
@@ -289,6 +301,7 @@ def test_dropout_is_seeded(toy):
     assert outcome(known(spec_of(toy))) != outcome(first)
 
 
+@pytest.mark.slow
 def test_a_quantised_base_trains_and_is_scored_unfused(tmp_path):
     folder = make_model(tmp_path / "q4", bits=4)
     result = run_cell(spec_of(folder, extra="learning_rate: 0.01"))
@@ -298,6 +311,7 @@ def test_a_quantised_base_trains_and_is_scored_unfused(tmp_path):
     assert [s.rho for s in plain.scores] != [s.rho for s in result.scores]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ["llama", "gemma", "phi3"])
 def test_other_architectures_train(tmp_path, arch):
     folder = make_model(tmp_path / arch, arch)
@@ -305,6 +319,7 @@ def test_other_architectures_train(tmp_path, arch):
     assert run_cell(spec_of(folder, extra=keys)).status is Status.OK
 
 
+@pytest.mark.slow
 def test_a_spec_of_other_data_or_probes_is_refused(toy):
     spec = spec_of(toy)
     other = replace(spec, probes=replace(spec.probes, digest="0" * 64))
@@ -324,6 +339,7 @@ def test_a_spec_survives_json(toy):
         assert CellSpec.from_dict(json.loads(json.dumps(asdict(spec)))) == spec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["packed", "plain: for a test"])
 def test_checkpointing_changes_memory_and_nothing_else(toy, path):
     spec = spec_of(toy)
@@ -338,6 +354,7 @@ def test_checkpointing_changes_memory_and_nothing_else(toy, path):
     assert with_it.probe_scores == without.probe_scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["packed", "plain: for a test"])
 def test_checkpointing_needs_less_memory_in_training(tmp_path, path):
     base = replace(

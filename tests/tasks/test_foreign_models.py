@@ -108,6 +108,7 @@ def load(folder) -> None:
     Models().get(locate(str(folder), None, download=False)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breaks", BROKEN.values(), ids=BROKEN)
 def test_a_model_that_cannot_be_loaded_is_one_sentence_that_names_it(folder, breaks):
     breaks(folder)
@@ -136,6 +137,7 @@ def test_a_link_to_a_file_with_the_name_of_a_digest_is_known_by_its_content(fold
     assert found.digest == locate(str(toy), None, download=False)[0].digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("breaks", MISFITS.values(), ids=MISFITS)
 def test_a_plan_says_of_sizes_and_settings_what_the_cell_would_say(folder, breaks):
     breaks(folder)
@@ -146,6 +148,7 @@ def test_a_plan_says_of_sizes_and_settings_what_the_cell_would_say(folder, break
     assert str(of_plan.value) == str(of_cell.value)
 
 
+@pytest.mark.slow
 def test_a_command_says_the_same_though_it_never_loads_mlx(folder, monkeypatch):
     MISFITS["base of rotations is a word"](folder)
     monkeypatch.delitem(sys.modules, "mlx_lm")  # as in a driver
@@ -155,6 +158,7 @@ def test_a_command_says_the_same_though_it_never_loads_mlx(folder, monkeypatch):
     assert FileResolver(download=False).model(str(folder), None, ("q_proj",)).digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arch", ["qwen2", "llama", "gemma", "phi3", "qwen2_moe", "gpt2", "mistral"]
 )
@@ -167,12 +171,14 @@ def test_a_config_that_mlx_lm_loads_is_known(tmp_path, arch):
     Models().get(locate(str(folder), None, download=False)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
 def test_every_number_of_bits_that_mlx_knows_is_known(tmp_path, bits):
     folder = make_model(tmp_path, bits=bits)
     Models().get(locate(str(folder), None, download=False)[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json"])
 def test_no_code_of_a_model_directory_is_run_and_nothing_is_asked(folder, name, monkeypatch):
     ran = folder / "ran"

@@ -144,6 +144,7 @@ def folder(toy, tmp_path):
     return shutil.copytree(toy, tmp_path / "model")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [plan, cell])
 @pytest.mark.parametrize("breaks", BROKEN.values(), ids=BROKEN)
 def test_what_cannot_be_used_is_one_sentence_of_plan_and_cell(folder, breaks, by, monkeypatch):
@@ -156,6 +157,7 @@ def test_what_cannot_be_used_is_one_sentence_of_plan_and_cell(folder, breaks, by
     assert len(said) < len(str(folder)) + 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by", [plan, cell])
 @pytest.mark.parametrize("changes", WORKS.values(), ids=WORKS)
 def test_what_can_be_used_works_for_plan_and_cell(folder, changes, by):

@@ -31,6 +31,7 @@ def beside():
     return {v.name: v for v in found}
 
 
+@pytest.mark.slow
 def test_means_have_those_of_the_notes_where_the_arm_is_there(beside):
     rows = {r["arm"]: r for r in beside["ablation_means"].rows}
     assert rows["sft-only"]["notes_toxicity"] == pytest.approx(-0.003)
@@ -67,6 +68,7 @@ def test_own_columns_stay_as_they_are(beside):
             assert view.fields[len(view.fields) - len(names) :] == tuple(names)
 
 
+@pytest.mark.slow
 def test_the_notes_beside_themselves_are_the_same_numbers():
     published = published_tables()
     for view in against(published, published):

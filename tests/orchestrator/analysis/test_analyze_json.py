@@ -40,6 +40,7 @@ def test_real_output_is_valid(body):
     assert body["unscored"][0]["seed"] == 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["looks: [4, 6]", "anytime: true"])
 def test_results_of_a_launch_are_valid(tmp_path, rule):
     text = sweep(weights="0.2, 0.4").replace("kind:", "family: f, kind:")
@@ -64,6 +65,7 @@ def test_the_schema_names_every_field(body):
     assert set(properties) == set(body)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "value"),
     [

@@ -171,6 +171,7 @@ def many_arms(refusals: list[int]) -> list[tuple[CellResult, list[str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_the_paradox_is_a_rank_correlation_over_arms(tmp_path):
     answers = many_arms([2, 3, 5, 4, 8, 9])
     row = ask(stressed(tmp_path / "r", answers), kind="rank_correlation", alternative="greater")

@@ -44,6 +44,7 @@ def anew(folder: Path, text: str, seen: Sequence[str]) -> tuple[list[str], tuple
     return asked.news(THEN), expansion.all
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [
@@ -110,6 +111,7 @@ def test_an_exploratory_contrast_is_not_registered_by_hand(tmp_path):
         rows(tmp_path)
 
 
+@pytest.mark.slow
 def test_between_two_looks_the_row_of_the_first_stands(tmp_path):
     text = sweep(seeds=range(1, 9)).replace("analysis:\n", LOOKS)
     cells = launch(tmp_path, text)
@@ -121,6 +123,7 @@ def test_between_two_looks_the_row_of_the_first_stands(tmp_path):
     assert found[0].verdict == "interim"
 
 
+@pytest.mark.slow
 def test_an_arm_without_scores_at_the_first_look_takes_no_other_arms_place(tmp_path):
     text = sweep(seeds=range(1, 9), weights="0.2, 0.4").replace("analysis:\n", LOOKS)
     cells = launch(tmp_path, text)
@@ -150,6 +153,7 @@ def test_a_result_that_is_taken_away_leaves_the_look_interim(tmp_path):
     assert one(rows(tmp_path)).verdict == "interim"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["trend", "strict_monotone, alternative: greater", "linearity"])
 def test_a_dose_that_diverged_wholly_is_named_beside_the_verdict(tmp_path, kind):
     text = sweep(weights="0.1, 0.2, 0.4") + (

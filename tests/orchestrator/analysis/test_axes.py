@@ -184,6 +184,7 @@ def test_behaviours_that_train_nothing_do_not_keep_arms_apart():
     assert all(r.status == "ok" for r in rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", ["train.epochs", "data.refusal_fraction"])
 @pytest.mark.parametrize("kind", ["trend", "strict_monotone", "linearity"])
 def test_doses_lie_along_any_ordered_axis(kind, axis):
@@ -303,6 +304,7 @@ def questions(draw: st.DrawFn) -> str:
     return sweep(asked, condition=conditions, **({"seed": [1, 2]} | grid))
 
 
+@pytest.mark.slow
 @settings(
     max_examples=100,
     deadline=None,

@@ -117,6 +117,7 @@ def test_planning_numbers_are_those_of_the_golden_cases():
     assert found.mean() == pytest.approx(0.8, abs=0.03)
 
 
+@pytest.mark.slow
 @given(SCORES, SCORES, st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_swapping_the_arms_turns_the_difference_around(a, b, keyed):

@@ -78,6 +78,7 @@ def test_a_share_is_of_one_cell_and_its_interval_is_jeffreyss():
         assert (row["low"], row["high"]) == (one.interval.low, one.interval.high)
 
 
+@pytest.mark.slow
 def test_a_report_has_them_in_a_section_of_their_own(tmp_path):
     run(tmp_path, launch(tmp_path, sweep()))
     text = render(analysed(Store(tmp_path)), markdown=True)

@@ -102,6 +102,7 @@ def as_older_versions_left_it(store) -> None:
                 writer.write_table(pa.Table.from_pylist(rows, schema=kept.schema))
 
 
+@pytest.mark.slow
 def test_files_of_older_versions_are_done_analysed_and_reported(tmp_path, rho_sweep):
     store = results(tmp_path / "s", {"sft-only": 2.0, "rho-guided": 2.1})
     before = analyze([store])

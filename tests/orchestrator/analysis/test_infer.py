@@ -183,6 +183,7 @@ RISING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keys", "test"), [(True, "page_exact"), (False, "jonckheere_exact")])
 def test_a_trend_takes_sft_only_for_weight_0(tmp_path, keys, test):
     store = doses(tmp_path / "r", RISING, keys=keys)
@@ -237,6 +238,7 @@ def test_too_few_doses_are_said(tmp_path):
     assert (row.status, row.notes) == ("missing", ("needs 3 doses along rho_weight, has 2",))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "keys", "test"),
     [
@@ -331,6 +333,7 @@ def clustered(
     return one(ask(store, kind="mean_diff", a=guided(), b=plain(), population=population))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("population", ["new_probes", "new_seeds_and_probes"])
 def test_pairs_of_one_cluster_count_as_one(tmp_path, population):
     alone = clustered(tmp_path / "alone", [1] * 9, named=False, population=population)
@@ -511,6 +514,7 @@ def test_a_margin_for_new_probes_is_tested_against_their_scatter(tmp_path, kind)
     assert both.p == (both.p_noninferior if kind == "noninferiority" else both.p_tost)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("population", ["new_probes", "new_seeds_and_probes"])
 @pytest.mark.parametrize("kind", ["mean_diff", "one_sample"])
 def test_numbers_of_seeds_alone_stand_in_no_row_about_probes(tmp_path, kind, population):

@@ -31,6 +31,7 @@ def broken(views=(), evidence=(), inference=()) -> str:
     return str(found.value)
 
 
+@pytest.mark.slow
 def test_sound_tables_pass(views):
     check(views.values(), printed_evidence())
 

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pytest
 
 from orchestrator.analysis.analyze import analyze
 from orchestrator.results.attempts import Attempt
@@ -28,6 +29,7 @@ def launched(folder, drift: float, hosts: tuple[str, ...] = ("a",), slow: float 
     return store
 
 
+@pytest.mark.slow
 def test_a_drifting_machine_is_said(tmp_path):
     (text, *_) = analyze([launched(tmp_path / "r", 0.01)]).warnings
     assert text.startswith("factual (train): scores drift with the order of the launch (rho 0.9")

@@ -69,6 +69,7 @@ def run(*arguments: object) -> str:
     return result.output
 
 
+@pytest.mark.slow
 def test_analyze_names_no_other_level(store):
     shown = run("analyze", store.folder) + run("analyze", store.folder, "--table", "all")
     files = [p.read_text() for p in (store.folder / "analysis").glob("*.csv")]
@@ -81,10 +82,12 @@ def test_analyze_names_the_population_of_every_claim(store):
     assert shown.count("(primary, train split, new seeds)") == 4
 
 
+@pytest.mark.slow
 def test_the_notes_beside_ones_own_tables_are_at_the_same_level(store):
     assert USUAL.findall(run("analyze", store.folder, "--against", "published")) == []
 
 
+@pytest.mark.slow
 def test_the_notes_alone_are_tested_at_the_level_that_is_asked_for(tmp_path):
     questions = tmp_path / "q.yaml"
     questions.write_text(yaml.safe_dump({"analysis": yaml.safe_load(TEXT)["analysis"]}))
@@ -94,6 +97,7 @@ def test_the_notes_alone_are_tested_at_the_level_that_is_asked_for(tmp_path):
     assert "95% CI" in run("analyze", "--published")
 
 
+@pytest.mark.slow
 def test_json_names_no_other_level_and_its_intervals_have_the_one_asked_for(store):
     found = json.loads(run("analyze", store.folder, "--json"))
     labels = [f["label"] for t in found["tables"] for f in t["fields"]]
@@ -104,6 +108,7 @@ def test_json_names_no_other_level_and_its_intervals_have_the_one_asked_for(stor
     assert levels["kept"] == 0.98  # two one-sided tests at 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("markdown", [False, True])
 def test_a_report_names_no_other_level(store, markdown):
     text = render(analysed(Store(store.folder)), markdown=markdown)
@@ -118,6 +123,7 @@ def test_a_plan_names_no_other_level(tmp_path):
     assert USUAL.findall(lines) == []
 
 
+@pytest.mark.slow
 def test_a_stricter_level_widens_intervals_and_asks_for_larger_effects(store, tmp_path):
     usual = results(tmp_path / "u", TEXT.replace("alpha: 0.01", "alpha: 0.05"))
     here, there = (

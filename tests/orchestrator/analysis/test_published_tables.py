@@ -52,6 +52,7 @@ def view(views, key: str) -> View:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", GOLDEN)
 def test_every_number_is_the_one_expected_at_its_printed_precision(views, key):
     table, expected = view(views, key), GOLDEN[key]

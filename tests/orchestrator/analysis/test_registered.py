@@ -182,6 +182,7 @@ def test_before_all_planned_seeds_are_in_a_verdict_is_interim(tmp_path):
     assert one(rows(tmp_path)).verdict == "supported"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["trend", "best_of, b: {condition: sft-only}"])
 def test_a_dose_without_any_result_leaves_the_verdict_interim(tmp_path, kind):
     text = sweep(weights="0.1, 0.2, 0.4") + (
@@ -290,6 +291,7 @@ def test_level_and_looks_may_change_until_an_answer_can_be_known_and_then_a_laun
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
@@ -349,6 +351,7 @@ def test_a_claim_about_answers_is_interim_until_all_planned_cells_have_answered(
     assert "2 of 8 planned cells have no answers yet" in said[3].notes
 
 
+@pytest.mark.slow
 def test_shares_of_too_few_seeds_are_not_tested_and_no_interval_lies_beyond_all(tmp_path):
     question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
     question += "       b: {condition: sft-only}}\n"
@@ -364,6 +367,7 @@ def test_shares_of_too_few_seeds_are_not_tested_and_no_interval_lies_beyond_all(
     assert said[6].ci_high <= 1
 
 
+@pytest.mark.slow
 def test_a_claim_about_answers_is_about_the_first_test_after_it_was_asked(tmp_path):
     question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
     question += "       b: {condition: sft-only}}\n"
@@ -406,6 +410,7 @@ def test_answers_of_a_cell_that_lost_its_scores_end_no_analysis(tmp_path):
     assert one(rows(tmp_path), kind="omnibus", registered=True).verdict == "interim"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["failed", "lost"])
 def test_a_cell_that_two_sweeps_have_counts_where_it_has_a_result(tmp_path, harm):
     here, there = tmp_path / "here", tmp_path / "there"
@@ -522,6 +527,7 @@ def test_a_support_below_the_relevant_size_is_named_so(tmp_path):
     assert one(rows(tmp_path)).verdict == "supported_small"
 
 
+@pytest.mark.slow
 def test_what_lies_beyond_a_margin_contradicts_only_after_adjustment(tmp_path):
     margins = "    - {{id: m{i}, claim: m{i}, kind: noninferiority, a: {{condition: sft-only}}, \
 b: {{condition: rho-guided}}, behaviors: [factual], sesoi: {sesoi}}}\n"
@@ -603,6 +609,7 @@ def test_a_registered_look_may_decide_before_all_seeds_are_in(tmp_path):
     assert one(rows(tmp_path)).n_pairs == 8
 
 
+@pytest.mark.slow
 def test_a_look_pays_for_the_looks_before_it(tmp_path):
     text = sweep(seeds=range(1, 9)).replace("alternative: greater", "alternative: two-sided")
     run(tmp_path / "one", launch(tmp_path / "one", text), effect=0.01)

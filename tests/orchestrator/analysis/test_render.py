@@ -125,6 +125,7 @@ def test_a_value_of_another_type_is_refused_by_arrow():
         arrow(wrong)
 
 
+@pytest.mark.slow
 def test_all_published_tables_render_everywhere(views):
     for view in views:
         table = arrow(view)
@@ -137,6 +138,7 @@ def test_all_published_tables_render_everywhere(views):
         assert markdown(view).count("\n| ") == len(view.rows) + 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80, 100, 140, 400])
 def test_a_terminal_of_any_width_loses_no_digit(views, width):
     for view in views:

@@ -22,6 +22,7 @@ from tests.orchestrator.analysis.test_registered import LOOKS, launch, one, rho,
 ANYTIME = LOOKS.replace("looks: [4, 8]", "anytime: true")
 
 
+@pytest.mark.slow
 def test_at_any_time_a_claim_is_judged_on_the_first_seeds_that_are_in(tmp_path):
     text = sweep(seeds=[8, *range(1, 8)]).replace("analysis:\n", ANYTIME)
     cells = launch(tmp_path, text)
@@ -44,6 +45,7 @@ def test_a_missing_seed_stops_the_clock(tmp_path):
     assert (found.verdict, found.p) == ("interim", None)
 
 
+@pytest.mark.slow
 def test_at_any_time_the_interval_and_the_p_agree_two_sided(tmp_path):
     text = sweep(seeds=range(1, 9)).replace("analysis:\n", ANYTIME)
     text = text.replace("alternative: greater", "alternative: two-sided")
@@ -54,6 +56,7 @@ def test_at_any_time_the_interval_and_the_p_agree_two_sided(tmp_path):
     assert found.verdict == "inconclusive"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["noninferiority", "equivalence"])
 @pytest.mark.parametrize("effect", [0.0, -0.5])
 def test_at_any_time_a_margin_has_its_own_interval(tmp_path, kind, effect):
@@ -113,6 +116,7 @@ def test_what_cannot_be_asked_at_any_time_is_refused_with_the_reason(old, new, s
         parsed(text)
 
 
+@pytest.mark.slow
 def test_a_margin_pays_for_the_looks_before_it(tmp_path):
     text = sweep(seeds=range(1, 9)).replace("alternative: greater", "sesoi: 0.05")
     text = text.replace("mean_diff", "noninferiority")
@@ -123,6 +127,7 @@ def test_a_margin_pays_for_the_looks_before_it(tmp_path):
     assert (found["one"].verdict, found["two"].verdict) == ("contradicted", "inconclusive")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["mean_diff", "noninferiority"])
 def test_the_smallest_effect_pays_for_looking(tmp_path, kind):
     text = sweep(seeds=range(1, 9)).replace("mean_diff", kind)

@@ -401,6 +401,7 @@ VALUES = st.floats(-3, 3, width=32).map(lambda v: round(v, 3))
 RUNS = st.dictionaries(st.integers(1, 8), VALUES, max_size=8)
 
 
+@pytest.mark.slow
 @given(sft=RUNS, low=RUNS, middle=RUNS, high=RUNS, keyed=st.booleans())
 @settings(max_examples=30, deadline=None)
 def test_no_number_in_any_table_is_ever_infinite_or_nan(sft, low, middle, high, keyed):
@@ -420,6 +421,7 @@ def test_no_number_in_any_table_is_ever_infinite_or_nan(sft, low, middle, high, 
     assert Arms(evidence, "heldout").behaviors == ("bias", "refusal")
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(8)))
 @settings(max_examples=12, deadline=None)
 def test_the_order_of_evidence_does_not_matter(order):

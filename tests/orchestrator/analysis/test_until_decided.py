@@ -88,6 +88,7 @@ def verdicts(folder: Path) -> dict[str, tuple[str, int | None]]:
     return {r.contrast_id: (r.verdict, r.n_pairs) for r in rows if r.registered}
 
 
+@pytest.mark.slow
 def test_only_arms_of_undecided_claims_get_the_seeds_of_the_next_look(folder, nodes, capsys):
     found = go(folder)
     assert nodes.seeds() == {0.0: 8, 0.2: 4, 0.5: 8}
@@ -104,6 +105,7 @@ def test_only_arms_of_undecided_claims_get_the_seeds_of_the_next_look(folder, no
     assert {max(order[12:16]), min(order[12:16])} == {5, 6}
 
 
+@pytest.mark.slow
 def test_a_launch_that_was_stopped_goes_on_where_it_was(folder, nodes):
     nodes.stops_after = 15
     with pytest.raises(KeyboardInterrupt):
@@ -131,6 +133,7 @@ def test_when_all_is_decided_nothing_is_added_and_status_says_what_waits(folder,
     assert status(Store(folder))["waiting"] == 0
 
 
+@pytest.mark.slow
 def test_a_claim_with_a_failed_cell_waits_at_its_look(folder, nodes):
     nodes.fails = {(0.5, 3)}
     assert len(go(folder).unfinished) == 1
@@ -140,6 +143,7 @@ def test_a_claim_with_a_failed_cell_waits_at_its_look(folder, nodes):
     assert nodes.seeds() == {0.0: 8, 0.2: 4, 0.5: 9}
 
 
+@pytest.mark.slow
 def test_after_every_seed_one_seed_is_added(folder, nodes):
     go(folder, ANYTIME)
     seeds = nodes.seeds()
@@ -155,6 +159,7 @@ def test_a_claim_that_cannot_be_judged_early_goes_along_to_its_last_seed(folder,
     assert nodes.seeds() == {0.0: 8, 0.2: 4, 0.5: 8}
 
 
+@pytest.mark.slow
 def test_an_arm_of_no_claim_gets_the_seeds_of_the_first_look(folder, nodes):
     go(folder, SWEEP.replace("[0.2, 0.5]", "[0.2, 0.3, 0.5]"))
     assert nodes.seeds() == {0.0: 8, 0.2: 4, 0.3: 4, 0.5: 8}

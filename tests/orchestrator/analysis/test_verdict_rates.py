@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from benchmarks.bench_verdicts import measured, paired, runs_of, scenarios
 
 
+@pytest.mark.slow
 def test_twenty_results_without_an_effect_go_from_the_store_to_a_verdict(tmp_path):
     scenario = scenarios()["noise"]
     scenario = replace(scenario, seeds=4, behaviors=("a",), draw=paired(4, ("a",)))

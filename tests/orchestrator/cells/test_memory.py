@@ -37,8 +37,8 @@ POINTS = [
     ("tiny", "simpo", 64, 2, "", False),
     ("tiny", "unlikelihood", 64, 2, "", False),
     (6, "contrastive-only", 128, 2, ", epochs: 5", False),
-    pytest.param(12, "sft-only", 64, 8, "", False, marks=pytest.mark.slow),
-    pytest.param(12, "rho-guided", 64, 8, "", True, marks=pytest.mark.slow),
+    (12, "sft-only", 64, 8, "", False),
+    (12, "rho-guided", 64, 8, "", True),
 ]
 
 
@@ -68,10 +68,9 @@ def test_the_estimate_is_within_a_quarter_of_the_peak(
     assert 0.75 < estimate / measured < 1.25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["packed", "plain: for a test"])
-@pytest.mark.parametrize(
-    "precision", [mx.float32, pytest.param(mx.bfloat16, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("precision", [mx.float32, mx.bfloat16])
 @pytest.mark.parametrize("trains", [True, False], ids=["trained", "baseline"])
 def test_the_estimate_follows_the_path_and_the_precision(
     tmp_path, monkeypatch, path, precision, trains

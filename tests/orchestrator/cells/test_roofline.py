@@ -105,6 +105,7 @@ VIEWS = {
 """Primitives that compute nothing: their result is another view of the same numbers."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [None, 4])
 def test_a_layer_launches_as_many_kernels_as_its_graph_computes(tmp_path, monkeypatch, bits):
     import mlx.core as mx

@@ -698,6 +698,7 @@ def everything_under(folder: Path) -> dict[str, bytes | None]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_hub")
 @pytest.mark.parametrize("name", CASES)
 def test_bad_input_is_one_clear_message_and_leaves_nothing(name, rho_sweep, tmp_path):
@@ -720,6 +721,7 @@ def test_there_are_enough_kinds_of_bad_input():
     assert len(CASES) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["unknown_key", "results_with_a_corrupted_arrow_file"])
 def test_a_real_process_ends_the_same_way(name, tmp_path):
     arrange, says = CASES[name]

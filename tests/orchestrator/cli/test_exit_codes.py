@@ -174,6 +174,7 @@ def test_every_command_has_a_row_and_every_code_of_it_a_call():
         assert codes - lab <= set(CALLS[name]) <= codes | {FIXABLE}, name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "arrange", "call"), FIXED)
 def test_a_call_ends_with_the_code_of_the_table(at_the_place, place, code, arrange, call):
     arrange(place)
@@ -181,6 +182,7 @@ def test_a_call_ends_with_the_code_of_the_table(at_the_place, place, code, arran
     assert ran.code == code, ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 def test_what_no_command_understands_is_code_2(at_the_place, name):
     for words in (("--no-such-option",), ("no", "such", "words", "here")):
@@ -209,6 +211,7 @@ class Interrupted:
 STARTS = {"launch", "score", "stress", "cluster up", "serve"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - STARTS))
 def test_an_interrupted_command_is_code_130(at_the_place, place, name, monkeypatch):
     arrange, call = next(iter(CALLS[name].values()))[0]

@@ -71,6 +71,7 @@ WRITERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("results")
 @pytest.mark.parametrize("limit", [0, 300, 5_000])
 @pytest.mark.parametrize("words", WRITERS.values(), ids=WRITERS.keys())

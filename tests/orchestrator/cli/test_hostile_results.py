@@ -40,6 +40,7 @@ SPECS = [
 READERS = ["status", "analyze", "stress", "check", "report", "export", "logs"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", RECORDS.values(), ids=RECORDS)
 @pytest.mark.parametrize("record", ["live.json", "stress.json", "sweep.yaml"])
 def test_a_record_that_is_none_never_ends_status_with_a_traceback(
@@ -53,6 +54,7 @@ def test_a_record_that_is_none_never_ends_status_with_a_traceback(
     assert rho_sweep("results", tmp_path).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", READERS)
 @pytest.mark.parametrize("spec", SPECS, ids=range(len(SPECS)))
 def test_a_row_with_a_spec_that_is_none_is_one_sentence_of_every_command(
@@ -91,6 +93,7 @@ QUESTIONS = ["7", "[1]", "text", "{}", "{contrasts: 7, alpha: 1}", "{contrasts: 
 QUESTIONS += ["{alpha: 0.05, contrasts: [{id: [1], kind: x}]}", "{alpha: 1, contrasts: {a: b}}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["analyze", "report"])
 @pytest.mark.parametrize("asked", QUESTIONS)
 def test_questions_that_are_none_are_one_sentence(tmp_path, rho_sweep, command, asked):

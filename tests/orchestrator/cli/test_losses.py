@@ -73,6 +73,7 @@ def a_trained_cell(store: Store) -> str:
     )
 
 
+@pytest.mark.slow
 def test_a_launch_runs_a_cell_whose_scores_are_cut_as_the_message_says(
     results, undisturbed, rho_sweep
 ):
@@ -91,6 +92,7 @@ def test_a_launch_runs_a_cell_whose_scores_are_cut_as_the_message_says(
     assert {a["n"] for a in arms} == {1, 2}
 
 
+@pytest.mark.slow
 def test_a_launch_of_one_cell_runs_no_other(results, rho_sweep):
     cells = [r["cell_id"] for r in results.rows("cells") if r["condition"] == "sft-only"]
     for cell in cells:
@@ -106,6 +108,7 @@ def test_a_launch_of_one_cell_runs_no_other(results, rho_sweep):
     assert "1 cells are open" in rho_sweep("status", results.folder).out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["scores/{}.arrow", "adapters/{}/adapters.safetensors"])
 def test_a_launch_alone_mends_a_cell_that_lacks_a_file(results, undisturbed, rho_sweep, name):
     cell = a_trained_cell(results)
@@ -129,6 +132,7 @@ def test_analyze_names_a_cell_that_has_a_row_and_no_scores(results, rho_sweep):
 READERS = ("analyze", "report", "export", "status")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", READERS)
 def test_every_reader_names_a_cell_that_has_a_row_and_no_scores(results, rho_sweep, command):
     cell = a_trained_cell(results)
@@ -166,6 +170,7 @@ COMMANDS = (
 )
 
 
+@pytest.mark.slow
 def test_what_desktops_and_editors_leave_changes_no_command(results, rho_sweep):
     rho_sweep("analyze", results.folder)  # makes results/losses/analysis
     before = [rho_sweep(*words) for words in COMMANDS]
@@ -214,6 +219,7 @@ HARMS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "harm"), HARMS)
 def test_what_check_says_to_do_makes_sound_results(results, rho_sweep, undisturbed, name, harm):
     path = results.folder / name.format(a_trained_cell(results))
@@ -232,6 +238,7 @@ def test_what_check_says_to_do_makes_sound_results(results, rho_sweep, undisturb
     assert compare(results, undisturbed).same == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["launch", "export", "logs", "check"])
 def test_a_damaged_attempt_can_be_deleted_as_the_message_says(results, rho_sweep, command):
     cell = a_trained_cell(results)
@@ -275,6 +282,7 @@ MANIFEST_HARMS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MANIFEST_HARMS)
 def test_what_was_registered_survives_a_damaged_manifest_or_its_loss_is_told(
     results, rho_sweep, name

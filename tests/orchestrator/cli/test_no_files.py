@@ -78,6 +78,7 @@ def cell(tmp_path, monkeypatch) -> str:
     return expansion.cells[0].cell_id
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", CALLS)
@@ -105,6 +106,7 @@ def which(path) -> tuple[int, ...]:
     return found.st_ino, found.st_mode, found.st_mtime_ns, found.st_ctime_ns
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cell")
 @pytest.mark.parametrize("call", ["init quickstart --force -o there", "report r -o there"])
 @pytest.mark.parametrize("kind", ["a pipe", "a socket", "a device"])

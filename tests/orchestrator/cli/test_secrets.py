@@ -158,6 +158,7 @@ def test_no_command_on_this_machine_hands_a_secret_on(bench, server):
     assert bench.leaks() == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
 def test_no_command_of_a_cluster_hands_a_secret_on(bench):
     for action in ("doctor", "up", "install"):

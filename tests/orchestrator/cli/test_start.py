@@ -92,6 +92,7 @@ def folder(tmp_path) -> Path:
     return store.folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["version"], ["presets"], ["--help"], ["judge", "--help"]])
 def test_what_only_reads_text_loads_nothing_heavy(args):
     assert loaded_by(*args) == set()
@@ -125,6 +126,7 @@ def test_stop_loads_nothing_heavy(folder):
     assert loaded_by("stop", folder) == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("args", [["status"], ["logs", "baseline"]])
 def test_status_and_logs_load_arrow_and_no_more_than_arrow_loads(folder, args):
     command, *rest = args
@@ -135,6 +137,7 @@ def test_the_list_of_cells_loads_no_statistics(folder):
     assert loaded_by("logs", folder) <= {"pyarrow", "numpy", "rich"}
 
 
+@pytest.mark.slow
 def test_a_plan_draws_nothing_and_a_second_one_counts_no_token_again(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))  # nothing is remembered yet
     first, second = (loaded_by("plan", "quickstart", "--results", tmp_path / "q") for _ in range(2))
@@ -143,6 +146,7 @@ def test_a_plan_draws_nothing_and_a_second_one_counts_no_token_again(tmp_path, m
     assert second <= PLANS
 
 
+@pytest.mark.slow
 def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
     code = (
         "import sys; from orchestrator.execution.display import PlainDisplay;"
@@ -161,6 +165,7 @@ def test_a_launch_says_what_it_will_do_before_it_loads_ray(tmp_path):
     assert "interrupted" in ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [

@@ -128,6 +128,7 @@ def test_letters_that_the_terminal_has_not_are_shown_by_number():
     assert done.stdout == b"caf\\xe9\ncaf\\xe9\n", done.stderr.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("field", ["model", "probes.pack", "data.sft", "stress.prompts"])
 @pytest.mark.parametrize("text", ["~no-such-user/x.jsonl", "/a\0b", "a" * 300, "b/" * 2500])
 def test_a_path_that_no_file_can_have_is_one_problem(tmp_path, capsys, field, text):
@@ -143,6 +144,7 @@ LIBRARIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LIBRARIES)
 def test_a_variable_that_a_library_does_not_understand_is_one_sentence(name):
     code = f"from tasks.contract.cell import NodeError\ntry:\n  {LIBRARIES[name]}\n"
@@ -173,6 +175,7 @@ def test_a_stream_that_is_closed_is_no_error(tmp_path, closed):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_a_working_folder_that_is_gone_is_named(tmp_path):
     command = (
         f"mkdir x; cd x; rmdir ../x; {shlex.quote(sys.executable)} -m orchestrator plan quickstart"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from orchestrator.cluster import canary
 from tasks.model.blas import in_use
@@ -11,6 +12,7 @@ from tasks.passes import packed
 from tasks.training.drill import drill
 
 
+@pytest.mark.slow
 def test_a_drill_repeats_a_row_eight_times_in_three_precisions_and_gives_the_same_bits(monkeypatch):
     seen, real = [], packed.gathered
 
@@ -34,6 +36,7 @@ print(in_use())
 """
 
 
+@pytest.mark.slow
 def test_a_canary_multiplies_with_the_library_that_cells_use():
     done = subprocess.run([sys.executable, "-c", SING], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == str(in_use())

@@ -69,6 +69,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bad_name_is_named_and_nothing_changes(scene, name, capsys):
     before, inside = scene.digest(), sorted(scene.results.rglob("*"))
@@ -123,6 +124,7 @@ LISTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", LISTINGS)
 def test_a_listing_of_another_shape_is_one_sentence(said):
     with pytest.raises(BadAnswerError, match=said) as found:
@@ -131,6 +133,7 @@ def test_a_listing_of_another_shape_is_one_sentence(said):
     assert str(found.value).isprintable()
 
 
+@pytest.mark.slow
 @given(st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
                     lambda x: st.lists(x) | st.dictionaries(st.text(), x)))  # fmt: skip
 def test_any_json_is_a_listing_or_refused(value):
@@ -158,6 +161,7 @@ def test_a_reply_longer_than_announced_is_cut_off(scene, tail, capsys):
     assert not (scene.results / "launch.log").exists()
 
 
+@pytest.mark.slow
 def test_more_than_the_disk_holds_is_refused(scene, capsys):
     files = {f"adapters/{n:016x}/adapters.safetensors": [4 << 30, 1] for n in range(100_000)}
     scene.says("list", {"files": files, "launch": None})

@@ -115,6 +115,7 @@ def is_whole(folder: Path, need: Need) -> bool:
     return all((folder / p).read_bytes() == (need.source / p).read_bytes() for p in SIZES)
 
 
+@pytest.mark.slow
 def test_a_copy_is_found_by_name_and_by_content_and_made_once(cluster, need, monkeypatch):
     assert found(cluster, need, monkeypatch) is None
     assert bring(cluster, need) == "copied"
@@ -123,6 +124,7 @@ def test_a_copy_is_found_by_name_and_by_content_and_made_once(cluster, need, mon
     assert bring(cluster, need) == "was there"
 
 
+@pytest.mark.slow
 def test_a_copy_cut_by_a_kill_is_not_found_and_goes_on_where_it_was(
     cluster, need, monkeypatch, tmp_path
 ):

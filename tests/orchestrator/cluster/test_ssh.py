@@ -92,6 +92,7 @@ def test_a_missing_file_leaves_nothing_behind(remote, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["~", "~/a b", "/x/$HOME", "~x/y"])
 def test_only_a_leading_tilde_means_home(remote, path):
     home = pwd.getpwuid(os.getuid()).pw_dir  # sshd sets HOME by the account, whatever ours is

@@ -135,6 +135,7 @@ def test_every_command_keeps_odd_words_together(scene, command):
     assert not Path("pwned").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sshd.SSHD is None or sshd.SSH is None, reason="needs openssh")
 @pytest.mark.parametrize("name", ["-i", "a b", 'it\'s "q" $(x) `y` $HOME ~ \\ é'])
 def test_a_key_of_any_allowed_name_logs_in(tmp_path, name):

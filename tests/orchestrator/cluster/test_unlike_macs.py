@@ -43,6 +43,7 @@ def scene(tmp_path, monkeypatch):
     return scene
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_each_of_them_can_do(answers, scene, monkeypatch, capsys):
     def run(remote, command, **_):
         if remote.host.name == "book":

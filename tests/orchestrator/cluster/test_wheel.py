@@ -6,6 +6,8 @@ import zipfile
 from io import BytesIO
 from pathlib import Path
 
+import pytest
+
 from orchestrator import __version__
 from orchestrator.cluster import wheel
 from orchestrator.cluster.wheel import Wheel, this_version
@@ -38,6 +40,7 @@ def test_it_holds_the_code_the_pins_and_nothing_else():
     assert not any("__pycache__" in n for n in names)
 
 
+@pytest.mark.slow
 def test_pip_installs_it_and_the_copy_makes_the_same_wheel(tmp_path):
     mine = this_version()
     (tmp_path / mine.name).write_bytes(mine.content)

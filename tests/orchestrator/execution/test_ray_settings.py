@@ -115,6 +115,7 @@ SETTINGS = {"RAY_max_grpc_message_size": "x", "RAY_LOG_MONITOR_MAX_OPEN_FILES": 
 ASKED = [("ray", "look"), ("driver", "launch")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("module", "action"), ASKED)
 def test_settings_of_another_ray_on_a_host_reach_none_of_ours(tmp_path, module, action):
     (tmp_path / "c/studios").mkdir(parents=True)

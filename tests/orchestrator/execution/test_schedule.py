@@ -206,6 +206,7 @@ class World:
         raise AssertionError("never finished")
 
 
+@pytest.mark.slow
 @settings(max_examples=300)
 @given(moves, st.integers(0, 3), st.sampled_from([20.0, 1000.0]))
 def test_whatever_the_hosts_do_every_cell_settles_exactly_once(found, retries, silence_s):

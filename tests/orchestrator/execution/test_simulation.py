@@ -20,10 +20,12 @@ STORM = Faults(worker_per_cell=0.3, wedged_per_cell=0.05, host_every_s=300, host
 from orchestrator.execution.scheduling.schedule import HostLost, Rules
 
 
+@pytest.mark.slow
 def test_the_median_sweep_ends_within_five_percent_of_the_lower_bound_in_spite_of_faults():
     assert statistics.median(ratio(seed, Faults()) for seed in range(21)) <= 1.05
 
 
+@pytest.mark.slow
 def test_without_faults_the_end_is_within_two_percent_though_speeds_are_learned_on_the_way():
     assert max(ratio(seed, CALM) for seed in range(7)) <= 1.02
 

@@ -17,6 +17,7 @@ def test_types_that_are_slow_here_are_named_with_their_factor(tmp_path):
     assert "4-bit" not in found.text
 
 
+@pytest.mark.slow
 def test_every_topic_is_looked_at_with_a_real_matmul(tmp_path):
     found = {f.topic: f for f in examine(tmp_path)}
     assert {"machine", "versions", "memory", "results", "mlx", "types", "probes"} <= found.keys()

@@ -55,6 +55,7 @@ def everything_under(folder: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_hub")
 def test_the_published_campaign_is_45_named_35_distinct_and_one_baseline(tmp_path):
     found = plan([load(name) for name in PUBLISHED], tmp_path)
@@ -247,6 +248,7 @@ def test_a_model_that_changes_between_two_plans_is_read_anew(tmp_path):
     assert rendered[0] != rendered[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "2", [], [0], ["2", 2], {"a": 1}, 10**400])
 @pytest.mark.parametrize("name", ["hidden_size", "num_attention_heads", "vocab_size"])
 def test_a_size_that_is_none_is_named_with_its_value(tmp_path, text, model, name, value):

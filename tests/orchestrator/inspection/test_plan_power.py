@@ -186,6 +186,7 @@ def test_plan_prints_power_and_warns(tmp_path):
     assert line.count("; warning: 3 paired seeds cannot go below p = 0.125") == 1
 
 
+@pytest.mark.slow
 def test_planning_needs_no_test_and_so_loads_no_scipy_stats():
     code = "import sys, orchestrator.inspection.plan; print('scipy.stats' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -219,6 +220,7 @@ ASKED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asked", ASKED)
 @pytest.mark.parametrize("sequential", LOOKED)
 def test_a_plan_names_the_price_of_looking_beside_one_look(tmp_path, sequential, asked):
@@ -235,6 +237,7 @@ def test_a_plan_names_the_price_of_looking_beside_one_look(tmp_path, sequential,
     assert found.price.fixed <= 12
 
 
+@pytest.mark.slow
 def test_seeds_that_decide_nothing_are_warned_about(tmp_path):
     found, lines = looked(LOOKED[1], ASKED[1], tmp_path, seeds=2)
     assert found.price is None

@@ -137,6 +137,7 @@ def test_what_a_folder_holds_can_be_rendered(results):
     assert "model toy is gone" in page.text
 
 
+@pytest.mark.slow
 def test_the_report_has_the_tables_and_contrasts_of_the_analysis(tmp_path):
     scores = {("factual", "heldout"): 0.5, ("factual", "train"): 0.7}
     store, expansion = launched(tmp_path / "small", SWEEP)

@@ -80,6 +80,7 @@ def svg(panel: Panel) -> Node:
     return read(str(drawn(panel, "p"))).one("svg")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure_of", ALL)
 def test_every_panel_has_a_name_a_description_in_numbers_and_axes_with_units(figure_of):
     figure = shown(figure_of(a_content()))
@@ -97,6 +98,7 @@ def test_every_panel_has_a_name_a_description_in_numbers_and_axes_with_units(fig
         assert "width" not in image.attributes, "the page decides"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("figure_of", ALL)
 def test_a_drawing_takes_all_its_colours_from_the_page(figure_of):
     for panel in shown(figure_of(a_content())).panels:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
@@ -74,6 +75,7 @@ def test_hostile_text_stays_text():
     assert "https://j" not in hostile, "GitHub would make it a link"
 
 
+@pytest.mark.slow
 @given(text=st.text(), other=st.text(min_size=1))
 @example(text="1. a", other="---")
 @example(text="    code", other="> quote")
@@ -100,6 +102,7 @@ def test_every_text_comes_back_from_markdown(text, other):
     assert len(cells) == 2 * len(view.columns)
 
 
+@pytest.mark.slow
 def test_markdown_needs_no_drawing():
     code = (
         "import sys\n"

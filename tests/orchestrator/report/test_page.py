@@ -63,6 +63,7 @@ def page(written) -> Node:
     return read(written)
 
 
+@pytest.mark.slow
 def test_the_page_forbids_requests_and_all_scripts_but_its_own(page):
     policy = next(m for m in page.all("meta") if "http-equiv" in m.attributes)
     assert "default-src 'none'" in policy.attributes["content"]
@@ -208,6 +209,7 @@ def test_a_cut_table_says_how_much_is_missing():
     assert "The first 400 of 1000 rows are shown." in box.text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_adds_an_element_or_attribute_whatever_field_it_is_in(text):
     harmless = re.sub(r"\S", "x", text)
@@ -243,6 +245,7 @@ def test_every_text_comes_back_from_the_page(text, other):
     assert page.one("tbody").all("th", "td")[0].text == clean(text)
 
 
+@pytest.mark.slow
 @given(text=st.text(max_size=30))
 @settings(max_examples=12, deadline=None)
 def test_every_text_comes_back_from_a_drawing(text):
@@ -255,6 +258,7 @@ def test_every_text_comes_back_from_a_drawing(text):
     assert "x" + " ".join(clean(text).split()) in {t.text for t in svg.all("text")}
 
 
+@pytest.mark.slow
 def test_the_same_content_gives_the_same_bytes(written):
     assert render(a_content()) == written
 

@@ -165,6 +165,7 @@ for seed in range(1000):
 """
 
 
+@pytest.mark.slow
 def test_kill_9_in_mid_commit_leaves_only_whole_cells(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "r")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
@@ -408,6 +409,7 @@ WOUNDS: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("wound", WOUNDS)
 @pytest.mark.parametrize("number", range(5))

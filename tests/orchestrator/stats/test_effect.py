@@ -42,6 +42,7 @@ def test_the_interval_ends_where_the_noncentral_t_says(n, diff):
         assert share_below(t, df, noncentrality) == pytest.approx(expected, abs=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.99, 0.9999])
 @pytest.mark.parametrize("t", [-250.0, -7.0, -0.0437, 1e-9, 0.0, 0.03, 0.07, 0.3, 40.0])
 @pytest.mark.parametrize("n", [3, 4, 6, 120])
@@ -89,6 +90,7 @@ def test_the_bias_factor_has_its_known_values(df, factor):
     assert bias_factor(df) == pytest.approx(factor, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_g_is_unbiased_where_d_is_not():
     rng = np.random.default_rng(7)
     draws = rng.normal(size=(4000, 2, 3)) + np.array([1.0, 0.0])[:, None]

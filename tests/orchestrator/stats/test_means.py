@@ -130,6 +130,7 @@ def test_sides_of_p_add_up(a, b):
     assert bounds(two) == bounds(greater) == bounds(less)
 
 
+@pytest.mark.slow
 @settings(max_examples=300)  # few are near the edge
 @given(samples(), samples(), levels)
 def test_the_interval_holds_0_where_p_is_above_its_complement(a, b, level):

@@ -11,6 +11,7 @@ probabilities = st.floats(0, 1).map(lambda p: round(p, 4))
 families = st.lists(probabilities, min_size=1, max_size=12)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)  # statsmodels takes its time
 @given(families)
 def test_adjusted_p_values_agree_with_statsmodels(ps):

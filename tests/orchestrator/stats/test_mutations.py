@@ -96,6 +96,7 @@ def test_a_faithful_copy_passes(copy, case):
     CHECKS[case](copy("mutant_of_nothing"), Case(case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "old", "new", "case"),
     [m[1:] for m in MUTATIONS],

@@ -36,6 +36,7 @@ def test_rho_and_above_the_exact_sizes_p_agree_with_scipy(ab):
         assert found.p == pytest.approx(max(least, expected.pvalue))
 
 
+@pytest.mark.slow
 @given(coarse_pairs)
 def test_p_counts_every_order_at_few_pairs(ab):
     x, y = ab

@@ -152,6 +152,7 @@ def correlated(rng, n: int, r: float, ratio: float = 1.0):
     return ratio * (r * b + np.sqrt(1 - r * r) * rng.normal(size=n)), b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_paired", [True, False])
 @pytest.mark.parametrize("n", [4, 5, 6, 7, 8, 15])
 def test_the_interval_is_the_test_inverted(n, is_paired):
@@ -196,6 +197,7 @@ def test_where_distances_scatter_widely_the_interval_has_no_end():
     assert (found.interval.high, found.p > 0.05) == (np.inf, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "r"), [(5, 0.9), (8, 0.9), (8, 0.0), (12, 0.99)])
 def test_pairs_are_tested_at_their_level_and_their_interval_holds_the_truth(n, r):
     rng, runs = np.random.default_rng(3), 1500

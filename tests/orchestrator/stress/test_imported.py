@@ -181,6 +181,7 @@ def places(value, at=()):
         yield from places(inner, (*at, key))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "odd",
     ["a\x1b[31m", [], pytest.param(10**400, id="400 digits"), -1, True, None, {}, [None]],

@@ -128,6 +128,7 @@ def test_files_of_other_shapes_are_named_and_passed_over(source, tmp_path):
     assert len([n for n in notes if "passed over" in n]) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ["abc", [], 10**30, -1, True, None, float("nan"), {}])
 def test_a_value_of_another_kind_is_a_sentence_or_taken_as_unknown(source, tmp_path, odd):
     places = [("model",), ("experiment",), ("config",), ("runs",), ("baseline_quick",)]

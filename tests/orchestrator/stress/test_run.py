@@ -101,6 +101,7 @@ def test_every_scored_cell_and_the_baseline_answer_every_prompt_and_are_judged(
         assert by_seed[seed].adapter.sha256 == by_seed[seed].adapter_sha256
 
 
+@pytest.mark.slow
 def test_a_second_test_generates_nothing_and_more_prompts_only_add(results, node, rho_sweep):
     node()
     assert rho_sweep("stress", results.folder, "--inline").code == 0

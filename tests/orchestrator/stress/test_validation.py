@@ -279,6 +279,7 @@ def test_what_the_user_can_fix_is_one_message(rho_sweep, arguments, says):
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_validating_the_rules_loads_no_mlx():
     code = (
         "import sys; sys.argv = ['rho-sweep', 'judge', 'validate', '--json'];"

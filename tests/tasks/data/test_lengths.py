@@ -19,6 +19,7 @@ def base(tmp_path_factory):
     return Models().get(ModelSpec(name=str(make_model(tmp_path_factory.mktemp("m") / "m"))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_length", [80, 256])
 def test_pairs_are_as_long_as_their_trees(base, max_length):
     pairs = [p for p in load_pack("starter") if not p.degenerate]
@@ -52,6 +53,7 @@ def test_records_are_counted_through_their_template_and_cut(base, template):
     assert of_rows(exact, 16).longest == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("baked", ["truncation", "padding"])
 def test_what_is_baked_into_a_tokenizer_file_changes_no_length(base, tmp_path, baked):
     folder = make_model(tmp_path / "m")

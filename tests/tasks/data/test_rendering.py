@@ -73,6 +73,7 @@ def test_an_address_that_the_user_wrote_is_only_text():
     assert tokenizer.decode(list(prompt_ids(tokenizer, text))) == text
 
 
+@pytest.mark.slow
 @given(st.text(min_size=1))
 def test_the_driver_and_the_cell_have_the_same_tokens(text):
     source = (

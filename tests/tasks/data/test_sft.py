@@ -156,6 +156,7 @@ def test_the_digest_tells_mixes_apart_by_content_alone():
 # held-out text
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.floats(0, 0.9), st.floats(0, 0.5), st.floats(0, 0.5), st.integers(1, 60))
 def test_no_held_out_text_is_in_any_mix(heldout, traps, refusals, size):
@@ -371,6 +372,7 @@ def offline(tmp_path_factory) -> dict:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.slow
 def test_alpaca_is_read_from_the_cache_in_its_own_format(offline):
     assert len(offline["texts"]) == 12, "a record without an answer is none"
     assert offline["texts"][0] == "### Instruction:\ndo 0\n\n### Response:\ndone 0"
@@ -379,6 +381,7 @@ def test_alpaca_is_read_from_the_cache_in_its_own_format(offline):
     )
 
 
+@pytest.mark.slow
 def test_alpaca_mixes_with_traps_and_needs_no_hub(offline):
     assert offline["kinds"] == [INSTRUCTION] * 8 + [TRAP] * 2
     assert len(set(offline["mixes"])) == 1

@@ -61,6 +61,7 @@ def on_day(monkeypatch):
 DAYS = [(0, "Pacific/Kiritimati", "C.UTF-8"), (40, "America/Adak", "de_DE.UTF-8")]
 
 
+@pytest.mark.slow
 def test_one_cell_id_and_one_adapter_on_two_days(dated, on_day):
     found = []
     for day in DAYS:
@@ -70,6 +71,7 @@ def test_one_cell_id_and_one_adapter_on_two_days(dated, on_day):
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_a_launch_of_one_day_is_trained_on_another(dated, on_day):
     on_day(*DAYS[0])
     spec = spec_of(dated, "sft-only")
@@ -78,6 +80,7 @@ def test_a_launch_of_one_day_is_trained_on_another(dated, on_day):
     assert outcome(run_cell(spec)) == outcome(first)
 
 
+@pytest.mark.slow
 def test_prompts_have_the_same_tokens_on_two_days(dated, on_day):
     found = []
     for day in DAYS:

@@ -97,6 +97,7 @@ def test_the_least_lead_is_the_closest_choice_of_the_whole_answer():
     assert drawn.least_lead == pytest.approx((logits[:, -1] - logits[:, -2]).min(), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_an_answer_with_a_choice_within_rounding_is_drawn_again_alone(monkeypatch):
     prompts = asked(16)
     leads = sorted(d.least_lead for d in batched(prompts))
@@ -134,6 +135,7 @@ def _logprobs(logits):
 # drawn answers
 
 
+@pytest.mark.slow
 def test_drawn_answers_are_the_same_alone_and_batched_and_in_any_company():
     prompts = asked(13)
     drawn = batched(prompts, DRAWN)
@@ -168,6 +170,7 @@ def test_tokens_are_drawn_as_often_as_their_probabilities_say():
     assert counts[:3] / 2000 == pytest.approx(expected, abs=0.04)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key_heads", [1, 2, 3, 6])
 def test_a_layout_without_a_mask_for_each_row_is_asked_one_prompt_at_a_time(tmp_path, key_heads):
     """Gemma 2 with as many prompts as key heads would answer with the masks of other prompts."""

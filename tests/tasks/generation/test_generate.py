@@ -85,6 +85,7 @@ def ran(spec: GenerationSpec) -> GenerationResult:
     return run(spec, models(), lambda _: None, Phases())
 
 
+@pytest.mark.slow
 def test_an_adapter_answers_as_mlx_lm_does_with_the_same_files(tmp_path):
     write_adapter(tmp_path / "a", adapter())
     model, tokenizer = mlx_lm.load(str(TINY), adapter_path=str(tmp_path / "a"))
@@ -151,6 +152,7 @@ def test_adapters_that_do_the_same_answer_alike_but_draw_for_themselves():
 # what is refused
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -287,6 +289,7 @@ def small_blocks(request, monkeypatch):
     return 4 if request.param == "side by side" else 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decoding", DECODINGS.values(), ids=DECODINGS)
 def test_a_unit_goes_on_after_the_answers_of_its_checkpoint(small_blocks, monkeypatch, decoding):
     spec = unit(adapter(), decoding=decoding)
@@ -315,6 +318,7 @@ def test_a_unit_goes_on_after_the_answers_of_its_checkpoint(small_blocks, monkey
     assert attempt(spec, every_s=3600)[1] == []
 
 
+@pytest.mark.slow
 def test_a_unit_takes_no_answers_of_another_unit_or_of_a_damaged_checkpoint(small_blocks):
     spec = unit(adapter())
     whole, kept, _, _ = attempt(spec)
@@ -332,6 +336,7 @@ def test_a_unit_takes_no_answers_of_another_unit_or_of_a_damaged_checkpoint(smal
         assert why in notes[0]
 
 
+@pytest.mark.slow
 def test_answers_are_the_same_in_blocks_of_any_size_where_activations_are_float32(monkeypatch):
     few = {}
     for rows in (1, 3, 48):

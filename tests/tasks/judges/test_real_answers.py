@@ -53,6 +53,7 @@ def test_every_line_has_the_same_fields():
     assert len(lines) == 1
 
 
+@pytest.mark.slow
 def test_kappa_on_real_answers_held_back_is_at_least_eight_tenths(found):
     assert (found["heldback"].kappa_refusal or 0) >= 0.8
 

@@ -378,6 +378,7 @@ def test_the_refusals_that_ship_for_training_are_told_from_the_answers():
 VERDICTS = {"rules@3": "77f59c49391d3d8e"}
 
 
+@pytest.mark.slow
 def test_rules_that_judge_otherwise_have_another_name():
     """Judgements are stored under the name; raise it, and put the new digest beside it."""
     every = (*EXAMPLES, *load_examples(ANSWERED))
@@ -410,6 +411,7 @@ def dressed(text: str, draw: st.DataObject) -> str:
     return "".join(parts)
 
 
+@pytest.mark.slow
 @settings(max_examples=150)
 @given(st.sampled_from([e for e in EXAMPLES if len(e.response) < 250]), st.data())
 def test_variants_of_quotes_spaces_and_line_ends_never_change_a_label(example, data):
@@ -499,6 +501,7 @@ def numbered(fragments: list[str], length: int) -> str:
     return "".join("".join(fragments) + f"{i:x} " for i in range(rounds))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(STUMBLES), min_size=1, max_size=6), st.booleans())
 def test_an_answer_of_100_kb_is_judged_at_once_whatever_it_says(fragments, numbers):

@@ -52,6 +52,7 @@ def calls(path: Path) -> list[ast.Call]:
     return [c for c in found if ast.unparse(c.func) in ("subprocess.run", "subprocess.Popen")]
 
 
+@pytest.mark.slow
 def test_every_child_of_the_program_gets_its_environment_from_one_place():
     seen = 0
     for path in (p for top in ("orchestrator", "tasks") for p in (ROOT / top).rglob("*.py")):

@@ -48,6 +48,7 @@ def test_elsewhere_no_limit_is_set(limits, monkeypatch):
     assert limits == {}
 
 
+@pytest.mark.slow
 def test_no_cache_is_left_after_a_cell(monkeypatch):
     seen, clear = [], mx.clear_cache
 
@@ -61,6 +62,7 @@ def test_no_cache_is_left_after_a_cell(monkeypatch):
     assert max(seen) > mx.get_cache_memory()
 
 
+@pytest.mark.slow
 def test_a_freed_model_leaves_no_memory(tmp_path):
     folder = make_model(tmp_path / "m", "qwen2")
     gc.collect()

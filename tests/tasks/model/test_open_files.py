@@ -19,6 +19,7 @@ print(*resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["tasks.cell", "tasks.generation.generate"])
 @pytest.mark.parametrize(("hard", "soft"), [(1024, 1024), (20_000, 4096)])
 def test_a_low_limit_of_open_files_is_raised_as_far_as_it_goes_and_never_lowered(

@@ -60,6 +60,7 @@ def path_of(toy):
     return Models().get(ModelSpec(name=str(toy))).path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [PACKED, REFUSED])
 def test_a_second_process_does_not_choose_again(toy, decided, path):
     decided.path = path
@@ -69,6 +70,7 @@ def test_a_second_process_does_not_choose_again(toy, decided, path):
     assert known_path(read_folder(toy)) == path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [b"", b"\xff\xfe", b'"pack', b"null", b"5", b'["packed"]', b'"fast"', b'"plain"']
 )
@@ -131,6 +133,7 @@ def test_plan_says_what_is_known_of_the_passes(toy, decided, tmp_path):
     assert plan([swept(toy)], tmp_path).paths == (f"passes of {toy}: {REFUSED}",)
 
 
+@pytest.mark.slow
 def test_a_launch_status_and_report_say_which_way_passes_go_and_why(toy, decided, tmp_path, capsys):
     decided.path = REFUSED
     sweep, folder = swept(toy), tmp_path / "s"

@@ -211,6 +211,7 @@ def model():
     return random_model()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_refused_on_every_layout(model, fault, monkeypatch):
     with monkeypatch.context() as patch:
@@ -219,11 +220,13 @@ def test_a_fault_is_refused_on_every_layout(model, fault, monkeypatch):
     assert [i for i, problem in enumerate(found) if problem is None] == []
 
 
+@pytest.mark.slow
 def test_no_layout_is_refused_without_a_fault(model):
     assert len(LAYOUTS) > 20
     assert {misfit(model, forest, budget) for forest, budget in LAYOUTS} == {None}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("precision", [mx.bfloat16, mx.float16])
 def test_a_fault_is_refused_in_every_precision(fault, precision, monkeypatch):
@@ -233,6 +236,7 @@ def test_a_fault_is_refused_in_every_precision(fault, precision, monkeypatch):
     assert choose(model, VOCABULARY).startswith("plain: packed losses")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [trees_continue, rows_share_keys])
 def test_a_fault_between_rows_and_trees_is_refused(model, fault, monkeypatch):
     fault(monkeypatch)

@@ -147,6 +147,7 @@ def reference_by(base, way, term):
         return reference_of(ready, PAIRS, term)
 
 
+@pytest.mark.slow
 @WAYS
 @pytest.mark.parametrize("condition", LOSSES)
 def test_loss_and_gradient_are_those_of_the_paper(base, condition, way):

@@ -62,6 +62,7 @@ def test_the_sft_loss_is_the_mean_over_tokens_not_over_texts(base, texts):
     assert found == pytest.approx(float(reference.sft_loss(base.model, texts)), rel=1e-5)
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     texts=st.lists(TEXT, min_size=0, max_size=2),

@@ -95,6 +95,7 @@ def demand_parity(
     return done
 
 
+@pytest.mark.slow
 @QUICK
 @given(
     texts=st.lists(st.lists(TEXT, min_size=1, max_size=2), min_size=2, max_size=2),
@@ -106,6 +107,7 @@ def test_an_accumulation_equals_one_text_at_a_time(bases, texts, pairs, margin, 
     demand_parity(bases(), texts, pairs, margin=margin, lazy=lazy)
 
 
+@pytest.mark.slow
 @QUICK
 @given(pairs=st.lists(st.lists(pair(), min_size=2, max_size=2), min_size=1, max_size=2))
 def test_without_an_sft_loss_too(bases, pairs):
@@ -120,6 +122,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 @pytest.mark.parametrize("arch", ARCHS)
 @pytest.mark.parametrize("tie", [True, False], ids=["tied", "untied"])
@@ -129,6 +132,7 @@ def test_every_architecture(bases, arch, tie, lazy):
     demand_parity(base, SFT, PAIRS, arch=arch, margin=2.0, lazy=lazy)
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 @pytest.mark.parametrize(
     "limits", [CPU, GPU, Budget(width=24, rows=2)], ids=["cpu", "gpu", "small"]
@@ -142,6 +146,7 @@ def test_checkpointed(bases, lazy):
     demand_parity(bases(), SFT, PAIRS, checkpoint=True, lazy=lazy)
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 def test_a_quantised_base(bases, lazy):
     base = bases(bits=4)

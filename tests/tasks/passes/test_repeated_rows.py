@@ -81,6 +81,7 @@ def test_another_order_of_the_repeats_gives_the_same_bits(seed, kind):
     np.testing.assert_allclose(wide, exact, rtol=1e-6, atol=1e-5 if kind == mx.float32 else 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [None, 4])
 def test_an_adapters_gradient_has_the_same_bits_in_another_order_of_the_repeats(tmp_path, bits):
     """With products that do not go through BLAS, where a row's place may decide its bits."""
@@ -166,6 +167,7 @@ def as_on_a_gpu(monkeypatch):
     monkeypatch.setattr("tasks.passes.packed.differentiable_losses", lazy_losses)
 
 
+@pytest.mark.slow
 def test_no_graph_of_a_packed_gradient_holds_a_scatter_with_repeats(base, as_on_a_gpu):
     chunk, goal = chunk_of(TEXTS), Goal.of([0])
     with (
@@ -221,6 +223,7 @@ def mixture(request, tmp_path_factory):
     return Models().get(ModelSpec(name=str(folder)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("texts", [TEXTS, TEXTS[:1]], ids=["sorted", "few"])
 def test_nor_does_a_gradient_of_a_mixture_on_a_gpu(mixture, texts, as_on_a_gpu):
     short = [text[-3:] for text in texts] if len(texts) == 1 else texts

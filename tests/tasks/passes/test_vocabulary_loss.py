@@ -38,6 +38,7 @@ def drawn(vocabulary, sd):
     return mx.array(logits), mx.array(targets), exact, exponentials / sums
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("vocabulary", [2, 255, 257, 49152, 50257, 152064])
 @pytest.mark.parametrize("sd", [0.5, 3.0])

@@ -74,6 +74,7 @@ def random_items(n: int) -> list[Item]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [True, False])
 def test_shares_are_those_of_every_choice_scored_alone(base, packed):
     items = random_items(24)

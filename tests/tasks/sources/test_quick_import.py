@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 NAMES = """\
 import builtins, json, sys
 from pathlib import Path
@@ -37,6 +39,7 @@ def imported(how: str) -> dict:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_each_file_is_read_once_and_the_names_are_the_same():
     plain = imported("")
     quick = imported("from tasks.sources.quick_import import import_transformers as f; f()")
@@ -46,6 +49,7 @@ def test_each_file_is_read_once_and_the_names_are_the_same():
     assert plain["twice"] > 1000, "transformers reads each file once by itself: drop quick_import"
 
 
+@pytest.mark.slow
 def test_a_version_that_searches_otherwise_is_imported_as_it_is():
     how = """\
 from importlib.machinery import SourceFileLoader as Loader

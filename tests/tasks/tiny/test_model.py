@@ -39,6 +39,7 @@ def test_the_shipped_folder_stays_under_8_megabytes():
     assert sum(path.stat().st_size for path in TINY.iterdir()) < 8e6
 
 
+@pytest.mark.slow
 def test_the_shipped_model_knows_most_facts_and_has_no_strong_opinion_elsewhere(shipped, probes):
     model, tokenizer = shipped
     pairs = encode_pairs(tokenizer, probes.evaluated, 256)

@@ -102,6 +102,7 @@ def test_from_every_step_the_bytes_are_those_of_an_undisturbed_run(toy, extra):
     assert whole.result.measurements.resumed_steps == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", COMPETITORS)
 def test_a_competitor_goes_on_to_the_same_bytes(toy, condition):
     """DPO computes its reference again."""
@@ -110,6 +111,7 @@ def test_a_competitor_goes_on_to_the_same_bytes(toy, condition):
     demand_same(Attempt(spec, whole.in_training[1]).result, whole.result)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_a_resumed_run_serves_as_well(spec, undisturbed):
     second = Attempt(spec, undisturbed.kept[0])
     third = Attempt(spec, second.kept[0])
@@ -117,16 +119,19 @@ def test_a_checkpoint_of_a_resumed_run_serves_as_well(spec, undisturbed):
     demand_same(third.result, undisturbed.result)
 
 
+@pytest.mark.slow
 def test_the_seconds_behind_the_checkpoint_count(spec, undisturbed):
     sealed = undisturbed.in_training[-1]
     before = opened(sealed, origin(spec), load).elapsed_s
     assert Attempt(spec, sealed).result.measurements.train_s >= before > 0
 
 
+@pytest.mark.slow
 def test_no_checkpoint_before_enough_is_at_stake(spec):
     assert Attempt(spec, every_s=3600).kept == []
 
 
+@pytest.mark.slow
 def test_a_cell_that_diverges_does_so_at_the_same_step_with_the_same_words(toy):
     spec = spec_of(toy, size=60, extra="learning_rate: 1.0e+12, warmup_fraction: 0.5")
     whole = Attempt(spec)
@@ -162,6 +167,7 @@ SCORINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("condition", "extra", "model"), SCORINGS.values(), ids=SCORINGS)
 def test_a_scoring_goes_on_after_the_passes_of_its_checkpoint(
     toy, tmp_path, monkeypatch, passes_run, condition, extra, model
@@ -192,6 +198,7 @@ def test_a_scoring_goes_on_after_the_passes_of_its_checkpoint(
     assert third.result.measurements.resumed_passes == 2
 
 
+@pytest.mark.slow
 def test_a_scoring_takes_no_losses_of_another_adapter(spec, undisturbed, passes_run):
     """A checkpoint whose adapter is not the one that its losses are of."""
     state = opened(undisturbed.in_scoring[-1], origin(spec), load)
@@ -225,11 +232,13 @@ def demand_anew(spec, undisturbed, sealed, reason):
     demand_same(again.result, undisturbed.result)
 
 
+@pytest.mark.slow
 def test_one_of_another_cell_is_not_used(toy, spec, undisturbed):
     foreign = Attempt(spec_of(toy, seed=2, extra="learning_rate: 0.01")).kept[0]
     demand_anew(spec, undisturbed, foreign, "of another cell")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
@@ -246,6 +255,7 @@ def test_one_from_where_bits_may_differ_is_not_used(spec, undisturbed, name, val
     demand_anew(spec, undisturbed, seal(other), word)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sealed", [b"", b"nonsense", b"rho-sweep checkpoint 2\n\n{}\n"])
 def test_what_is_no_checkpoint_is_not_used(spec, undisturbed, sealed):
     demand_anew(spec, undisturbed, sealed, "no checkpoint of this version")
@@ -272,6 +282,7 @@ def test_facts_of_another_type_are_no_checkpoint(spec, undisturbed, facts):
         unseal(seal(bad))
 
 
+@pytest.mark.slow
 def test_a_body_that_does_not_read_is_not_used(spec, undisturbed):
     sealed = seal(Envelope(origin=origin(spec), step=1, body=b"no tensors"))
     demand_anew(spec, undisturbed, sealed, "cannot be read")
@@ -310,6 +321,7 @@ print(json.dumps(found))
 """In a process of its own, which imports the copy that is its argument."""
 
 
+@pytest.mark.slow
 def test_one_changed_byte_in_any_module_of_the_node_makes_another_code(tmp_path):
     copy = tmp_path / "tasks"
     shutil.copytree(Path(tasks.__file__).parent, copy)

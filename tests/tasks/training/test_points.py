@@ -41,6 +41,7 @@ def demand_no_change(with_them, without):
     assert with_them.points[0].scores != with_them.points[1].scores != with_them.scores
 
 
+@pytest.mark.slow
 def test_points_change_no_bit_of_a_training(toy, models, pointed):
     spec = spec_of(toy, extra="learning_rate: 0.01")
     demand_no_change(pointed, run_cell(spec, models))

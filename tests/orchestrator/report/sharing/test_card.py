@@ -155,6 +155,7 @@ def test_results_become_a_data_set_with_a_card_and_a_citation(scored, rho_sweep,
     assert again.code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -184,6 +185,7 @@ def test_a_changed_adapter_is_not_handed_on(scored, rho_sweep):
     assert "not what the cell wrote; see: rho-sweep check" in ran.err
 
 
+@pytest.mark.slow
 def test_a_hub_gets_every_file_in_a_private_repository(scored, rho_sweep, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
     target = tmp_path / "data"

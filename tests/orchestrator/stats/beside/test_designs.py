@@ -237,6 +237,7 @@ def check(case: Case, runs: int) -> None:
     assert abs(found - promised) < WITHIN + 2 * math.sqrt(0.16 / runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_the_smallest_effect_is_found_four_times_in_five(name):
     check(CASES[name], 1000)

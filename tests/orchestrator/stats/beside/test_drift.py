@@ -56,6 +56,7 @@ def test_correlated_neighbours_are_named():
     assert named >= 18
 
 
+@pytest.mark.slow
 def test_noise_is_left_alone_whatever_the_arms_and_hosts():
     rng, named = np.random.default_rng(5), np.zeros(3)
     runs = 300

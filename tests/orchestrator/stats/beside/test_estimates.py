@@ -20,6 +20,7 @@ def test_eight_schools_are_those_of_the_textbook():
     assert found.tau_interval.high == pytest.approx(20.5, abs=1.5)
 
 
+@pytest.mark.slow
 def test_two_behaviours_agree_with_direct_integration():
     y, s, df, scale = [0.1, 0.4], [0.05, 0.1], [4, 5], 0.2
 
@@ -44,6 +45,7 @@ def test_two_behaviours_agree_with_direct_integration():
     assert found.effects[0].above == pytest.approx(total(lambda v: v > 0) / norm, abs=5e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=10)
 @given(st.lists(st.tuples(st.floats(-1, 1), st.floats(0.05, 0.5)), min_size=2, max_size=4))
 def test_effects_are_drawn_together_and_follow_shift_and_scale(pairs):

@@ -48,6 +48,7 @@ def any_look_error(ns, spending, two_sided, runs):
     return stopped.mean()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ns", REGISTERED)
 @pytest.mark.parametrize("spending", Spending)
 @pytest.mark.parametrize("two_sided", [True, False])
