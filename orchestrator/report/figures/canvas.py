@@ -165,25 +165,25 @@ def _matplotlib_svg(panel: Panel) -> str:
         from matplotlib import style
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     buffer = io.StringIO()
     with style.context(["default", _style()]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser's fonts have it
-        figure = Figure(figsize=(WIDTH / 72, panel.height / 72), layout="constrained")
-        FigureCanvasSVG(figure)
-        axes = figure.add_subplot()
+        figure = Figure((WIDTH / 72, panel.height / 72), dpi=72, facecolor="none")
+        canvas = FigureCanvasSVG(figure)
+        axes = figure.add_subplot(facecolor="none")
         panel.draw(axes)
-        figure.draw_without_rendering()
+        ConstrainedLayoutEngine().execute(figure)
         _space(axes)
-        figure.set_layout_engine("none")  # else saving lays out anew, in a drawing of its own
-        figure.savefig(buffer, format="svg", metadata=_NO_METADATA, transparent=True)
+        canvas.print_svg(buffer, metadata=_NO_METADATA)  # savefig would draw twice
     return buffer.getvalue()
 
 
 def _space(axes: "Axes") -> None:
     """Leave out labels of the x axis that would touch the one before; their ticks stay.
 
-    The figure must have been drawn once, for its labels are placed then.
+    The figure must have its layout, for that places the labels.
     """
     low, high = sorted(axes.get_xlim())
     kept: list[tuple[float, str]] = []
