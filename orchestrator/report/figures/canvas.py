@@ -171,7 +171,7 @@ def _matplotlib_svg(panel: Panel) -> str:
     with style.context(["default", _style()]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser's fonts have it
         figure = Figure((WIDTH / 72, panel.height / 72), dpi=72, facecolor="none")
-        canvas = FigureCanvasSVG(figure)
+        canvas: Any = FigureCanvasSVG(figure)
         axes = figure.add_subplot(facecolor="none")
         panel.draw(axes)
         ConstrainedLayoutEngine().execute(figure)

@@ -1,5 +1,7 @@
 """A folder to hand on: an arm's adapter with its card, or all results as a data set."""
 
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ from tasks.sources.model_files import locate, shapes_of
 
 README = "README.md"
 CITATION = "CITATION.cff"
+CARD = re.compile(r"---\n(?:(?!---).*\n)*tags:\n- rho-sweep\n")
+"""How the README of a card begins."""
 OURS = {README, CITATION, "mlx", "peft", "fused", *(f"{name}.parquet" for name in TABLES)}
 
 
@@ -69,10 +73,11 @@ def share_adapter(
             f"see: {as_typed('check', store.folder)}",
         )
     folder = target or store.folder / "cards" / row["cell_id"]
-    _demand_ours(folder)
+    earlier = _earlier(folder)
     model, files = locate(row["model"], row["model_revision"], download=fuse)
     if files.digest != row["model_digest"]:
         raise UserError(f"{row['model']}: is another model than the cell was trained on")
+    _remove(earlier)
     write_adapter(folder / "mlx", adapter)
     written, notes = {"mlx": "the adapter as mlx-lm loads it"}, []
     try:
@@ -97,8 +102,9 @@ def share_results(store: Store, target: Path | None) -> Shared:
         UserError: A table is damaged, or the place cannot be written to.
     """
     folder = target or store.folder / "cards" / "dataset"
-    _demand_ours(folder)
+    earlier = _earlier(folder)
     content = analysed(store)
+    _remove(earlier)
     written = export(store, "parquet", folder)
     lengths = {path.stem: read_metadata(path).num_rows for path in written}
     write_whole(folder / CITATION, citation(content).encode())
@@ -123,13 +129,35 @@ def _cell(store: Store, arm_id: str, label: str, seed: int | None) -> dict[str, 
     return found[0]
 
 
-def _demand_ours(folder: Path) -> None:
-    """Raise where a folder has files that are never written here: it may be anything."""
-    there = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    if others := sorted(n for n in there - OURS if not is_foreign(n)):
+def _earlier(folder: Path) -> list[Path]:
+    """What an earlier card left in a folder, and what somebody may have put in its place.
+
+    Raises:
+        UserError: The folder holds what no card does, or is none of a card: it may be anything.
+    """
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    named = [p for p in there if not is_foreign(p.name)]
+    others = [p.name for p in named if p.name not in OURS]
+    if not others and named and not _is_card(folder / README):
+        others = [p.name for p in named if p.name != README] or [README]
+    if others:
         raise UserError(
             f"{folder}: holds other files ({visible(others[0])})", "choose another with -o"
         )
+    return named
+
+
+def _is_card(path: Path) -> bool:
+    return path.is_file() and CARD.match(path.read_text(errors="replace")) is not None
+
+
+def _remove(paths: list[Path]) -> None:
+    """Remove all of an earlier card, so that nothing is handed on but what is written now."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _fuse(base: Path, folder: Path) -> None:

@@ -1,9 +1,11 @@
 """Puts a shared folder on a hub."""
 
+from glob import escape
 from pathlib import Path
 
 from orchestrator.errors import UserError
 from tasks.contract.cell import importing, reason_of
+from tasks.sources.foreign import is_foreign
 
 
 def push(folder: Path, repo: str, *, data: bool) -> str:
@@ -23,12 +25,17 @@ def push(folder: Path, repo: str, *, data: bool) -> str:
     with importing("huggingface_hub"):
         from huggingface_hub import HfApi
 
+    foreign = [p for p in folder.iterdir() if is_foreign(p.name)]
     kind = "dataset" if data else "model"
     try:
         api = HfApi()
         api.create_repo(repo, repo_type=kind, private=True, exist_ok=True)
         done = api.upload_folder(
-            repo_id=repo, folder_path=folder, repo_type=kind, commit_message="rho-sweep card"
+            repo_id=repo,
+            folder_path=folder,
+            repo_type=kind,
+            commit_message="rho-sweep card",
+            ignore_patterns=[f"{escape(p.name)}{'/*' if p.is_dir() else ''}" for p in foreign],
         )
     except Exception as error:  # noqa: BLE001 - a proxy's page or a cut line, as the library has it
         raise UserError(

@@ -185,6 +185,40 @@ def test_a_changed_adapter_is_not_handed_on(scored, rho_sweep):
     assert "not what the cell wrote; see: rho-sweep check" in ran.err
 
 
+@pytest.mark.parametrize(
+    "planted",
+    ["fused/pytorch_model.bin", "mlx/adapters.safetensors/x", "steps.parquet", ".D[S]", ".a/b/c"],
+)
+def test_a_file_that_somebody_planted_in_a_card_reaches_no_hub(
+    scored, rho_sweep, tmp_path, monkeypatch, planted
+):
+    monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
+    target = scored.folder / "cards/dataset"
+    with serving(scored.folder / "cells", monkeypatch) as hub:
+        assert rho_sweep("card", scored.folder).code == 0
+        (target / planted).parent.mkdir(parents=True, exist_ok=True)
+        (target / planted).write_bytes(b"planted")
+        ran = rho_sweep("card", scored.folder, "--push", "o/m")
+        assert ran.code == 0, ran
+        assert sorted(hub.taken) == sorted(
+            ["README.md", "CITATION.cff", *(f"{t}.parquet" for t in TABLES)]
+        )
+        assert b"planted" not in hub.taken.values()
+
+
+@pytest.mark.parametrize("name", ["mlx", "fused", "cells.parquet"])
+def test_a_folder_that_no_card_made_is_left_as_it_is(scored, rho_sweep, tmp_path, name):
+    own = tmp_path / "own" / name
+    own.mkdir(parents=True)
+    (own / "weights").write_text("my own")
+    (tmp_path / "own/README.md").write_text("# My models")
+    ran = rho_sweep("card", scored.folder, "-o", tmp_path / "own")
+    assert ran.code == 2
+    assert f"holds other files ({name})" in ran.err
+    assert (own / "weights").read_text() == "my own"
+    assert (tmp_path / "own/README.md").read_text() == "# My models"
+
+
 @pytest.mark.slow
 def test_a_hub_gets_every_file_in_a_private_repository(scored, rho_sweep, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
