@@ -62,7 +62,7 @@ class Sizes:
             heads=heads,
             vocabulary=_size(files, "vocab_size", measured=rows),
             key_width=head_dim * _size(files, "num_key_value_heads", default=heads),
-            value_bytes=FLOAT if precision(files.config) == "float32" else FLOAT // 2,
+            value_bytes=FLOAT if precision(files) == "float32" else FLOAT // 2,
         )
 
     @property

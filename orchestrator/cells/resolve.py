@@ -230,7 +230,7 @@ class FileResolver:
             return []
         found = []
         if describe().backend != "metal":
-            stored = precision(files.config)
+            stored = precision(files)
             if stored not in ("float32", "unknown"):
                 found.append(
                     f"{spec.model.name} is stored as {stored}, which MLX computes several times "

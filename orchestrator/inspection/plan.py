@@ -310,7 +310,7 @@ def _first(found: Iterable[T | None]) -> T | None:
 
 def _operations(spec: CellSpec, files: ModelFiles) -> float:
     """Multiplications and additions of a cell at most: two a weight and token that is read."""
-    stored = precision(files.config)
+    stored = precision(files)
     fewest = re.match(r"q(\d+)", stored)
     bits = int(fewest[1]) if fewest else 32 if stored == "float32" else 16
     return 2 * cell_work(spec, files.weight_bytes) / (bits / 8)

@@ -33,7 +33,7 @@ from tasks.model.build import build
 from tasks.model.path import path_here
 from tasks.passes.choose import choose
 from tasks.passes.flops import LINEAR, linear_layers
-from tasks.sources.model_files import ModelFiles, locate, precision
+from tasks.sources.model_files import ModelFiles, locate
 
 ADVICE = "bring them back, or delete cells/{}.arrow and launch again: the cell is trained anew"
 
@@ -106,7 +106,7 @@ def _load(spec: ModelSpec) -> BaseModel:
     complete(files.folder, tokenizer)
     model.freeze()
     model.eval()
-    stored = precision(files.config)
+    bits = {str(m.bits) for m in model.modules() if isinstance(getattr(m, "bits", None), int)}
     kinds = {
         v.dtype for _, v in tree_flatten(model.parameters()) if mx.issubdtype(v.dtype, mx.floating)
     }
@@ -117,7 +117,7 @@ def _load(spec: ModelSpec) -> BaseModel:
         model=model,
         tokenizer=tokenizer,
         files=files,
-        precision=stored if stored.startswith("q") else floating,
+        precision=f"q{'/'.join(sorted(bits))}" if bits else floating,
         vocabulary=vocabulary,
         limits=limits,
         path=path_here(files, lambda: choose(model, vocabulary), mx.default_device().type.name),

@@ -31,7 +31,7 @@ def known_path(files: ModelFiles) -> str | None:
 def _given(files: ModelFiles, device: str) -> list[str]:
     """All that the path of a model depends on."""
     here = describe()
-    given = [files.digest, precision(files.config), here.chip, here.mlx, here.mlx_lm, device]
+    given = [files.digest, precision(files), here.chip, here.mlx, here.mlx_lm, device]
     return [*given, code_digest()]
 
 

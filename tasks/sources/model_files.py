@@ -203,9 +203,15 @@ def file_digests(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files if _matters(p)}
 
 
-def precision(config: dict[str, Any]) -> str:
-    """How the base weights are stored, e.g. `bfloat16`, `q4`, or `q4/6` where bits are mixed."""
+def precision(files: ModelFiles) -> str:
+    """How the base weights are stored, e.g. `bfloat16`, `q4`, or `q4/6` where bits are mixed.
+
+    Where a config asks for bits and no weight has scales, mlx-lm leaves the weights as they are.
+    """
+    config = files.config
     quantization = config.get("quantization") or config.get("quantization_config")
+    if "quantization" in config and not any(k.endswith(".scales") for k in shapes_of(files.folder)):
+        quantization = None
     if quantization:
         parts = [quantization, *(v for v in quantization.values() if isinstance(v, dict))]
         bits = {str(part["bits"]) for part in parts if "bits" in part}
