@@ -136,18 +136,17 @@ class Frame:
                     ADVICE,
                 )
         self._specs = {arm: spec_of(rows[0]) for arm, rows in self._arms.items()}
+        keys = {
+            arm: _baseline_key(rows[0], self._specs[arm])
+            for arm, rows in self._arms.items()
+            if rows[0]["condition"] == BASELINE
+        }
         self._untrained = {
-            (_baseline_key(rows[0], self._specs[arm]), _items_of(self._specs[arm])): rows[0]
-            for arm, rows in self._arms.items()
-            if rows[0]["condition"] == BASELINE
+            (k, _items_of(self._specs[a])): self._arms[a][0] for a, k in keys.items()
         }
-        self._baseline_arms = {
-            _baseline_key(rows[0], self._specs[arm]): arm
-            for arm, rows in self._arms.items()
-            if rows[0]["condition"] == BASELINE
-        }
+        self._baseline_arms = {key: arm for arm, key in keys.items()}
         self._facts: dict[str, Facts] = {arm: facts(spec) for arm, spec in self._specs.items()}
-        untrained = set(self._baseline_arms.values())
+        untrained = set(keys)
         self.differing = differing(f for a, f in self._facts.items() if a not in untrained)
         trained = {arm: f for arm, f in self._facts.items() if arm not in untrained}
         same = Counter(map(str, trained.values()))
