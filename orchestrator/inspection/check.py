@@ -27,6 +27,7 @@ from orchestrator.results.store import (
     CHANGED,
     CHILDREN,
     MARK,
+    RERUN,
     Store,
     advice,
     read_file,
@@ -177,7 +178,12 @@ class _Check:
             self.wrong(f"cells/{cell}.arrow", f"status {row['status']!r} is unknown", ADVICE)
         for lack in store.lacks(row):
             name, _, problem = lack.partition(" ")
-            self.wrong(name, problem, ADVICE)
+            if name.startswith("adapters/") and store.without_adapters:
+                then = "put it back, or launch again: the cells are run anew"
+                self.wrong("adapters", "is missing, with the adapters of all cells", then)
+            else:
+                there = (self.folder / name).exists()
+                self.wrong(name, problem, ADVICE if there else RERUN)
         names = {f"{table}/{cell}.arrow" for table in CHILDREN}
         names |= {f"adapters/{cell}/{name}" for name in ADAPTER}
         digests = {file["name"]: file["sha256"] for file in row["files"] or ()}

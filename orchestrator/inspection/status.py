@@ -34,6 +34,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
     labels: dict[str, str] = manifest["cells"]
     rows = {cell: row for cell, row in store.cells().items() if cell in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
+    trained = [r for r in rows.values() if r["adapter_sha256"] is not None]
     holder = lock.holder(store.folder) or driver
     running = read_live(store.folder) if holder else NOTHING
     return {
@@ -48,6 +49,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         "waiting": len(labels.keys() & waiting_cells(manifest) - rows.keys()),
         "stress": _stress(store),
         "scored": _scored(store),
+        "adapters_left_out": len(trained) if store.without_adapters else 0,
         "paths": dict(Counter(str(r["path"]) for r in rows.values() if r["path"])),
         "running": running["running"],
         "at": running["at"],
@@ -114,6 +116,11 @@ def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[
         for cell in found["unscored"]
     ]
     lines += [f"  passes    of {count} cells: {path}" for path, count in found["paths"].items()]
+    if trained := found["adapters_left_out"]:
+        lines.append(
+            f"  adapters/ is left out: its results can be read; score, stress and card need the "
+            f"adapters of {trained} cells, and a launch would run these anew"
+        )
     lines += _stress_lines(found["stress"], running=launch is not None)
     for pack in found["scored"]:
         lines.append(f"pack {pack['pack']}: {pack['ok']} of {pack['total']} units scored")

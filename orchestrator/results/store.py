@@ -60,7 +60,8 @@ SETTLED = (Status.OK, Status.DIVERGED)
 """A cell that ended so is not run again; a failed one is."""
 CHILDREN = ("steps", "scores", "probe_scores")
 CHANGED = "has other bytes than when it was written"
-ADVICE = "delete it and launch again; the cell is run anew"
+RERUN = "launch again; the cell is run anew"
+ADVICE = f"delete it and {RERUN}"
 SCORE_AGAIN = "delete it and run rho-sweep score again"
 _ADVICE = {
     "attempts": "delete it; only the record of that attempt is lost",
@@ -297,11 +298,20 @@ class Store:
         """As `done`, of a row of `cells` with at least the columns `MARK`."""
         return mark["status"] in SETTLED and not self.lacks(mark)
 
+    @property
+    def without_adapters(self) -> bool:
+        """Whether the folder of adapters is missing as a whole, as in results to be read only."""
+        return not (self.folder / "adapters").is_dir()
+
     def cells(self) -> dict[str, dict[str, Any]]:
-        """Cell id -> its row of `cells`; `incomplete`, with a message, where files are missing."""
+        """Cell id -> its row of `cells`; `incomplete`, with a message, where files are missing.
+
+        Adapters that were left out of the folder are not missed.
+        """
         rows = {row["cell_id"]: row for row in self.rows("cells")}
+        left_out = "adapters/" if self.without_adapters else "/"
         for row in rows.values():
-            if problems := self.lacks(row):
+            if problems := [p for p in self.lacks(row) if not p.startswith(left_out)]:
                 message = f"{', '.join(problems)}; launch again"
                 row |= {"status": INCOMPLETE, "message": message}
         return rows

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 
 from orchestrator.errors import UserError
 from orchestrator.inspection.check import Checked, check, lines_of
+from orchestrator.inspection.status import status, status_lines
 from orchestrator.results.files import UNSEALED, intact, sealed
 from orchestrator.results.folder import passed_over
 from orchestrator.results.manifest import load_manifest
@@ -201,6 +202,26 @@ def test_what_commands_make_and_killed_writers_leave_is_not_named(store):
         (store.folder / name).parent.mkdir(exist_ok=True)
         (store.folder / name).touch()
     assert passed_over(store.folder) == []
+
+
+def test_adapters_that_were_left_out_are_one_problem_and_cells_are_read_as_scored(store):
+    shutil.rmtree(store.folder / "adapters")
+    found = check(store)
+    assert [(p.path, p.problem) for p in found.problems] == [
+        ("adapters", "is missing, with the adapters of all cells")
+    ]
+    assert {row["status"] for row in store.cells().values()} == {"ok"}
+    assert len(store.done()) == 1  # a launch trains the two others anew
+    told = status(store)
+    assert (told["ok"], told["unscored"], told["adapters_left_out"]) == (3, [], 2)
+    assert any("adapters/ is left out" in line for line in status_lines(told))
+
+
+def test_a_file_that_is_missing_is_not_to_be_deleted(store):
+    next((store.folder / "adapters").glob("*/*.safetensors")).unlink()
+    (one,) = check(store).problems
+    assert (one.problem, one.then) == ("is missing", "launch again; the cell is run anew")
+    assert [r["status"] for r in store.cells().values()].count("incomplete") == 1
 
 
 def test_many_problems_of_one_kind_are_a_few_lines(store):
