@@ -101,8 +101,14 @@ class View:
 
     @property
     def shown(self) -> tuple[Column, ...]:
-        """Columns for people."""
-        return tuple(c for c in self.columns if not c.data_only)
+        """Columns for people; the split of a row stands with its names where rows have several."""
+        found = [c for c in self.columns if not c.data_only]
+        split = [c for c in found if c.fields == ("split",)]
+        if split and len({row["split"] for row in self.rows}) > 1:
+            others = [c for c in found if c not in split]
+            names = next((n for n, c in enumerate(others) if c.numeric), len(others))
+            found = [*others[:names], *split, *others[names:]]
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +135,14 @@ def p_text(p: float) -> str:
     if p < 1e-4:
         return "<0.0001"
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
+
+
+def difference_text(value: float) -> str:
+    """A signed number with three decimals, or with more where these would all be 0."""
+    digits = 3
+    while value and digits < 9 and not round(value, digits):
+        digits += 1
+    return f"{value:+.{digits}f}"
 
 
 def _number(value: float, digits: int) -> str:

@@ -7,7 +7,7 @@ from rich.text import Text
 
 from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Family, Inference
 from orchestrator.analysis.tables.design.claims import by_claim, joint
-from orchestrator.analysis.tables.view import level_text, p_text
+from orchestrator.analysis.tables.view import difference_text, level_text, p_text
 from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
 from orchestrator.stats.verdict import Verdict, tally
 from tasks.contract.measures import OF_ITEMS
@@ -70,7 +70,7 @@ def _sentence(row: Inference) -> str:
     ratio = rules.unit == LOG_RATIO
 
     def number(value: float) -> str:
-        return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
+        return f"{exp(value):.2f}" if ratio else difference_text(value)
 
     what, unit = "the estimate", f" {UNITS.get(row.unit, row.unit)}".rstrip()
     if ratio:

@@ -5,7 +5,7 @@ from math import exp
 
 from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Inference
 from orchestrator.analysis.tables.columns import data, p_value, words
-from orchestrator.analysis.tables.view import Missing, View, p_text
+from orchestrator.analysis.tables.view import Missing, View, difference_text, p_text
 from orchestrator.config.contrast_kinds import LOG_RATIO
 from orchestrator.stats.verdict import Verdict
 
@@ -92,7 +92,7 @@ def _reason(row: Inference) -> str:
     ratio, numbers = row.kind.rules.unit == LOG_RATIO, []
 
     def number(value: float) -> str:
-        return f"{exp(value):.2f}" if ratio else f"{value:+.3f}"
+        return f"{exp(value):.2f}" if ratio else difference_text(value)
 
     if row.estimate is not None:
         numbers.append(("sd ratio " if ratio else "") + number(row.estimate))
