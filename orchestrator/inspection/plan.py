@@ -404,7 +404,7 @@ def describe(found: Plan) -> list[str]:
             hint = f"; {next(reached)} is the fewest for p < {found.alpha:g}"
         lines.append(
             f"p        {found.seeds} paired seeds cannot go below p = {found.smallest_p:.4g} in an "
-            f"exact test{hint}"
+            f"exact two-sided test of two arms{hint}"
         )
     lines += [f"claims   {text}" for text in found.claims]
     lines += _power_lines(found.power)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
-from orchestrator.errors import UserError, hint
+from orchestrator.errors import UserError, as_typed, hint, shell_word
 from orchestrator.visible import visible
 from tasks.sources.jsonl import demand_file, parse_json
 
@@ -79,6 +79,11 @@ def demand_results(folder: Path) -> Path:
         UserError: It does not, or holds links or pipes.
     """
     if not (folder / "cells").is_dir() and not (folder / "sweep.yaml").is_file():
+        if inside := sorted(p.parent for p in folder.glob("*/sweep.yaml")):
+            raise UserError(
+                f"{folder}: is a folder of results, not one of them",
+                f"name one, e.g. {shell_word(inside[0])}; all: {as_typed('results', folder)}",
+            )
         if near := _near(folder):
             raise UserError(f"{folder}: no results here{near}")
         raise UserError(f"{folder}: no results here", "make some with: rho-sweep launch quickstart")

@@ -176,6 +176,11 @@ def test_results_that_are_not_there_are_named_with_those_that_are(rho_sweep, tmp
         says = f'{typed}: no results here; did you mean "results/quickstart"?'
         assert ran.err == f"error: {says}\n"
     assert "make some with" in rho_sweep("status", "elsewhere").err
+    for command in ("status", "analyze", "serve"):
+        ran = rho_sweep(command, "results")
+        assert ran.code == 2
+        assert "results: is a folder of results, not one of them; name one, " in ran.err
+        assert "e.g. results/quickstart; all: rho-sweep results results" in ran.err
 
 
 def test_results_of_a_plan_are_the_folder_that_a_launch_would_write(rho_sweep, tmp_path):
