@@ -104,6 +104,11 @@ class View:
         """Columns for people."""
         return tuple(c for c in self.columns if not c.data_only)
 
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """Columns for people that have a text in some row; all of them where none has."""
+        return tuple(c for c in self.shown if any(map(c.text, self.rows))) or self.shown
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
