@@ -55,7 +55,7 @@ def compare_arms(left: Store, right: Store, split: str | None = None) -> View:
         title=f"{left.folder} (a) minus {right.folder} (b), {wanted} split",
         columns=(
             words("arm", "arm"),
-            words("behaviour", "behavior"),
+            words("behavior", "behavior"),
             signed("a", "mean_a", NAT),
             signed("b", "mean_b", NAT),
             count("seeds a", "n_a"),

@@ -16,6 +16,8 @@ from orchestrator.stress.judging import count_unjudged, labels_of, once
 from orchestrator.visible import short, visible
 from tasks.sources.jsonl import demand_file
 
+OPEN = "open"
+"""Said of a cell that has no result yet."""
 SHOWN = 3
 """Names of entries that were passed over, in one line."""
 
@@ -115,7 +117,10 @@ def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[
         f"  {cell['status']:<9} {cell['label']} ({cell['cell_id']}): {cell['message']}"
         for cell in found["unscored"]
     ]
-    lines += [f"  passes    of {count} cells: {path}" for path, count in found["paths"].items()]
+    lines += [
+        f"  passes    of {count} {'cell' if count == 1 else 'cells'}: {path}"
+        for path, count in found["paths"].items()
+    ]
     if trained := found["adapters_left_out"]:
         lines.append(
             f"  adapters/ is left out: its results can be read; score, stress and card need the "
@@ -127,10 +132,23 @@ def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[
         if pack["ok"] < pack["total"] and launch is None:
             lines.append("  the same rho-sweep score command goes on")
     if (waiting := found["waiting"]) and not launch:
-        lines.append(f"  {waiting} cells wait: no undecided claim needs them (--until decided)")
+        wait, them = ("cell waits", "it") if waiting == 1 else ("cells wait", "them")
+        lines.append(f"  {waiting} {wait}: no undecided claim needs {them} (--until decided)")
     if (left := found["open"] - waiting) and not launch:
-        lines.append(f"  {left} cells are open; launch the sweep again to go on")
+        lines.append(f"  {_left_text(left, found)}; launch the sweep again to go on")
     return [visible(short(line)) for line in lines]
+
+
+def _left_text(left: int, found: dict[str, Any]) -> str:
+    """Which cells a launch would run, e.g. `to run: 3 open, 1 failed`; the last are counted once.
+
+    Args:
+        left: All of them.
+        found: As `status` returns it; its `open` counts what has failed as well.
+    """
+    again = {name: found[name] for name in ("failed", INCOMPLETE)}
+    numbers = {OPEN: left - sum(again.values())} | again
+    return "to run: " + ", ".join(f"{n} {name}" for name, n in numbers.items() if n)
 
 
 def counts_text(found: dict[str, Any]) -> str:
@@ -152,7 +170,8 @@ def _stress_lines(found: dict[str, Any] | None, *, running: bool) -> list[str]:
         for unit in found["unanswered"]
     ]
     if found["open"] and not running:
-        lines.append(f"  {found['open']} units are open; the same rho-sweep stress command goes on")
+        units = "unit is" if found["open"] == 1 else "units are"
+        lines.append(f"  {found['open']} {units} open; the same rho-sweep stress command goes on")
     return lines
 
 

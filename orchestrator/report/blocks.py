@@ -36,6 +36,7 @@ class Table:
         badges: Fields whose words get a mark beside them, e.g. `verdict`.
         keyed: Whether the heading begins with the key of the view, e.g. `T5`.
         log: Field with the id of a cell, to whose log the first column leads on a live page.
+        stacked: Whether a narrow screen shows each row as a list of its values.
         split: Pairs that it is about, if the page has it for others, too: a switch chooses.
     """
 
@@ -43,6 +44,7 @@ class Table:
     badges: frozenset[str] = frozenset({"verdict", "status"})
     keyed: bool = True
     log: str = ""
+    stacked: bool = False
     split: str = ""
 
 

@@ -89,7 +89,7 @@ def _environment() -> Environment:
     )
     found.globals |= {"badges": BADGES, "widest": WIDE, "swatch": swatch}
     found.globals |= {"column_class": column_class, "heading": heading, "arranged": arranged}
-    found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.shown) > WIDE
+    found.tests["wide"] = lambda block: isinstance(block, Table) and len(block.view.filled) > WIDE
     found.tests["headed"] = lambda block: heading(block) != ""
     for kind in get_args(Block):
         found.tests[kind.__name__.lower()] = lambda block, kind=kind: isinstance(block, kind)
@@ -106,10 +106,16 @@ def heading(block: Block) -> str:
     return ""
 
 
-def arranged(view: View, marked: Collection[str]) -> list[tuple[Column, str]]:
-    """The columns as a page shows them, each with its part: what names a row, verdicts, others."""
+def arranged(
+    view: View, marked: Collection[str], *, live: bool = False
+) -> list[tuple[Column, str]]:
+    """The columns as a page shows them, each with its part: what names a row, verdicts, others.
+
+    Columns that are empty in every row are left out, but not where the rows are `live`: a reader
+    sorts by the place of a column, and it should not move when a first value comes.
+    """
     parts: dict[str, list[Column]] = {"key": [], "marked": [], "": []}
-    for place, column in enumerate(view.shown):
+    for place, column in enumerate(view.shown if live else view.filled):
         names = place == 0 or column.fields[0] in NAMING
         parts["key" if names else "marked" if column.fields[0] in marked else ""].append(column)
     return [(column, part) for part, columns in parts.items() for column in columns]

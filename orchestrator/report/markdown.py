@@ -75,11 +75,11 @@ def _facts(pairs: Iterable[tuple[str, str]]) -> str:
 
 def _view(view: View) -> Iterator[str]:
     """A table, then its notes as a list."""
-    rule = ["---:" if column.numeric else "---" for column in view.shown]
+    rule = ["---:" if column.numeric else "---" for column in view.filled]
     rows = [
-        [markdown(column.heading) for column in view.shown],
+        [markdown(column.heading) for column in view.filled],
         rule,
-        *([markdown(column.text(row)) for column in view.shown] for row in view.rows),
+        *([markdown(column.text(row)) for column in view.filled] for row in view.rows),
     ]
     yield "\n".join(f"| {' | '.join(row)} |" for row in rows)
     yield "\n".join(f"- {paragraph(note)}" for note in view.notes)

@@ -43,7 +43,10 @@ class Verdict(StrEnum):
         "the whole interval lies below the numerical floor: what differs is rounding, whatever p "
         "says",
     )
-    INCONCLUSIVE = "inconclusive", "none of these; that is no evidence of no effect"
+    INCONCLUSIVE = (
+        "inconclusive",
+        "neither supported nor contradicted; that is no evidence of no effect",
+    )
     INTERIM = "interim", "cells that were planned at registration have no result yet"
     NOT_TESTABLE = "not_testable", "there is no valid test; a note says why"
 

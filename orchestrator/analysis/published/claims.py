@@ -30,8 +30,8 @@ from tasks.contract.cell import Condition
 MARGIN_STATED = 0.02
 DOSES = "rho-guided at weight 0 to 0.5"
 DOSE_CLAIMS = (
-    (Kind.TREND, "behaviours rise with the weight", "trend_p"),
-    (Kind.STRICT_MONOTONE, "every step of the weight raises the behaviour", "p_strict"),
+    (Kind.TREND, "behaviors rise with the weight", "trend_p"),
+    (Kind.STRICT_MONOTONE, "every step of the weight raises the behavior", "p_strict"),
     (Kind.LINEARITY, "the response is linear in the weight", "lof_p"),
 )
 """(kind, claim, column of `dose_tests` that has its p)."""

@@ -110,6 +110,11 @@ class View:
             found = [*others[:names], *split, *others[names:]]
         return tuple(found)
 
+    @property
+    def filled(self) -> tuple[Column, ...]:
+        """Columns for people that have a text in some row; all of them where none has."""
+        return tuple(c for c in self.shown if any(map(c.text, self.rows))) or self.shown
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:

@@ -146,7 +146,7 @@ def dose_figure(content: ReportContent, dose: Dose) -> Figure | Gap:
         f"seeds with its {level_text(level)} interval (Student's t over seeds; none below two "
         "seeds). Dotted: the untrained model."
         f"{cut('series', MAX_SERIES, keys and list(looks))}"
-        f"{cut('behaviours', MAX_PANELS, list(found))}",
+        f"{cut('behaviors', MAX_PANELS, list(found))}",
         panels=tuple(panels),
         legend=tuple((dose.label(key), look) for key, look in chosen.items()),
         numbers=_numbers(title, dict(shown), dose, level),
@@ -255,7 +255,7 @@ def _numbers(title: str, found: Mapping[str, Series], dose: Dose, level: float) 
         name=f"{dose.name}_figure",
         title=title,
         columns=(
-            Column(label="Behaviour", fields=("behavior",)),
+            Column(label="Behavior", fields=("behavior",)),
             Column(label="Series", fields=("series",)),
             Column(label=dose.name, fields=("dose",), shape=Shape.SHORT),
             Column(label="Mean", fields=("mean",), shape=Shape.SIGNED, unit=RHO_UNIT),

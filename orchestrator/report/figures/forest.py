@@ -73,12 +73,12 @@ def delta_figure(content: ReportContent) -> Figure | Gap:
         caption=f"{split_text(content.split).capitalize()}. Mean over seeds with its "
         f"{level_text(1 - content.alpha)} interval (Student's t over seeds). The untrained model "
         "is a constant: its line at 0 has no spread."
-        f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
+        f"{cut('arms', MAX_ARMS, longest)}{cut('behaviors', MAX_PANELS, list(groups))}",
         panels=tuple(
             forest_panel(b, entries[:MAX_ARMS], f"delta ({RHO_UNIT})")
             for b, entries in list(groups.items())[:MAX_PANELS]
         ),
-        numbers=_numbers(title, "Behaviour", list(groups.items())[:MAX_PANELS]),
+        numbers=_numbers(title, "Behavior", list(groups.items())[:MAX_PANELS]),
     )
 
 

@@ -53,14 +53,14 @@ def spread_figure(content: ReportContent) -> Figure | Gap:
         caption=f"{split_text(content.split).capitalize()}. Each mark is a seed, the bar reaches "
         "one sd (n - 1) to both sides of the mean; the number is the sd. With few seeds an sd is "
         "itself uncertain: of 3 normal values, the true one may be half of it, or six times it."
-        f"{cut('arms', MAX_ARMS, longest)}{cut('behaviours', MAX_PANELS, list(groups))}",
+        f"{cut('arms', MAX_ARMS, longest)}{cut('behaviors', MAX_PANELS, list(groups))}",
         panels=tuple(_panel(b, lines) for b, lines in shown.items()),
         numbers=View(
             key="",
             name="spread_figure",
             title=title,
             columns=(
-                Column(label="Behaviour", fields=("behavior",)),
+                Column(label="Behavior", fields=("behavior",)),
                 Column(label="Arm", fields=("arm",)),
                 Column(label="Sd over seeds", fields=("sd",), shape=Shape.PLAIN, unit=RHO_UNIT),
                 Column(label="n", fields=("n",), shape=Shape.INTEGER),

@@ -24,7 +24,8 @@ MAX_EXPLORATORY = 24
 MAX_ROWS = 60
 """Of one contrast."""
 SUGGESTIONS = "Not registered: suggestions for a next sweep, no findings of this one."
-ELSEWHERE = "Not what the claims are about: training could see the pairs of the train split."
+SEEN = "Training could see the pairs of the train split."
+ELSEWHERE = f"Not what the claims are about. {SEEN}"
 
 
 def claims_section(content: ReportContent) -> Section:
@@ -32,21 +33,38 @@ def claims_section(content: ReportContent) -> Section:
     if not content.inference:
         nothing = Note(text="No contrast was tested on these results.")
         return Section(title="Claims", blocks=(nothing,))
-    own = [r for r in content.inference if r.split in (content.split, ANSWERS)]
-    registered = [r for r in own if is_registered(r)]
-    exploratory = [r for r in own if not is_registered(r)]
-    elsewhere = [r for r in content.inference if r.split not in (content.split, ANSWERS)]
+    own = (content.split, ANSWERS)
+    exploratory = [r for r in content.inference if not is_registered(r) and r.split in own]
+    elsewhere = [r for r in content.inference if not is_registered(r) and r.split not in own]
     alpha = content.alpha
-    parts = [
-        _part(f"Registered before the first result ({content.split} split)", registered, alpha)
-    ]
+    parts = list(registered_parts(content))
+    claimed = [r.split for r in content.inference if is_registered(r)]
     if exploratory:
         parts.append(_part("Exploratory", exploratory, alpha, SUGGESTIONS, MAX_EXPLORATORY))
     if elsewhere:
-        parts.append(_part("On another split", elsewhere, alpha, ELSEWHERE, MAX_EXPLORATORY))
+        about = sorted({r.split for r in elsewhere}.intersection(claimed))
+        remark = " ".join(f"The claims about the {split} split stand above." for split in about)
+        remark = f"{SUGGESTIONS} {remark}" if about else ELSEWHERE
+        parts.append(_part("On another split", elsewhere, alpha, remark, MAX_EXPLORATORY))
     said = {r.verdict for r in content.inference}
     meaning = tuple((v.words, v.meaning.format(alpha=f"{alpha:g}")) for v in Verdict if v in said)
     return Section(title="Claims", blocks=(Facts(pairs=meaning),), parts=tuple(parts))
+
+
+def registered_parts(content: ReportContent) -> tuple[Section, ...]:
+    """The registered contrasts, a part for each split; the split of `content` comes first."""
+    found: dict[str, list[Inference]] = {content.split: []}
+    for row in filter(is_registered, content.inference):
+        found.setdefault(content.split if row.split == ANSWERS else row.split, []).append(row)
+    return tuple(
+        _part(
+            f"Registered before the first result ({split} split)",
+            rows,
+            content.alpha,
+            SEEN if split == "train" else "",
+        )
+        for split, rows in found.items()
+    )
 
 
 def is_registered(row: Inference) -> bool:
@@ -155,7 +173,7 @@ def _table(rows: Sequence[Inference], notes: tuple[str, ...], alpha: float) -> V
         name="claim",
         title=rows[0].name,
         columns=(
-            Column(label="Behaviour", fields=("behavior",)),
+            Column(label="Behavior", fields=("behavior",)),
             Column(label="Verdict", fields=("verdict",)),
             Column(label="Estimate", fields=("estimate",), shape=Shape.SIGNED, unit=unit),
             Column(label=level, fields=("low", "high"), shape=Shape.INTERVAL, unit=unit),
@@ -174,7 +192,7 @@ def _notes(rows: Sequence[Inference], alpha: float) -> list[str]:
     for row in rows:
         remarks = []
         if row.status != "ok":
-            remarks.append(f"Status {row.status}.")
+            remarks.append(f"{row.status.replace('_', ' ').capitalize()}.")
         if row.pairing == "none" and row.pairing_reason:
             remarks.append(f"Not paired: {row.pairing_reason}.")
         if (least := row.p_attainable_min) is not None and least > alpha:

@@ -20,8 +20,9 @@ from orchestrator.report.blocks import Block, Note, Section, Table
 from orchestrator.report.content import ReportContent
 from orchestrator.report.html import filled
 from orchestrator.report.outline import shortened
-from orchestrator.report.sections.claims import claims_section
+from orchestrator.report.sections.claims import registered_parts
 from orchestrator.report.serving.losses import ArmLosses, losses
+from orchestrator.report.text import count as noun
 from orchestrator.results.live import read_live
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store
@@ -89,6 +90,7 @@ class Site:
         self._content: ReportContent | None = None
         self._problem, self._report = "", ""
         self._seen: tuple[int, ...] = ()
+        self._analysing = False
         self._home, self._fresh_until, self._not_before = "", 0.0, 0.0
         self._working, self._making = threading.Lock(), threading.Lock()
         self._acting, self._drawing = threading.Lock(), threading.Lock()
@@ -108,6 +110,7 @@ class Site:
         found, labels = self._status(store), load_manifest(self.folder)["cells"]
         running = {c["cell_id"] for c in found["running"] if "cell_id" in c}
         curves = tuple(losses(self.folder, labels, running))
+        so_far = "" if self._is_final(found) else " so far"
         page = Page(
             title=f"{found['ok']}/{found['total']} {found['name']}",
             heading=found["name"],
@@ -117,7 +120,7 @@ class Site:
             sections=(
                 *_now(found),
                 *([Section(title="Losses", blocks=(Note(text=DRAWN),))] if curves else []),
-                Section(title="Claims so far", blocks=self._claims(found), parts=self._parts()),
+                Section(title=f"Claims{so_far}", blocks=self._claims(found), parts=self._parts()),
                 *_cells(store),
             ),
             curves=curves,
@@ -159,7 +162,8 @@ class Site:
         if action == STOP and launch:
             text = (
                 f"Stop process {pid} on {launch['host']}? Cells that run now end without a result "
-                f"({len(found['running'])}); finished cells are kept, and a launch goes on."
+                f"({len(found['running'])}); finished cells are kept, and "
+                "the same launch command later goes on where this one stopped."
             )
             asked = Asked(text=text, words="Stop the launch", pid=pid)
         elif action == LAUNCH and not launch and self.means.launch is not None:
@@ -222,7 +226,8 @@ class Site:
         if not found["launch"] and found["open"] and self.means.launch is not None:
             doors.append((LAUNCH, "Launch again …"))
         if self._content is not None:
-            doors.append(("report.html", "Report so far"))
+            so_far = "" if self._is_final(found) else " so far"
+            doors.append(("report.html", f"Report{so_far}"))
         return tuple(doors)
 
     def _to_retry(self, found: Mapping[str, Any], cell: str | None) -> dict[str, Any] | None:
@@ -233,30 +238,43 @@ class Site:
         return next((row for row in rows if row["cell_id"] == cell), None)
 
     def _claims(self, found: Mapping[str, Any]) -> tuple[Block, ...]:
-        if self._problem:
-            return (Note(text=self._problem),)
-        if self._content is None:
-            return (Note(text="Being computed."),)
-        scored = sum(c.status == "ok" for c in self._content.cells)
-        text = f"From {scored} scored cells, at {self._content.now}."
+        problem = (Note(text=self._problem),) if self._problem else ()
+        content = self._content
+        if content is None:
+            return problem or (Note(text="Being computed."),)
+        scored = noun(sum(c.status == "ok" for c in content.cells), "scored cell")
+        text = f"From {scored}, at {content.now}."
+        if self._analysing:
+            text += " Results have come since; this part is being made again."
+        elif not problem and self._seen != self._stamps():
+            text += " Results have come since; this part will be made again soon."
         if found["open"]:
             text += " The sweep is not complete; verdicts may still change."
-        return (Note(text=text),)
+        return (*problem, Note(text=text))
+
+    def _is_final(self, found: Mapping[str, Any]) -> bool:
+        """Whether every cell has ended, and what was analysed is all of them."""
+        return not found["open"] and self._content is not None and self._seen == self._stamps()
+
+    def _stamps(self) -> tuple[int, ...]:
+        """Times of the last change of what an analysis reads, ns."""
+        paths = [self.folder / name for name in ("cells", "judgements", "sweep.yaml")]
+        return tuple(p.stat().st_mtime_ns for p in paths if p.exists())
 
     def _parts(self) -> tuple[Section, ...]:
         """The registered claims; the report has the others."""
-        return claims_section(self._content).parts[:1] if self._content is not None else ()
+        if self._content is None or not self._content.inference:
+            return ()
+        return registered_parts(self._content)
 
     def _work(self) -> None:
         """Fetch what is new, and analyse it if a cell or an answer has come."""
         try:
             self._driver = self.means.pull()
-            names = ("cells", "judgements", "sweep.yaml")
-            paths = [self.folder / name for name in names]
-            seen = tuple(p.stat().st_mtime_ns for p in paths if p.exists())
+            seen = self._stamps()
             if seen == self._seen or time.monotonic() < self._not_before:
                 return
-            began_s = time.monotonic()
+            began_s, self._analysing = time.monotonic(), True
             try:
                 self._content, self._report = analysed(Store.existing(self.folder)), ""
                 self._problem = ""
@@ -265,6 +283,7 @@ class Site:
             took_s = time.monotonic() - began_s
             self._seen, self._not_before = seen, began_s + max(OFTEN_S, SHARE * took_s)
         finally:
+            self._analysing = False
             self._working.release()
 
 
@@ -290,9 +309,11 @@ def _now(found: Mapping[str, Any]) -> tuple[Section, ...]:
 
 def _section(title: str, columns: tuple[Column, ...], rows: Any) -> Section:
     view = View(key="", name="", title="One row a cell", columns=columns, rows=tuple(rows))
-    return Section(title=title, blocks=(Table(view=shortened(view), keyed=False, log="cell_id"),))
+    table = Table(view=shortened(view), keyed=False, log="cell_id", stacked=True)
+    return Section(title=title, blocks=(table,))
 
 
 def _cells(store: Store) -> tuple[Section, ...]:
-    blocks = tuple(Table(view=shortened(view), keyed=False, log="key") for view in listing(store))
+    views = map(shortened, listing(store))
+    blocks = tuple(Table(view=v, keyed=False, log="key", stacked=True) for v in views)
     return (Section(title="Cells", blocks=blocks),)

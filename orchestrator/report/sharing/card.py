@@ -100,7 +100,7 @@ def _scores(evidence: list[ArmEvidence], row: Mapping[str, Any]) -> View:
         name="scores",
         title="Rho of this adapter, of its arm over seeds, and of the untrained model",
         columns=(
-            words("Behaviour", "behavior"),
+            words("Behavior", "behavior"),
             words("Split", "split"),
             signed("This adapter", "own", NAT),
             signed("Mean of the arm", "mean", NAT),

@@ -18,7 +18,7 @@ ABOUT = {
     "cells": "one row a cell: settings, status, machine, versions, losses, times",
     "attempts": "one row an attempt at a cell",
     "steps": "one row an optimizer step",
-    "scores": "one row a cell, behaviour, split, step (null: end) and pack (null: own): rho",
+    "scores": "one row a cell, behavior, split, step (null: end) and pack (null: own): rho",
     "probe_scores": "one row a cell, probe pair, step and pack: log-probabilities and gap",
     "generations": "one row an answer to a prompt",
     "judgements": "one row a label that a judge gave an answer",

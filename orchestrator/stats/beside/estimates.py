@@ -138,7 +138,7 @@ def hierarchy(
         tau=spread.mean,
         tau_interval=spread.interval(level),
         effects=tuple(shrunken),
-        prior="flat sd between behaviours" if flat else f"sd between behaviours: {named}",
+        prior="flat sd between behaviors" if flat else f"sd between behaviors: {named}",
     )
 
 

@@ -105,7 +105,7 @@ def test_a_launch_of_one_cell_runs_no_other(results, rho_sweep):
     assert "has ended before, and is not run again" in again.err
     unknown = rho_sweep(*words, "sft-ony seed=1")
     assert (unknown.code, "no cell of losses" in unknown.err) == (2, True)
-    assert "1 cells are open" in rho_sweep("status", results.folder).out
+    assert "to run: 1 open;" in rho_sweep("status", results.folder).out
 
 
 @pytest.mark.slow
@@ -116,7 +116,7 @@ def test_a_launch_alone_mends_a_cell_that_lacks_a_file(results, undisturbed, rho
     said = rho_sweep("status", results.folder)
     assert "4 of 5 cells scored, 1 incomplete" in said.out
     assert name.format(cell) in said.out
-    assert "1 cells are open; launch the sweep again to go on" in said.out
+    assert "to run: 1 incomplete; launch the sweep again to go on" in said.out
     rho_sweep("launch", "sweep.yaml", "--inline", "--results", results.folder)
     assert compare(results, undisturbed).same == 5
     assert "5 of 5 cells scored;" in rho_sweep("status", results.folder).out

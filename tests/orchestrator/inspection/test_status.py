@@ -65,7 +65,7 @@ def test_status_for_people_says_what_to_do_next(half):
     lines = status_lines(status(half[0]))
     assert lines[0] == "s: 1 of 5 cells scored, 1 diverged, 1 failed; no launch running"
     assert any("no memory" in line and line.startswith("  failed") for line in lines)
-    assert lines[-1] == "  3 cells are open; launch the sweep again to go on"
+    assert lines[-1] == "  to run: 2 open, 1 failed; launch the sweep again to go on"
 
 
 def test_what_runs_is_shown_only_while_a_launch_holds_the_folder(half):

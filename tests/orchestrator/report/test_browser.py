@@ -208,7 +208,7 @@ def test_axe_finds_nothing_in_the_live_page(browser, live, half, width, scheme):
     failed = expansion.all[1].cell_id
     address = live.server.address
     with lock.held(store.folder):
-        wait_for(lambda: "From 1 scored cells, at" in live.get(), "claims")
+        wait_for(lambda: "From 1 scored cell, at" in live.get(), "claims")
         for path in ("", "stop"):
             browser.open(address + path, width, scheme)
             assert audit(browser) == []
@@ -281,10 +281,43 @@ def test_wide_tables_scroll_inside_their_box(browser, page):
     assert wider >= 1
 
 
+OUT_OF_VIEW = """
+return [...document.querySelectorAll(".claim tbody *, [data-part] tbody *")].filter(cell => {
+  const box = cell.getBoundingClientRect();
+  return box.width && (box.right > innerWidth || box.left < 0);
+}).map(cell => cell.outerHTML);
+"""
+
+
+def test_claims_show_every_value_on_a_phone(browser, page):
+    browser.open(page, PHONE)
+    shown = "return document.querySelector('.claim').innerText"
+    assert "[-0.011, +0.257]" in browser.run(shown)
+    assert browser.run(OUT_OF_VIEW) == []
+
+
+def test_a_cell_that_runs_shows_loss_and_host_on_a_phone(browser, live, half):
+    store, expansion = half
+    running(store, expansion.all[2])
+    with lock.held(store.folder):
+        browser.open(live.server.address, PHONE)
+        now = browser.run("return document.querySelector('#running-now-part').innerText")
+        assert "mac-7" in now
+        assert browser.run(OUT_OF_VIEW) == []
+        names = "return document.querySelector('#running-now-part tbody th a').getClientRects()"
+        assert len(browser.run(names)) == 1
+
+
+def test_the_lines_of_a_log_wrap_on_a_phone(browser, live, half):
+    browser.open(f"{live.server.address}log/{half[1].all[2].cell_id}", PHONE)
+    log = "const log = document.querySelector('#log'); return log.scrollWidth - log.clientWidth"
+    assert browser.run(log) == 0
+
+
 def test_tables_are_sorted_and_searched_by_their_readers(browser, many):
     browser.open(many, DESK)
     rows = "return [...arguments[0].tBodies[0].rows].filter(r => !r.hidden).map(r => r.innerText)"
-    table = browser.run("return document.querySelector('#s6-b1-caption').closest('table')")
+    table = browser.run("return document.querySelector('table[aria-labelledby=s6-b1-caption]')")
     button = table.find_element("css selector", "th:nth-child(3) button")
     read = lambda: browser.driver.execute_script(rows, table)  # noqa: E731
     before = read()

@@ -99,11 +99,34 @@ def test_exploratory_contrasts_stand_apart_and_say_so():
     assert "written down only after there were results" in claims(exploratory)[0].asked
 
 
+def test_a_claim_about_another_split_is_one_and_its_part_names_the_split():
+    heldout, train = section(a_row(), a_row(contrast_id="seen", split="train")).parts
+    assert heldout.title == "Registered before the first result (heldout split)"
+    assert train.title == "Registered before the first result (train split)"
+    assert [c.table.title for c in claims(train)] == ["seen"]
+    assert "Training could see" in notes(train)
+    assert "Not what the claims are about" not in notes(train)
+
+
+def test_no_claim_is_about_another_split_only_where_none_is():
+    other = a_row(contrast_id="other", split="train", family=Family.EXPLORATORY)
+    *_, elsewhere = section(a_row(), other).parts
+    assert "Not what the claims are about" in notes(elsewhere)
+    *_, elsewhere = section(a_row(), other, a_row(contrast_id="seen", split="train")).parts
+    assert [c.table.title for c in claims(elsewhere)] == ["other"]
+    assert "Not what the claims are about" not in notes(elsewhere)
+    assert "The claims about the train split stand above." in notes(elsewhere)
+
+
+def test_every_meaning_of_a_verdict_can_be_read_without_the_others():
+    assert not [v for v in Verdict if "of these" in v.meaning]
+
+
 def test_another_split_is_never_counted_with_the_claims():
     registered, elsewhere = section(a_row(split="train"), a_row(verdict="inconclusive")).parts
     assert "0 supported, 0 contradicted, 1 inconclusive" in notes(registered)
     assert "on the train split" in claims(elsewhere)[0].asked
-    assert "training could see" in notes(elsewhere)
+    assert "Training could see" in notes(elsewhere)
     summary = dict(outline(a_content(inference=(a_row(split="train"),))).summary)
     assert [name for name in summary if name.startswith("Claims")] == ["Claims on train pairs"]
 
@@ -137,7 +160,7 @@ def test_a_remark_names_its_rows_where_it_is_not_about_all():
 def test_a_status_and_an_unreachable_p_are_said():
     row = a_row(status="zero_variance", p_attainable_min=0.25, verdict="not_testable")
     (claim,) = claims(section(row).parts[0])
-    assert "Status zero_variance." in claim.table.notes
+    assert "Zero variance." in claim.table.notes
     assert "With these seeds an exact test cannot go below p = 0.25." in claim.table.notes
 
 

@@ -253,7 +253,7 @@ def test_status_and_logs_tell_of_units(results, node, rho_sweep):
     assert "answers unjudged by rules@" in ran.out
     unit = next(u for u, label in units_in(results.folder).items() if "seed=2" in label)
     assert f"failed    rho-guided w=0.2 m=0.1 seed=2 on starter ({unit}): gone" in ran.out
-    assert "1 units are open; the same rho-sweep stress command goes on" in ran.out
+    assert "1 unit is open; the same rho-sweep stress command goes on" in ran.out
     found = json.loads(rho_sweep("status", results.folder, "--json").out)["stress"]
     assert (found["total"], found["ok"], found["failed"], found["open"]) == (3, 2, 1, 1)
     logs = rho_sweep("logs", results.folder, unit).out

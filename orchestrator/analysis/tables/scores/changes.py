@@ -22,7 +22,7 @@ def changes(arms: Arms) -> View:
         starts = ", ".join(f"{b} {value:+.3f}" for b, (value,) in known.items())
         told.append(f"{RHO} of the untrained model: {starts}.")
     if any(row["n_varies"] for row in rows):
-        told.append("seeds: of the behaviour with the fewest.")
+        told.append("seeds: of the behavior with the fewest.")
     where = SPLITS.get(arms.split, arms.split)
     return View(
         key="",

@@ -86,7 +86,7 @@ def dose_tests(arms: Arms, verdicts: Verdicts = NOTHING_ASKED) -> View | Missing
             for g, b, found in lines
         ),
         notes=(
-            "p values are not adjusted for the number of behaviours; one-sided, of a rise. "
+            "p values are not adjusted for the number of behaviors; one-sided, of a rise. "
             f"{OF_CLAIMS}",
         ),
     )

@@ -38,7 +38,7 @@ def ablation_means(arms: Arms, both: Both | None = None) -> View | Missing:
         notes.append("The untrained model is one model: it has no variance over seeds.")
     varies = [r["arm"] for r in rows if len({r[f"{b}_n"] for b in arms.behaviors} - {None}) > 1]
     if varies:
-        notes.append(f"n is that of the behaviour with the fewest seeds: {', '.join(varies)}.")
+        notes.append(f"n is that of the behavior with the fewest seeds: {', '.join(varies)}.")
     names = {b: b.capitalize() for b in arms.behaviors}
     spread = [
         column

@@ -90,7 +90,7 @@ def variance(
     ns = [n for r in rows for n in (r["n_a"], r["n_b"])]
     labels = {r["arm"] for r in rows}
     tested = sum(p is not None for p in adjusted)
-    note = f"p adjusted: Holm over all arms and behaviours searched ({tested})."
+    note = f"p adjusted: Holm over all arms and behaviors searched ({tested})."
     if not tested:
         note = f"Nothing is tested: that takes {MIN_N} seeds in both arms, and a spread."
     return View(

@@ -1,12 +1,14 @@
 """The live page: what it shows, who may ask for it, and what its buttons do."""
 
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from orchestrator.report.serving import site
 from orchestrator.report.serving.losses import TAIL, logged, losses
 from orchestrator.report.serving.server import LOOPBACK, POLICY, Server
 from orchestrator.results import lock
@@ -122,7 +124,8 @@ def test_a_sweep_of_several_hosts_says_which_cell_ran_where(client, half):
 
 def rows_of(page, caption: str) -> list[list[str]]:
     """Texts of the rows of the table with this caption, its heading first."""
-    table = next(t for t in page.all("table") if [c.text for c in t.all("caption")] == [caption])
+    label = next(p.attributes["id"] for p in page.all("p") if p.text == caption)
+    table = next(t for t in page.all("table") if t.attributes["aria-labelledby"] == label)
     return [[cell.text.strip() for cell in row.all("th", "td")] for row in table.all("tr")]
 
 
@@ -135,11 +138,60 @@ def test_every_text_of_others_is_only_text(client, half):
 
 
 def test_the_claims_so_far_come_by_themselves_and_say_that_they_may_change(client):
-    wait_for(lambda: "From 1 scored cells, at" in client.get(), "claims", 20)
+    wait_for(lambda: "From 1 scored cell, at" in client.get(), "claims", 20)
     assert "The sweep is not complete; verdicts may still change." in read(client.get()).text
     report = client.get("report.html")
     assert "default-src 'none'" in report
     assert "report.html" in [a.attributes["href"] for a in read(client.get()).all("a")]
+
+
+def test_what_is_older_than_the_counts_above_it_says_so(client, half):
+    store, expansion = half
+    wait_for(lambda: "From 1 scored cell, at" in client.get(), "claims", 20)
+    again = "Results have come since; this part"
+    assert again not in client.get()
+    client.server.site.means = replace(client.server.site.means, pull=threading.Event().wait)
+    store.commit(a_result(expansion.all[2]), attempts=1, ray=None)
+    wait_for(lambda: "2 of 5 cells scored" in client.get(), "counts", 20)
+    assert "From 1 scored cell, at" in client.get()
+    assert f"{again} will be made again soon." in client.get()
+
+
+def test_claims_say_that_they_are_being_made_again_while_that_runs(client, half, monkeypatch):
+    monkeypatch.setattr(site, "OFTEN_S", 0.0)
+    monkeypatch.setattr(site, "SHARE", 0)
+    store, expansion = half
+    wait_for(lambda: "From 1 scored cell, at" in client.get(), "claims", 20)
+    begin, now = threading.Event(), site.analysed
+
+    def slowly(*stores):
+        begin.wait(20)
+        return now(*stores)
+
+    monkeypatch.setattr(site, "analysed", slowly)
+    store.commit(a_result(expansion.all[2]), attempts=1, ray=None)
+    text = "Results have come since; this part is being made again."
+    wait_for(lambda: text in client.get(), "the analysis", 20)
+    begin.set()
+    wait_for(lambda: "From 2 scored cells, at" in client.get(), "claims", 20)
+    wait_for(lambda: "Results have come since" not in client.get(), "claims", 20)
+
+
+def test_nothing_is_so_far_when_every_cell_has_ended_and_was_analysed(client, half, monkeypatch):
+    monkeypatch.setattr(site, "OFTEN_S", 0.0)
+    monkeypatch.setattr(site, "SHARE", 0)
+    store, expansion = half
+    wait_for(lambda: "From 1 scored cell, at" in client.get(), "claims", 20)
+    assert {"Claims so far", "Report so far"} <= texts(read(client.get()), "h2", "a")
+    for cell in expansion.all[1:]:
+        store.commit(a_result(cell), attempts=1, ray=None)
+    wait_for(lambda: "From 5 scored cells, at" in client.get(), "claims", 20)
+    wait_for(lambda: "so far" not in client.get(), "the last page", 5)
+    assert {"Claims", "Report"} <= texts(read(client.get()), "h2", "a")
+
+
+def texts(page, *tags) -> set[str]:
+    return {node.text for node in page.all(*tags)}
 
 
 def test_what_cannot_be_read_is_a_page_with_one_sentence(client, half):
@@ -192,6 +244,7 @@ def test_stop_is_asked_first_and_meant_for_the_launch_that_was_shown(client, hal
         pid = form.one("input").attributes["value"]
         assert form.attributes["method"] == "post"
         assert f"Stop process {pid} on" in form.text
+        assert "the same launch command later goes on where this one stopped" in form.text
         assert client.done == []
         assert client.post("stop", "pid=1") == 303
         assert client.done == []
@@ -208,8 +261,8 @@ def test_launching_again_says_what_will_run_and_needs_a_sweep_that_the_user_name
     assert client.post("launch", "pid=") == 303
     assert client.done == ["launch"]
     assert "begun" in client.get()
-    site = client.server.site
-    site.means = replace(site.means, launch=None)
+    shown = client.server.site
+    shown.means = replace(shown.means, launch=None)
     assert "There is nothing to do" in client.get("launch")
     assert client.post("launch", "pid=") == 303
     assert client.done == ["launch"]
