@@ -339,7 +339,7 @@ def test_a_large_sweep_shows_a_bounded_part_and_says_so():
     assert len(text) < 3_000_000
     seen = read(text).text
     for part in (
-        "12 of 13 behaviours are drawn",
+        "12 of 13 behaviors are drawn",
         "16 of 50 arms are drawn",
         "8 of 10 series are drawn",
         "12 of 60 contrasts are drawn",
