@@ -203,6 +203,7 @@ def test_a_model_with_it_is_planned_trained_scored_and_asked(family, tmp_path):
     assert seen.answers == 2 * 65
 
 
+@pytest.mark.slow
 def test_the_border_of_the_shipped_pairs(brought, model):
     for pair in load_pack("starter")[::40]:
         demand_border(brought, model, pair.positive[:90], pair.negative[:90])

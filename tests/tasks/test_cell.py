@@ -197,6 +197,7 @@ def test_common_random_numbers_across_conditions_of_one_seed(toy):
     )
 
 
+@pytest.mark.slow
 def test_contrastive_only_takes_the_same_steps_and_has_no_sft_loss(toy):
     guided = known(spec_of(toy))
     contrastive = known(spec_of(toy, "contrastive-only"))

@@ -36,6 +36,7 @@ def test_sound_tables_pass(views):
     check(views.values(), printed_evidence())
 
 
+@pytest.mark.slow
 def test_categories_that_do_not_add_up(views):
     wrong = changed(views["stress_by_category"], 0, **{"sft-only_k": 1})
     assert "T8 stress_by_category, sum: sft-only_k is 18, rows give 17" in broken([wrong])

@@ -77,6 +77,7 @@ def test_analyze_names_no_other_level(store):
     assert USUAL.findall("".join([shown, *files])) == []
 
 
+@pytest.mark.slow
 def test_analyze_names_the_population_of_every_claim(store):
     shown = " ".join(run("analyze", store.folder).split())
     assert shown.count("(primary, train split, new seeds)") == 4

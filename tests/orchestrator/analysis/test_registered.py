@@ -337,6 +337,7 @@ def give_answers(
         store.write("judgements", f"{unit.generation_id}.0123456789abcdef", labels)
 
 
+@pytest.mark.slow
 def test_a_claim_about_answers_is_interim_until_all_planned_cells_have_answered(tmp_path):
     question = "    - {id: no, claim: it refuses, kind: prop_diff, a: {condition: rho-guided},\n"
     question += "       b: {condition: sft-only}}\n"
@@ -596,6 +597,7 @@ def test_a_damaged_log_of_questions_is_one_sentence(tmp_path, content):
 LOOKS = "analysis:\n  sequential: {looks: [4, 8]}\n"
 
 
+@pytest.mark.slow
 def test_a_registered_look_may_decide_before_all_seeds_are_in(tmp_path):
     text = sweep(seeds=range(1, 9)).replace("analysis:\n", LOOKS)
     cells = launch(tmp_path, text)

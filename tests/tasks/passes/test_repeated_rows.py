@@ -205,6 +205,7 @@ def test_nor_does_the_loss_that_makes_its_gradient_itself(monkeypatch):
     assert found == [False]
 
 
+@pytest.mark.slow
 def test_no_graph_of_a_plain_gradient_holds_a_scatter_with_repeats(base):
     sft, term = pad(TEXTS), a_term(margin=5.0)
     pairs = PairBatch.of(term, [(TEXTS[0], TEXTS[2]), (TEXTS[1], TEXTS[3])])
@@ -245,6 +246,7 @@ def test_nor_does_a_gradient_of_a_mixture_on_a_gpu(mixture, texts, as_on_a_gpu):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_on_a_gpu_both_paths_give_experts_copies(mixture, monkeypatch):
     kinds = {type(m) for m in mixture.model.modules()}
     for path in (PACKED, "plain: a test"):

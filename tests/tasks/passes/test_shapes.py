@@ -60,6 +60,7 @@ def steps():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("budget", "most"),
     [(CPU, 46), (GPU, 8), (replace(GPU, rows=3), 8)],

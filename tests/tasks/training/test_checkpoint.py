@@ -261,6 +261,7 @@ def test_what_is_no_checkpoint_is_not_used(spec, undisturbed, sealed):
     demand_anew(spec, undisturbed, sealed, "no checkpoint of this version")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "facts",
     [

@@ -54,6 +54,7 @@ def test_points_change_no_bit_of_a_training_with_dropout(toy, models):
     demand_no_change(run_cell(with_points(spec), models), run_cell(spec, models))
 
 
+@pytest.mark.slow
 def test_a_point_has_the_scores_of_its_adapter(models, pointed):
     spec, point = pointed.spec, pointed.points[-1]
     base, wanted = models.get(spec.model), spec.probes

@@ -80,6 +80,7 @@ def coverage(runs: int, tau: float) -> tuple[float, float]:
     return held / runs / 6, whole / runs
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth():
     found = coverage(12, 0.04)
     assert found[0] > 0.85
