@@ -34,6 +34,7 @@ def results(tmp_path, monkeypatch):
     return store
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DuckDB", "Polars", "pandas"])
 def test_an_example_prints_the_means_that_analyze_prints(results, name, capsys):
     exec(dict(BLOCKS)[name], {})
@@ -67,6 +68,7 @@ def spelled(tmp_path, monkeypatch):
     return {spec.cell_id for spec in alike}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["DuckDB", "Polars", "pandas", "CSV"])
 def test_ids_and_names_come_back_as_they_were_stored(spelled, name):
     names: dict[str, object] = {}

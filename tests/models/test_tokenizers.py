@@ -104,6 +104,7 @@ def adds_begin(family: str) -> bool:
     return any(word in family for word in ("begin", "both", "Llama", "Gemma", "BERT"))
 
 
+@pytest.mark.slow
 @QUICK
 @given(text=TEXT)
 def test_a_bare_prompt_is_the_text_without_an_end(brought, text):

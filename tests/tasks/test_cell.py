@@ -270,6 +270,7 @@ def test_a_competitor_has_the_same_losses_and_operations_on_the_plain_path(toy, 
     assert 0.7 * other.flops < one.flops <= other.flops
 
 
+@pytest.mark.slow
 def test_a_cell_that_stops_being_finite_is_diverged_at_a_named_step(toy):
     result = run_cell(spec_of(toy, extra="learning_rate: 1.0e+30"))
     assert result.status is Status.DIVERGED

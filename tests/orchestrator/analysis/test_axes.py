@@ -73,6 +73,7 @@ def difference(a: dict[str, Any], b: dict[str, Any], **more: Any) -> dict[str, A
     return {"id": "q", "kind": "mean_diff", "a": a, "b": b, "behaviors": ["bias"]} | more
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("field", "values", "expected"),
     [

@@ -245,6 +245,7 @@ def test_what_is_wrong_is_said(change, expected):
         parsed(sweep([asked], **{"train.epochs": [1, 4]}))
 
 
+@pytest.mark.slow
 def test_new_kinds_are_planned_as_they_are_tested():
     asked = [INTERACTION, BEST | {"id": "r"}]
     asked.append(INTERACTION | {"id": "s", "between": {"probes.train": [["bias"], ["factual"]]}})

@@ -123,6 +123,7 @@ def _other_probes(cell: CellResult):
     )
 
 
+@pytest.mark.slow
 def test_a_second_axis_gives_a_row_each_and_never_mixes(tmp_path):
     cells = []
     for epochs, shift in ((1, 0.0), (2, 1.0)):

@@ -101,6 +101,7 @@ def test_a_claim_cannot_be_exchanged_after_the_results(tmp_path):
     assert one(found, registered=False).alternative == "greater"
 
 
+@pytest.mark.slow
 def test_the_same_words_of_other_cells_are_no_answer_to_the_claim(tmp_path):
     run(tmp_path, launch(tmp_path, sweep(alternative="less")))
     run(tmp_path, launch(tmp_path, sweep(margin="4"), THEN), effect=0.5)
@@ -229,6 +230,7 @@ def test_a_family_counts_what_was_registered_beside_arms_that_had_results(tmp_pa
     assert one(rows(tmp_path), which="rho_weight=0.2").family_size == 2
 
 
+@pytest.mark.slow
 def test_sweeps_that_are_read_together_keep_their_families(tmp_path):
     run(tmp_path / "a", launch(tmp_path / "a", sweep()))
     alone = one(rows(tmp_path / "a"))

@@ -165,6 +165,7 @@ def test_an_arm_of_no_claim_gets_the_seeds_of_the_first_look(folder, nodes):
     assert nodes.seeds() == {0.0: 8, 0.2: 4, 0.3: 4, 0.5: 8}
 
 
+@pytest.mark.slow
 def test_a_plan_says_with_how_many_cells_it_begins(tmp_path, nodes):
     line = "claims   launch --until decided begins with 13 of 25 cells"
     assert line in describe(plan([parsed(SWEEP)], tmp_path))

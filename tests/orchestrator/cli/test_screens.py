@@ -165,6 +165,7 @@ def test_no_letter_of_a_long_word_is_cut(width):
     assert digest in re.sub(r"\s|setting|value", "", printed(view, width))
 
 
+@pytest.mark.slow
 def test_only_what_is_asked_for_is_shown(rho_sweep, results):
     out = rho_sweep("analyze", "s", "--behavior", "factual", "--arm", "rho-guided w=0.2").out
     assert "it helps training (" in out
@@ -183,6 +184,7 @@ def test_only_what_is_asked_for_is_shown(rho_sweep, results):
     assert "factual" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [

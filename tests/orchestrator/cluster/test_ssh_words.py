@@ -115,6 +115,7 @@ def test_a_path_that_no_file_can_have_is_named_with_its_field(scene, capsys, fie
     assert f"  {field} (line 4): " in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda c: " ".join(c[:2]))
 def test_every_command_keeps_odd_words_together(scene, command):
     pairs = Path(__file__).parents[3] / "tasks/starter/probes.jsonl"

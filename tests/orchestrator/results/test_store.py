@@ -366,6 +366,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize("act", [Store.statuses, Store.done, lambda s: s.read("cells")])
 def test_a_damaged_cell_is_a_clear_error_that_names_the_file(tmp_path, how, act):

@@ -67,6 +67,7 @@ def test_unpaired_tests_agree_with_scipy_and_statsmodels(a, b, alternative, leve
         assert bounds(found) == pytest.approx([low, high], abs=1e-9)
 
 
+@pytest.mark.slow
 @given(pairs(), alternatives, levels)
 def test_the_paired_test_agrees_with_scipy_and_statsmodels(ab, alternative, level):
     found = paired(*ab, alternative, level)

@@ -53,6 +53,7 @@ def test_a_share_at_the_upper_bound_would_show_no_event_in_5_percent(n):
     assert proportion(1, n).upper is None
 
 
+@pytest.mark.slow
 @given(counts, counts, levels)
 def test_the_unpaired_difference_agrees_with_statsmodels(a, b, level):
     found = bounds(newcombe(*a, *b, level))

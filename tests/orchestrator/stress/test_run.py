@@ -118,6 +118,7 @@ def test_a_second_test_generates_nothing_and_more_prompts_only_add(results, node
     assert kept == before
 
 
+@pytest.mark.slow
 def test_a_new_seed_only_adds_work(results, node, rho_sweep):
     node()
     assert rho_sweep("stress", results.folder, "--inline").code == 0
@@ -129,6 +130,7 @@ def test_a_new_seed_only_adds_work(results, node, rho_sweep):
     assert [s.seed for s in there.asked] == [4]
 
 
+@pytest.mark.slow
 def test_a_failing_unit_is_a_stored_failure_and_the_others_go_on(results, node, rho_sweep):
     node(fails_on="seed=1")
     ran = rho_sweep("stress", results.folder, "--inline")
@@ -334,6 +336,7 @@ def test_a_launch_that_is_running_is_not_disturbed(results, node, rho_sweep):
 # settings
 
 
+@pytest.mark.slow
 def test_what_the_command_does_not_say_is_as_in_the_sweep_and_the_manifest_keeps_it(
     results, node, rho_sweep
 ):

@@ -145,6 +145,7 @@ def test_a_behaviour_of_the_sweeps_name_in_another_pack_changes_no_claim(
     assert not (results.folder / "analysis").exists()
 
 
+@pytest.mark.slow
 def test_a_pack_that_changed_is_scored_anew_and_only_its_last_state_is_analysed(
     results, node, rho_sweep, tmp_path
 ):

@@ -253,6 +253,7 @@ def test_json_holds_the_same_numbers(rho_sweep, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_model_that_gives_no_verdicts_leaves_every_number_open(rho_sweep, tmp_path):
     path = jsonl(tmp_path / "x.jsonl", row(), row(id="2", response="Paris", label="compliance"))
     ran = rho_sweep("judge", "validate", path, "--judge", "model:tiny")

@@ -105,6 +105,7 @@ def test_the_base_answers_as_before_when_an_adapter_has_come_and_gone():
     assert not tree_flatten(models().get(tiny()).model.trainable_parameters())
 
 
+@pytest.mark.slow
 def test_every_answer_is_kept_whole_with_its_tokens_counted_and_hashed():
     base = models().get(tiny())
     for answer, prompt in zip(ran(unit()).answers, PROMPTS.prompts, strict=True):

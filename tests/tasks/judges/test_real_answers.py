@@ -93,6 +93,7 @@ def test_the_docs_state_the_figures_on_answers_of_our_own():
     assert missing(overall(dev, held, "examples"), section) == []
 
 
+@pytest.mark.slow
 def test_the_docs_state_the_figures_on_answers_of_real_models(found):
     dev, held = found["dev"], found["heldback"]
     prompts = len({e.prompt for e in REAL})

@@ -46,6 +46,7 @@ def seen(script: str, **more: str) -> str:
     return json.loads(done.stdout or '"no MLX"')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [

@@ -141,6 +141,7 @@ def test_every_layout(bases, limits, lazy):
     demand_parity(bases(), SFT, PAIRS, limits=limits, lazy=lazy)
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 def test_checkpointed(bases, lazy):
     demand_parity(bases(), SFT, PAIRS, checkpoint=True, lazy=lazy)
@@ -154,6 +155,7 @@ def test_a_quantised_base(bases, lazy):
     demand_parity(base, SFT, PAIRS, lazy=lazy)
 
 
+@pytest.mark.slow
 @BOTH_WAYS
 def test_a_checkpointed_quantised_base(bases, lazy):
     demand_parity(bases(bits=4), SFT, PAIRS, checkpoint=True, lazy=lazy)

@@ -70,6 +70,7 @@ def test_the_tokenizer_gives_every_text_back(shipped, probes):
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
+@pytest.mark.slow
 def test_no_text_of_the_corpus_contains_a_heldout_text(probes):
     held = [normal(text) for text in heldout_texts(probes)]
     corpus = {normal(text) for text in mixture(probes, Recipe())}

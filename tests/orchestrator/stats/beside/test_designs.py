@@ -268,6 +268,7 @@ def test_the_power_of_pairs_is_exact(n, alpha):
     assert one_sided == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_the_seeds_are_the_fewest(name):
     case = CASES[name]
