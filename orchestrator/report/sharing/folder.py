@@ -32,6 +32,7 @@ README = "README.md"
 CITATION = "CITATION.cff"
 CARD = re.compile(r"---\n(?:(?!---).*\n)*tags:\n- rho-sweep\n")
 """How the README of a card begins."""
+BEGUN = b"---\ntags:\n- rho-sweep\n---\n\nThis card is not complete: write it again.\n"
 OURS = {README, CITATION, "mlx", "peft", "fused", *(f"{name}.parquet" for name in TABLES)}
 
 
@@ -77,7 +78,7 @@ def share_adapter(
     model, files = locate(row["model"], row["model_revision"], download=fuse)
     if files.digest != row["model_digest"]:
         raise UserError(f"{row['model']}: is another model than the cell was trained on")
-    _remove(earlier)
+    _begin(folder, earlier)
     write_adapter(folder / "mlx", adapter)
     written, notes = {"mlx": "the adapter as mlx-lm loads it"}, []
     try:
@@ -104,7 +105,7 @@ def share_results(store: Store, target: Path | None) -> Shared:
     folder = target or store.folder / "cards" / "dataset"
     earlier = _earlier(folder)
     content = analysed(store)
-    _remove(earlier)
+    _begin(folder, earlier)
     written = export(store, "parquet", folder)
     lengths = {path.stem: read_metadata(path).num_rows for path in written}
     write_whole(folder / CITATION, citation(content).encode())
@@ -151,12 +152,16 @@ def _is_card(path: Path) -> bool:
     return path.is_file() and CARD.match(path.read_text(errors="replace")) is not None
 
 
-def _remove(paths: list[Path]) -> None:
-    """Remove all of an earlier card, so that nothing is handed on but what is written now."""
-    for path in paths:
+def _begin(folder: Path, earlier: list[Path]) -> None:
+    """Remove all of an earlier card, so that nothing is handed on but what is written now.
+
+    The README comes first: what an end in between leaves is known as a card's, and written anew.
+    """
+    write_whole(folder / README, BEGUN)
+    for path in earlier:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        else:
+        elif path.name != README:
             path.unlink()
 
 

@@ -80,6 +80,21 @@ def test_both_layouts_hold_the_same_matrices_and_the_card_says_how_they_score(
 
 
 @pytest.mark.slow
+def test_a_card_whose_whole_model_failed_is_written_without_it(
+    trained, rho_sweep, tmp_path, monkeypatch
+):
+    (tmp_path / "broken/mlx_lm").mkdir(parents=True)
+    (tmp_path / "broken/mlx_lm/__init__.py").touch()
+    (tmp_path / "broken/mlx_lm/__main__.py").write_text("raise SystemExit('no room')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
+    words = ["card", trained, "rho-guided w=0.5 m=0.1", "-o", tmp_path / "card"]
+    ran = rho_sweep(*words, "--fuse")
+    assert (ran.code, "mlx_lm fuse failed: no room; leave out --fuse" in ran.err) == (2, True), ran
+    assert rho_sweep(*words).code == 0
+    assert "not complete" not in (tmp_path / "card/README.md").read_text()
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not TORCH, reason="RHO_SWEEP_TORCH names no Python with torch and peft")
 def test_torch_scores_the_adapter_as_stored(trained, rho_sweep, tmp_path):
     arm = "rho-guided w=0.5 m=0.1"
