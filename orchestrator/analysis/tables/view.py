@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import exp
 from typing import Any
 
 Row = Mapping[str, Any]
@@ -142,12 +143,17 @@ def p_text(p: float) -> str:
     return f"{p:.4f}" if p < 0.01 else f"{p:.3f}"
 
 
-def difference_text(value: float) -> str:
-    """A signed number with three decimals, or with more where these would all be 0."""
+def estimate_text(value: float, *, ratio: bool) -> str:
+    """An estimate or a bound: a log ratio as the ratio, else signed, with three decimals or more.
+
+    More where three would all be 0.
+    """
+    if ratio:
+        return f"{exp(value):.2f}"
     digits = 3
     while value and digits < 9 and not round(value, digits):
         digits += 1
-    return f"{value:+.{digits}f}"
+    return _number(value, digits)
 
 
 def _number(value: float, digits: int) -> str:

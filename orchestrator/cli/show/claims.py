@@ -1,13 +1,13 @@
 """Claims in the terminal: a verdict, then a sentence with numbers for each behaviour."""
 
 from collections.abc import Iterator, Sequence
-from math import exp
+from functools import partial
 
 from rich.text import Text
 
 from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Family, Inference
 from orchestrator.analysis.tables.design.claims import by_claim, joint
-from orchestrator.analysis.tables.view import difference_text, level_text, p_text
+from orchestrator.analysis.tables.view import estimate_text, level_text, p_text
 from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
 from orchestrator.stats.verdict import Verdict, tally
 from tasks.contract.measures import OF_ITEMS
@@ -68,9 +68,7 @@ def _sentence(row: Inference) -> str:
     if row.estimate is None:
         return f"{lead}{word.words}: {'; '.join(notes) or row.status}"
     ratio = rules.unit == LOG_RATIO
-
-    def number(value: float) -> str:
-        return f"{exp(value):.2f}" if ratio else difference_text(value)
+    number = partial(estimate_text, ratio=ratio)
 
     what, unit = "the estimate", f" {UNITS.get(row.unit, row.unit)}".rstrip()
     if ratio:

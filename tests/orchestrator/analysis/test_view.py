@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.analysis.tables.columns import data, signed, words
-from orchestrator.analysis.tables.view import View, difference_text
+from orchestrator.analysis.tables.view import View, estimate_text
 
 COLUMNS = (words("Comparison", "pair"), signed("diff", "diff"), words("split", "split"))
 
@@ -43,4 +43,4 @@ def test_files_keep_the_order_of_columns_and_what_is_not_shown_stays_so():
     ],
 )
 def test_a_small_difference_is_not_shown_as_none(value, text):
-    assert difference_text(value) == text
+    assert estimate_text(value, ratio=False) == text

@@ -1,11 +1,11 @@
 """T13: each claim with one verdict."""
 
 from collections.abc import Iterable, Sequence
-from math import exp
+from functools import partial
 
 from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Inference
 from orchestrator.analysis.tables.columns import data, p_value, words
-from orchestrator.analysis.tables.view import Missing, View, difference_text, p_text
+from orchestrator.analysis.tables.view import Missing, View, estimate_text, p_text
 from orchestrator.config.contrast_kinds import LOG_RATIO
 from orchestrator.stats.verdict import Verdict
 
@@ -90,9 +90,7 @@ def _reason(row: Inference) -> str:
         notes = [note for note in row.notes if not note.startswith(REMARKS)]
         return f"{part} ({'; '.join(notes) or row.status})"
     ratio, numbers = row.kind.rules.unit == LOG_RATIO, []
-
-    def number(value: float) -> str:
-        return f"{exp(value):.2f}" if ratio else difference_text(value)
+    number = partial(estimate_text, ratio=ratio)
 
     if row.estimate is not None:
         numbers.append(("sd ratio " if ratio else "") + number(row.estimate))
