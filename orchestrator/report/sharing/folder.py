@@ -4,6 +4,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,21 +80,21 @@ def share_adapter(
     model, files = locate(row["model"], row["model_revision"], download=fuse)
     if files.digest != row["model_digest"]:
         raise UserError(f"{row['model']}: is another model than the cell was trained on")
-    _begin(folder, earlier)
-    write_adapter(folder / "mlx", adapter)
-    written, notes = {"mlx": "the adapter as mlx-lm loads it"}, []
-    try:
-        for name, body in as_peft(
-            adapter, public_name(model.name), shapes_of(files.folder)
-        ).items():
-            write_whole(folder / "peft" / name, body)
-        written["peft"] = "the same as PEFT loads it"
-    except UserError as error:
-        notes.append(str(error))
-    if fuse:
-        _fuse(files.folder, folder)
-        written["fused"] = "the base model with the adapter in its weights"
-    write_whole(folder / README, card(content, row, label, written).encode())
+    with _all_or_nothing(folder, earlier):
+        write_adapter(folder / "mlx", adapter)
+        written, notes = {"mlx": "the adapter as mlx-lm loads it"}, []
+        try:
+            for name, body in as_peft(
+                adapter, public_name(model.name), shapes_of(files.folder)
+            ).items():
+                write_whole(folder / "peft" / name, body)
+            written["peft"] = "the same as PEFT loads it"
+        except UserError as error:
+            notes.append(str(error))
+        if fuse:
+            _fuse(files.folder, folder)
+            written["fused"] = "the base model with the adapter in its weights"
+        write_whole(folder / README, card(content, row, label, written).encode())
     return Shared(folder=folder, notes=tuple(notes))
 
 
@@ -105,11 +107,11 @@ def share_results(store: Store, target: Path | None) -> Shared:
     folder = target or store.folder / "cards" / "dataset"
     earlier = _earlier(folder)
     content = analysed(store)
-    _begin(folder, earlier)
-    written = export(store, "parquet", folder)
-    lengths = {path.stem: read_metadata(path).num_rows for path in written}
-    write_whole(folder / CITATION, citation(content).encode())
-    write_whole(folder / README, data_card(content, lengths).encode())
+    with _all_or_nothing(folder, earlier):
+        written = export(store, "parquet", folder)
+        lengths = {path.stem: read_metadata(path).num_rows for path in written}
+        write_whole(folder / CITATION, citation(content).encode())
+        write_whole(folder / README, data_card(content, lengths).encode())
     return Shared(folder=folder)
 
 
@@ -152,17 +154,27 @@ def _is_card(path: Path) -> bool:
     return path.is_file() and CARD.match(path.read_text(errors="replace")) is not None
 
 
-def _begin(folder: Path, earlier: list[Path]) -> None:
-    """Remove all of an earlier card, so that nothing is handed on but what is written now.
+@contextmanager
+def _all_or_nothing(folder: Path, earlier: list[Path]) -> Iterator[None]:
+    """Write a card in place of an earlier one; a failure leaves no part of either.
 
-    The README comes first: what an end in between leaves is known as a card's, and written anew.
+    The README comes first: what a killed process leaves is known as a card's, and written anew.
     """
-    write_whole(folder / README, BEGUN)
-    for path in earlier:
+    try:
+        write_whole(folder / README, BEGUN)
+        _remove(path for path in earlier if path.name != README)
+        yield
+    except BaseException:
+        _remove(folder / name for name in OURS)
+        raise
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != README:
-            path.unlink()
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _fuse(base: Path, folder: Path) -> None:

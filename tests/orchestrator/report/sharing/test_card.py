@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -33,6 +34,12 @@ grids:
 train: {epochs: 1, max_length: 64, learning_rate: 2e-3}
 data: {sft: starter, size: 24, trap_fraction: 0.0}
 probes: {pack: starter, train: [factual], evaluate: [factual], heldout: 0.25}
+"""
+CHILDREN_LOOK_IN = """\
+import os, sys
+from orchestrator.cli import main
+os.environ["PYTHONPATH"] = sys.argv.pop(1)
+main()
 """
 
 
@@ -80,16 +87,31 @@ def test_both_layouts_hold_the_same_matrices_and_the_card_says_how_they_score(
 
 
 @pytest.mark.slow
-def test_a_card_whose_whole_model_failed_is_written_without_it(
-    trained, rho_sweep, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize(
+    ("end", "code", "left"),
+    [
+        ("raise SystemExit('no room')", 2, set()),
+        ("os.kill(os.getppid(), signal.SIGKILL)", -signal.SIGKILL, {"README.md", "mlx", "peft"}),
+    ],
+    ids=["failed", "killed"],
+)
+def test_a_card_that_was_not_ended_is_written_anew(trained, rho_sweep, tmp_path, end, code, left):
     (tmp_path / "broken/mlx_lm").mkdir(parents=True)
     (tmp_path / "broken/mlx_lm/__init__.py").touch()
-    (tmp_path / "broken/mlx_lm/__main__.py").write_text("raise SystemExit('no room')")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"))
-    words = ["card", trained, "rho-guided w=0.5 m=0.1", "-o", tmp_path / "card"]
-    ran = rho_sweep(*words, "--fuse")
-    assert (ran.code, "mlx_lm fuse failed: no room; leave out --fuse" in ran.err) == (2, True), ran
+    (tmp_path / "broken/mlx_lm/__main__.py").write_text(f"import os, signal\n{end}")
+    words = ["card", str(trained), "rho-guided w=0.5 m=0.1", "-o", str(tmp_path / "card")]
+    ran = subprocess.run(
+        [sys.executable, "-c", CHILDREN_LOOK_IN, str(tmp_path / "broken"), *words, "--fuse"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == code, ran
+    assert ("mlx_lm fuse failed: no room; leave out --fuse" in ran.stderr) == (code == 2)
+    assert {p.name for p in (tmp_path / "card").iterdir()} == left
+    if left:
+        assert "not complete" in (tmp_path / "card/README.md").read_text()
     assert rho_sweep(*words).code == 0
     assert "not complete" not in (tmp_path / "card/README.md").read_text()
 
