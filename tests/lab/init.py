@@ -1,6 +1,8 @@
 """Process 1 of a lab machine: sets up its files, then reaps orphans until stdin is closed.
 
-Usage: init.py HOSTNAME FOLDER PATH...    the paths stay visible, read-only
+Usage: init.py HOSTNAME FOLDER COMPILED PATH...    the paths stay visible, read-only
+
+All machines share COMPILED as /tmp/mlx, where MLX keeps what it compiles: a second of CPU a kernel.
 """
 
 import contextlib
@@ -19,7 +21,7 @@ def mount(*arguments: str) -> None:
     subprocess.run(["mount", *arguments], check=True)
 
 
-def hide_the_rest(folder: Path, visible: list[str]) -> None:
+def hide_the_rest(folder: Path, compiled: str, visible: list[str]) -> None:
     """Give the machine its own temporary, home and run folders; all else is read-only."""
     mount("--make-rprivate", "/")
     for path in visible:
@@ -29,6 +31,7 @@ def hide_the_rest(folder: Path, visible: list[str]) -> None:
             place.mkdir(parents=True, exist_ok=True)
             mount("--bind", path, str(place))
             mount("-o", "remount,bind,ro", str(place))
+    mount("--bind", compiled, str(folder / "tmp/mlx"))
     mount("-t", "tmpfs", "-o", "size=1g", "tmpfs", "/dev/shm")
     for name in FILES:
         mount("--bind", str(folder / name), f"/{name}")
@@ -50,9 +53,9 @@ def reap_until_eof() -> None:
 
 def main() -> None:
     """Set up the machine, report that it is ready, and wait."""
-    hostname, folder, *visible = sys.argv[1:]
+    hostname, folder, compiled, *visible = sys.argv[1:]
     subprocess.run(["hostname", hostname], check=True)
-    hide_the_rest(Path(folder), visible)
+    hide_the_rest(Path(folder), compiled, visible)
     os.chdir("/root")
     print("ready", flush=True)
     reap_until_eof()

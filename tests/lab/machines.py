@@ -9,6 +9,7 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 TOOLS = ("unshare", "nsenter", "ip", "mount", "ssh", "ssh-keygen", "hostname")
 HOME = pwd.getpwuid(0).pw_dir
 """Of the user that everything in the lab runs as."""
+COMPILED = Path(tempfile.gettempdir()) / "mlx"
+"""Where MLX keeps what it compiles on this machine."""
 LAPTOP, HOSTS = "laptop", ("mac1", "mac2", "mac3")
 UNSHARE = ["unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
 SSHD_CONFIG = """\
@@ -63,15 +66,19 @@ class Machine:
 
     def __init__(self, name: str, address: str, folder: Path, hosts_file: str) -> None:
         self.name, self.address, self.folder = name, address, folder
-        for part in ("tmp", "root/.ssh", "run/sshd", "var/tmp", "etc"):
+        for part in ("tmp/mlx", "root/.ssh", "run/sshd", "var/tmp", "etc"):
             (folder / part).mkdir(parents=True)
         (folder / "etc/hosts").write_text(hosts_file)
         (folder / "etc/resolv.conf").write_text("")
         (folder / "tmp").chmod(0o1777)
         (folder / "root/.ssh").chmod(0o700)
+        COMPILED.mkdir(exist_ok=True)
         visible = {str(CODE), sys.prefix, sys.base_prefix}
         self._unshare = subprocess.Popen(
-            [*UNSHARE, "--mount-proc", sys.executable, str(INIT), name, str(folder), *visible],
+            [
+                *(*UNSHARE, "--mount-proc", sys.executable, str(INIT)),
+                *(name, str(folder), str(COMPILED), *visible),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -228,7 +235,7 @@ def running(folder: Path) -> Iterator[Lab]:
         lab.close()
 
 
-ASK_S = 2.0
+ASK_S = 4.0
 """Between two questions that are a command each: one takes a second of CPU."""
 
 
