@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.config import foreign_json
-from orchestrator.config.sweep_file import parse
-from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
 from tasks.contract.cell import CellSpec, digest_of
 from tasks.model import children
@@ -106,6 +104,8 @@ def estimate() -> int | None:
 
 
 def _resolved() -> tuple[CellSpec, "FileResolver"]:
+    from orchestrator.config.sweep_file import parse
+    from orchestrator.config.yaml_lines import parse_yaml
     from orchestrator.execution.launch import resolve
 
     expansion, resolver = resolve(parse(parse_yaml(SWEEP, "canary", Path("/"))), download=False)
