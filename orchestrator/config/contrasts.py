@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -114,6 +114,11 @@ class Contrast:
         facts = json.loads(json.dumps(asdict(self)), parse_int=float)
         facts["behaviors"] = sorted(facts["behaviors"] or ())
         return digest_of({k: v for k, v in facts.items() if k not in ("id", "claim")})
+
+    @property
+    def explored(self) -> str:
+        """As `question`, of an exploratory contrast: all of these are one family."""
+        return replace(self, family=None).question
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "Contrast":

@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.cells.choose import Arm, arms_of
 from orchestrator.cells.choose import planned as choices_of
-from orchestrator.config.contrast_kinds import Subject
+from orchestrator.config.contrast_kinds import Compared, Subject
 from orchestrator.config.contrasts import Contrast, Looks, Questions
 from orchestrator.errors import UserError, writing
 from orchestrator.results.folder import ASKED
@@ -112,15 +112,25 @@ class Registered:
         return self.joined or self.asked or ""
 
     def covers(self, arms: Collection[str]) -> bool:
-        """Whether it was asked of these arms (ids) while one of them had no result."""
+        """Whether it was asked of these arms (ids) before a part of the answer could be known."""
         if self.at is None:
             return False
         if not self.planned:
             return True
-        known = set(self.scored)
-        return any(
-            arm in self.planned and not known.intersection(self.planned[arm]) for arm in arms
-        )
+        return any(arm in self.planned for arm in arms) and not self.is_told(arms, self.scored)
+
+    def is_told(self, arms: Collection[str], seen: Collection[str]) -> bool:
+        """Whether results of these cells tell something of a comparison of these arms (ids).
+
+        Of two arms, or of four, all must have a result. Where a row compares all arms along an
+        axis, two of them show its direction, and one with the last arm what the best is at least.
+        """
+        trained = [arm for arm in arms if arm in self.planned]
+        known = {arm for arm in trained if not set(self.planned[arm]).isdisjoint(seen)}
+        rules = self.contrast.kind.rules
+        if not rules.takes_all or len(trained) < 2:
+            return known.issuperset(trained)
+        return len(known) > 1 and (rules.compares is not Compared.BEST or trained[-1] in known)
 
     def missing(self, arms: Collection[str], settled: Collection[str]) -> tuple[int, int]:
         """(planned cells of these arms without a result, all planned cells of these arms).
@@ -219,8 +229,10 @@ class Registration:
                 of_others = ", in another sweep among others" if there & set(linked) else ""
                 if other := len(there.intersection(alike)):
                     of_others += f"; {other} of them trained alike and scored on other pairs"
+                several = one.contrast.kind.rules.takes_all
+                arms = "arms that it compares have" if several else "every arm of it has"
                 lines.append(
-                    f"{one.contrast.id} is exploratory: every arm of it has results already "
+                    f"{one.contrast.id} is exploratory: {arms} results already "
                     f"({len(there)} cells{of_others})"
                 )
         return lines
@@ -280,8 +292,11 @@ class Registration:
 
     def with_questions(self, asked: Sequence[Contrast]) -> "Registration":
         """Add questions that were not asked before, as explored ones: their data exist."""
-        known = {r.contrast.digest for r in self.tested}
-        distinct = {c.digest: c for c in asked if c.digest not in known}
+        known = {r.contrast.explored for r in self.tested}
+        distinct: dict[str, Contrast] = {}
+        for contrast in asked:
+            if contrast.explored not in known:
+                distinct.setdefault(contrast.explored, contrast)
         new = [Registered(contrast=c, at=None) for c in distinct.values()]
         return replace(self, contrasts=(*self.contrasts, *new)).with_distinct_ids()
 
@@ -444,10 +459,9 @@ def _asked(
             rows.setdefault((choice.which, tuple(dict.fromkeys(choice.arms))), []).append(behavior)
     compared = {arm for _, of in rows for arm in of}
     planned = {a.arm_id: a.cells for a in arms if a.arm_id in compared and a.cells}
-    without = [arm for arm, cells in planned.items() if not set(cells).intersection(seen)]
     one = Registered(
         contrast=contrast,
-        at=at if without else None,
+        at=at,
         asked=at,
         planned=planned,
         looks=looks,
@@ -458,7 +472,7 @@ def _asked(
         ),
     )
     tests = sum(len(row.behaviors) for row in one.compared if one.covers(row.arms))
-    return replace(one, tests=tests)
+    return replace(one, at=at if tests else None, tests=tests)
 
 
 def _not_asked(one: Registered, arms: Sequence[Arm], seen: Collection[str], at: str) -> Registered:
@@ -472,7 +486,7 @@ def _not_asked(one: Registered, arms: Sequence[Arm], seen: Collection[str], at: 
 
 
 def _is_known(one: Registered, arms: Sequence[Arm], seen: Collection[str]) -> bool:
-    """Whether somebody can know an answer: all arms of a comparison have a result.
+    """Whether somebody can know an answer, or a part of it: see `Registered.is_told`.
 
     Comparisons that it was not registered for do not count. Of an arm that has a result and is not
     planned any more nobody can say what it was compared with, so an answer counts as known.
@@ -484,9 +498,7 @@ def _is_known(one: Registered, arms: Sequence[Arm], seen: Collection[str]) -> bo
     if not known.issubset(a.arm_id for a in here):
         return True
     return any(
-        choice.problem is None
-        and one.covers(choice.arms)
-        and known.issuperset(one.planned.keys() & choice.arms)
+        choice.problem is None and one.covers(choice.arms) and one.is_told(choice.arms, seen)
         for _, choice in choices_of(one.contrast, here)
     )
 
@@ -509,8 +521,8 @@ def asked_later(folder: Path) -> Iterator[Contrast]:
     try:
         for line in read_text(path).splitlines():
             contrast = Contrast.from_dict(parse_json(line)["contrast"])
-            if contrast.digest not in seen:
-                seen.add(contrast.digest)
+            if contrast.explored not in seen:
+                seen.add(contrast.explored)
                 yield contrast
     except (NodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
@@ -525,8 +537,8 @@ def log_questions(folder: Path, contrasts: Iterable[Contrast], now: datetime) ->
     Raises:
         UserError: The log is damaged, or cannot be written.
     """
-    known = {c.digest for c in asked_later(folder)}
-    new = [c for c in contrasts if c.digest not in known]
+    known = {c.explored for c in asked_later(folder)}
+    new = [c for c in contrasts if c.explored not in known]
     at = now.isoformat(timespec="seconds")
     lines = [json.dumps({"asked_at": at, "contrast": c.plain()}) + "\n" for c in new]
     path = folder / ASKED

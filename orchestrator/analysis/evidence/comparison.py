@@ -40,7 +40,7 @@ class Comparison:
 
     Attributes:
         test: Paired t where the arms may be paired by seed, else Welch's.
-        student: Pooled variance, unpaired: as published tables have it.
+        student: Pooled variance, unpaired and two-sided: as published tables have it.
         cohens_d: In the pooled sd between seeds, biased; as published tables have it.
         g: `cohens_d` without its bias.
         g_z: In the sd of the paired differences; None unless paired.
@@ -140,7 +140,7 @@ def _unpaired(
     level = 1 - alpha
     return Comparison(
         test=means.welch(a, b, alternative, level),
-        student=means.student(a, b, alternative, level),
+        student=means.student(a, b, level=level),
         cohens_d=effect.cohens_d(a, b),
         g=effect.hedges_g(a, b, level),
         g_z=None,

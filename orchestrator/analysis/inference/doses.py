@@ -16,7 +16,7 @@ from orchestrator.analysis.evidence.comparison import (
 )
 from orchestrator.analysis.inference.means import directed, tested
 from orchestrator.analysis.inference.question import Ask, Procedure, Tested, claimed
-from orchestrator.analysis.inference.record import Inference
+from orchestrator.analysis.inference.record import WEAKEST, Inference
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.config.fields import STEP
 from orchestrator.stats import dose, exact, means, spread, trend
@@ -129,14 +129,19 @@ def trend_over_doses(ask: Ask) -> Tested:
     two_sided = alternative is Alternative.TWO_SIDED
     ns, sd, df = _scatter(ask, rows)
     if found.p is None or row.estimate is None or not sd:
-        return Tested(row=row, p_opposite=p_opposite)
+        return Tested(row=row, p_opposite=p_opposite, spread=_spread(rows))
     outlook = Outlook(
         design=TrendDesign(ns=ns, paired=rows is not None, two_sided=two_sided),
         effect=claimed(row.estimate, alternative),
         sd_df=df,
         scale=sd,
     )
-    return Tested(row=row, p_opposite=p_opposite, outlook=outlook)
+    return Tested(row=row, p_opposite=p_opposite, outlook=outlook, spread=_spread(rows))
+
+
+def _spread(rows: Rows | None) -> float | None:
+    """Largest difference between doses within one of the paired seeds."""
+    return max(max(row) - min(row) for row in rows) if rows else None
 
 
 def _trend_within(ask: Ask, rows: Rows | None, reason: str | None) -> Tested:
@@ -161,7 +166,7 @@ def _trend_within(ask: Ask, rows: Rows | None, reason: str | None) -> Tested:
     )
     sd = Summary.of(rise).sd
     design = MeanDesign(ns=(len(rows),), sds=(sd,)) if sd else None
-    return directed(row, test, design, alternative)
+    return replace(directed(row, test, design, alternative), spread=_spread(rows))
 
 
 def _scatter(ask: Ask, rows: Rows | None) -> tuple[tuple[int, ...], float, int]:
@@ -193,7 +198,7 @@ def strict_monotone(ask: Ask) -> Tested:
     if p is None:
         few = min(len(e.scores) for e in ask.chosen.arms) < 2
         state = State.INSUFFICIENT_N if few else State.ZERO_VARIANCE
-        return Tested(row=replace(row, status=str(state)))
+        return Tested(row=replace(row, status=str(state)), spread=_spread(rows))
     weakest = max(steps, key=lambda s: s.p or 0.0)
     reverse = [s.p for s in against if s.p is not None]
     row = replace(
@@ -201,9 +206,10 @@ def strict_monotone(ask: Ask) -> Tested:
         test="largest_step",
         p=p,
         estimate=None if weakest.diff is None else sign * weakest.diff,
-        notes=(f"the estimate is the weakest step, {weakest.low:g} to {weakest.high:g}",),
+        notes=(f"{WEAKEST}{weakest.low:g} to {weakest.high:g}",),
     )
-    return Tested(row=row, p_opposite=min(1.0, len(reverse) * min(reverse)))
+    p_opposite = min(1.0, len(reverse) * min(reverse))
+    return Tested(row=row, p_opposite=p_opposite, spread=_spread(rows))
 
 
 def _summaries(ask: Ask) -> list[Summary]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.analysis.inference.question import Tested
-from orchestrator.analysis.inference.record import OPPOSITE, Family, Inference
-from orchestrator.config.contrast_kinds import Margin
+from orchestrator.analysis.inference.question import Tested, claimed
+from orchestrator.analysis.inference.record import OPPOSITE, OTHER_WAY, Family, Inference
+from orchestrator.config.contrast_kinds import NAT, Margin
 from orchestrator.stats.beside.designs import Outlook
 from orchestrator.stats.multiplicity import benjamini_hochberg, holm
 from orchestrator.stats.records import Alternative
@@ -61,19 +61,31 @@ def with_reach(row: Inference, outlook: Outlook | None, alpha: float) -> Inferen
 def adjusted(rows: Sequence[Inference], method: str, planned: int = 0) -> list[Inference]:
     """Rows of one family with their adjusted p.
 
+    Under `bh` a comparison that several questions ask is one test: else a strong one, asked twenty
+    times, would carry weak ones.
+
     Args:
         rows: All rows of the family.
         method: `holm` or `bh`.
         planned: Tests of the family, where more than have a p; the others count as p = 1.
     """
-    ps = [r.p for r in rows]
-    size = max(planned, sum(p is not None for p in ps))
-    others = [1.0] * (size - sum(p is not None for p in ps))
-    found = METHODS[method]([*ps, *others])[: len(rows)]
+    tests = [_test_of(r) if method == "bh" else n for n, r in enumerate(rows)]
+    ps = {test: r.p for test, r in zip(tests, rows, strict=True)}
+    known = sum(p is not None for p in ps.values())
+    size = max(planned, known)
+    found = dict(zip(ps, METHODS[method]([*ps.values(), *[1.0] * (size - known)]), strict=False))
     return [
-        row if p is None else replace(row, p_adjusted=p, adjust=method, family_size=size)
-        for row, p in zip(rows, found, strict=True)
+        row
+        if (p := found[test]) is None
+        else replace(row, p_adjusted=p, adjust=method, family_size=size)
+        for row, test in zip(rows, tests, strict=True)
     ]
+
+
+def _test_of(row: Inference) -> tuple[object, ...]:
+    """What is the same of two rows that made the same test."""
+    asked = (row.kind, row.behavior, row.split, row.arms, row.alternative, row.population)
+    return (*asked, row.sesoi, row.p, row.estimate)
 
 
 def with_verdict(tested: Tested, alpha: float) -> Inference:
@@ -81,6 +93,8 @@ def with_verdict(tested: Tested, alpha: float) -> Inference:
     word, row = verdict(tested, alpha), tested.row
     if word is Verdict.INTERIM and tested.interim is not None:
         row = replace(row, notes=(*row.notes, tested.interim))
+    if word.supports and _claimed(row) < 0:
+        row = replace(row, notes=(*row.notes, OTHER_WAY))
     against = _against(tested)
     if word is Verdict.CONTRADICTED and against is not None:
         row = replace(row, notes=(*row.notes, f"{OPPOSITE}{against:.2g}, adjusted"))
@@ -97,13 +111,15 @@ def verdict(tested: Tested, alpha: float) -> Verdict:
     if tested.interim is None:
         return _final(tested, alpha)
     word = _final(tested, alpha) if tested.looked else Verdict.INTERIM
-    return word if word.supports or word is Verdict.CONTRADICTED else Verdict.INTERIM
+    # An effect that is below the relevant size may still be found to differ from 0 at a later look.
+    against = word is Verdict.CONTRADICTED and tested.p_opposite is not None
+    return word if word.supports or against else Verdict.INTERIM
 
 
 def _final(tested: Tested, alpha: float) -> Verdict:
     """As `verdict`, of a row that may decide."""
     row = tested.row
-    if _is_rounding(row, tested.floor):
+    if _is_rounding(tested):
         return Verdict.IDENTICAL
     if row.p is None or row.p_adjusted is None or row.family_size is None:
         return Verdict.NOT_TESTABLE
@@ -123,12 +139,21 @@ def _final(tested: Tested, alpha: float) -> Verdict:
         p_opposite=against,
         p_tost=_times(row.p_tost, row.family_size),
     )
-    small = row.sesoi is not None and row.estimate is not None and abs(row.estimate) < row.sesoi
+    small = row.sesoi is not None and row.estimate is not None and _claimed(row) < row.sesoi
     return Verdict.SUPPORTED_SMALL if word is Verdict.SUPPORTED and small else word
 
 
-def _is_rounding(row: Inference, floor: float) -> bool:
-    """Whether no value within the interval is more than rounding."""
+def _claimed(row: Inference) -> float:
+    """The estimate, positive where it points as claimed; 0 without one."""
+    return claimed(row.estimate or 0.0, Alternative(row.alternative))
+
+
+def _is_rounding(tested: Tested) -> bool:
+    """Whether no value within the interval, or between the doses, is more than rounding."""
+    row = tested.row
+    floor = tested.floor if row.unit == NAT else 0.0  # it is that of rho
+    if tested.spread is not None:
+        return tested.spread <= floor
     if not row.kind.rules.is_difference or row.estimate is None:
         return False
     ends = (row.estimate, row.ci_low, row.ci_high)

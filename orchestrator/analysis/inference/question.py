@@ -119,6 +119,8 @@ class Tested:
             of the row; those before it count.
         looked: Whether p is of all looks so far, so that it may decide before the last one.
         floor: Differences of up to this are rounding, nats per token.
+        spread: Largest difference between doses within a paired seed; None where nothing is paired
+            or the row compares no doses.
     """
 
     row: Inference
@@ -129,6 +131,7 @@ class Tested:
     asked: str = ""
     looked: bool = False
     floor: float = 0.0
+    spread: float | None = None
 
 
 Procedure = Callable[[Ask], Tested]

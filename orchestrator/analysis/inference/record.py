@@ -38,11 +38,23 @@ AGAIN = "looks again at a registered claim, with cells or answers that came late
 """The note of the exploratory row of all cells beside such a row."""
 
 
+PART_AGAIN = "asks again what is registered, outside the family of that claim"
+"""The note of an exploratory row of the same comparison as a registered one."""
+
+
+OTHER_WAY = "the test goes by ranks, and the means point the other way"
+"""The note of a supported row whose estimate does not point as claimed."""
+
+
+WEAKEST = "the estimate is the weakest step, "
+"""Begins the note that names the step."""
+
+
 FIRST_TEST = "about the first stress test after it was asked: "
 """Begins the note of a row about answers where later tests asked something else."""
 
 
-REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT, ADDED, AGAIN, FIRST_TEST)
+REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT, ADDED, AGAIN, PART_AGAIN, OTHER_WAY, FIRST_TEST)
 """Beginnings of notes that stand beside the verdict of a claim."""
 
 

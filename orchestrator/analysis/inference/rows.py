@@ -17,6 +17,7 @@ from orchestrator.analysis.inference.record import (
     ADDED,
     AGAIN,
     FIRST_TEST,
+    PART_AGAIN,
     SILENT,
     WITHOUT,
     Family,
@@ -247,16 +248,23 @@ def inferences(
         rows = [replace(t, row=_with_added(t.row, one, mine)) for t in rows]
         named += [(one, replace(t, group=group, asked=one.launch)) for t in rows]
     found = [*_apart(named)]
+    compared = {_compared(t.row) for t in found}
     for contrast in {r.contrast.digest: r.contrast for r in registration.tested}.values():
         if contrast.digest not in answered:
             places = {place for place, _, _ in seen}
             for tested in whole.explored(contrast, alpha):
                 key, row = whole.key(contrast, tested.row), tested.row
-                again = (AGAIN,) if row.arms and key[0] in places else ()
+                again = [AGAIN] if key[0] in places else [PART_AGAIN]
+                if not (row.arms and _compared(row) in compared):
+                    again = []
                 if key not in seen:
                     found.append(replace(tested, row=replace(row, notes=(*row.notes, *again))))
     for row in settle(found, alpha, sizes):
         yield _with_losses(row, frame, silent)
+
+
+def _compared(row: Inference) -> tuple[object, ...]:
+    return row.kind, row.behavior, row.split, row.arms
 
 
 def _apart(found: Sequence[tuple[Registered, Tested]]) -> Iterator[Tested]:

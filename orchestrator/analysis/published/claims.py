@@ -209,6 +209,7 @@ def _blank(
     a: ArmEvidence | None = None,
     b: ArmEvidence | None = None,
 ) -> Inference:
+    both_sides = Alternative.TWO_SIDED in kind.rules.alternatives
     return Inference(
         contrast_id=contrast_id,
         claim=claim,
@@ -217,7 +218,7 @@ def _blank(
         split=SPLIT,
         population=Population.NEW_SEEDS,
         family=Family.EXPLORATORY,
-        alternative=str(Alternative.TWO_SIDED),
+        alternative=str(Alternative.TWO_SIDED if both_sides else Alternative.GREATER),
         registered=False,
         arm_a=a.label if a else DOSES,
         arm_b=b.label if b else "",

@@ -6,7 +6,7 @@ from math import isclose
 
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.columns import words
-from orchestrator.config.contrast_kinds import Kind
+from orchestrator.config.contrast_kinds import Kind, Population
 
 OF_CLAIMS = "Verdicts are those of claims, where p is adjusted."
 """Note of a table that shows some."""
@@ -24,10 +24,17 @@ class Verdicts:
         for row in inference:  # registered contrasts come first
             self._found[row.kind, row.arms, row.behavior, row.split].append(row)
 
-    def of(self, kind: Kind, arms: Sequence[str], behavior: str, split: str) -> str | None:
-        """The word; None where nobody asked this of these arms (ids)."""
+    def of(
+        self, kind: Kind, arms: Sequence[str], behavior: str, split: str, **asked: object
+    ) -> str | None:
+        """The word; None where nobody asked this of these arms (ids) and new seeds.
+
+        `asked` is what else it asks, as its row has it, e.g. `sesoi`.
+        """
+        asked |= {"population": Population.NEW_SEEDS}
         found = self._found.get((kind, tuple(arms), behavior, split), [])
-        return found[0].verdict if found else None
+        fitting = (r for r in found if all(getattr(r, k) == v for k, v in asked.items()))
+        return next((row.verdict for row in fitting), None)
 
     def beside(
         self, kind: Kind, arms: tuple[str, str], behavior: str, split: str, estimate: float | None

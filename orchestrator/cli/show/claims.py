@@ -5,10 +5,16 @@ from functools import partial
 
 from rich.text import Text
 
-from orchestrator.analysis.inference.record import OPPOSITE, REMARKS, Family, Inference
+from orchestrator.analysis.inference.record import (
+    OPPOSITE,
+    REMARKS,
+    WEAKEST,
+    Family,
+    Inference,
+)
 from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.view import estimate_text, level_text, p_text
-from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared
+from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared, Kind
 from orchestrator.stats.verdict import Verdict, tally
 from tasks.contract.measures import OF_ITEMS
 
@@ -62,23 +68,14 @@ def claim_lines(inference: Sequence[Inference]) -> Iterator[tuple[int, Text]]:
 
 def _sentence(row: Inference) -> str:
     """What was estimated on one behaviour, with interval and p, and what that says."""
-    rules, word = row.kind.rules, Verdict(row.verdict)
+    word = Verdict(row.verdict)
     lead = f"{row.behavior}: " if row.behavior else ""
     notes = [note for note in row.notes if not note.startswith(REMARKS)]
     if row.estimate is None:
         return f"{lead}{word.words}: {'; '.join(notes) or row.status}"
-    ratio = rules.unit == LOG_RATIO
+    ratio = row.kind.rules.unit == LOG_RATIO
     number = partial(estimate_text, ratio=ratio)
-
-    what, unit = "the estimate", f" {UNITS.get(row.unit, row.unit)}".rstrip()
-    if ratio:
-        what, unit = f"the sd of {row.arm_a} over that of {row.arm_b}", ""
-    elif rules.unit == CORRELATION:
-        what = "the rank correlation"
-    elif rules.compares in BETWEEN_TWO and row.arm_b:
-        what = f"{row.arm_a} minus {row.arm_b}"
-    elif rules.compares is Compared.DOSES:
-        what = f"from {row.arm_a} to {row.arm_b} the estimate"
+    unit = "" if ratio else f" {UNITS.get(row.unit, row.unit)}".rstrip()
     numbers = []
     if row.ci_low is not None and row.ci_high is not None and row.ci_level is not None:
         low, high = number(row.ci_low), number(row.ci_high)
@@ -90,4 +87,20 @@ def _sentence(row: Inference) -> str:
     if word is Verdict.INCONCLUSIVE and row.n_for_80 is not None:
         tail.append(f"an effect of this size takes about {row.n_for_80} seeds an arm")
     end = "; ".join([f"{word.words}", *tail])
-    return f"{lead}{what} is {number(row.estimate)}{unit}{inside}: {end}"
+    return f"{lead}{_estimated(row)} is {number(row.estimate)}{unit}{inside}: {end}"
+
+
+def _estimated(row: Inference) -> str:
+    """What the estimate of a row is of."""
+    rules = row.kind.rules
+    if rules.unit == LOG_RATIO:
+        return f"the sd of {row.arm_a} over that of {row.arm_b}"
+    if rules.compares in BETWEEN_TWO and row.arm_b:
+        return f"{row.arm_a} minus {row.arm_b}"
+    if row.kind is Kind.TREND:
+        return f"from {row.arm_a} to {row.arm_b} the estimate"
+    if row.kind is Kind.STRICT_MONOTONE:
+        steps = (note.removeprefix(WEAKEST) for note in row.notes if note.startswith(WEAKEST))
+        return f"the weakest step, {next(steps, 'of all')},"
+    named = {Kind.LINEARITY: "the slope", Kind.RANK_CORRELATION: "the rank correlation"}
+    return named.get(row.kind, "the estimate")

@@ -126,8 +126,10 @@ def test_a_loss_beyond_the_stated_margin_has_the_verdict_of_its_claim():
         kind=Kind.NONINFERIORITY,
         behavior="refusal",
         arms=(arms[1].arm_id, arms[0].arm_id),
+        sesoi=0.04,
     )
-    row = built(arms, sesoi=0.04, inference=(asked,))["refusal_buffer"].rows[1]
+    wider = replace(asked, sesoi=0.5, verdict="supported")
+    row = built(arms, sesoi=0.04, inference=(wider, asked))["refusal_buffer"].rows[1]
     assert (row["sesoi"], row["verdict"]) == (0.04, "contradicted")
 
 
@@ -219,7 +221,8 @@ def test_a_table_shows_the_verdict_of_the_claim_or_none():
     evidence = doses()
     arms = tuple(e.arm_id for e in evidence)
     asked = [
-        a_row("contradicted", kind=Kind.STRICT_MONOTONE, arms=arms),
+        a_row("supported", kind=Kind.STRICT_MONOTONE, arms=arms, alternative="less"),
+        a_row("contradicted", kind=Kind.STRICT_MONOTONE, arms=arms, alternative="greater"),
         a_row("inconclusive", kind=Kind.LINEARITY, arms=arms),
     ]
     row = built(evidence, inference=asked)["dose_tests"].rows[0]

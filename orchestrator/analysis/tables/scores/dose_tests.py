@@ -19,11 +19,15 @@ from orchestrator.analysis.tables.view import Missing, View, p_text
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.stats import trend
 from orchestrator.stats.dose import DoseShape, dose_shape
+from orchestrator.stats.records import Alternative
 from orchestrator.stats.trend import Step
 
 NAME = "dose_tests"
-ASKED = (("monotone", Kind.STRICT_MONOTONE), ("linear", Kind.LINEARITY))
-"""(column, kind of contrast whose verdict it shows)."""
+ASKED = (
+    ("monotone", Kind.STRICT_MONOTONE, Alternative.GREATER),
+    ("linear", Kind.LINEARITY, Alternative.TWO_SIDED),
+)
+"""(column, kind and direction of the contrast whose verdict it shows): those of the p beside it."""
 
 
 def dose_tests(arms: Arms, verdicts: Verdicts = NOTHING_ASKED) -> View | Missing:
@@ -79,8 +83,11 @@ def dose_tests(arms: Arms, verdicts: Verdicts = NOTHING_ASKED) -> View | Missing
                 "behavior": b,
                 **_tests(found),
                 **{
-                    field: verdicts.of(kind, [e.arm_id for e in found.values()], b, arms.split)
-                    for field, kind in ASKED
+                    field: verdicts.of(
+                        *(kind, [e.arm_id for e in found.values()], b, arms.split),
+                        alternative=alternative,
+                    )
+                    for field, kind, alternative in ASKED
                 },
             }
             for g, b, found in lines

@@ -100,6 +100,7 @@ def _asked(arms: Arms, row: Inference) -> Row:
         "population": str(row.population),
         "alternative": str(row.alternative),
         "verdict": row.verdict,
+        "claim": row.name,
     }
 
 
@@ -159,6 +160,8 @@ def _named(
 
 def _columns(rows: Sequence[Row], ci: str) -> tuple[Column, ...]:
     explored = any(r["p_bh"] is not None for r in rows)
+    compared = {(r["comparison"], r["behavior"], r["split"]) for r in rows}
+    asked = (words("alternative", "alternative"), words("claim", "claim"))
     bh = p_value("p BH (exploratory)", "p_bh")
     sides = [
         column
@@ -192,9 +195,9 @@ def _columns(rows: Sequence[Row], ci: str) -> tuple[Column, ...]:
         words("verdict", "verdict"),
         *((bh,) if explored else data(bh)),
         words("split", "split"),
+        *(asked if len(compared) < len(rows) else data(*asked)),
         *data(
             words("family kind", "family"),
-            words("alternative", "alternative"),
             words("reason of pairing", "pairing_reason"),
             *sides,
         ),

@@ -119,7 +119,7 @@ def _rows(
                 "p_holm": p_differ,
                 "p_noninferior": margin.p_noninferior if margin else None,
                 "p_tost": margin.p_tost if margin else None,
-                "verdict": verdicts.of(Kind.NONINFERIORITY, ids, REFUSAL, arms.split),
+                "verdict": verdicts.of(Kind.NONINFERIORITY, ids, REFUSAL, arms.split, sesoi=sesoi),
             }
         yield row
 
