@@ -30,11 +30,11 @@ from tasks.contract.cell import Condition
 MARGIN_STATED = 0.02
 DOSES = "rho-guided at weight 0 to 0.5"
 DOSE_CLAIMS = (
-    (Kind.TREND, "behaviors rise with the weight", "trend_p"),
-    (Kind.STRICT_MONOTONE, "every step of the weight raises the behavior", "p_strict"),
-    (Kind.LINEARITY, "the response is linear in the weight", "lof_p"),
+    (Kind.TREND, "behaviors rise with the weight", "trend_p", "greater"),
+    (Kind.STRICT_MONOTONE, "every step of the weight raises the behavior", "p_strict", "greater"),
+    (Kind.LINEARITY, "the response is linear in the weight", "lof_p", "two-sided"),
 )
-"""(kind, claim, column of `dose_tests` that has its p)."""
+"""(kind, claim, column of `dose_tests` that has its p, alternative)."""
 
 
 def effects_claims(arms: Arms) -> tuple[Inference, ...]:
@@ -92,10 +92,10 @@ def other_claims(
                     arms=tuple(weights),
                     p=row[field],
                     test=row["trend_test"],
-                    alternative=str(Alternative.GREATER),
+                    alternative=direction,
                 )
             )
-            for kind, claim, field in DOSE_CLAIMS
+            for kind, claim, field, direction in DOSE_CLAIMS
             for row in dose_tests.rows
         ),
         *(
@@ -209,7 +209,6 @@ def _blank(
     a: ArmEvidence | None = None,
     b: ArmEvidence | None = None,
 ) -> Inference:
-    both_sides = Alternative.TWO_SIDED in kind.rules.alternatives
     return Inference(
         contrast_id=contrast_id,
         claim=claim,
@@ -218,7 +217,7 @@ def _blank(
         split=SPLIT,
         population=Population.NEW_SEEDS,
         family=Family.EXPLORATORY,
-        alternative=str(Alternative.TWO_SIDED if both_sides else Alternative.GREATER),
+        alternative=str(Alternative.TWO_SIDED),
         registered=False,
         arm_a=a.label if a else DOSES,
         arm_b=b.label if b else "",
