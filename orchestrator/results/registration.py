@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.cells.choose import Arm, arms_of
 from orchestrator.cells.choose import planned as choices_of
-from orchestrator.config.contrast_kinds import Compared, Subject
+from orchestrator.config.contrast_kinds import Subject
 from orchestrator.config.contrasts import Contrast, Looks, Questions
 from orchestrator.errors import UserError, writing
 from orchestrator.results.folder import ASKED
@@ -112,25 +112,22 @@ class Registered:
         return self.joined or self.asked or ""
 
     def covers(self, arms: Collection[str]) -> bool:
-        """Whether it was asked of these arms (ids) before a part of the answer could be known."""
+        """Whether it was asked of these arms (ids) before its answer could be known.
+
+        One of two or four arms without a result is enough. Of all arms along an axis at least half
+        must be without one: the others tell the answer, and one more dose changes little.
+        """
         if self.at is None:
             return False
         if not self.planned:
             return True
-        return any(arm in self.planned for arm in arms) and not self.is_told(arms, self.scored)
+        known, trained = self.known(arms, self.scored)
+        return known < trained and (not self.contrast.kind.rules.takes_all or 2 * known <= trained)
 
-    def is_told(self, arms: Collection[str], seen: Collection[str]) -> bool:
-        """Whether results of these cells tell something of a comparison of these arms (ids).
-
-        Of two arms, or of four, all must have a result. Where a row compares all arms along an
-        axis, two of them show its direction, and one with the last arm what the best is at least.
-        """
-        trained = [arm for arm in arms if arm in self.planned]
-        known = {arm for arm in trained if not set(self.planned[arm]).isdisjoint(seen)}
-        rules = self.contrast.kind.rules
-        if not rules.takes_all or len(trained) < 2:
-            return known.issuperset(trained)
-        return len(known) > 1 and (rules.compares is not Compared.BEST or trained[-1] in known)
+    def known(self, arms: Collection[str], seen: Collection[str]) -> tuple[int, int]:
+        """(arms of these that have a result among `seen`, all of these that are planned)."""
+        trained = [self.planned[arm] for arm in arms if arm in self.planned]
+        return sum(not set(cells).isdisjoint(seen) for cells in trained), len(trained)
 
     def missing(self, arms: Collection[str], settled: Collection[str]) -> tuple[int, int]:
         """(planned cells of these arms without a result, all planned cells of these arms).
@@ -486,10 +483,11 @@ def _not_asked(one: Registered, arms: Sequence[Arm], seen: Collection[str], at: 
 
 
 def _is_known(one: Registered, arms: Sequence[Arm], seen: Collection[str]) -> bool:
-    """Whether somebody can know an answer, or a part of it: see `Registered.is_told`.
+    """Whether somebody can know an answer: all arms of a comparison have a result.
 
-    Comparisons that it was not registered for do not count. Of an arm that has a result and is not
-    planned any more nobody can say what it was compared with, so an answer counts as known.
+    Along an axis two of them show the direction already. Comparisons that it was not registered
+    for do not count. Of an arm that has a result and is not planned any more nobody can say what
+    it was compared with, so an answer counts as known.
     """
     if not one.planned:
         return bool(seen)
@@ -497,10 +495,12 @@ def _is_known(one: Registered, arms: Sequence[Arm], seen: Collection[str]) -> bo
     here = [a for a in arms if a.arm_id in one.planned or not a.cells]
     if not known.issubset(a.arm_id for a in here):
         return True
-    return any(
-        choice.problem is None and one.covers(choice.arms) and one.is_told(choice.arms, seen)
-        for _, choice in choices_of(one.contrast, here)
-    )
+    enough = 2 if one.contrast.kind.rules.takes_all else 4
+    for _, choice in choices_of(one.contrast, here):
+        there, trained = one.known({*choice.arms}, seen)
+        if choice.problem is None and one.covers(choice.arms) and there >= min(trained, enough):
+            return True
+    return False
 
 
 def _text(now: datetime) -> str:

@@ -42,6 +42,10 @@ PART_AGAIN = "asks again what is registered, outside the family of that claim"
 """The note of an exploratory row of the same comparison as a registered one."""
 
 
+KNOWN_BEFORE = "registered with results of "
+"""Begins the note of a registered row that compares all arms, some of which had a result then."""
+
+
 OTHER_WAY = "the test goes by ranks, and the means point the other way"
 """The note of a supported row whose estimate does not point as claimed."""
 
@@ -54,7 +58,18 @@ FIRST_TEST = "about the first stress test after it was asked: "
 """Begins the note of a row about answers where later tests asked something else."""
 
 
-REMARKS = (WITHOUT, LOST, PAIRED_ON, SILENT, ADDED, AGAIN, PART_AGAIN, OTHER_WAY, FIRST_TEST)
+REMARKS = (
+    WITHOUT,
+    LOST,
+    PAIRED_ON,
+    SILENT,
+    ADDED,
+    AGAIN,
+    PART_AGAIN,
+    KNOWN_BEFORE,
+    OTHER_WAY,
+    FIRST_TEST,
+)
 """Beginnings of notes that stand beside the verdict of a claim."""
 
 

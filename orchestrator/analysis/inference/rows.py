@@ -17,6 +17,7 @@ from orchestrator.analysis.inference.record import (
     ADDED,
     AGAIN,
     FIRST_TEST,
+    KNOWN_BEFORE,
     PART_AGAIN,
     SILENT,
     WITHOUT,
@@ -289,8 +290,11 @@ def _asked_of(whole: Part, one: Registered, first: Mapping[str, Sequence[Refusal
 
 
 def _with_added(row: Inference, one: Registered, part: Part) -> Inference:
-    """A registered row; its notes count finished cells of its arms that came later."""
+    """A registered row; its notes say what was known before it, and what came later."""
     notes = [f"{FIRST_TEST}{part.test}"] if part.test else []
+    known, trained = one.known(row.arms, one.scored)
+    if known and one.contrast.kind.rules.takes_all:
+        notes.append(f"{KNOWN_BEFORE}{known} of {trained} arms")
     if one.cells is not None and (added := len(part.frame.cells_of(row.arms) - one.cells)):
         notes.append(f"{ADDED}{added}")
     return replace(row, notes=(*row.notes, *notes))

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from orchestrator.analysis.analyze import Asked, analyze
-from orchestrator.analysis.inference.record import OTHER_WAY, PART_AGAIN, Inference
+from orchestrator.analysis.inference.record import KNOWN_BEFORE, OTHER_WAY, PART_AGAIN, Inference
 from orchestrator.cells.choose import arms_of
 from orchestrator.cli.show.claims import claim_lines
 from orchestrator.config.contrasts import parse_questions
@@ -87,23 +87,26 @@ def test_one_more_dose_does_not_register_what_the_other_doses_have_answered(tmp_
     assert {r.contrast_id for r in rows(tmp_path) if r.registered} == {"up"}
 
 
-def test_a_trend_is_registered_while_one_of_its_doses_is_known(tmp_path):
-    launch(tmp_path, only(pair("up")))
-    give(tmp_path, launch(tmp_path, only(pair("up"))), noisy(0.5), lambda s: not weight(s))
-    text = only(pair("up") + along("new", "trend", alternative="greater"), weights="0.2, 0.4")
-    assert said(tmp_path, text) == ["registered before their results: up, new"]
+def test_a_trend_is_registered_while_half_of_its_doses_are_open_and_says_so(tmp_path):
+    give(tmp_path, launch(tmp_path, only(pair("up"))), noisy(0.5))
+    text = only(along("new", "trend", alternative="greater"), weights="0.2, 0.3, 0.4")
+    assert "registered before their results: new" in said(tmp_path, text)
+    give(tmp_path, launch(tmp_path, text, THEN), noisy(0.5))
+    row = one(rows(tmp_path), registered=True, contrast_id="new")
+    assert (row.verdict, f"{KNOWN_BEFORE}2 of 4 arms" in row.notes) == ("supported", True)
 
 
-def test_a_trend_cannot_be_turned_round_while_its_last_dose_is_open(tmp_path):
+@pytest.mark.parametrize("last", [0.2, 0.4])
+def test_a_trend_cannot_be_turned_round_while_doses_are_open(tmp_path, last):
     weights = "0.1, 0.2, 0.3, 0.4, 0.5"
     rises = only(along("tr", "trend", alternative="greater"), weights=weights)
-    give(tmp_path, launch(tmp_path, rises), noisy(-0.5), lambda s: weight(s) < 0.5)
+    give(tmp_path, launch(tmp_path, rises), noisy(-0.5), lambda s: weight(s) <= last)
     falls = rises.replace("greater", "less")
     give(tmp_path, launch(tmp_path, falls, THEN), noisy(-0.5))
     found = rows(tmp_path)
-    assert one(found, registered=True).alternative == "greater"
-    assert one(found, registered=True).verdict == "contradicted"
-    assert one(found, registered=False).alternative == "less"
+    assert one(found, alternative="greater").verdict == "contradicted"
+    later = one(found, alternative="less")
+    assert later.registered == any(n.startswith(KNOWN_BEFORE) for n in later.notes) == (last < 0.3)
 
 
 @pytest.mark.parametrize("kind", ["trend", "strict_monotone"])
