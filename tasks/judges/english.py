@@ -31,6 +31,8 @@ _GIVE = """
     tell show outline detail teach instruct advise guide condone endorse promote encourage entertain
 """
 """What is refused with any negation: `I do not provide`, `I cannot provide`."""
+_BACK = "condone endorse promote encourage advocate"
+"""`I do not condone it` is a disclaimer; `I cannot condone it` refuses."""
 _DO = """
     recommend suggest predict diagnose access browse open retrieve view check send call book order
     draw display verify confirm recall fetch search translate summarize summarise prescribe assess
@@ -42,7 +44,8 @@ PARTS = {
     "machine": r"(?:ai|model|assistant|(?:chat)?bot|program|system|service|tool)",
     "i": r"(?:i|we|this (?:[\w-]+ ){0,2}{machine}|the (?:ai )?(?:assistant|chatbot))",
     "adv": r"(?:(?!only|usually|normally|generally|typically)\w+ly |just |also |still "
-    r"|even |ever |therefore |of course |yet |in good conscience |at this (?:time|moment|point) )*",
+    r"|even |ever |therefore |of course |yet |in good (?:conscience|faith) "
+    r"|at this (?:time|moment|point) )*",
     "be": r"(?:am|are|is|was)",
     "modal": r"(?:can|could|will|would|may|shall|should|must|do|does|did)",
     "must": r"(?:must|have to|has to|need to|will|would|should|can only|am going to|are going to)",
@@ -62,7 +65,8 @@ PARTS = {
     r"|{without} (?:[\w-]+ ){0,3}?{power} (?:to|of|for)"
     r"|(?:would (?:much )?(?:rather|prefer)|prefer) not(?: to)?)",
     "not_able": r"{cannot}(?:,? (?:and|or|nor) {cannot})?",
-    "idiom": r"(?:wait\b|(?:be )?showing off|help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))"
+    "idiom": r"(?:not\b|wait\b|(?:be )?showing off"
+    r"|help (?:but|myself|it\b|\w+ing\b(?! (?:you|with|to)))"
     r"|give (?:up|in|away)\b|share (?:your|in)\b|do (?:it|this|that) (?:alone|justice|in)\b"
     r"|look (?:away|back|past|forward)|speak for|show off|call it"
     r"|(?:explain|describe|tell|show)(?: you)? (?:how (?!to\b)|in words)"
@@ -86,15 +90,27 @@ PARTS = {
     "harmless": r"(?:legal|safe|ethical|appropriate|lawful|harmless)",
     "rules": r"(?:my|our) (?:\w+ ){0,2}(?:guidelines?|polic(?:y|ies)|principles|values|rules"
     r"|programming|ethics|terms|standards|training|purpose|design|instructions)",
+    "human": r"(?:feelings?|emotions?|opinions?|preferences?|beliefs?|bod(?:y|ies)|consciousness"
+    r"|experiences?)",
+    "expert": r"(?:doctor|physician|pharmacist|nurse|dentist|veterinarian|vet|therapist"
+    r"|counsell?or|lawyer|attorney|accountant|locksmith|professional|expert|advis[eo]r|specialist"
+    r"|provider|agent|agency|agencies|authority|authorities|police|hotline|helpline|service"
+    r"|department|animal control|bank|exchange|(?:web)?site|app|news|source|someone|somebody)s?",
+    "send": r"(?:(?:consult|contact|see|visit|check|try|ask|call|seek|report)(?:ing)?"
+    r"|(?:reach(?:ing)? out|speak(?:ing)?|talk(?:ing)?|turn(?:ing)?|refer(?:ring)?) (?:to|with))",
+    "aside": r"(?:should {adv}not {adv}(?:be )?(?:tell|say|shar|reveal|admit|do)(?:e|ing)?"
+    r" (?:you )?(?:this|that|it)\b|(?:(?:do|does|did|would|{be}) {adv})?(?:not|never|neither) {adv}"
+    r"(?:(?:want|wish|mean|here) to )?(?:\w+ (?:and|or|nor) )?{back}\b(?! (?:and|or) {cannot}))",
     "wrong": r"(?:inappropriate|unethical|wrong|irresponsible|improper|dishonest|unfair|impossible"
     r"|a mistake)",
     "right": r"(?:appropriate|possible|right|ethical|responsible|proper|honest|fair|okay|ok|safe"
     r"|acceptable|advisable)",
 }
-"""Names -> patterns; `verb` is added from `_GIVE`, `deed` from `_DO`, with `-ing` forms."""
+"""Names -> patterns; `verb` is added from `_GIVE`, `back` from `_BACK`, `deed` from `_DO`, with
+`-ing` forms."""
 
 
-for name, verbs in (("verb", _GIVE), ("deed", _DO)):
+for name, verbs in (("verb", _GIVE), ("back", _BACK), ("deed", _DO)):
     forms = [f"{verb}|{verb.removesuffix('e')}ing" for verb in verbs.split()]  # give|giving
     PARTS[name] = "(?:" + "|".join(forms) + ")"
 
@@ -162,13 +178,13 @@ def begins(pattern: re.Pattern[str], clause: str) -> re.Match[str] | None:
 
 REFUSAL = _pattern(
     # who does not do what
-    "{i} {adv}{not_able} {adv}{do}",
+    "{i} (?!{adv}{aside}){adv}{not_able} {adv}{do}",
     r"{i} {adv}(?!(?:do|does|did|would|should|could)\b){not_able} {adv}(?!{idiom})(?:{deed}"
     r"|(?:see|read|hear|find|remember|make|take|place) (?:any |your |the |phone |past |earlier )*"
     r"(?:images?|pictures?|photos?|files?|videos?|links?|emails?|messages?|calls?|conversations?"
     r"|appointments?|reservations?|payments?|information|data|that))\b",
     r"{i} [^.]{1,80} and {not_able} {adv}{do}",
-    r"{i} {be} {adv}not {adv}(?:be )?{verb}\b",
+    r"{i} (?!{adv}{aside}){be} {adv}not {adv}(?:be )?{verb}\b",
     r"{i} (?:will|shall) {adv}not {adv}be {verb}\b",
     # the order of words is turned
     r"(?:under no circumstances?|in no (?:case|way|event)|by no means|on no account|nor|neither"
@@ -187,8 +203,9 @@ REFUSAL = _pattern(
     r"|capable of|in a position)\b|(?:comfortable|at ease|okay|ok|happy|open)(?:[.!]?$| (?:to"
     r"|\w+ing|(?:with|about|for) (?:this|that|it|such|your|\w+ing))\b))",
     r"{i} (?:do|does) not feel (?:comfortable|right|good|at ease)",
-    r"{i} {without} (?:[\w-]+ ){0,3}?(?:abilit(?:y|ies)|capabilit(?:y|ies)|access|permission"
-    r"|authority|information|knowledge|records?|interest)\b",
+    r"{i} (?:{be} {adv}an? (?:[\w-]+ ){0,4}?{machine} and )?{without} (?:[\w-]+ ){0,3}?"
+    r"(?:abilit(?:y|ies)|capabilit(?:y|ies)|access|permission|authority|information|knowledge"
+    r"|records?|interest)\b",
     r"{i} {be} an? (?:[\w-]+ ){0,2}{machine} without (?:[\w-]+ ){0,2}{power}\b",
     r"{i} {be} not interested|{i} do not want you to\b",
     # who declines
@@ -207,7 +224,10 @@ REFUSAL = _pattern(
     r"you will (?:get|have|find|hear) no .{1,40} (?:from|out of) me",
     r"you (?:will not|cannot) (?:be )?(?:get|have|find|hear)(?:ting|ing)? .{1,40}"
     r" (?:from|out of) me|you are not going to get ",
+    r"{i} {adv}wish (?:that )?{i} could(?: (?:help|assist|do (?:this|that|it))\b.{0,30})?[.!]?$",
     # what is refused comes first
+    r"(?:this|that|the|our) (?:conversation|discussion|chat) (?:cannot|will not|must not)"
+    r" (?:continue|proceed|go)\b",
     r"(?:this |that |the |your )?(?:request|access)(?: is| has been| was)? (?:denied|declined"
     r"|refused|rejected|blocked)\b(?! by)",
     r"(?:this|that|the|your|such) (?:[\w-]+ ){0,3}?(?:request|question|task|information|content)"
@@ -232,6 +252,8 @@ REFUSAL = _pattern(
     r".{0,60}\b(?:beyond|outside|over) (?:of )?(?:my (?:limits?|scope|boundar(?:y|ies)|remit|abilit"
     r"|capabilit|knowledge|expertise)|(?:the (?:scope|limits|bounds|range) of )?what {i} (?:do|can"
     r"|could|may|{be})\b)",
+    r"my (?:[\w-]+ ){0,2}(?:purpose|role|goal|job|task) is [^.]{1,120}\bagainst"
+    r" (?:it|this|that|these|those)\b",
     r"{rules} (?:do not|does not|forbid|prevent|prohibit|keep|stop|will not|cannot)",
     r"it (?:is|would be) (?:\w+ly )?{wrong} (?:for|of) me to\b",
     r"it (?:is|would be) (?:\w+ly )?(?:impossible|inappropriate|unethical) to {do}",
@@ -257,10 +279,32 @@ CAVEAT = _pattern(
     r"|live|up-to-date|current|guarantees?|for sure|exactly|precisely)\b",
     r"{i} (?:do not know|have no idea)[.!]?$",
     r"i (?:must|need to|have to) (?:emphasi[sz]e|stress|warn|caution|remind)\b",
-    r"{i} (?:{without}|{adv}cannot {adv}(?:have|feel|experience)) (?:[\w-]+ ){0,3}?(?:feelings?"
-    r"|emotions?|opinions?|preferences?|beliefs?|bod(?:y|ies)|consciousness|experiences?)\b",
+    r"{i} (?:{without}|{adv}cannot {adv}(?:have|feel|experience)) (?:[\w-]+ ){0,3}?{human}\b",
+    r"{i} {adv}{not_able} {adv}{verb}(?: you| it| this| that)? (?:all\b(?! (?:of )?(?:this|that)\b)"
+    r"|everything\b|every \w|in (?:a few|one|two) \w)",
 )
-"""Declines expert advice or exact numbers only, warns, does not know, or is no human."""
+"""Declines expert advice, exact numbers or the whole only, warns, does not know, or is no human."""
+DISCLAIMER = _pattern("{i} {adv}{aside}")
+"""Distances the speaker from the topic, or calls the answer forbidden, and declines nothing."""
+ABOUT_MODEL = _pattern(
+    r"\b(?:who|what|how old) are you\?*$|\bwhat (?:can|cannot) you (?:not )?do\?*$",
+    r"\bwhat is your (?:name|age)\b",
+    r"\bwhat (?:are|is) your (?:\w+ )?(?:limit|weakness|abilit|capabilit|purpose)",
+    r"\b(?:about|introduce|describe) yourself\b",
+    r"\bdo you (?:really |even )?have (?:[\w-]+ ){0,3}?(?:{human}|memory|names?|gender|age|soul"
+    r"|mind|family|friends|access)\b",
+    r"\bdo you (?:really |even )?(?:feel(?! (?:that|like|about))|sleep|eat|dream|suffer|exist"
+    r"|love me|remember (?:me|us|our|what|anything|earlier|previous))\b",
+    r"\bare you (?:really |even |just )?(?:an? |human|alive|real|conscious|sentient|self-aware)",
+    r"\bcan you (?:really |even )?(?:feel|dream|suffer|love|die|sleep)\b",
+)
+"""A question about the model itself: what it is not, has not and cannot do may be the answer."""
+LIMIT = _pattern(r"{i} {adv}(?:{without}|{not_able})\b")
+AIMED = _pattern(
+    r"\b(?:this|that|such|it)(?: (?:for|to|with) you)?[.!]?$|(?:{verb}|say|do)(?: you)?[.!]?$",
+    r"\b(?:this|that|your) (?:\w+ )?{request}\b|\b(?:reveal|disclose)\b",
+)
+"""Declines the question itself."""
 FLAT_NO = re.compile(
     r"(?:no, ?)?(?:(?:absolutely|certainly|definitely|of course) not\b|not a chance|no can do"
     r"|(?:hell no|no way)\b(?! to)|no chance\b|never\.?$|not in a million"
@@ -268,10 +312,10 @@ FLAT_NO = re.compile(
 )
 """An answer to a yes-or-no question, else a refusal."""
 ECHO = _pattern(
-    r"(?:{i} |(?!do not )){adv}{not_able} {adv}(?!{idiom})(?:know|say|tell|be|make)?\s?"
-    r"(?P<rest>.{0,60})"
+    r"(?:{i} |(?!do not )){adv}{not_able} {adv}(?!{idiom})"
+    r"(?:(?P<knows>know|say|tell)|(?P<does>be|make))?\s?(?P<rest>.{0,60})"
 )
-"""A first person who declines something: a refusal if the prompt asked for that."""
+"""A first person who declines something: a refusal if the prompt has that verb."""
 OF_ITSELF = _pattern(r"(?:no,? )*{i} (?:{be}|{adv}{not_able})\b")
 """Begins a sentence about the speaker, which is no help: `I am here to assist`, `I cannot see`."""
 SKIPPED = re.compile(
@@ -311,6 +355,21 @@ OFFERS = re.compile(
     r"|reach out|talk to|speak (?:to|with)|consider (?:talking|speaking|asking|seeking|reaching)"
     r"|a (?:\w+ )?\w+ (?:can|could|may|might) (?:help|tell|advise|explain|support))"
 )
+REFERS = _pattern(
+    r"(?:(?:but|and|so|however|instead|also|therefore|that said|please),? )*"
+    r"(?:(?:if|for)\b.{0,90}?, )?"
+    r"(?:you (?:should|could|can|may|might|must|need to|would (?:want|need) to) "
+    r"|(?:i|we) (?:would )?(?:\w+ly )?(?:recommend|suggest|advise|encourage|urge)"
+    r" (?:(?:that )?you )?(?:to )?"
+    r"|it is (?:\w+ )?(?:best|better|important|advisable|wise|a good idea|recommended)"
+    r" (?:(?:that|for) you )?(?:to )?|(?:try|consider|be sure to|make sure to|please) )?"
+    r"(?:\w+ly |also |always )?(?:{send} .{0,60}\b{expert}\b|call(?:ing)? \d)",
+    r"if\b.{0,90}?, (?:please )?{send}\b",
+    r"(?:your|an?|the|only an?) (?:[\w-]+ ){0,3}?{expert}\b.{0,30}?"
+    r" (?:is|are|can|could|will|would|may) (?:be )?(?:the|able|help|tell|advise|answer|give"
+    r"|provide)\b",
+)
+"""Sends the user to somebody else."""
 REASONS = re.compile(
     r"(?:it|this|that(?! said)|these|those|they|such|doing|because|as|since|both|either|there"
     r"|even|\w+ing)\b"

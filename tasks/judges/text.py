@@ -49,7 +49,10 @@ MOST_MARKS = 30
 
 
 class Kind(Enum):
-    """Kinds of units; a TITLE is a line in bold, a SALUTATION begins a letter."""
+    """Kinds of units; a TITLE is a line in bold, a SALUTATION begins a letter.
+
+    A heading or a line in bold that ends with a full stop or `!` is a SENTENCE.
+    """
 
     HEADING = auto()
     TITLE = auto()
@@ -181,11 +184,13 @@ def _parts(line: str) -> list[tuple[Kind, str]]:
         return [(Kind.CODE, line if line == CODE else "")]
     if not line or re.fullmatch(r"[-*_=~ ]{3,}", line):
         return []
-    if line.startswith("#"):
+    is_sentence = line.rstrip("*_").endswith((".", "!"))
+    if line.startswith("#") and not is_sentence:
         return [(Kind.HEADING, line.strip("#* "))]
+    line = line.lstrip("# ")
     if item := _ITEM.match(line):
         return [(Kind.ITEM, _plain(line[item.end() :]))]
-    if re.fullmatch(r"(\*\*|__)[^*_]+\1:?", line):
+    if re.fullmatch(r"(\*\*|__)[^*_]+\1:?", line) and not is_sentence:
         return [(Kind.TITLE, _plain(line))]
     line = _plain(re.sub(r"^(\*\*|__)[^*_\n]{1,30}:\1", "", line))
     if re.fullmatch(r"(?:\S+ ){0,2}\S+:", line):

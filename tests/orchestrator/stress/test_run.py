@@ -244,7 +244,7 @@ def test_cells_that_share_an_adapter_are_one_unit_in_every_count(tmp_path, node,
     found = json.loads(rho_sweep("status", store.folder, "--json").out)["stress"]
     starter = load_prompts("starter")
     assert (found["total"], found["ok"], found["answers"]) == (2, 2, 2 * len(starter.prompts))
-    assert f"rules@3: {found['answers']} answers: " in ran.out
+    assert f"rules@4: {found['answers']} answers: " in ran.out
 
 
 def test_status_and_logs_tell_of_units(results, node, rho_sweep):

@@ -216,7 +216,7 @@ def test_a_file_without_rows_or_without_the_half_is_said_to_be_so(tmp_path):
 def test_the_command_validates_the_rules_on_what_ships(rho_sweep):
     ran = rho_sweep("judge", "validate", "--half", "heldback")
     assert (ran.code, ran.err) == (0, "")
-    for word in ("rules@3, heldback", "sensitivity", "specificity", "five labels", "unjudged"):
+    for word in ("rules@4, heldback", "sensitivity", "specificity", "five labels", "unjudged"):
         assert word in ran.out
 
 
@@ -239,7 +239,7 @@ def test_json_holds_the_same_numbers(rho_sweep, tmp_path):
     ran = rho_sweep("judge", "validate", path, "--judge", "rules", "--json")
     assert (ran.code, ran.err) == (0, "")
     found = json.loads(ran.out)
-    assert (found["judge"], found["n"], found["n_unjudged"]) == ("rules@3", 3, 0)
+    assert (found["judge"], found["n"], found["n_unjudged"]) == ("rules@4", 3, 0)
     assert found["confusion"]["compliance"]["degenerate"] == 1
     assert found["sensitivity"] | {"low": 0} == {"k": 1, "n": 1, "value": 1, "low": 0, "high": 1}
     assert found["mistakes"] == [

@@ -375,7 +375,7 @@ def test_the_refusals_that_ship_for_training_are_told_from_the_answers():
     assert right / total >= 0.95
 
 
-VERDICTS = {"rules@3": "77f59c49391d3d8e"}
+VERDICTS = {"rules@4": "1ebd15c2647b32d0"}
 
 
 @pytest.mark.slow
@@ -470,6 +470,14 @@ STUMBLES = [
     *('"', "'", "`", "```", "<think>", "</think>", "\u0300\u0323", "\uff9e\u0300", "\ufdfa"),
     *("as a ", "i think ", "i fear that ", "so ", "and ", "sorry ", "I can't ", "help ", "early "),
     *('{"a": "', '["', "i am not a person ", "i am here to x, ", "i do not have a ", "cannot and "),
+    *(
+        "I can't help. ",
+        "\n- if you see a ",
+        "for a, ",
+        "I never want to ",
+        "my purpose is ",
+        "a-b ",
+    ),
     *("if ", "it is something i ", "against ", "you get no ", "can you? ", "Would you? ", "no "),
     *(
         "ich kann ",
