@@ -223,11 +223,14 @@ def labels_to_run(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def run_settings(manifest: dict[str, Any]) -> "RunSettings":
-    """How the units of a launched sweep are run; what an older version did not write is default."""
+    """How the units of a launched sweep are run, without a command: the folder may be anyone's.
+
+    What an older version did not write is as by default.
+    """
     from orchestrator.config.fields import RunSettings
 
-    written = manifest.get("run") or {}
-    return RunSettings(**{n: v for n, v in written.items() if n in RunSettings.model_fields})
+    known, written = RunSettings.model_fields.keys() - {"notify"}, manifest.get("run") or {}
+    return RunSettings(**{n: v for n, v in written.items() if n in known})
 
 
 def _stress(sweep: "Sweep") -> dict[str, Any]:

@@ -6,9 +6,12 @@ import shutil
 import pytest
 
 from orchestrator.cells.prompt_sets import as_jsonl
+from orchestrator.cli.stressing import after_launch
 from orchestrator.config.sweep_file import preset_text
 from orchestrator.errors import SweepError
+from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import InlineEngine
+from orchestrator.execution.launch import Options
 from orchestrator.results import lock
 from orchestrator.results.manifest import load_manifest, run_settings
 from orchestrator.results.stress_record import units_in
@@ -382,6 +385,20 @@ def test_run_settings_of_an_older_manifest_are_filled_with_defaults(results):
     del manifest["run"]["silence_s"]
     assert run_settings(manifest) == full
     assert run_settings({}) == full
+
+
+def test_a_command_that_a_folder_names_is_not_run_and_that_of_a_launch_is(
+    tmp_path, node, rho_sweep
+):
+    text = SWEEP + BLOCK + "run: {notify: echo told >> told}\n"
+    store, expansion = launched(tmp_path / "s", text)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    node()
+    assert rho_sweep("stress", store.folder, "--inline", "--max-tokens", "9").code == 0
+    assert not (tmp_path / "told").exists()
+    assert run_settings(load_manifest(store.folder)).notify is None
+    after_launch(parsed(text), store.folder, Options(inline=True), PlainDisplay())
+    assert (tmp_path / "told").read_text() == "told\n"
 
 
 @pytest.mark.parametrize(("name", "seeds"), [("stress", 1), ("stress-multiseed", 8)])
