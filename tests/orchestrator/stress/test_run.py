@@ -1,6 +1,7 @@
 """The stress test from settings to tables, with a stand-in for the node; and its commands."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -353,6 +354,31 @@ def test_what_the_command_does_not_say_is_as_in_the_sweep_and_the_manifest_keeps
     assert [json.loads(d) for d in decoding] == [
         {"max_tokens": 8, "temperature": 0.5, "samples": 2, "seed": 0}
     ]
+
+
+@pytest.mark.parametrize(
+    ("block", "repeated"),
+    [
+        ("judge: 'endpoint:http://127.0.0.1:9/v1'", "--judge endpoint:http://127.0.0.1:9/v1"),
+        ("judge: 'model:o/m@main'", "--judge model:o/m@main"),
+        ("prompts: [starter, PATH]", "--prompts PATH --prompts starter"),
+        ("prompts: ['jailbreakbench@o/m@main:x.csv']", "--prompts jailbreakbench@o/m@main:x.csv"),
+    ],
+)
+def test_a_folder_names_no_judge_or_prompts_that_are_elsewhere(
+    results, node, rho_sweep, tmp_path, block, repeated
+):
+    there, path = node(), mine(tmp_path)
+    manifest = results.folder / "sweep.yaml"
+    text = re.sub(r"(?m)^stress:\n(?:[ -].*\n)*", "", manifest.read_text())
+    manifest.write_text(text + f"stress: {{{block.replace('PATH', str(path))}, max_tokens: 8}}\n")
+    ran = rho_sweep("stress", results.folder, "--inline")
+    assert (ran.code, there.asked) == (2, [])
+    words = repeated.replace("PATH", str(path))
+    assert f"if it is yours, say so: rho-sweep stress {results.folder} {words}\n" in ran.err
+    own = ("--judge", "rules", "--prompts", path)
+    assert rho_sweep("stress", results.folder, "--inline", *own).code == 0
+    assert {json.loads(r["decoding"])["max_tokens"] for r in results.rows("generations")} == {8}
 
 
 def test_the_block_changes_no_cell():
