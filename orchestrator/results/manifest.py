@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
-from orchestrator.config.foreign_json import demand, shown
+from orchestrator.config.foreign_json import ID, demand, shown
 from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
@@ -25,8 +25,6 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
     from orchestrator.results.registration import Registration
 
 NAME = MANIFEST
-CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""An id, of which names of files are made; ours have 16 hex digits."""
 IMPORTED = "imported"
 """Key of a manifest that no launch wrote: where its results come from."""
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
@@ -198,9 +196,7 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     try:
         demand_file(path)  # a pipe would be waited for
         content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
-        demand(content, {"cells": {str: str}}, "")
-        if strange := [cell for cell in content["cells"] if not CELL.fullmatch(cell)]:
-            raise ValueError(f"{shown(strange[0])} is no cell's id")
+        demand(content, {"cells": {ID: str}}, "")
     except FileNotFoundError:
         raise UserError(f"{path}: missing", "launch the sweep again to write it anew") from None
     except (OSError, ValueError, NodeError, UserError) as error:

@@ -1,5 +1,6 @@
 """A results folder of another person: damaged or hostile records are one message or none."""
 
+import json
 import re
 import subprocess
 import sys
@@ -108,6 +109,24 @@ def test_questions_that_are_none_are_one_sentence(tmp_path, rho_sweep, command, 
     assert "sweep.yaml: what it registered cannot be read (" in said.err
     assert len(said.err) < 500
     assert "what it registered cannot be read (" in rho_sweep("results", tmp_path).out
+
+
+@pytest.mark.parametrize("record", ["stress.json", "scored.json"])
+def test_a_unit_whose_key_is_no_id_leads_to_no_file(tmp_path, rho_sweep, record):
+    store, _ = launched(tmp_path / "s", SWEEP)
+    (store.folder / "logs").mkdir()
+    (tmp_path / "private.log").write_text("secret")
+    units = {"../../private": "first cell"}
+    test = {"settings": {"temperature": 0, "max_tokens": 1}, "judge": "rules@1", "prompts": []}
+    content = {
+        "stress.json": test | {"units": {}, "earlier": [test | {"units": units}]},
+        "scored.json": {"packs": {"p": {"digests": [], "units": units}}},
+    }
+    (store.folder / record).write_text(json.dumps(content[record]))
+    said = rho_sweep("logs", store.folder, "first cell")
+    assert said.code == 2
+    assert f"{record}: cannot be read (" in said.err
+    assert "must be an id, got '../../private'" in said.err
 
 
 LOCKED = """\
