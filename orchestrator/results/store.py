@@ -33,6 +33,7 @@ from orchestrator.results.folder import (
     damage,
     demand_plain,
     demand_results,
+    is_plain,
     kept_step,
     ours,
 )
@@ -322,7 +323,7 @@ class Store:
         Raises:
             UserError: A file of `cells` is corrupted or of another version.
         """
-        there = [path for c in sorted(cells) if (path := self.path("cells", c)).is_file()]
+        there = [path for c in sorted(cells) if is_plain(path := self.path("cells", c))]
         found = {path.stem: self.lacks(_mark(path)) for path in there}
         return {cell: problems for cell, problems in found.items() if problems}
 
@@ -402,7 +403,7 @@ class Store:
         for step in (None, *kept):
             for name in adapters.FILES:
                 source = other.adapter_folder(cell_id, step) / name
-                if source.is_file():
+                if is_plain(source):
                     link_whole(source, self.adapter_folder(cell_id, step) / name)
         for attempt in other.files_of("attempts", cell_id):
             link_whole(attempt, self.folder / "attempts" / attempt.name)
@@ -617,7 +618,7 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
     missing = set(wanted)
     found: dict[str, Store] = {}
     for store in siblings(folder):
-        here = {c for c in missing if store.path("cells", c).is_file()}
+        here = {c for c in missing if is_plain(store.path("cells", c))}
         found |= dict.fromkeys((c for c in here if store.is_done(c)), store)
         missing -= found.keys()
     return found

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from orchestrator.errors import UserError
+from orchestrator.inspection.status import log_lines
 from orchestrator.results import adapters, files, schema
 from orchestrator.results import folder as folder_module
 from orchestrator.results import store as storing
@@ -724,6 +725,15 @@ def test_only_settled_cells_of_siblings_count(tmp_path):
     filled(tmp_path / "b", a_result(a_spec(seed=2), status=Status.DIVERGED))
     wanted = [a_spec(seed=s).cell_id for s in (1, 2)]
     assert list(done_elsewhere(tmp_path / "new", wanted)) == wanted[1:]
+
+
+def test_a_row_that_is_a_link_is_no_result_here_and_none_beside(tmp_path):
+    a, cell = filled(tmp_path / "a", a_result(a_spec())), a_spec().cell_id
+    path = a.path("cells", cell)
+    path.symlink_to(path.rename(tmp_path / "away"))
+    assert (a.done(), a.lacking([cell])) == (set(), {})
+    assert done_elsewhere(tmp_path / "new", [cell]) == {}
+    assert log_lines(a, cell) == ["nothing is known about this cell yet"]
 
 
 def test_only_folders_with_cells_are_siblings(tmp_path):
