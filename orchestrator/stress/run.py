@@ -140,7 +140,9 @@ def generate(
     Cells that share an adapter are one unit in the counts, as they are generated once.
     """
     todo = _open(store, units)
-    linked = generations.adopt(store, todo)
+    linked, notes = generations.adopt(store, todo)
+    for text in notes:
+        display.note(text)
     todo = _open(store, todo)
     every, first = ({u.generation_id: u for u in some} for some in (units, todo))
     done = len(every) - len(first)
