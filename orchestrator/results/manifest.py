@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
 from orchestrator.config.foreign_json import ID, demand, shown
-from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
+from orchestrator.config.yaml_lines import Document, dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
 from orchestrator.results.folder import MANIFEST
@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
 NAME = MANIFEST
 IMPORTED = "imported"
 """Key of a manifest that no launch wrote: where its results come from."""
+SHAPE: dict[str, Any] = {"cells": {ID: str}, "run?": (None, {}), "stress?": (None, {})}
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
@@ -196,7 +197,7 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     try:
         demand_file(path)  # a pipe would be waited for
         content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
-        demand(content, {"cells": {ID: str}}, "")
+        demand(content, SHAPE, "")
     except FileNotFoundError:
         raise UserError(f"{path}: missing", "launch the sweep again to write it anew") from None
     except (OSError, ValueError, NodeError, UserError) as error:
@@ -222,11 +223,16 @@ def run_settings(manifest: dict[str, Any]) -> "RunSettings":
     """How the units of a launched sweep are run, without a command: the folder may be anyone's.
 
     What an older version did not write is as by default.
+
+    Raises:
+        SweepError: Everything that is wrong with them.
     """
+    from orchestrator.config import checked
     from orchestrator.config.fields import RunSettings
 
     known, written = RunSettings.model_fields.keys() - {"notify"}, manifest.get("run") or {}
-    return RunSettings(**{n: v for n, v in written.items() if n in known})
+    found = {n: v for n, v in written.items() if n in known}
+    return checked.demand(RunSettings, Document(NAME, Path(), found))
 
 
 def _stress(sweep: "Sweep") -> dict[str, Any]:

@@ -111,6 +111,29 @@ def test_questions_that_are_none_are_one_sentence(tmp_path, rho_sweep, command, 
     assert "what it registered cannot be read (" in rho_sweep("results", tmp_path).out
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("run: 7", "cannot be read (run must be keys and values, got 7)"),
+        ("stress: [1]", "cannot be read (stress must be keys and values, got [1])"),
+        pytest.param(
+            "run: {silence_s: x}",
+            'silence_s: must be a number, got "x"',
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_settings_that_are_none_are_one_sentence(tmp_path, rho_sweep, settings, said):
+    store, expansion = launched(tmp_path / "s", SWEEP.replace("model: m", "model: tiny"))
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    path, section = store.folder / "sweep.yaml", settings.partition(":")[0]
+    kept = re.sub(rf"(?m)^{section}:.*\n(?:[ -].*\n)*", "", path.read_text())
+    path.write_text(f"{kept}{settings}\n")
+    ran = rho_sweep("stress", store.folder, "--inline")
+    assert ran.code == 2
+    assert said in ran.err
+
+
 @pytest.mark.parametrize("record", ["stress.json", "scored.json"])
 def test_a_unit_whose_key_is_no_id_leads_to_no_file(tmp_path, rho_sweep, record):
     store, _ = launched(tmp_path / "s", SWEEP)
