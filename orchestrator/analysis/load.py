@@ -17,6 +17,7 @@ from orchestrator.analysis.evidence.frame import (
     Frame,
 )
 from orchestrator.errors import UserError, as_typed, hint
+from orchestrator.results.folder import is_plain
 from orchestrator.results.manifest import NAME, load_manifest, unreadable
 from orchestrator.results.registration import Registered, Registration
 from orchestrator.results.schema import IMPORTED_TABLE, PACK, PACK_DIGEST
@@ -169,7 +170,7 @@ def silent_arms(stores: Sequence[Store], frame: Frame) -> tuple[str, ...]:
 
 def _is_silent(stores: Sequence[Store], cell: str) -> bool:
     for store in stores:
-        if store.path("steps", cell).is_file():
+        if is_plain(store.path("steps", cell)):
             active = store.read_cell("steps", cell)["hinge_active"].drop_null()
             return len(active) > 0 and not any(active.to_pylist())
     return False

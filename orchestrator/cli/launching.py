@@ -41,7 +41,7 @@ def here(loaded: Sweep, folder: Path, options: Options, *, until_decided: bool =
     try:
         with shown() as display:
             found = launch(loaded, folder, options, display, decide)
-            tested = after_launch(loaded.stress, folder, options, display)
+            tested = after_launch(loaded, folder, options, display)
     except KeyboardInterrupt:
         typer.echo(f"interrupted; {kept_line(folder)}; launch again to go on", err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -171,5 +171,5 @@ def launch(
     options = Options(inline=inline, slots=slots)
     with shown() as display:
         run(loaded, folder, options, display)
-        after_launch(loaded.stress, folder, options, display)
+        after_launch(loaded, folder, options, display)
     return Results(folder)

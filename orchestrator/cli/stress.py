@@ -42,7 +42,8 @@ def command(
 ) -> None:
     """Let every finished cell answer prompts, judge the answers; nothing is trained.
 
-    What is not given is as in the sweep's `stress:` block. Only what is missing is generated.
+    What is not given is as in the sweep's `stress:` block; a judge or prompts that are not
+    built in must be given. Only what is missing is generated.
 
     Example: rho-sweep stress results/stress --prompts starter --max-tokens 128
     """
@@ -63,7 +64,7 @@ def command(
     from orchestrator.results.store import Store
 
     Store.existing(results)
-    settings = settings_of(load_manifest(results).get("stress"), given)
+    settings = settings_of(results, load_manifest(results).get("stress"), given)
     if cluster is not None:
         stressing.on_cluster(results, settings, cluster)
     else:

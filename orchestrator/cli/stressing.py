@@ -13,6 +13,7 @@ from orchestrator.cluster.trust.remembered import made_on_a_cluster
 from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.fields import StressSettings
 from orchestrator.config.stress_block import as_options
+from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError, as_typed
 from orchestrator.execution.display import Display
 from orchestrator.execution.launch import Options
@@ -59,16 +60,14 @@ def _kept(folder: Path) -> str:
     return f"the answers of {len(kept)} of {len(units)} units are kept"
 
 
-def after_launch(
-    settings: StressSettings | None, folder: Path, options: Options, display: Display
-) -> Tested | None:
+def after_launch(sweep: Sweep, folder: Path, options: Options, display: Display) -> Tested | None:
     """The test that a sweep's `stress:` block asks for; None where there is nothing to test."""
-    if settings is None:
+    if sweep.stress is None:
         return None
     ended = Store(folder).statuses()
     if not any(ended.get(cell) is Status.OK for cell in load_manifest(folder)["cells"]):
         return None
-    return stress(folder, settings, options, display)
+    return stress(folder, sweep.stress, options, display, sweep.run)
 
 
 def tell(found: Tested, folder: Path) -> None:

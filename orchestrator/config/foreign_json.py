@@ -1,19 +1,29 @@
 """JSON that others wrote, a host or a results folder, held against the shape it must have. Pure.
 
 A shape is a type (`int` means 0 or more, and no flag), None, a tuple of shapes of which one must
-fit, `[shape]` for a list, `{str: shape}` for any texts as keys, or `{"key": shape, ...}` for a
-record, which may have more keys, and may lack one that is written `"key?"`.
+fit, `[shape]` for a list, `{str: shape}` for any texts as keys, `{ID: shape}` for ids as keys, or
+`{"key": shape, ...}` for a record, which may have more keys, and may lack one that is written
+`"key?"`.
 """
 
 import json
 import math
+import re
 from typing import Any
 
 from tasks.sources.jsonl import parse_json
 
 MOST_CHARACTERS = 1 << 20
 LARGEST = 1 << 63
-WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Of a cell or a unit of work; names of files are made of it. Ours have 16 hex digits."""
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    bool: "true or false",
+    ID: "an id",
+}
 
 
 class BadAnswerError(ValueError):
@@ -67,10 +77,10 @@ def fits(value: Any, shape: Any) -> bool:
 
 
 def _demand_values(value: dict[str, Any], shape: dict[Any, Any], at: str) -> None:
-    if str in shape:
+    for keys in {str, ID} & shape.keys():
         for key, item in value.items():
-            demand(key, str, f"{at}.{shown(key)}")
-            demand(item, shape[str], f"{at}.{shown(key)}")
+            demand(key, keys, f"{at}.{shown(key)}")
+            demand(item, shape[keys], f"{at}.{shown(key)}")
         return
     for word, one in shape.items():
         key = word.removesuffix("?")
@@ -91,9 +101,11 @@ def _of_type(value: Any, kind: type, wanted: str, at: str) -> None:
         raise BadAnswerError(f"{at.lstrip('.') or 'it'} must be {wanted}, got {shown(value)}")
 
 
-def _is(value: Any, kind: type | None) -> bool:
+def _is(value: Any, kind: Any) -> bool:
     if kind is None:
         return value is None
+    if kind is ID:
+        return isinstance(value, str) and ID.fullmatch(value) is not None
     if kind is int:
         return type(value) is int and 0 <= value < LARGEST
     if kind is float:

@@ -31,7 +31,7 @@ from orchestrator.inspection.stress_outlook import describe as describe_stress
 from orchestrator.results.folder import demand_plain
 from orchestrator.results.manifest import NAME, demand_ours, load_manifest, unreadable
 from orchestrator.results.registration import Registration, ask
-from orchestrator.results.store import Store, stores
+from orchestrator.results.store import Store, stores, unread_note
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from orchestrator.analysis.evidence.frame import Frame  # loads pyarrow.compute
 
 T = TypeVar("T")
+Rows = tuple[Store, list[dict[str, Any]]]
 ROOFLINE = 1e13
 """Operations a second for which hours are told where no GPU's full speed is known."""
 
@@ -208,8 +209,8 @@ def plan(
         SweepError: Models, packs or data that do not fit.
         UserError: A launch could not write its results there.
     """
-    for sweep in sweeps:
-        place = folder if folder is not None else root / sweep.name
+    places = [folder if folder is not None else root / sweep.name for sweep in sweeps]
+    for place in places:
         if place.exists() and not place.is_dir():
             raise UserError(f"{place}: is no folder", "choose another with --results DIR")
         demand_ours(place)
@@ -226,14 +227,18 @@ def plan(
     for spec in cells:
         seeds[spec.arm_id].add(spec.seed)
     every = {s.cell_id: s for s in (*baselines, *cells)}
-    done, seconds = _history(root, every)
+    results, unread = _results(root, "cells", places)
+    done, seconds = _history(results, every)
+    answers: list[Rows] = []
+    if any(s.stress for s in sweeps):
+        answers, more = _results(root, "generations", places)
+        unread += more
     todo = [s for s in every.values() if s.cell_id not in done]
     files = {
         s.model.name: files for s in todo if (files := _first(r.sizes_of(s) for _, r in found))
     }
     asked = [
-        _claims(s, e, folder or root / s.name, done)
-        for s, (e, _) in zip(sweeps, found, strict=True)
+        _claims(s, e, place, done) for s, place, (e, _) in zip(sweeps, places, found, strict=True)
     ]
     efforts = [e for s in todo if (e := _first(r.effort(s) for _, r in found))]
     return Plan(
@@ -262,15 +267,16 @@ def plan(
                 line for _, r in found for s in (*baselines, *cells) if (line := r.path(s))
             )
         ),
-        notes=tuple(
-            dict.fromkeys(
+        notes=(
+            *dict.fromkeys(
                 line for _, r in found for s in (*baselines, *cells) for line in r.notes(s)
-            )
+            ),
+            *unread,
         ),
         **_at_most(todo, files, [r for _, r in found]),
         downloads={name: one.weight_bytes for name, one in files.items() if not one.digest},
         free=_free(root),
-        stress=_outlooks(sweeps, [e for e, _ in found], root),
+        stress=_outlooks(sweeps, [e for e, _ in found], answers),
         claims=tuple(line for _, lines in asked for line in lines),
     )
 
@@ -339,11 +345,9 @@ def _free(root: Path) -> tuple[int, int]:
 
 
 def _outlooks(
-    sweeps: list[Sweep], expansions: list[Expansion], root: Path
+    sweeps: list[Sweep], expansions: list[Expansion], answers: list[Rows]
 ) -> tuple[StressOutlook, ...]:
-    if not any(s.stress for s in sweeps):
-        return ()
-    rows = [row for store in stores(root) for row in store.rows("generations")]
+    rows = [row for _, some in answers for row in some]
     found = [outlook_of(s, e.all, rows) for s, e in zip(sweeps, expansions, strict=True)]
     return tuple(o for o in found if o is not None)
 
@@ -352,13 +356,28 @@ def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:
     return tuple({s.cell_id: s for group in groups for s in group}.values())
 
 
-def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], float | None]:
+def _results(root: Path, table: str, own: Sequence[Path]) -> tuple[list[Rows], list[str]]:
+    """Rows of a table of all results under a root; and notes on others' that cannot be read."""
+    found: list[Rows] = []
+    notes: list[str] = []
+    for store in stores(root):
+        try:
+            found.append((store, store.rows(table)))
+        except UserError as error:
+            if store.folder in own:
+                raise
+            notes += unread_note([error.reason])
+    return found, notes
+
+
+def _history(
+    results: list[Rows], wanted: dict[str, CellSpec]
+) -> tuple[frozenset[str], float | None]:
     """Ids of the wanted cells with a result, and the median seconds of cells with their models."""
     models = {s.model.digest for s in wanted.values()}
     done: set[str] = set()
     took: list[float] = []
-    for store in stores(root):
-        rows = store.rows("cells")
+    for store, rows in results:
         done |= {r["cell_id"] for r in rows if store.is_settled(r)}
         took += [
             r["wall_s"]

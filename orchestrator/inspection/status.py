@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.execution.display import clock
 from orchestrator.results import lock
-from orchestrator.results.folder import one_named, passed_over
+from orchestrator.results.folder import is_plain, one_named, passed_over
 from orchestrator.results.live import NOTHING, read_live
 from orchestrator.results.manifest import NAME, load_manifest, waiting_cells
 from orchestrator.results.store import INCOMPLETE, Store
@@ -254,7 +254,7 @@ def log_lines(store: Store, cell: str) -> list[str]:
 
 def _row_of(store: Store, key: str) -> dict[str, Any] | None:
     """The row of a cell, or one of a unit's."""
-    if store.path("cells", key).is_file():
+    if is_plain(store.path("cells", key)):
         return next(r for r in store.rows("cells") if r["cell_id"] == key)
     return next((r for r in store.rows("generations") if r["generation_id"] == key), None)
 

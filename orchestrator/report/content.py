@@ -14,6 +14,7 @@ from orchestrator.analysis.evidence.arms import ArmEvidence
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.analysis.tables.view import View
 from orchestrator.report.facts import facts_of
+from orchestrator.results.folder import is_plain
 from orchestrator.results.manifest import load_manifest
 from orchestrator.results.store import Store, read_file
 from orchestrator.stats.records import ALPHA
@@ -280,7 +281,7 @@ def _curves(
     curves = []
     for cell in drawn:
         path = store.path("steps", cell.cell_id)
-        table = read_file(path, "steps").sort_by("step") if path.is_file() else None
+        table = read_file(path, "steps").sort_by("step") if is_plain(path) else None
         columns: dict[str, Array] = {}
         for name in ("step", "ce_loss", "hinge_loss", "hinge_active"):
             values = [] if table is None else table[name].to_pylist()

@@ -184,6 +184,14 @@ def _others(folder: Path, prefix: str, known: Collection[str]) -> list[str]:
     ]
 
 
+def is_plain(path: Path) -> bool:
+    """Whether a path is a file itself; a link to one, e.g. of git-annex, is passed over."""
+    try:
+        return S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
+
+
 def damage(path: str, size: int | None) -> str | None:
     """What is wrong with a file by a quick look; None if nothing is.
 

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.errors import UserError
 from orchestrator.results.folder import ours
-from orchestrator.results.store import Store, read_file, siblings
+from orchestrator.results.store import Store, read_file, siblings, unread_note
 from tasks.contract.cell import CellFailure, Status, digest_of
 from tasks.contract.columns import as_row
 from tasks.contract.generation import GenerationResult, GenerationSpec
@@ -134,7 +135,7 @@ def statuses(store: Store) -> dict[tuple[str, str], Status]:
     return {(r["cell_id"], r["generation_id"]): Status(r["status"]) for r in table.to_pylist()}
 
 
-def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
+def adopt(store: Store, units: Iterable[GenerationSpec]) -> tuple[int, list[str]]:
     """Take over answers that an equal adapter gave, here or in other sweeps' results.
 
     Args:
@@ -142,24 +143,43 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
         units: Units without answers here.
 
     Returns:
-        How many of them have answers now.
+        How many of them have answers now, and notes on what cannot be read of other sweeps.
+
+    Raises:
+        UserError: A file of this store is damaged.
     """
     wanted: dict[str, list[GenerationSpec]] = {}
     for unit in units:
         wanted.setdefault(unit.generation_id, []).append(unit)
-    found = 0
+    found, notes = 0, list[str]()
     for other in (store, *siblings(store.folder)):
+        problems = []
         for rows in _whole_units(other, wanted.keys()):
+            if isinstance(rows, UserError):
+                if other is store:
+                    raise rows
+                problems.append(rows.reason)
+                continue
             for unit in wanted.pop(rows[0]["generation_id"], []):
                 own = {"cell_id": unit.cell_id, "seed": unit.seed, "prompt_set": unit.prompts.name}
                 store.write(TABLE, file_key(unit), [row | own for row in rows])
                 found += 1
-    return found
+        notes += unread_note(problems)
+    return found, notes
 
 
-def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row]]:
-    """Rows of the wanted units that ended well in a store, unit by unit."""
-    for name in ours(store.folder, TABLE):
-        rows = read_file(store.folder / TABLE / name, TABLE).to_pylist()
+def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row] | UserError]:
+    """Rows of the wanted units that ended well in a store; errors of files that are unreadable."""
+    try:
+        names = ours(store.folder, TABLE)
+    except UserError as error:
+        yield error
+        return
+    for name in names:
+        try:
+            rows = read_file(store.folder / TABLE / name, TABLE).to_pylist()
+        except UserError as error:
+            yield error
+            continue
         if rows and rows[0]["generation_id"] in wanted and rows[0]["status"] == Status.OK:
             yield rows

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
-from orchestrator.config.foreign_json import demand, shown
-from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
+from orchestrator.config.foreign_json import ID, demand, shown
+from orchestrator.config.yaml_lines import Document, dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
 from orchestrator.results.folder import MANIFEST
@@ -25,10 +25,9 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
     from orchestrator.results.registration import Registration
 
 NAME = MANIFEST
-CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""An id, of which names of files are made; ours have 16 hex digits."""
 IMPORTED = "imported"
 """Key of a manifest that no launch wrote: where its results come from."""
+SHAPE: dict[str, Any] = {"cells": {ID: str}, "run?": (None, {}), "stress?": (None, {})}
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 
@@ -198,9 +197,7 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     try:
         demand_file(path)  # a pipe would be waited for
         content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
-        demand(content, {"cells": {str: str}}, "")
-        if strange := [cell for cell in content["cells"] if not CELL.fullmatch(cell)]:
-            raise ValueError(f"{shown(strange[0])} is no cell's id")
+        demand(content, SHAPE, "")
     except FileNotFoundError:
         raise UserError(f"{path}: missing", "launch the sweep again to write it anew") from None
     except (OSError, ValueError, NodeError, UserError) as error:
@@ -223,11 +220,19 @@ def labels_to_run(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def run_settings(manifest: dict[str, Any]) -> "RunSettings":
-    """How the units of a launched sweep are run; what an older version did not write is default."""
+    """How the units of a launched sweep are run, without a command: the folder may be anyone's.
+
+    What an older version did not write is as by default.
+
+    Raises:
+        SweepError: Everything that is wrong with them.
+    """
+    from orchestrator.config import checked
     from orchestrator.config.fields import RunSettings
 
-    written = manifest.get("run") or {}
-    return RunSettings(**{n: v for n, v in written.items() if n in RunSettings.model_fields})
+    known, written = RunSettings.model_fields.keys() - {"notify"}, manifest.get("run") or {}
+    found = {n: v for n, v in written.items() if n in known}
+    return checked.demand(RunSettings, Document(NAME, Path(), found))
 
 
 def _stress(sweep: "Sweep") -> dict[str, Any]:

@@ -33,6 +33,7 @@ from orchestrator.results.folder import (
     damage,
     demand_plain,
     demand_results,
+    is_plain,
     kept_step,
     ours,
 )
@@ -322,7 +323,7 @@ class Store:
         Raises:
             UserError: A file of `cells` is corrupted or of another version.
         """
-        there = [path for c in sorted(cells) if (path := self.path("cells", c)).is_file()]
+        there = [path for c in sorted(cells) if is_plain(path := self.path("cells", c))]
         found = {path.stem: self.lacks(_mark(path)) for path in there}
         return {cell: problems for cell, problems in found.items() if problems}
 
@@ -402,7 +403,7 @@ class Store:
         for step in (None, *kept):
             for name in adapters.FILES:
                 source = other.adapter_folder(cell_id, step) / name
-                if source.is_file():
+                if is_plain(source):
                     link_whole(source, self.adapter_folder(cell_id, step) / name)
         for attempt in other.files_of("attempts", cell_id):
             link_whole(attempt, self.folder / "attempts" / attempt.name)
@@ -612,15 +613,31 @@ def siblings(folder: Path) -> Iterator[Store]:
     return (store for store in stores(own.parent) if store.folder != own)
 
 
-def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
-    """Which of the wanted cells are done in a sibling, and where."""
+def unread_note(problems: Sequence[str]) -> list[str]:
+    """One line on what another sweep's results hold that cannot be read; none without problems."""
+    more = f"; and {len(problems) - 1} more" if problems[1:] else ""
+    return [f"passed over: {problem}{more}" for problem in problems[:1]]
+
+
+def done_elsewhere(folder: Path, wanted: Iterable[str]) -> tuple[dict[str, Store], list[str]]:
+    """Which of the wanted cells are done in a sibling, and where; and notes on what is unreadable.
+
+    A neighbour's damage is not ours to mend, and keeps nobody from work of their own.
+    """
     missing = set(wanted)
     found: dict[str, Store] = {}
+    notes: list[str] = []
     for store in siblings(folder):
-        here = {c for c in missing if store.path("cells", c).is_file()}
-        found |= dict.fromkeys((c for c in here if store.is_done(c)), store)
+        problems = []
+        for cell in sorted(c for c in missing if is_plain(store.path("cells", c))):
+            try:
+                if store.is_done(cell):
+                    found[cell] = store
+            except UserError as error:
+                problems.append(error.reason)
         missing -= found.keys()
-    return found
+        notes += unread_note(problems)
+    return found, notes
 
 
 def seen_otherwise(folder: Path, specs: Iterable[CellSpec]) -> set[str]:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.config.foreign_json import parse
+from orchestrator.config.foreign_json import ID, parse
 from orchestrator.errors import UserError
 from orchestrator.results import generations
 from orchestrator.results.files import write_whole
@@ -32,12 +32,12 @@ TEST = {
     "settings": {"temperature": float, "max_tokens": int},
     "judge": str,
     "prompts": [{"name": str, "digest": str, "prompts": int}],
-    "units": {str: str},
+    "units": {ID: str},
 }
 SHAPE = TEST | {"earlier?": [TEST]}
 """The last test, and those before it that asked something else."""
 
-PACKS = {"packs": {str: {"digests": [str], "units": {str: str}}}}
+PACKS = {"packs": {str: {"digests": [str], "units": {ID: str}}}}
 """Name of a pack -> digests of its pairs, and key -> label of the units, as last asked for."""
 
 

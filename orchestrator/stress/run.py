@@ -36,8 +36,21 @@ WHAT = "generations"
 Saved = TypeVar("Saved", GenerationSpec, ScoringSpec)
 
 
-def stress(folder: Path, settings: StressSettings, options: Options, display: Display) -> Tested:
+def stress(
+    folder: Path,
+    settings: StressSettings,
+    options: Options,
+    display: Display,
+    run: RunSettings | None = None,
+) -> Tested:
     """Generate what is missing, then judge what is not judged.
+
+    Args:
+        folder: The results.
+        settings: Of the test.
+        options: How to run.
+        display: Shows how it goes.
+        run: Settings of the launch that ends with this test; None takes those of the folder.
 
     Raises:
         UserError: No cell is finished, or another problem that the user can fix.
@@ -57,7 +70,7 @@ def stress(folder: Path, settings: StressSettings, options: Options, display: Di
         related = {m for m, r in models if judges_its_own_family(settings.judge, m, r)}
         for name in sorted(related):
             display.note(f"the judge is of the family of {name}: its verdicts are doubtful")
-        done = generate(store, units, run_settings(manifest), options, display)
+        done = generate(store, units, run or run_settings(manifest), options, display)
         return tested(store, judge_answers(store, judge), done)
 
 
@@ -127,7 +140,9 @@ def generate(
     Cells that share an adapter are one unit in the counts, as they are generated once.
     """
     todo = _open(store, units)
-    linked = generations.adopt(store, todo)
+    linked, notes = generations.adopt(store, todo)
+    for text in notes:
+        display.note(text)
     todo = _open(store, todo)
     every, first = ({u.generation_id: u for u in some} for some in (units, todo))
     done = len(every) - len(first)

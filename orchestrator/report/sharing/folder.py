@@ -21,14 +21,14 @@ from orchestrator.report.sharing.data_card import citation, data_card
 from orchestrator.report.sharing.peft import as_peft
 from orchestrator.results.adapters import read_adapter, write_adapter
 from orchestrator.results.files import write_whole
-from orchestrator.results.folder import one_named
+from orchestrator.results.folder import CONFIG, one_named
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
 from orchestrator.visible import visible
 from tasks.contract.cell import Status
 from tasks.model import children
 from tasks.sources.foreign import is_foreign
-from tasks.sources.model_files import locate, shapes_of
+from tasks.sources.model_files import file_digest, locate, shapes_of
 
 README = "README.md"
 CITATION = "CITATION.cff"
@@ -69,10 +69,16 @@ def share_adapter(
     content = analysed(store)
     arm_id, label = _arm(content, word)
     row = _cell(store, arm_id, label, seed)
-    adapter = read_adapter(store.adapter_folder(row["cell_id"]))
-    if adapter is None or adapter.sha256 != row["adapter_sha256"]:
+    place = store.adapter_folder(row["cell_id"])
+    adapter, digests = read_adapter(place), {f["name"]: f["sha256"] for f in row["files"] or ()}
+    if (
+        adapter is None
+        or adapter.sha256 != row["adapter_sha256"]
+        # results of older versions have no digest of the config
+        or digests.get(f"adapters/{place.name}/{CONFIG}") not in (None, file_digest(place / CONFIG))
+    ):
         raise UserError(
-            f"{store.adapter_folder(row['cell_id'])}: is missing, or not what the cell wrote",
+            f"{place}: is missing, or not what the cell wrote",
             f"see: {as_typed('check', store.folder)}",
         )
     folder = target or store.folder / "cards" / row["cell_id"]

@@ -8,14 +8,17 @@ import json
 from collections.abc import Mapping
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from orchestrator.config.foreign_json import demand
 from orchestrator.errors import UserError
 from orchestrator.results.folder import CONFIG
 from tasks.contract.cell import Adapter
 
 WEIGHTS = "adapter_model.safetensors"
 A, B = ".lora_a", ".lora_b"
+SHAPE = {"lora_parameters": {"rank": int, "scale": float, "dropout": float}}
 
 
 def as_peft(adapter: Adapter, base: str, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, bytes]:
@@ -28,21 +31,26 @@ def as_peft(adapter: Adapter, base: str, shapes: Mapping[str, tuple[int, ...]]) 
             name that it has there.
 
     Raises:
-        UserError: A layer has another name or form in those files: torch would not find it.
+        UserError: A layer has another name or form in those files: torch would not find it; or the
+            adapter is damaged, or of a form that no cell writes.
     """
-    found, names = load(adapter.weights), []
+    try:
+        demand(adapter.config, SHAPE, "")
+        found = load(adapter.weights)
+        layers = sorted(n.removesuffix(A) for n in found if n.endswith(A))
+        halves = {name: (found[f"{name}{A}"], found[f"{name}{B}"]) for name in layers}
+    except (ValueError, KeyError, TypeError, SafetensorError) as error:
+        raise UserError(f"no adapter in PEFT's layout: it has another form ({error})") from None
     tensors: dict[str, np.ndarray] = {}
-    for name in sorted(n.removesuffix(A) for n in found if n.endswith(A)):
-        a, b = found[f"{name}{A}"], found[f"{name}{B}"]
-        there = shapes.get(f"{name}.weight")
-        if there != (b.shape[1], a.shape[0]):
+    for name, (a, b) in halves.items():
+        there, adapted = shapes.get(f"{name}.weight"), (*b.shape[1:], *a.shape[:-1])
+        if there != adapted:
             what = f"has the shape {there}" if there else "is not there"
             raise UserError(
                 f"no adapter in PEFT's layout: in the files of {base}, {name}.weight "
-                f"{what}, and {(b.shape[1], a.shape[0])} is adapted",
+                f"{what}, and {adapted} is adapted",
                 "quantised models, and layers that mlx-lm joins or renames, have none",
             )
-        names.append(name)
         for letter, matrix in (("A", a), ("B", b)):
             key = f"base_model.model.{name}.lora_{letter}.weight"
             tensors[key] = np.ascontiguousarray(matrix.T)
@@ -54,7 +62,7 @@ def as_peft(adapter: Adapter, base: str, shapes: Mapping[str, tuple[int, ...]]) 
         "r": settings["rank"],
         "lora_alpha": settings["scale"] * settings["rank"],
         "lora_dropout": settings["dropout"],
-        "target_modules": names,
+        "target_modules": layers,
         "bias": "none",
         "fan_in_fan_out": False,
         "inference_mode": True,

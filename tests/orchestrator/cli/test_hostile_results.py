@@ -1,5 +1,6 @@
 """A results folder of another person: damaged or hostile records are one message or none."""
 
+import json
 import re
 import subprocess
 import sys
@@ -108,6 +109,47 @@ def test_questions_that_are_none_are_one_sentence(tmp_path, rho_sweep, command, 
     assert "sweep.yaml: what it registered cannot be read (" in said.err
     assert len(said.err) < 500
     assert "what it registered cannot be read (" in rho_sweep("results", tmp_path).out
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("run: 7", "cannot be read (run must be keys and values, got 7)"),
+        ("stress: [1]", "cannot be read (stress must be keys and values, got [1])"),
+        pytest.param(
+            "run: {silence_s: x}",
+            'silence_s: must be a number, got "x"',
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_settings_that_are_none_are_one_sentence(tmp_path, rho_sweep, settings, said):
+    store, expansion = launched(tmp_path / "s", SWEEP.replace("model: m", "model: tiny"))
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    path, section = store.folder / "sweep.yaml", settings.partition(":")[0]
+    kept = re.sub(rf"(?m)^{section}:.*\n(?:[ -].*\n)*", "", path.read_text())
+    path.write_text(f"{kept}{settings}\n")
+    ran = rho_sweep("stress", store.folder, "--inline")
+    assert ran.code == 2
+    assert said in ran.err
+
+
+@pytest.mark.parametrize("record", ["stress.json", "scored.json"])
+def test_a_unit_whose_key_is_no_id_leads_to_no_file(tmp_path, rho_sweep, record):
+    store, _ = launched(tmp_path / "s", SWEEP)
+    (store.folder / "logs").mkdir()
+    (tmp_path / "private.log").write_text("secret")
+    units = {"../../private": "first cell"}
+    test = {"settings": {"temperature": 0, "max_tokens": 1}, "judge": "rules@1", "prompts": []}
+    content = {
+        "stress.json": test | {"units": {}, "earlier": [test | {"units": units}]},
+        "scored.json": {"packs": {"p": {"digests": [], "units": units}}},
+    }
+    (store.folder / record).write_text(json.dumps(content[record]))
+    said = rho_sweep("logs", store.folder, "first cell")
+    assert said.code == 2
+    assert f"{record}: cannot be read (" in said.err
+    assert "must be an id, got '../../private'" in said.err
 
 
 LOCKED = """\

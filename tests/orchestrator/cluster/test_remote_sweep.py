@@ -235,7 +235,7 @@ def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
     far, there, driver, head
 ):
     given = {"samples": 2, "temperature": 0.5, "max_tokens": 9, "prompts": ["a", "b"]}
-    settings = settings_of(None, given)
+    settings = settings_of(Path(), None, given)
     asked = prompts(3), load_prompts("starter")
     sent = [("--prompts", f"{s.name}.jsonl", as_jsonl(s)) for s in asked]
     with pytest.raises(UserError, match="mac1: error: so it is"):
@@ -326,7 +326,7 @@ def test_cells_that_wait_for_a_later_look_are_no_error(far, there, capsys):
 
 def test_who_follows_a_stress_test_is_told_of_units(far, there, capsys):
     unit = a_unit(a_result(a_spec()))
-    settings = settings_of(None, {})
+    settings = settings_of(Path(), None, {})
     write_plan(there.folder, settings, "rules@1", [unit.prompts], [unit])
     manifest = yaml.safe_dump({"cells": dict.fromkeys(there.done(), "one")})
     (there.folder / "sweep.yaml").write_text(HEAD + manifest)

@@ -13,7 +13,7 @@ from orchestrator.cells import resolve as resolving
 from orchestrator.cells.known_models import KNOWN
 from orchestrator.cells.model_size import Sizes
 from orchestrator.config.sweep_file import load
-from orchestrator.errors import SweepError
+from orchestrator.errors import SweepError, UserError
 from orchestrator.execution.launch import resolve
 from orchestrator.inspection import plan as planning
 from orchestrator.inspection.plan import Plan, describe, plan
@@ -21,7 +21,7 @@ from orchestrator.results.manifest import HEAD
 from tasks.contract.cell import Condition, Status
 from tasks.sources.model_files import read_folder
 from tasks.starter import TINY
-from tests.builders import a_result, filled, model_folder, parsed
+from tests.builders import a_result, a_spec, filled, model_folder, parsed
 
 PUBLISHED = ("dose-response", "ablation", "no-margin")
 SWEEP = """\
@@ -71,6 +71,18 @@ def test_a_damaged_manifest_of_earlier_results_is_one_line_of_the_plan(text, tmp
     path.write_text(HEAD + harm)
     (line,) = planned(text, tmp_path / "results").claims
     assert line.startswith(f"{path}: ")
+
+
+def test_damaged_results_of_another_sweep_are_a_note_and_own_ones_an_error(text, tmp_path):
+    root, spec = tmp_path / "results", a_spec()
+    for name in ("other", "s"):
+        path = filled(root / name, a_result(spec)).path("cells", spec.cell_id)
+        path.write_bytes(b"garbage")
+        if name == "other":
+            assert any(n.startswith(f"passed over: {path}: ") for n in planned(text, root).notes)
+        else:
+            with pytest.raises(UserError, match=f"{path}: corrupted"):
+                planned(text, root)
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save
 
 from orchestrator.errors import UserError
+from orchestrator.inspection.status import log_lines
 from orchestrator.results import adapters, files, schema
 from orchestrator.results import folder as folder_module
 from orchestrator.results import store as storing
@@ -426,7 +427,7 @@ def test_a_cell_is_done_only_with_every_file_that_its_row_promises(tmp_path, num
     assert store.done() == set()
     (problem,) = store.lacking([cell])[cell]
     assert problem.startswith(f"{path.relative_to(store.folder)} ")
-    assert list(done_elsewhere(tmp_path / "other", [cell])) == []
+    assert done_elsewhere(tmp_path / "other", [cell]) == ({}, [])
 
 
 def test_a_cell_that_failed_or_diverged_promises_no_more_than_it_wrote(tmp_path):
@@ -650,7 +651,7 @@ def test_a_cell_of_a_sibling_is_linked_and_not_copied(tmp_path):
     a.write_attempt({"cell_id": a_spec().cell_id, "attempt": 1, "started_at": 0, "outcome": "ok"})
     a.flush()
     b = filled(tmp_path / "b")
-    found = done_elsewhere(b.folder, [a_spec().cell_id, "not there"])
+    found, _ = done_elsewhere(b.folder, [a_spec().cell_id, "not there"])
     assert list(found) == [a_spec().cell_id]
     b.link_from(found[a_spec().cell_id], a_spec().cell_id)
     assert contents(a) == contents(b)
@@ -723,7 +724,25 @@ def test_only_settled_cells_of_siblings_count(tmp_path):
     filled(tmp_path / "a", a_failure(a_spec(seed=1)))
     filled(tmp_path / "b", a_result(a_spec(seed=2), status=Status.DIVERGED))
     wanted = [a_spec(seed=s).cell_id for s in (1, 2)]
-    assert list(done_elsewhere(tmp_path / "new", wanted)) == wanted[1:]
+    assert list(done_elsewhere(tmp_path / "new", wanted)[0]) == wanted[1:]
+
+
+def test_a_row_that_is_a_link_is_no_result_here_and_none_beside(tmp_path):
+    a, cell = filled(tmp_path / "a", a_result(a_spec())), a_spec().cell_id
+    path = a.path("cells", cell)
+    path.symlink_to(path.rename(tmp_path / "away"))
+    assert (a.done(), a.lacking([cell])) == (set(), {})
+    assert done_elsewhere(tmp_path / "new", [cell]) == ({}, [])
+    assert log_lines(a, cell) == ["nothing is known about this cell yet"]
+
+
+def test_a_row_beside_that_cannot_be_read_is_a_note(tmp_path):
+    a, b = (filled(tmp_path / name, a_result(a_spec())) for name in "ab")
+    path = a.path("cells", a_spec().cell_id)
+    path.write_bytes(b"garbage")
+    found, (note,) = done_elsewhere(tmp_path / "new", [a_spec().cell_id])
+    assert {cell: store.folder for cell, store in found.items()} == {a_spec().cell_id: b.folder}
+    assert note.startswith(f"passed over: {path}: ")
 
 
 def test_only_folders_with_cells_are_siblings(tmp_path):

@@ -1,14 +1,18 @@
 """The stress test from settings to tables, with a stand-in for the node; and its commands."""
 
 import json
+import re
 import shutil
 
 import pytest
 
 from orchestrator.cells.prompt_sets import as_jsonl
+from orchestrator.cli.stressing import after_launch
 from orchestrator.config.sweep_file import preset_text
 from orchestrator.errors import SweepError
+from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.engines.base import InlineEngine
+from orchestrator.execution.launch import Options
 from orchestrator.results import lock
 from orchestrator.results.manifest import load_manifest, run_settings
 from orchestrator.results.stress_record import units_in
@@ -352,6 +356,31 @@ def test_what_the_command_does_not_say_is_as_in_the_sweep_and_the_manifest_keeps
     ]
 
 
+@pytest.mark.parametrize(
+    ("block", "repeated"),
+    [
+        ("judge: 'endpoint:http://127.0.0.1:9/v1'", "--judge endpoint:http://127.0.0.1:9/v1"),
+        ("judge: 'model:o/m@main'", "--judge model:o/m@main"),
+        ("prompts: [starter, PATH]", "--prompts PATH --prompts starter"),
+        ("prompts: ['jailbreakbench@o/m@main:x.csv']", "--prompts jailbreakbench@o/m@main:x.csv"),
+    ],
+)
+def test_a_folder_names_no_judge_or_prompts_that_are_elsewhere(
+    results, node, rho_sweep, tmp_path, block, repeated
+):
+    there, path = node(), mine(tmp_path)
+    manifest = results.folder / "sweep.yaml"
+    text = re.sub(r"(?m)^stress:\n(?:[ -].*\n)*", "", manifest.read_text())
+    manifest.write_text(text + f"stress: {{{block.replace('PATH', str(path))}, max_tokens: 8}}\n")
+    ran = rho_sweep("stress", results.folder, "--inline")
+    assert (ran.code, there.asked) == (2, [])
+    words = repeated.replace("PATH", str(path))
+    assert f"if it is yours, say so: rho-sweep stress {results.folder} {words}\n" in ran.err
+    own = ("--judge", "rules", "--prompts", path)
+    assert rho_sweep("stress", results.folder, "--inline", *own).code == 0
+    assert {json.loads(r["decoding"])["max_tokens"] for r in results.rows("generations")} == {8}
+
+
 def test_the_block_changes_no_cell():
     assert expanded(SWEEP) == expanded(SWEEP + BLOCK)
 
@@ -382,6 +411,20 @@ def test_run_settings_of_an_older_manifest_are_filled_with_defaults(results):
     del manifest["run"]["silence_s"]
     assert run_settings(manifest) == full
     assert run_settings({}) == full
+
+
+def test_a_command_that_a_folder_names_is_not_run_and_that_of_a_launch_is(
+    tmp_path, node, rho_sweep
+):
+    text = SWEEP + BLOCK + "run: {notify: echo told >> told}\n"
+    store, expansion = launched(tmp_path / "s", text)
+    store.commit(a_result(expansion.all[0]), attempts=1, ray=None)
+    node()
+    assert rho_sweep("stress", store.folder, "--inline", "--max-tokens", "9").code == 0
+    assert not (tmp_path / "told").exists()
+    assert run_settings(load_manifest(store.folder)).notify is None
+    after_launch(parsed(text), store.folder, Options(inline=True), PlainDisplay())
+    assert (tmp_path / "told").read_text() == "told\n"
 
 
 @pytest.mark.parametrize(("name", "seeds"), [("stress", 1), ("stress-multiseed", 8)])

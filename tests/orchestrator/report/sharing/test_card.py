@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ import pytest
 import yaml
 from safetensors.numpy import load_file, save
 
+from orchestrator.errors import UserError
 from orchestrator.report.sharing.peft import as_peft
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
@@ -214,9 +216,39 @@ def test_what_cannot_be_handed_on_is_one_sentence(scored, rho_sweep, tmp_path, w
     assert said in ran.err
 
 
-def test_a_changed_adapter_is_not_handed_on(scored, rho_sweep):
-    for path in (scored.folder / "adapters").glob("*/adapters.safetensors"):
-        path.write_bytes(path.read_bytes()[:-1] + b"?")
+BROKEN = {
+    "no settings": {"config": {}},
+    "settings of a text": {"config": {"lora_parameters": "x"}},
+    "a scale of a text": {"config": {"lora_parameters": {"rank": 2, "scale": "3", "dropout": 0}}},
+    "no safetensors": {"weights": b"w"},
+    "no lora_b": {"weights": save({"n.lora_a": np.ones((6, 2), np.float32)})},
+    "one dimension": {"weights": save({f"n.lora_{x}": np.ones(6, np.float32) for x in "ab"})},
+    "bfloat16": {
+        "weights": save({f"n.lora_{x}": np.ones((6, 6), np.float16) for x in "ab"})
+        .replace(b'"F16"', b'"BF16"')
+        .replace(b"}}  ", b"}}")
+    },
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+def test_an_adapter_of_another_form_has_none_in_pefts_layout(broken):
+    shapes = {f"model.layers.{i}.self_attn.q_proj.weight": (4, 6) for i in (0, 1)}
+    with pytest.raises(UserError, match="no adapter in PEFT's layout"):
+        as_peft(replace(an_adapter(), **broken), "o/m", shapes | {"n.weight": (6, 6)})
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("adapters.safetensors", lambda was: was[:-1] + b"?"),
+        ("adapter_config.json", lambda was: was.replace(b"8", b"9")),
+        ("adapter_config.json", lambda _: b"{}"),
+    ],
+)
+def test_a_changed_adapter_is_not_handed_on(scored, rho_sweep, name, change):
+    for path in (scored.folder / "adapters").glob(f"*/{name}"):
+        path.write_bytes(change(path.read_bytes()))
     ran = rho_sweep("card", scored.folder, "sft-only")
     assert ran.code == 2
     assert "not what the cell wrote; see: rho-sweep check" in ran.err
