@@ -65,8 +65,9 @@ def contents(store: Store, *, but: tuple[str, ...] = ("finished_at",)) -> dict[s
     }
 
 
-def rewritten(path: Path, table: pa.Table) -> None:
-    with pa.ipc.new_file(path, table.schema) as writer:
+def rewritten(path: Path, table: pa.Table, codec: str | None = None) -> None:
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.ipc.new_file(path, table.schema, options=options) as writer:
         writer.write_table(table)
 
 
@@ -387,6 +388,22 @@ def test_a_damaged_child_table_is_a_clear_error(tmp_path, how):
     with pytest.raises(UserError, match=r"scores.*launch again"):
         store.read("scores")
     assert store.done() == set()
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_compressed_file_is_refused_before_it_fills_the_memory(tmp_path, codec):
+    store = filled(tmp_path / "r", a_result(a_spec()))
+    path = store.path("cells", a_spec().cell_id)
+    rows = read_file(path, "cells")
+    place, long = rows.schema.get_field_index("message"), pa.array(["a" * 20_000_000])
+    rewritten(path, rows.set_column(place, rows.schema.field(place), long), codec)
+    del rows, long
+    size, before = path.stat().st_size, pa.total_allocated_bytes()
+    assert size < 200_000
+    with pytest.raises(UserError, match=r"compressed.*launch again") as error:
+        store.rows("cells")
+    assert str(path) in str(error.value)
+    assert pa.total_allocated_bytes() - before <= 2 * size
 
 
 def promised(store: Store, cell: str) -> list[Path]:
