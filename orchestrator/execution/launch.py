@@ -186,7 +186,8 @@ def launch(
         wanted, arms = {spec.cell_id: spec for spec in expansion.all}, arms_of(expansion.all)
         settled = store.done()
         done = settled & wanted.keys()
-        elsewhere = done_elsewhere(folder, wanted.keys() - done)
+        damaged: list[str] = []
+        elsewhere = done_elsewhere(folder, wanted.keys() - done, damaged)
         for cell, other in elsewhere.items():
             store.link_from(other, cell)
         done |= {cell for cell in elsewhere if store.is_done(cell)}
@@ -199,6 +200,7 @@ def launch(
         if decide is not None and not questions.has_looks:
             raise UserError(NO_RULE, RULE_HINT)
         write_manifest(folder, sweep, expansion, questions)
+        notes += damaged
         notes += [
             f"{wanted[cell].label}: {', '.join(problems)}; the cell is run anew"
             for cell, problems in lacking.items()

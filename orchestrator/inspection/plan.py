@@ -1,6 +1,7 @@
 """Works out what a launch would do: cells, memory, time, attainable p. Writes nothing."""
 
 import json
+import math
 import re
 import shutil
 import statistics
@@ -31,7 +32,7 @@ from orchestrator.inspection.stress_outlook import describe as describe_stress
 from orchestrator.results.folder import demand_plain
 from orchestrator.results.manifest import NAME, demand_ours, load_manifest, unreadable
 from orchestrator.results.registration import Registration, ask
-from orchestrator.results.store import Store, stores
+from orchestrator.results.store import Store, rows_of, stores
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
@@ -68,7 +69,7 @@ class Plan:
         stress: The stress tests of the sweeps that have one.
         adapted: What `lora_keys` names in each model, for people.
         paths: How the passes of cells go on this machine, and why if plain, for people.
-        notes: What people should know of the models and texts.
+        notes: What people should know of the models and texts, and of damaged results beside.
         claims: Which contrasts a launch would register, and which not and why, for people.
         bound: The largest peak of a cell with texts as long as they may be, bytes; None where not
             every model is known.
@@ -226,7 +227,9 @@ def plan(
     for spec in cells:
         seeds[spec.arm_id].add(spec.seed)
     every = {s.cell_id: s for s in (*baselines, *cells)}
-    done, seconds = _history(root, every)
+    damaged: list[str] = []
+    done, seconds = _history(root, every, damaged)
+    stress = _outlooks(sweeps, [e for e, _ in found], root, damaged)
     todo = [s for s in every.values() if s.cell_id not in done]
     files = {
         s.model.name: files for s in todo if (files := _first(r.sizes_of(s) for _, r in found))
@@ -264,13 +267,16 @@ def plan(
         ),
         notes=tuple(
             dict.fromkeys(
-                line for _, r in found for s in (*baselines, *cells) for line in r.notes(s)
+                [
+                    *(line for _, r in found for s in (*baselines, *cells) for line in r.notes(s)),
+                    *damaged,
+                ]
             )
         ),
         **_at_most(todo, files, [r for _, r in found]),
         downloads={name: one.weight_bytes for name, one in files.items() if not one.digest},
         free=_free(root),
-        stress=_outlooks(sweeps, [e for e, _ in found], root),
+        stress=stress,
         claims=tuple(line for _, lines in asked for line in lines),
     )
 
@@ -339,11 +345,11 @@ def _free(root: Path) -> tuple[int, int]:
 
 
 def _outlooks(
-    sweeps: list[Sweep], expansions: list[Expansion], root: Path
+    sweeps: list[Sweep], expansions: list[Expansion], root: Path, notes: list[str]
 ) -> tuple[StressOutlook, ...]:
     if not any(s.stress for s in sweeps):
         return ()
-    rows = [row for store in stores(root) for row in store.rows("generations")]
+    rows = [row for _, some in rows_of(stores(root), "generations", notes) for row in some]
     found = [outlook_of(s, e.all, rows) for s, e in zip(sweeps, expansions, strict=True)]
     return tuple(o for o in found if o is not None)
 
@@ -352,18 +358,20 @@ def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:
     return tuple({s.cell_id: s for group in groups for s in group}.values())
 
 
-def _history(root: Path, wanted: dict[str, CellSpec]) -> tuple[frozenset[str], float | None]:
+def _history(
+    root: Path, wanted: dict[str, CellSpec], notes: list[str]
+) -> tuple[frozenset[str], float | None]:
     """Ids of the wanted cells with a result, and the median seconds of cells with their models."""
     models = {s.model.digest for s in wanted.values()}
     done: set[str] = set()
     took: list[float] = []
-    for store in stores(root):
-        rows = store.rows("cells")
+    for store, rows in rows_of(stores(root), "cells", notes):
         done |= {r["cell_id"] for r in rows if store.is_settled(r)}
         took += [
             r["wall_s"]
             for r in rows
             if r["model_digest"] in models and r["wall_s"] and r["seed"] is not None
+            if math.isfinite(r["wall_s"])
         ]
     return frozenset(done & wanted.keys()), statistics.median(took) if took else None
 

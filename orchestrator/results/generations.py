@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from orchestrator import __version__
+from orchestrator.errors import UserError
 from orchestrator.results.folder import ours
-from orchestrator.results.store import Store, read_file, siblings
+from orchestrator.results.store import Store, passed_over, read_file, siblings
 from tasks.contract.cell import CellFailure, Status, digest_of
 from tasks.contract.columns import as_row
 from tasks.contract.generation import GenerationResult, GenerationSpec
@@ -134,12 +135,13 @@ def statuses(store: Store) -> dict[tuple[str, str], Status]:
     return {(r["cell_id"], r["generation_id"]): Status(r["status"]) for r in table.to_pylist()}
 
 
-def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
+def adopt(store: Store, units: Iterable[GenerationSpec], notes: list[str]) -> int:
     """Take over answers that an equal adapter gave, here or in other sweeps' results.
 
     Args:
         store: Where to.
         units: Units without answers here.
+        notes: Gets a line on each file that cannot be read; it is passed over.
 
     Returns:
         How many of them have answers now.
@@ -149,7 +151,7 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
         wanted.setdefault(unit.generation_id, []).append(unit)
     found = 0
     for other in (store, *siblings(store.folder)):
-        for rows in _whole_units(other, wanted.keys()):
+        for rows in _whole_units(other, wanted.keys(), notes):
             for unit in wanted.pop(rows[0]["generation_id"], []):
                 own = {"cell_id": unit.cell_id, "seed": unit.seed, "prompt_set": unit.prompts.name}
                 store.write(TABLE, file_key(unit), [row | own for row in rows])
@@ -157,9 +159,13 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> int:
     return found
 
 
-def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row]]:
-    """Rows of the wanted units that ended well in a store, unit by unit."""
+def _whole_units(store: Store, wanted: Container[str], notes: list[str]) -> Iterator[list[Row]]:
+    """Rows of the wanted units that ended well in a store, unit by unit; `notes` as in `adopt`."""
     for name in ours(store.folder, TABLE):
-        rows = read_file(store.folder / TABLE / name, TABLE).to_pylist()
+        try:
+            rows = read_file(store.folder / TABLE / name, TABLE).to_pylist()
+        except UserError as error:
+            notes.append(passed_over(error))
+            continue
         if rows and rows[0]["generation_id"] in wanted and rows[0]["status"] == Status.OK:
             yield rows

@@ -83,8 +83,13 @@ SPEC: dict[str, Any] = {
 INCOMPLETE = "incomplete"
 """Shown as the status of a cell whose row promises files that are missing or damaged."""
 MAGIC = b"ARROW1"
-"""At both ends of an Arrow file; two zeros follow the first."""
+"""At both ends of an Arrow file."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_US, LAST_US = (
+    (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    for moment in (datetime.min, datetime.max)
+)
+"""The times that Python has, as tables store them: microseconds since 1970."""
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
 FEW = 20_000
 """Up to so many rows keys are counted here: pyarrow would load its compute and dataset parts, and
@@ -523,6 +528,10 @@ def _demand_own(found: pa.Table, path: Path, table: str) -> None:
         of_packs = found.num_rows - found[PACK_DIGEST].null_count
         if of_packs != (found.num_rows if number else 0):
             raise UserError(f"{path}: holds scores of another pack than its name says", todo)
+    for name in _times(table).intersection(found.schema.names):
+        counted = [n for c in found[name].chunks for n in c.view(pa.int64()).to_pylist()]
+        if any(n is not None and not FIRST_US <= n <= LAST_US for n in counted):
+            raise UserError(f"{path}: its {name} is outside the years 1 to 9999", todo)
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one", todo)
 
@@ -541,6 +550,12 @@ def _content_of(path: Path, todo: str) -> bytes:
 def _required(table: str) -> tuple[tuple[int, str], ...]:
     """Place and name of the columns that must have a value."""
     return tuple((i, field.name) for i, field in enumerate(TABLES[table]) if not field.nullable)
+
+
+@cache
+def _times(table: str) -> frozenset[str]:
+    """Names of the columns that are times."""
+    return frozenset(f.name for f in TABLES[table] if pa.types.is_timestamp(f.type))
 
 
 @cache
@@ -565,9 +580,9 @@ def _read(content: bytes, table: str, columns: tuple[str, ...]) -> pa.Table:
     Raises:
         pyarrow.ArrowException: It is no Arrow file, or its rows are compressed or encoded.
     """
-    if not content.startswith(MAGIC) or not content.endswith(MAGIC):
+    if not content.startswith(MAGIC + b"\0\0") or not content.endswith(MAGIC):
         raise pa.ArrowInvalid("Not an Arrow file")
-    stream = pa.py_buffer(content).slice(8)
+    stream = pa.py_buffer(content).slice(len(MAGIC) + 2)
     for message in pa.ipc.MessageReader.open_stream(stream):
         if message.type != "schema" and (message.type != "record batch" or _compressed(message)):
             raise pa.ArrowInvalid("its rows are compressed or encoded; rho-sweep writes them plain")
@@ -637,15 +652,34 @@ def siblings(folder: Path) -> Iterator[Store]:
     return (store for store in stores(own.parent) if store.folder != own)
 
 
-def done_elsewhere(folder: Path, wanted: Iterable[str]) -> dict[str, Store]:
-    """Which of the wanted cells are done in a sibling, and where."""
+def done_elsewhere(folder: Path, wanted: Iterable[str], notes: list[str]) -> dict[str, Store]:
+    """Which of the wanted cells are done in a sibling, and where; `notes` get what is damaged."""
     missing = set(wanted)
     found: dict[str, Store] = {}
     for store in siblings(folder):
-        here = {c for c in missing if store.path("cells", c).is_file()}
-        found |= dict.fromkeys((c for c in here if store.is_done(c)), store)
+        for cell in sorted(c for c in missing if store.path("cells", c).is_file()):
+            try:
+                found |= {cell: store} if store.is_done(cell) else {}
+            except UserError as error:
+                notes.append(passed_over(error))
         missing -= found.keys()
     return found
+
+
+def passed_over(error: UserError) -> str:
+    """A note on other results than those in question, which cannot be read."""
+    return f"{error.reason.splitlines()[0]}; passed over"
+
+
+def rows_of(
+    found: Iterable[Store], table: str, notes: list[str]
+) -> Iterator[tuple[Store, list[dict[str, Any]]]]:
+    """Rows of a table of several results; of damaged ones `notes` get a line instead."""
+    for store in found:
+        try:
+            yield store, store.rows(table)
+        except UserError as error:
+            notes.append(passed_over(error))
 
 
 def seen_otherwise(folder: Path, specs: Iterable[CellSpec]) -> set[str]:

@@ -127,16 +127,19 @@ def generate(
     Cells that share an adapter are one unit in the counts, as they are generated once.
     """
     todo = _open(store, units)
-    linked = generations.adopt(store, todo)
+    notes: list[str] = []
+    linked = generations.adopt(store, todo, notes)
     todo = _open(store, todo)
     every, first = ({u.generation_id: u for u in some} for some in (units, todo))
     done = len(every) - len(first)
     answered = {u.key for u in units} - {u.key for u in todo}
     Checkpoints(store.folder / FOLDER).drop_all(answered)
     display.begin(total=len(every), done=done, linked=linked, what=WHAT)
+    for text in notes:
+        display.note(text)
     ended = "every unit of the stress test is settled"
     run_units(store, first, (generation_memory, generation_work), run, options, display, ended)
-    generations.adopt(store, _open(store, todo))  # cells that share an adapter
+    generations.adopt(store, _open(store, todo), [])  # cells that share an adapter
     return done
 
 

@@ -21,7 +21,8 @@ from orchestrator.results.manifest import HEAD
 from tasks.contract.cell import Condition, Status
 from tasks.sources.model_files import read_folder
 from tasks.starter import TINY
-from tests.builders import a_result, filled, model_folder, parsed
+from tests.answers import a_unit, answered, keep
+from tests.builders import a_result, a_spec, filled, model_folder, parsed
 
 PUBLISHED = ("dose-response", "ablation", "no-margin")
 SWEEP = """\
@@ -349,3 +350,17 @@ def test_a_mix_is_read_once_however_many_cells_share_it(text, monkeypatch):
     monkeypatch.setattr(resolving, "prepare_mix", lambda *a, **k: calls.append(k) or real(*a, **k))
     resolve(parsed(text), download=False)
     assert len(calls) == 1
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("table", ["cells", "generations"])
+def test_damaged_results_of_another_sweep_are_a_note(text, tmp_path, table):
+    result = a_result(a_spec())
+    store = filled(tmp_path / "r" / "other", result)
+    keep(store, answered(a_unit(result)))
+    (damaged,) = (store.folder / table).iterdir()
+    damaged.write_bytes(b"ARROW1")
+    lines = describe(
+        planned(text + "stress: {prompts: [starter], max_tokens: 10}\n", tmp_path / "r")
+    )
+    assert f"note     {damaged}: corrupted (Not an Arrow file); passed over" in lines

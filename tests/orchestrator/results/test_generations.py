@@ -122,7 +122,7 @@ def test_answers_of_an_equal_adapter_are_copied_and_say_whose_they_are_now(store
     keep(store, answered(UNIT))
     twin = replace(UNIT, cell_id=a_spec(seed=2).cell_id, cell_label="twin", seed=2)
     assert twin.generation_id == UNIT.generation_id
-    assert adopt(store, [twin]) == 1
+    assert adopt(store, [twin], []) == 1
     rows = store.rows("generations")
     by_cell = {
         c: [r["response"] for r in rows if r["cell_id"] == c] for c in (UNIT.cell_id, twin.cell_id)
@@ -134,9 +134,19 @@ def test_answers_of_an_equal_adapter_are_copied_and_say_whose_they_are_now(store
 def test_answers_in_another_sweeps_results_are_copied_failures_are_not(store, tmp_path):
     sibling = filled(tmp_path / "results" / "other", RESULT)
     keep_outcome(sibling, failure(), attempts=1, ray=None)
-    assert adopt(store, [UNIT]) == 0
+    assert adopt(store, [UNIT], []) == 0
     keep(sibling, answered(UNIT))
-    assert adopt(store, [UNIT]) == 1
+    assert adopt(store, [UNIT], []) == 1
     assert store.rows("generations") == sibling.rows("generations")
     other = a_unit(RESULT, asked=prompts(5))
-    assert adopt(store, [other]) == 0
+    assert adopt(store, [other], []) == 0
+
+
+def test_damaged_answers_in_another_sweeps_results_are_named_and_passed_over(store, tmp_path):
+    for name in ("a", "b"):
+        keep(filled(tmp_path / "results" / name, RESULT), answered(UNIT))
+    (damaged,) = (tmp_path / "results/a/generations").iterdir()
+    damaged.write_bytes(b"ARROW1")
+    notes: list[str] = []
+    assert adopt(store, [UNIT], notes) == 1
+    assert notes == [f"{damaged}: corrupted (Not an Arrow file); passed over"]

@@ -406,6 +406,27 @@ def test_a_compressed_file_is_refused_before_it_fills_the_memory(tmp_path, codec
     assert pa.total_allocated_bytes() - before <= 2 * size
 
 
+TIMES = [(t, f.name) for t, s in schema.TABLES.items() for f in s if pa.types.is_timestamp(f.type)]
+
+
+@pytest.mark.parametrize("us", [2**62, -(2**62), 253_402_300_800_000_000, -62_135_596_800_000_001])
+@pytest.mark.parametrize(("table", "name"), TIMES)
+def test_a_time_that_no_calendar_has_is_a_clear_error(tmp_path, table, name, us):
+    wanted = schema.TABLES[table]
+    path = tmp_path / f"{CELL}.arrow"
+    row = {f.name: _some(f) for f in wanted if not f.nullable}
+    rows = schema.to_arrow(table, [row])
+    place = wanted.get_field_index(name)
+    odd = pa.array([us], pa.int64()).view(wanted.field(name).type)
+    rewritten(path, rows.set_column(place, rows.schema.field(place), odd))
+    with pytest.raises(UserError, match=f"its {name} is outside the years 1 to 9999"):
+        read_file(path, table)
+    near = pa.array([us + (1 if us < 0 else -1)], pa.int64()).view(wanted.field(name).type)
+    rewritten(path, rows.set_column(place, rows.schema.field(place), near))
+    if abs(us) < 2**60:
+        assert storing.to_rows(read_file(path, table))[0][name].year in (1, 9999)
+
+
 def promised(store: Store, cell: str) -> list[Path]:
     """The files that the row of a trained cell promises."""
     folder = store.adapter_folder(cell)
@@ -443,7 +464,7 @@ def test_a_cell_is_done_only_with_every_file_that_its_row_promises(tmp_path, num
     assert store.done() == set()
     (problem,) = store.lacking([cell])[cell]
     assert problem.startswith(f"{path.relative_to(store.folder)} ")
-    assert list(done_elsewhere(tmp_path / "other", [cell])) == []
+    assert list(done_elsewhere(tmp_path / "other", [cell], [])) == []
 
 
 def test_a_cell_that_failed_or_diverged_promises_no_more_than_it_wrote(tmp_path):
@@ -667,7 +688,7 @@ def test_a_cell_of_a_sibling_is_linked_and_not_copied(tmp_path):
     a.write_attempt({"cell_id": a_spec().cell_id, "attempt": 1, "started_at": 0, "outcome": "ok"})
     a.flush()
     b = filled(tmp_path / "b")
-    found = done_elsewhere(b.folder, [a_spec().cell_id, "not there"])
+    found = done_elsewhere(b.folder, [a_spec().cell_id, "not there"], [])
     assert list(found) == [a_spec().cell_id]
     b.link_from(found[a_spec().cell_id], a_spec().cell_id)
     assert contents(a) == contents(b)
@@ -740,7 +761,19 @@ def test_only_settled_cells_of_siblings_count(tmp_path):
     filled(tmp_path / "a", a_failure(a_spec(seed=1)))
     filled(tmp_path / "b", a_result(a_spec(seed=2), status=Status.DIVERGED))
     wanted = [a_spec(seed=s).cell_id for s in (1, 2)]
-    assert list(done_elsewhere(tmp_path / "new", wanted)) == wanted[1:]
+    assert list(done_elsewhere(tmp_path / "new", wanted, [])) == wanted[1:]
+
+
+def test_a_damaged_sibling_is_named_and_passed_over(tmp_path):
+    cell = a_spec().cell_id
+    for name in ("a", "b"):
+        filled(tmp_path / name, a_result(a_spec()))
+    damaged = tmp_path / "a" / "cells" / f"{cell}.arrow"
+    damaged.write_bytes(b"ARROW1")
+    notes: list[str] = []
+    found = done_elsewhere(tmp_path / "new", [cell], notes)
+    assert found[cell].folder == tmp_path / "b"
+    assert notes == [f"{damaged}: corrupted (Not an Arrow file); passed over"]
 
 
 def test_only_folders_with_cells_are_siblings(tmp_path):
