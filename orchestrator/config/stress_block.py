@@ -20,13 +20,15 @@ def settings_of(written: Mapping[str, Any] | None, given: Mapping[str, Any]) -> 
         given: Field -> value, checked here; None leaves it as in the sweep, or as by default.
 
     Raises:
-        UserError: Everything that is wrong with the given values.
+        UserError: Everything that is wrong with the given values, and with the block.
     """
     asked = {k: v for k, v in given.items() if v is not None}
     block = {k: v for k, v in (written or {}).items() if k in StressSettings.model_fields}
     found, problems, _ = read(StressSettings, Document("", Path(), block | asked))
     if problems or found is None:
-        raise UserError("\n".join(f"--{p.path.replace('_', '-')}: {p.message}" for p in problems))
+        options = {name: f"--{name.replace('_', '-')}" for name in asked}
+        where = {p: options.get(p.path, f"sweep.yaml: {SECTION}.{p.path}") for p in problems}
+        raise UserError("\n".join(f"{where[p]}: {p.message}" for p in problems))
     return found
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
 from orchestrator.config.foreign_json import demand, shown
-from orchestrator.config.yaml_lines import dump_yaml, parse_yaml
+from orchestrator.config.yaml_lines import Document, dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
 from orchestrator.results.folder import MANIFEST
@@ -27,6 +27,12 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
 NAME = MANIFEST
 CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """An id, of which names of files are made; ours have 16 hex digits."""
+SHAPE: dict[str, Any] = {
+    "cells": {str: str},
+    "grids?": (None, [{}]),
+    **{f"{part}?": (None, {}) for part in ("settings", "run", "stress", "resolved")},
+}
+"""Of the parts that are read without a check of their own."""
 IMPORTED = "imported"
 """Key of a manifest that no launch wrote: where its results come from."""
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
@@ -198,7 +204,7 @@ def load_manifest(folder: Path) -> dict[str, Any]:
     try:
         demand_file(path)  # a pipe would be waited for
         content = parse_yaml(path.read_bytes().decode(), str(path), folder).value
-        demand(content, {"cells": {str: str}}, "")
+        demand(content, SHAPE, "")
         if strange := [cell for cell in content["cells"] if not CELL.fullmatch(cell)]:
             raise ValueError(f"{shown(strange[0])} is no cell's id")
     except FileNotFoundError:
@@ -223,11 +229,21 @@ def labels_to_run(manifest: Mapping[str, Any]) -> dict[str, str]:
 
 
 def run_settings(manifest: dict[str, Any]) -> "RunSettings":
-    """How the units of a launched sweep are run; what an older version did not write is default."""
+    """How the units of a launched sweep are run; what an older version did not write is default.
+
+    Raises:
+        UserError: A setting is none; every one of them is named.
+    """
+    from orchestrator.config.checked import read
     from orchestrator.config.fields import RunSettings
 
     written = manifest.get("run") or {}
-    return RunSettings(**{n: v for n, v in written.items() if n in RunSettings.model_fields})
+    known = {n: v for n, v in written.items() if n in RunSettings.model_fields}
+    found, problems, _ = read(RunSettings, Document(NAME, Path(), known))
+    if problems or found is None:
+        lines = (f"{NAME}: run.{p.path}: {p.message}" for p in problems)
+        raise UserError("\n".join(lines), "launch the sweep again")
+    return found
 
 
 def _stress(sweep: "Sweep") -> dict[str, Any]:
