@@ -1,5 +1,6 @@
 """Progress of a launch on stderr, as lines; `live_display` draws a panel on a terminal."""
 
+import math
 import sys
 import time
 from typing import Protocol
@@ -98,7 +99,9 @@ def opening(total: int, done: int, linked: int, what: str = CELLS) -> str:
 
 
 def clock(seconds: float) -> str:
-    """`m:ss`, or `h:mm:ss` from an hour on."""
+    """`m:ss`, or `h:mm:ss` from an hour on; `?` for what is not finite."""
+    if not math.isfinite(seconds):
+        return "?"
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

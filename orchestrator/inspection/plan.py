@@ -1,6 +1,7 @@
 """Works out what a launch would do: cells, memory, time, attainable p. Writes nothing."""
 
 import json
+import math
 import re
 import shutil
 import statistics
@@ -69,7 +70,7 @@ class Plan:
         stress: The stress tests of the sweeps that have one.
         adapted: What `lora_keys` names in each model, for people.
         paths: How the passes of cells go on this machine, and why if plain, for people.
-        notes: What people should know of the models and texts.
+        notes: What people should know of the models and texts, and of damaged results beside.
         claims: Which contrasts a launch would register, and which not and why, for people.
         bound: The largest peak of a cell with texts as long as they may be, bytes; None where not
             every model is known.
@@ -383,6 +384,7 @@ def _history(
             r["wall_s"]
             for r in rows
             if r["model_digest"] in models and r["wall_s"] and r["seed"] is not None
+            if math.isfinite(r["wall_s"])
         ]
     return frozenset(done & wanted.keys()), statistics.median(took) if took else None
 

@@ -131,7 +131,8 @@ def _kept(store: Store) -> dict[tuple[str, int], tuple[str, datetime]]:
 def _last_sign(store: Store, row: Mapping[str, Any], now: Mapping[str, Any]) -> datetime:
     """When an attempt was last heard of: in `live.json`, which a dead driver leaves, or its log."""
     signs: list[datetime] = [row["started_at"]]
-    texts: list[str] = [now["at"] for one in now["running"] if one.get("cell_id") == row["cell_id"]]
+    runs = row["cell_id"] in (one.get("cell_id") for one in now["running"])
+    texts: list[str] = [now["at"]] if runs and now["at"] else []
     with suppress(OSError), (store.folder / "logs" / f"{row['cell_id']}.log").open("rb") as log:
         log.seek(max(0, os.fstat(log.fileno()).st_size - LAST_BYTES))
         texts += log.read().decode(errors="replace").splitlines()[-1:]

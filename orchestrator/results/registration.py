@@ -18,6 +18,7 @@ from orchestrator.cells.choose import Arm, arms_of
 from orchestrator.cells.choose import planned as choices_of
 from orchestrator.config.contrast_kinds import Subject
 from orchestrator.config.contrasts import Contrast, Looks, Questions
+from orchestrator.config.foreign_json import BadAnswerError, demand
 from orchestrator.errors import UserError, writing
 from orchestrator.results.folder import ASKED
 from orchestrator.results.store import seen_otherwise
@@ -26,6 +27,19 @@ from tasks.contract.cell import CellSpec, NodeError, digest_of
 from tasks.sources.jsonl import parse_json, read_text
 
 KEY = "analysis"
+MOST_TESTS = 10_000
+"""Of a contrast that does not list the rows that it plans, as in older versions."""
+REGISTERED = {
+    "id": str,
+    "claim": str,
+    **{f"{name}_at?": (None, str) for name in ("registered", "asked", "withdrawn", "dropped")},
+    "joined_at?": (None, str),
+    "planned?": {str: [str]},
+    "scored?": [str],
+    "tests?": int,
+    "compared?": [{"which?": str, "arms": [str], "behaviors": [str]}],
+}
+"""The shape of a registered contrast, whatever its digests say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +174,15 @@ class Registered:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Registered":
-        """The inverse of `plain`."""
+        """The inverse of `plain`.
+
+        Raises:
+            BadAnswerError: A part has another type, or more tests than rows are planned.
+        """
+        demand(row, REGISTERED, "")
+        compared, tests = tuple(map(Planned.of, row.get("compared", ()))), row.get("tests", 0)
+        if tests > max(MOST_TESTS, sum(len(one.behaviors) for one in compared)):
+            raise BadAnswerError(f"it plans {tests} tests, and lists fewer rows")
         return cls(
             contrast=Contrast.from_dict(row),
             at=row.get("registered_at"),
@@ -171,8 +193,8 @@ class Registered:
             dropped=row.get("dropped_at"),
             looks=Looks.of(row.get("sequential")),
             joined=row.get("joined_at"),
-            tests=row.get("tests", 0),
-            compared=tuple(map(Planned.of, row.get("compared", ()))),
+            tests=tests,
+            compared=compared,
         )
 
 

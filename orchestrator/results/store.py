@@ -13,6 +13,7 @@ meets a key twice raises.
 import hashlib
 import io
 import os
+import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -82,7 +83,14 @@ SPEC: dict[str, Any] = {
 """The shape of `cells.spec`: `CellSpec`, with whatever an older or newer version has in a part."""
 INCOMPLETE = "incomplete"
 """Shown as the status of a cell whose row promises files that are missing or damaged."""
+MAGIC = b"ARROW1"
+"""At both ends of an Arrow file."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_US, LAST_US = (
+    (moment.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+    for moment in (datetime.min, datetime.max)
+)
+"""The times that Python has, as tables store them: microseconds since 1970."""
 _DISK = ThreadPoolExecutor(max_workers=2, thread_name_prefix="journal")
 FEW = 20_000
 """Up to so many rows keys are counted here: pyarrow would load its compute and dataset parts, and
@@ -479,10 +487,7 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
             raise UserError(f"{path}: {CHANGED}", todo)
         # to compare bytes takes a hundredth of the time that comparing two schemas takes
         ours = content.startswith(_head(table))
-        read = tuple(columns) if ours and whole else ()
-        found = _read(content, table, read)
-        # Arrow takes the schema from the other end of the file
-        ours = ours and found.schema.equals(_schema(table, read))
+        found = _read(content, table, tuple(columns) if ours and whole else ())
     except OSError as error:  # Arrow raises some of its own as these
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
     except pa.ArrowException as error:
@@ -524,6 +529,10 @@ def _demand_own(found: pa.Table, path: Path, table: str) -> None:
         of_packs = found.num_rows - found[PACK_DIGEST].null_count
         if of_packs != (found.num_rows if number else 0):
             raise UserError(f"{path}: holds scores of another pack than its name says", todo)
+    for name in _times(table).intersection(found.schema.names):
+        counted = [n for c in found[name].chunks for n in c.view(pa.int64()).to_pylist()]
+        if any(n is not None and not FIRST_US <= n <= LAST_US for n in counted):
+            raise UserError(f"{path}: its {name} is outside the years 1 to 9999", todo)
     if table == "cells" and found.num_rows != 1:
         raise UserError(f"{path}: holds {found.num_rows} rows instead of one", todo)
 
@@ -545,10 +554,9 @@ def _required(table: str) -> tuple[tuple[int, str], ...]:
 
 
 @cache
-def _schema(table: str, columns: tuple[str, ...]) -> pa.Schema:
-    """The table's schema, or that of some of its columns."""
-    whole = TABLES[table]
-    return pa.schema([field for field in whole if not columns or field.name in columns])
+def _times(table: str) -> frozenset[str]:
+    """Names of the columns that are times."""
+    return frozenset(f.name for f in TABLES[table] if pa.types.is_timestamp(f.type))
 
 
 @cache
@@ -565,13 +573,45 @@ def _head(table: str) -> bytes:
 def _read(content: bytes, table: str, columns: tuple[str, ...]) -> pa.Table:
     """A file's rows, validated.
 
-    Batch by batch and without threads: a scan of a large sweep reads ten thousand files of one row.
+    Reads the stream that the file holds between two magic words, for its messages can be looked at
+    before they are decoded: compressed rows, which this program never writes, would take thousands
+    of times the size of the file. Batch by batch and without threads: a scan of a large sweep reads
+    ten thousand files of one row.
+
+    Raises:
+        pyarrow.ArrowException: It is no Arrow file, or its rows are compressed or encoded.
     """
-    reader = pa.ipc.RecordBatchFileReader(content, options=_options(table, columns))
-    batches = [reader.get_batch(i) for i in range(reader.num_record_batches)]
+    if not content.startswith(MAGIC + b"\0\0") or not content.endswith(MAGIC):
+        raise pa.ArrowInvalid("Not an Arrow file")
+    stream = pa.py_buffer(content).slice(len(MAGIC) + 2)
+    for message in pa.ipc.MessageReader.open_stream(stream):
+        if message.type != "schema" and (message.type != "record batch" or _compressed(message)):
+            raise pa.ArrowInvalid("its rows are compressed or encoded; rho-sweep writes them plain")
+    reader = pa.ipc.RecordBatchStreamReader(stream, options=_options(table, columns))
+    batches = list(reader)
     for batch in batches:
         batch.validate(full=True)
     return pa.Table.from_batches(batches, schema=reader.schema)
+
+
+def _compressed(message: pa.ipc.Message) -> bool:
+    """Whether a record batch is compressed, by its flatbuffer (Arrow's `format/Message.fbs`).
+
+    A table begins with the distance back to its list of fields: 2 bytes each, after 4 others, 0
+    for a field that is not there. Arrow has verified all distances when it read the message.
+    """
+    raw = message.metadata.to_pybytes()
+
+    def field(at: int, number: int) -> int:
+        fields = at - struct.unpack_from("<i", raw, at)[0]
+        place = fields + 4 + 2 * number
+        (size,) = struct.unpack_from("<H", raw, fields)
+        found: int = struct.unpack_from("<H", raw, place)[0] if place < fields + size else 0
+        return found
+
+    (root,) = struct.unpack_from("<I", raw)
+    header = root + field(root, 2)
+    return field(header + struct.unpack_from("<I", raw, header)[0], 3) != 0
 
 
 @cache
@@ -638,6 +678,22 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> tuple[dict[str, Store
         missing -= found.keys()
         notes += unread_note(problems)
     return found, notes
+
+
+def passed_over(error: UserError) -> str:
+    """A note on other results than those in question, which cannot be read."""
+    return f"{error.reason.splitlines()[0]}; passed over"
+
+
+def rows_of(
+    found: Iterable[Store], table: str, notes: list[str]
+) -> Iterator[tuple[Store, list[dict[str, Any]]]]:
+    """Rows of a table of several results; of damaged ones `notes` get a line instead."""
+    for store in found:
+        try:
+            yield store, store.rows(table)
+        except UserError as error:
+            notes.append(passed_over(error))
 
 
 def seen_otherwise(folder: Path, specs: Iterable[CellSpec]) -> set[str]:

@@ -4,11 +4,13 @@ A file belongs to the cell whose adapter it names, by its digest or by the folde
 """
 
 import hashlib
+import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -240,10 +242,9 @@ def _owner(store: Store, path: Path, said: tuple[str, ...], cell: str | None) ->
     named = {trained[d] for text in said for d in _digests(text) if d in trained}
     for text in said:
         for word in re.split(r"[,=\s]", text):
-            parts = Path(word).parts
-            places = [p for p in parts[1:] if parts[parts.index(p) - 1] == "adapters"]
-            named |= {p for p in places if p in cells and p in trained.values()}
-            if any(f"{p}.".startswith(f"{c}.") and p != c for p in places for c in cells):
+            places = {p for above, p in pairwise(Path(word).parts) if above == "adapters"}
+            named |= {p for p in places & cells.keys() if p in trained.values()}
+            if any(p.partition(".")[0] in cells for p in places - cells.keys()):
                 raise UserError(f"{path}: is about an adapter from within a training: {word}")
     if cell is not None:
         if cell not in cells or cells[cell]["status"] != Status.OK:
@@ -263,7 +264,8 @@ def _digests(text: str) -> Iterator[str]:
     """Digests that a text spells, and those of the adapters that it is the folder of."""
     yield from _DIGEST.findall(text)
     for word in re.split(r"[,=\s]", text):
-        if "/" in word and all((Path(word) / name).is_file() for name in ADAPTER):
+        # `Path.is_file` raises for a text that is too long for a path, as that of a picture
+        if "/" in word and all(os.path.isfile(f"{word}/{name}") for name in ADAPTER):  # noqa: PTH113
             yield file_digest(Path(word) / WEIGHTS)
 
 

@@ -163,8 +163,9 @@ def _runs(path: Path, raw: Row, notes: list[str]) -> Iterator[Run]:
     at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
     if isinstance(stamp := raw.get("timestamp"), str):
         try:
-            at = datetime.fromisoformat(stamp)
-        except ValueError:
+            told = datetime.fromisoformat(stamp)
+            at = told.astimezone(UTC) if told.tzinfo else told.replace(tzinfo=UTC)
+        except (ValueError, OverflowError):
             notes.append(f"{path.name}: its time {visible(stamp[:40])} is none")
     for run, rho in zip([{}, *raw["runs"]], scores, strict=True):
         steps, wall_s = run.get("train_steps"), run.get("elapsed_seconds")
@@ -175,7 +176,7 @@ def _runs(path: Path, raw: Row, notes: list[str]) -> Iterator[Run]:
             steps=steps,
             wall_s=float(wall_s) if fits(wall_s, float) else None,
             file=path.name,
-            at=at if at.tzinfo else at.replace(tzinfo=UTC),
+            at=at,
         )
 
 

@@ -1,7 +1,7 @@
 """The names of judges, looked at before one is made: no judge is loaded here."""
 
+import os
 import re
-from pathlib import Path
 
 from tasks.contract.cell import NodeError
 from tasks.sources.hub import NotHereError
@@ -26,7 +26,7 @@ def parts_of(text: str) -> tuple[str, str]:
 def model_of(text: str) -> tuple[str, str | None]:
     """Name and revision of a model; the `@` of a directory that exists is part of its path."""
     found = re.fullmatch(r"(?P<name>[\w.-]+/[\w.-]+)@(?P<revision>[\w./-]+)", text)
-    if found is None or Path(text).is_dir():
+    if found is None or os.path.isdir(text):  # noqa: PTH112 - never raises
         return text, None
     return found["name"], found["revision"]
 

@@ -1,5 +1,6 @@
 """What is registered cannot be exchanged, and a verdict says what it rests on."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -662,3 +663,31 @@ def test_an_arm_whose_hinge_never_was_active_is_named(tmp_path):
     row = one(list(found.inference), registered=True)
     assert arm == row.arms[0]
     assert any("trained without" in note for note in row.notes)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"at": 5},
+        {"asked": 7},
+        {"joined": ["a"]},
+        {"withdrawn": 5},
+        {"dropped": 3},
+        {"scored": (1, 2)},
+        {"planned": {"x": (1, 2)}},
+        {"tests": "x"},
+        {"tests": -3},
+        {"tests": 60_000_000},
+        {"tests": 10**30},
+    ],
+    ids=str,
+)
+def test_what_is_registered_has_types_and_bounds_whatever_its_digests_say(tmp_path, odd):
+    launch(tmp_path, sweep())
+    path = tmp_path / "sweep.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    first, *rest = Registration.of(manifest).contrasts
+    forged = Registration(contrasts=(replace(first, **odd), *rest)).plain()
+    path.write_text(yaml.safe_dump(manifest | {"analysis": json.loads(json.dumps(forged))}))
+    with pytest.raises(UserError, match="what it registered cannot be read"):
+        analyze([Store(tmp_path)])

@@ -554,7 +554,7 @@ def results_with_a_corrupted_arrow_file(place):
 def plan_over_a_corrupted_arrow_file(place):
     store = with_results(place)
     next((store.folder / "cells").glob("*.arrow")).write_bytes(b"ARROW1")
-    launch(place)
+    launch(place, old="name: bad", new="name: good")
     return ["plan", "sweep.yaml"]
 
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 import pytest
+import yaml
 
 from orchestrator.results import lock
+from orchestrator.results.manifest import HEAD
 from tests.builders import a_result, launched
 
 SWEEP = """
@@ -88,6 +90,40 @@ def test_a_condition_that_is_none_is_one_sentence(tmp_path, rho_sweep, command, 
     assert said.code == 2
     assert f"cells/{row['cell_id']}.arrow: unknown condition '" in said.err
     assert len(said.err) < 400
+
+
+MIX = "{data.size: %s, data.trap_fraction: %s, data.refusal_fraction: 0}"
+MANIFESTS = {
+    "run": ["[1]", "x", "3", "{slots: -5}", "{slots: many}", "{silence_s: .nan}"],
+    "stress": ["[1]", "x", "{judge: 3}", "{max_tokens: 1.0e+9}", "{prompts: 7}"],
+    "settings": ["[1]", "x", MIX % ("many", "0.1"), MIX % ("[1]", "0.1"), MIX % ("9", ".inf")],
+    "grids": ["abc", "[a, b]", "{a: 1}", "3"],
+    "resolved": ["[1]", "x", "3"],
+}
+BESIDE = {"run": ["score", "--pack", "starter"], "stress": ["stress"]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("key", "text"), [(k, t) for k, texts in MANIFESTS.items() for t in texts])
+def test_a_part_of_the_manifest_of_another_kind_is_one_sentence_or_none(
+    tmp_path, rho_sweep, key, text
+):
+    store, expansion = launched(tmp_path / "s", SWEEP)
+    for cell in expansion.all:
+        store.commit(a_result(cell), attempts=1, ray=None)
+    path = store.folder / "sweep.yaml"
+    content = yaml.safe_load(path.read_text()) | {key: yaml.safe_load(text)}
+    path.write_text(HEAD + yaml.safe_dump(content))
+    for command, *rest in [
+        ["analyze", "--table", "all"], ["report", "--markdown"], ["status"], ["check"],
+    ]:  # fmt: skip
+        said = rho_sweep(command, store.folder, *rest)
+        assert said.code in (0, 1) or "sweep.yaml: cannot be read" in said.err
+    if key in BESIDE:
+        command, *rest = BESIDE[key]
+        said = rho_sweep(command, store.folder, *rest, "--inline")
+        assert said.code == 2
+        assert re.search(rf"sweep\.yaml: ({key}\.|cannot be read)", said.err), said.err
 
 
 QUESTIONS = ["7", "[1]", "text", "{}", "{contrasts: 7, alpha: 1}", "{contrasts: [7], alpha: x}"]

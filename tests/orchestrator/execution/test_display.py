@@ -22,7 +22,15 @@ def at(monkeypatch):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0:00"), (59.9, "0:59"), (60, "1:00"), (3599, "59:59"), (3600, "1:00:00")],
+    [
+        (0, "0:00"),
+        (59.9, "0:59"),
+        (60, "1:00"),
+        (3599, "59:59"),
+        (3600, "1:00:00"),
+        (float("inf"), "?"),
+        (float("nan"), "?"),
+    ],
 )
 def test_seconds_are_shown_as_a_clock_does(seconds, text):
     assert clock(seconds) == text

@@ -361,3 +361,17 @@ def test_a_mix_is_read_once_however_many_cells_share_it(text, monkeypatch):
     monkeypatch.setattr(resolving, "prepare_mix", lambda *a, **k: calls.append(k) or real(*a, **k))
     resolve(parsed(text), download=False)
     assert len(calls) == 1
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.parametrize("table", ["cells", "generations"])
+def test_damaged_results_of_another_sweep_are_a_note(text, tmp_path, table):
+    result = a_result(a_spec())
+    store = filled(tmp_path / "r" / "other", result)
+    keep(store, answered(a_unit(result)))
+    (damaged,) = (store.folder / table).iterdir()
+    damaged.write_bytes(b"ARROW1")
+    lines = describe(
+        planned(text + "stress: {prompts: [starter], max_tokens: 10}\n", tmp_path / "r")
+    )
+    assert f"note     {damaged}: corrupted (Not an Arrow file); passed over" in lines

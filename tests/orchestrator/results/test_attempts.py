@@ -44,6 +44,15 @@ def test_a_lost_attempt_ended_at_its_last_sign_of_life(tmp_path):
     assert left_running(store, cell)["ended_at"] == KEPT
 
 
+@pytest.mark.parametrize("at", [None, "", "now"])
+def test_what_a_dead_driver_wrote_of_the_time_may_be_none(tmp_path, at):
+    store, cell = filled(tmp_path), a_spec().cell_id
+    facts = {"label": "x", "host": None, "stage": "train", "step": 1, "steps": 2, "loss": None}
+    write_live(tmp_path, {"running": [{"cell_id": cell, **facts}], "at": at})
+    row = left_running(store, cell)
+    assert (row["outcome"], row["ended_at"]) == ("lost", BEGAN)
+
+
 @pytest.mark.parametrize("log", [b"", b"\xff\n", b"2025-01-01 00:00:00 before\n", b"9" * 9000])
 def test_an_attempt_never_ends_before_it_began(tmp_path, log):
     store, cell = filled(tmp_path), a_spec().cell_id

@@ -66,8 +66,9 @@ def contents(store: Store, *, but: tuple[str, ...] = ("finished_at",)) -> dict[s
     }
 
 
-def rewritten(path: Path, table: pa.Table) -> None:
-    with pa.ipc.new_file(path, table.schema) as writer:
+def rewritten(path: Path, table: pa.Table, codec: str | None = None) -> None:
+    options = pa.ipc.IpcWriteOptions(compression=codec)
+    with pa.ipc.new_file(path, table.schema, options=options) as writer:
         writer.write_table(table)
 
 
@@ -388,6 +389,43 @@ def test_a_damaged_child_table_is_a_clear_error(tmp_path, how):
     with pytest.raises(UserError, match=r"scores.*launch again"):
         store.read("scores")
     assert store.done() == set()
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4"])
+def test_a_compressed_file_is_refused_before_it_fills_the_memory(tmp_path, codec):
+    store = filled(tmp_path / "r", a_result(a_spec()))
+    path = store.path("cells", a_spec().cell_id)
+    rows = read_file(path, "cells")
+    place, long = rows.schema.get_field_index("message"), pa.array(["a" * 20_000_000])
+    rewritten(path, rows.set_column(place, rows.schema.field(place), long), codec)
+    del rows, long
+    size, before = path.stat().st_size, pa.total_allocated_bytes()
+    assert size < 200_000
+    with pytest.raises(UserError, match=r"compressed.*launch again") as error:
+        store.rows("cells")
+    assert str(path) in str(error.value)
+    assert pa.total_allocated_bytes() - before <= 2 * size
+
+
+TIMES = [(t, f.name) for t, s in schema.TABLES.items() for f in s if pa.types.is_timestamp(f.type)]
+
+
+@pytest.mark.parametrize("us", [2**62, -(2**62), 253_402_300_800_000_000, -62_135_596_800_000_001])
+@pytest.mark.parametrize(("table", "name"), TIMES)
+def test_a_time_that_no_calendar_has_is_a_clear_error(tmp_path, table, name, us):
+    wanted = schema.TABLES[table]
+    path = tmp_path / f"{CELL}.arrow"
+    row = {f.name: _some(f) for f in wanted if not f.nullable}
+    rows = schema.to_arrow(table, [row])
+    place = wanted.get_field_index(name)
+    odd = pa.array([us], pa.int64()).view(wanted.field(name).type)
+    rewritten(path, rows.set_column(place, rows.schema.field(place), odd))
+    with pytest.raises(UserError, match=f"its {name} is outside the years 1 to 9999"):
+        read_file(path, table)
+    near = pa.array([us + (1 if us < 0 else -1)], pa.int64()).view(wanted.field(name).type)
+    rewritten(path, rows.set_column(place, rows.schema.field(place), near))
+    if abs(us) < 2**60:
+        assert storing.to_rows(read_file(path, table))[0][name].year in (1, 9999)
 
 
 def promised(store: Store, cell: str) -> list[Path]:

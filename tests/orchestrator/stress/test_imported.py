@@ -1,6 +1,7 @@
 """Result files of other tools: whose they are, what they hold, and what is made of them."""
 
 import json
+import time
 import zipfile
 from contextlib import suppress
 
@@ -111,6 +112,30 @@ def test_a_log_of_inspect_is_read_as_json_and_as_eval(store, tmp_path, zipped):
     assert [row[k] for k in ("value", "stderr", "n", "task_version", "tool_version")] == [
         0.75, 0.05, 40, "3", "0.3.9",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "data:image/png;base64," + "iVBORw0KGgo/" * 700,
+        "abcd/" * 1000,
+        "a/\0/b",
+        "/root/" + "x" * 300,
+    ],
+    ids=["a picture", "a long path", "a null", "a long name"],
+)
+@pytest.mark.parametrize("tool", ["lm-eval", "inspect"])
+def test_a_text_that_is_no_path_is_no_adapter(store, tmp_path, tool, text):
+    cell = trained(store)[0]["cell_id"]
+    found = lm_eval(text) if tool == "lm-eval" else inspect_log(text)
+    assert import_file(store, tool, put(tmp_path, found), cell).names
+
+
+def test_a_text_of_many_parts_is_read_in_one_pass(store, tmp_path):
+    cell = trained(store)[0]["cell_id"]
+    text, began = "a/" * 100_000 + f"adapters/{cell}", time.process_time()
+    assert import_file(store, "lm-eval", put(tmp_path, lm_eval(text)), None).names
+    assert time.process_time() - began < 1
 
 
 def test_files_that_are_something_else_are_refused_in_a_sentence(store, tmp_path):

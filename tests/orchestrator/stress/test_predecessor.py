@@ -50,6 +50,14 @@ def test_runs_become_cells_and_what_a_file_does_not_say_is_null(source, tmp_path
     assert check(store).problems == ()
 
 
+@pytest.mark.parametrize("stamp", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+14:00", "x"])
+def test_a_time_that_no_calendar_has_is_told_and_left_out(source, tmp_path, stamp):
+    put(source, "sweep.json", campaign() | {"timestamp": stamp})
+    found = bring(source, tmp_path / "results")
+    assert f"sweep.json: its time {stamp} is none" in found.notes
+    assert 2020 < Store(*found.folders).rows("cells")[0]["finished_at"].year < 3000
+
+
 def test_they_are_analysed_as_exploratory_and_unpaired(source, tmp_path, rho_sweep):
     put(source, "ablation.json", campaign("ablation", seeds=(42, 123, 456)))
     ran = rho_sweep("import", "rho-eval", source, "--results", tmp_path / "results")

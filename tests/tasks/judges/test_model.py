@@ -14,6 +14,7 @@ from tasks.judges import model as judge_model
 from tasks.judges import prompted as verdict
 from tasks.judges.contract import Label
 from tasks.judges.model import ModelJudge
+from tasks.judges.names import model_of
 from tasks.sources.model_files import same_family
 from tasks.starter import TINY
 from tests import ROOT
@@ -118,3 +119,7 @@ def test_the_rules_and_a_server_load_no_mlx():
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
     assert (ran.stdout, ran.stderr) == ("[]\n", "")
+
+
+def test_a_name_too_long_for_a_path_is_a_name():
+    assert model_of(f"a/{'x' * 5000}@r") == (f"a/{'x' * 5000}", "r")

@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.analysis.tables.columns import data, of_notes, words
 from orchestrator.analysis.tables.view import Missing, Row, View
+from orchestrator.config.foreign_json import fits
 
 KEY, NAME = "T9", "config"
 OPTIMIZER = "AdamW"
@@ -71,11 +72,11 @@ def _mix(settings: Mapping[str, Any]) -> str | None:
 
     A fraction that is an axis, and the size of a whole source, are not.
     """
-    size = settings.get("data.size")
-    shares = [settings.get(f"data.{kind}_fraction") for kind in ("trap", "refusal")]
-    if size is None or None in shares:
+    size: Any = settings.get("data.size")
+    shares: list[Any] = [settings.get(f"data.{kind}_fraction") for kind in ("trap", "refusal")]
+    if not fits([size, *shares], [float]):
         return None
-    traps, refusals = (round(size * (share or 0.0)) for share in shares)
+    traps, refusals = (round(size * share) for share in shares)
     refusals = min(refusals, size - traps)
     parts = [(traps, "traps"), (refusals, "refusals"), (size - traps - refusals, "instructions")]
     return " + ".join(f"{n} {kind}" for n, kind in parts if n)
