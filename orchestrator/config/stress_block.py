@@ -32,7 +32,9 @@ def settings_of(
     block = {k: v for k, v in (written or {}).items() if k in StressSettings.model_fields}
     found, problems, _ = read(StressSettings, Document("", Path(), block | asked))
     if problems or found is None:
-        raise UserError("\n".join(f"--{p.path.replace('_', '-')}: {p.message}" for p in problems))
+        options = {name: f"--{name.replace('_', '-')}" for name in asked}
+        where = {p: options.get(p.path, f"sweep.yaml: {SECTION}.{p.path}") for p in problems}
+        raise UserError("\n".join(f"{where[p]}: {p.message}" for p in problems))
     words = [] if "judge" in asked or found.judge == RULES else ["--judge", found.judge]
     if "prompts" not in asked and not BUILT_IN.keys() >= set(found.prompts):
         words += (w for name in found.prompts for w in ("--prompts", name))

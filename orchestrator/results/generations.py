@@ -141,7 +141,6 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> tuple[int, list[str]
     Args:
         store: Where to.
         units: Units without answers here.
-        notes: Gets a line on each file that cannot be read; it is passed over.
 
     Returns:
         How many of them have answers now, and notes on what cannot be read of other sweeps.

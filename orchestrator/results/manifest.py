@@ -27,7 +27,12 @@ if TYPE_CHECKING:  # they load pydantic, which a look at results does without
 NAME = MANIFEST
 IMPORTED = "imported"
 """Key of a manifest that no launch wrote: where its results come from."""
-SHAPE: dict[str, Any] = {"cells": {ID: str}, "run?": (None, {}), "stress?": (None, {})}
+SHAPE: dict[str, Any] = {
+    "cells": {ID: str},
+    "grids?": (None, [{}]),
+    **{f"{part}?": (None, {}) for part in ("settings", "run", "stress", "resolved")},
+}
+"""Of the parts that are read without a check of their own."""
 HEAD = "# Written by rho-sweep launch: the sweep as it was resolved.\n"
 
 

@@ -680,22 +680,6 @@ def done_elsewhere(folder: Path, wanted: Iterable[str]) -> tuple[dict[str, Store
     return found, notes
 
 
-def passed_over(error: UserError) -> str:
-    """A note on other results than those in question, which cannot be read."""
-    return f"{error.reason.splitlines()[0]}; passed over"
-
-
-def rows_of(
-    found: Iterable[Store], table: str, notes: list[str]
-) -> Iterator[tuple[Store, list[dict[str, Any]]]]:
-    """Rows of a table of several results; of damaged ones `notes` get a line instead."""
-    for store in found:
-        try:
-            yield store, store.rows(table)
-        except UserError as error:
-            notes.append(passed_over(error))
-
-
 def seen_otherwise(folder: Path, specs: Iterable[CellSpec]) -> set[str]:
     """Cells whose training has a result under another id: scored on other pairs or more often.
 

@@ -149,11 +149,9 @@ def generate(
     answered = {u.key for u in units} - {u.key for u in todo}
     Checkpoints(store.folder / FOLDER).drop_all(answered)
     display.begin(total=len(every), done=done, linked=linked, what=WHAT)
-    for text in notes:
-        display.note(text)
     ended = "every unit of the stress test is settled"
     run_units(store, first, (generation_memory, generation_work), run, options, display, ended)
-    generations.adopt(store, _open(store, todo), [])  # cells that share an adapter
+    generations.adopt(store, _open(store, todo))  # cells that share an adapter
     return done
 
 
