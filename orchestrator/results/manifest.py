@@ -230,14 +230,18 @@ def run_settings(manifest: dict[str, Any]) -> "RunSettings":
     What an older version did not write is as by default.
 
     Raises:
-        SweepError: Everything that is wrong with them.
+        UserError: Everything that is wrong with them.
     """
-    from orchestrator.config import checked
+    from orchestrator.config.checked import read
     from orchestrator.config.fields import RunSettings
 
     known, written = RunSettings.model_fields.keys() - {"notify"}, manifest.get("run") or {}
-    found = {n: v for n, v in written.items() if n in known}
-    return checked.demand(RunSettings, Document(NAME, Path(), found))
+    kept = {n: v for n, v in written.items() if n in known}
+    found, problems, _ = read(RunSettings, Document(NAME, Path(), kept))
+    if problems or found is None:
+        lines = (f"{NAME}: run.{p.path}: {p.message}" for p in problems)
+        raise UserError("\n".join(lines), "launch the sweep again")
+    return found
 
 
 def _stress(sweep: "Sweep") -> dict[str, Any]:
