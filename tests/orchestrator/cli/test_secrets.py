@@ -111,7 +111,7 @@ def watched(process: subprocess.Popen) -> Iterator[set[str]]:
                 for child in psutil.Process(process.pid).children(recursive=True):
                     with suppress(psutil.Error):
                         name, words = child.name(), " ".join(child.cmdline())
-                        if words == own:  # a copy that has not become its program yet
+                        if words in ("", own):  # a copy that has not become its program yet
                             continue
                         seen.update(f"{name}: {k}={v}" for k, v in child.environ().items())
                         seen.add(f"{name}: {words}")
