@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from tasks import starter
 from tasks.contract.cell import ModelSpec, NodeError
 from tasks.sources import host_copies as content
+from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import demand_file, read_json
@@ -157,7 +158,8 @@ def _demand_usable(files: ModelFiles) -> None:
     where = files.folder
     if "model_file" in files.config:
         raise NodeError(f"{where}: config.json asks to run {files.config['model_file']!r}; refused")
-    demand_loadable(where / "config.json", files.config)
+    path = where / "config.json"
+    demand_loadable(path, files.config | earlier_words(path, files.config))
 
 
 def _read(folder: Path) -> ModelFiles:
