@@ -92,6 +92,8 @@ def complete(folder: Path, tokenizer: Any) -> None:
             f"{folder}: its tokenizer makes nothing of a word, as with an empty vocabulary; "
             "get its tokenizer files anew, or choose another model"
         )
+    # texts that are too long are said here and in one sentence, not by a warning of transformers
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     path = folder / TEMPLATE_FILE
     if getattr(tokenizer, "chat_template", None) or not path.is_file():
         return

@@ -150,6 +150,14 @@ def folder(toy, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("by", [plan, cell])
+def test_a_length_that_the_tokenizer_names_is_no_warning(folder, by, caplog):
+    config(model_max_length=2)(folder)
+    by(folder)
+    assert "longer than" not in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [plan, cell])
 @pytest.mark.parametrize("breaks", BROKEN.values(), ids=BROKEN)
 def test_what_cannot_be_used_is_one_sentence_of_plan_and_cell(folder, breaks, by, monkeypatch):
     monkeypatch.setattr(rendering, "LONGEST_S", 0.5)
