@@ -125,6 +125,16 @@ def make_model(
     return folder
 
 
+def saved_twice(folder: Path, arch: str, **changed: Any) -> tuple[Path, Path]:
+    """A toy, and the same one with the config that transformers writes for it."""
+    from transformers import AutoConfig
+
+    changed = {"rope_theta": 30.0} | changed
+    before, after = (make_model(folder / name, arch, **changed) for name in ("before", "after"))
+    AutoConfig.from_pretrained(before).save_pretrained(after)
+    return before, after
+
+
 def without_numbers(folder: Path) -> Path:
     """Make the last norm of a model in one file NaN, so that every log-probability is."""
     weights = mx.load(str(folder / "model.safetensors"))

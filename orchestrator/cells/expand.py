@@ -32,7 +32,7 @@ class ResolvedData:
         records: How many there are.
         revision: Commit of a hub data set.
         templated: Whether a template decides how the records become text.
-        rendered, template_date: As in `DataSpec`.
+        rendered, template_date, template_parts: As in `DataSpec`.
     """
 
     digest: str
@@ -41,6 +41,7 @@ class ResolvedData:
     templated: bool
     rendered: str | None = None
     template_date: str | None = None
+    template_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +292,7 @@ def _data(point: Point, found: ResolvedData) -> DataSpec:
         digest=found.digest,
         rendered=found.rendered,
         template_date=found.template_date,
+        template_parts=found.template_parts,
     )
 
 

@@ -62,7 +62,8 @@ class Sizes:
             heads=heads,
             vocabulary=_size(files, "vocab_size", measured=rows),
             key_width=head_dim * _size(files, "num_key_value_heads", default=heads),
-            value_bytes=FLOAT if precision(files) == "float32" else FLOAT // 2,
+            # where types are mixed, sums have the wider one
+            value_bytes=FLOAT if precision(files) in ("float32", "mixed") else FLOAT // 2,
         )
 
     @property

@@ -166,6 +166,7 @@ class FileResolver:
             found,
             rendered=rendered_digest(rows),
             template_date=tokenised.template_date(files) if template == "chat" else None,
+            template_parts=template == "chat" and tokenised.takes_parts(files),
         )
 
     def capability(self, point: Point) -> ChoiceSpec:

@@ -88,6 +88,11 @@ def template_date(files: ModelFiles) -> str | None:
     return date
 
 
+def takes_parts(files: ModelFiles) -> bool:
+    """As `rendering.takes_parts`."""
+    return bool(_remembered(files, "parts", None, rendering.takes_parts, _is_bool))
+
+
 def prompt_rule(files: ModelFiles) -> str | None:
     """As `rendering.prompt_rule`."""
     rule: str | None = _remembered(files, "rule", None, rendering.prompt_rule, _is_word)
@@ -107,6 +112,10 @@ def _rows(
 
 def _is_word(value: Any) -> bool:
     return value is None or isinstance(value, str)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
 
 
 @cache

@@ -120,6 +120,10 @@ class Conversion:
         return param.get_runtime_param().coerce(value, param=param, ctx=ctx)
 
 
+EXAMPLES = re.compile(r"\n\n(?=Examples?:| *rho-sweep )")
+"""Where a paragraph of examples begins in the help of a command."""
+
+
 class Group(TyperGroup):
     """A group whose commands start faster and write through the door of `orchestrator.visible`."""
 
@@ -150,6 +154,8 @@ class Group(TyperGroup):
         if found is not None:
             for param in (*found.params, found.get_help_option(ctx)):
                 _quick(param)
+            # a paragraph after this mark is shown as it stands: no example is filled to the width
+            found.help = EXAMPLES.sub("\n\n\b\n", found.help or "") or None
         return found
 
 

@@ -144,6 +144,7 @@ class DataSpec:
             this machine.
         template_date: The date that the model's chat template is told; None where it does not
             ask for one.
+        template_parts: Whether the template is given each text as a part of its message.
     """
 
     sft: str
@@ -155,15 +156,18 @@ class DataSpec:
     digest: str
     rendered: str | None = None
     template_date: str | None = None
+    template_parts: bool = False
 
     @property
     def identity(self) -> list[str | None]:
         """What decides the tokens, beside the model.
 
         The model's files and these texts give the same tokens everywhere, unless its template
-        asks for the date: then the tokens themselves count.
+        asks for the date, or takes parts, which version 1 of this program left empty: then the
+        tokens themselves count.
         """
-        moving = [self.template_date, self.rendered] if self.template_date else []
+        counts = self.template_date is not None or self.template_parts
+        moving = [self.template_date, self.rendered] if counts else []
         return [self.digest, self.template, *moving]
 
 

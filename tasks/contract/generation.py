@@ -62,7 +62,7 @@ class GenerationSpec(SavedSpec):
         rendered: sha256 over the token ids of the prompts, in order; None where the driver does
             not have the model.
         prompt_rule: What makes the answers others than those of version 1 of this program: a
-            template's fixed date, thoughts, an end token left out; None where nothing does.
+            template's fixed date, thoughts, text in parts, no end token; None where nothing does.
     """
 
     prompts: PromptSet

@@ -81,7 +81,7 @@ def complete(folder: Path, tokenizer: Any) -> None:
     """Check a loaded tokenizer, and give it the template that only its model's processor reads.
 
     Models that also see keep their template in `chat_template.json`, which transformers leaves to
-    the processor of texts and images. It is used where it takes messages of plain text.
+    the processor of texts and images. It is used where it writes what is said.
 
     Raises:
         NodeError: The tokenizer makes nothing of a word, as with an empty vocabulary; or the file
@@ -92,6 +92,8 @@ def complete(folder: Path, tokenizer: Any) -> None:
             f"{folder}: its tokenizer makes nothing of a word, as with an empty vocabulary; "
             "get its tokenizer files anew, or choose another model"
         )
+    # texts that are too long are said here and in one sentence, not by a warning of transformers
+    tokenizer.deprecation_warnings["sequence-length-is-longer-than-the-specified-maximum"] = True
     path = folder / TEMPLATE_FILE
     if getattr(tokenizer, "chat_template", None) or not path.is_file():
         return
@@ -100,16 +102,63 @@ def complete(folder: Path, tokenizer: Any) -> None:
     if not isinstance(source, str):
         raise NodeError(f"{path}: holds no chat template; get it anew, or remove it")
     tokenizer.chat_template = source or None
-    if source and "hello" not in _shown(tokenizer, "hello").lower():
+    if source and not any(_shows(tokenizer, source, in_parts=parts) for parts in (False, True)):
         tokenizer.chat_template = None
 
 
-def _shown(tokenizer: Any, text: str) -> str:
-    """What a template writes of one message of a user; nothing where it fails on it."""
+@lru_cache(maxsize=4)  # the templates of one model
+def _in_parts(tokenizer: Any, source: str) -> bool:
+    """Whether a template takes the parts of a message, and loses a plain text.
+
+    Raises:
+        NodeError: It writes a conversation, and no text of it.
+    """
+    shown = _shows(tokenizer, source, in_parts=False)
+    if shown or _shows(tokenizer, source, in_parts=True):
+        return not shown
+    if shown is None:  # what is wrong with it is said where it is used
+        return False
+    raise NodeError(
+        "the model's chat template leaves out what is said; check its chat_template, or choose "
+        "another model"
+    )
+
+
+def _shows(tokenizer: Any, source: str, *, in_parts: bool) -> bool | None:
+    """Whether a template writes the text of a user's message; None where it fails on it."""
+    said = _messages([{"role": "user", "content": "hello"}], in_parts=in_parts)
     try:
-        return str(tokenizer.decode(list(chat_ids(tokenizer, [{"role": "user", "content": text}]))))
+        text = _applied(tokenizer, source, said, chat_template=source, tokenize=False)
     except NodeError:
-        return ""
+        return None
+    return "hello" in str(text).lower()
+
+
+def _messages(given: Sequence[Mapping[str, Any]], *, in_parts: bool) -> list[dict[str, Any]]:
+    """Messages as a template takes them: each content a text, or a list of one part."""
+    if not in_parts:
+        return [dict(m) for m in given]
+    return [
+        dict(m) | {"content": [{"type": "text", "text": m["content"]}]}
+        if isinstance(m.get("content"), str)
+        else dict(m)
+        for m in given
+    ]
+
+
+def takes_parts(tokenizer: Any) -> bool:
+    """Whether the model's chat template is given each text as a part of its message.
+
+    Raises:
+        NodeError: The template writes a conversation, and no text of it.
+    """
+    if not has_template(tokenizer):
+        return False
+    try:
+        source = _source(tokenizer)
+    except NodeError:  # none but for conversations with tools
+        return False
+    return _in_parts(tokenizer, source)
 
 
 def has_template(tokenizer: Any) -> bool:
@@ -175,33 +224,55 @@ def chat_ids(
         think: False asks a model that can think not to.
 
     Raises:
-        NodeError: The template refuses the conversation or fails on it, draws random text, takes
-            more than `LONGEST_S`, or writes more than `MOST_CHARACTERS`. The time is limited in
-            the main thread only, and not within one operation of Python, e.g. `10 ** 10 ** 9`.
+        NodeError: The template leaves out what is said, refuses the conversation or fails on it,
+            draws random text, takes more than `LONGEST_S`, or writes more than `MOST_CHARACTERS`.
+            The time is limited in the main thread only, and not within one operation of Python,
+            e.g. `10 ** 10 ** 9`.
     """
-    from jinja2 import TemplateError
-
-    try:
-        _tame(tokenizer, tools)
-        ids = tokenizer.apply_chat_template(
-            [dict(m) for m in messages],
+    source = _source(tokenizer, tools)
+    return tuple(
+        _applied(
+            tokenizer,
+            source,
+            _messages(messages, in_parts=_in_parts(tokenizer, source)),
             tools=tools,
             add_generation_prompt=add_generation_prompt,
             enable_thinking=think and _thinks(tokenizer),
             tokenize=True,
             return_dict=False,
         )
+    )
+
+
+def _source(tokenizer: Any, tools: Any = None) -> str:
+    """The template for conversations with these tools."""
+    try:
+        return str(tokenizer.get_chat_template(None, tools))
+    except ValueError as error:  # templates with names, none of them the default
+        raise _fails(error) from error
+
+
+def _applied(tokenizer: Any, source: str, messages: list[dict[str, Any]], **how: Any) -> Any:
+    """What a template makes of a conversation; how: arguments of `apply_chat_template`."""
+    from jinja2 import TemplateError
+
+    try:
+        _tame(source)
+        return tokenizer.apply_chat_template(messages, **how)
     except NodeError:
         raise
     except TemplateError as error:
         said = " ".join(str(error).split())[:200]
         raise NodeError(f"the model's chat template refuses this conversation: {said}") from error
     except Exception as error:  # a template can meet any error of Python
-        raise NodeError(
-            f"the model's chat template fails on this conversation ({reason_of(error)}); "
-            "check its chat_template, or choose another model"
-        ) from error
-    return tuple(ids)
+        raise _fails(error) from error
+
+
+def _fails(error: Exception) -> NodeError:
+    return NodeError(
+        f"the model's chat template fails on this conversation ({reason_of(error)}); "
+        "check its chat_template, or choose another model"
+    )
 
 
 def prompt_ids(tokenizer: Any, text: str, thinking: str = STRIP) -> tuple[int, ...]:
@@ -241,6 +312,8 @@ def prompt_rule(tokenizer: Any) -> str | None:
         rules.append(f"thoughts in {marks[0]}")
     if has_template(tokenizer) and not tokenizer.init_kwargs.get("chat_template"):
         rules.append(f"template of {TEMPLATE_FILE}")
+    if takes_parts(tokenizer):
+        rules.append("text in parts")
     if not has_template(tokenizer) and tokenizer.eos_token_id in text_ids(tokenizer, "a")[1:]:
         rules.append("no end token")
     return ", ".join(rules) or None
@@ -268,7 +341,7 @@ def fixed_time(pattern: str) -> str:
     return re.sub(r"%([-_0^#EO]?)(.)", written, pattern)
 
 
-def _tame(tokenizer: Any, tools: Any) -> None:
+def _tame(source: str) -> None:
     """Replace what a template could read from outside, and bound what it takes and writes.
 
     transformers compiles each template once and hands no functions through to it, so that the
@@ -276,7 +349,7 @@ def _tame(tokenizer: Any, tools: Any) -> None:
     """
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
-    template = _compile_jinja_template(tokenizer.get_chat_template(None, tools))
+    template = _compile_jinja_template(source)
     template.environment.globals.update({CLOCK: fixed_time, "lipsum": _refuse_chance})
     template.environment.filters["random"] = _refuse_chance
 

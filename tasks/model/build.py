@@ -16,17 +16,25 @@ from typing import Any
 import mlx.core as mx
 
 from tasks.contract.cell import NodeError, reason_of
+from tasks.sources.earlier_words import earlier_words
+from tasks.sources.jsonl import read_json
 from tasks.sources.quick_import import import_transformers
 
 
-def build(folder: Path, load: Callable[[str], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """What `load` makes of a model's folder, the model first, once a pass can be drawn up with it.
+def build(folder: Path, load: Callable[[str, dict[str, Any]], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """A loaded model, and what `load` gives beside it, once a pass can be drawn up with it.
+
+    Args:
+        folder: The model's.
+        load: Makes it of the folder and of what to put over its config, the model first.
 
     Raises:
         NodeError: It cannot be loaded, or has settings with which it cannot compute.
     """
+    path = folder / "config.json"
+    config = earlier_words(path, read_json(path, lenient=True))
     try:
-        loaded = load(str(folder))
+        loaded = load(str(folder), config)
         loaded[0](mx.zeros((1, 2), mx.int32))  # MLX computes nothing that nobody asks for
     except Exception as error:  # what mlx-lm meets in a config is not foreseen
         raise NodeError(
@@ -45,7 +53,7 @@ def demand_build(folder: Path) -> None:
     import_transformers()  # mlx-lm does, and slower
     from mlx_lm.utils import load_model
 
-    build(folder, lambda where: load_model(Path(where), lazy=True))
+    build(folder, lambda where, config: load_model(Path(where), lazy=True, model_config=config))
 
 
 if __name__ == "__main__":

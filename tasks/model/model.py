@@ -101,7 +101,8 @@ def _load(spec: ModelSpec) -> BaseModel:
         raise NodeError(f"model {spec.name} is not the one of the launch: its files differ here")
     safe = {"trust_remote_code": False}
     model, tokenizer = build(
-        files.folder, lambda folder: mlx_lm_load(folder, tokenizer_config=safe)[:2]
+        files.folder,
+        lambda folder, config: mlx_lm_load(folder, tokenizer_config=safe, model_config=config)[:2],
     )
     complete(files.folder, tokenizer)
     model.freeze()

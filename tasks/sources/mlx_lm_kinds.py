@@ -57,6 +57,24 @@ def not_linear(config: dict[str, Any]) -> frozenset[str]:
     return _own_modules(_module_of(config) or "")
 
 
+def words_known(config: dict[str, Any]) -> frozenset[str]:
+    """Names and texts in the source of mlx-lm's module for a model, and of models it uses."""
+    left, seen, words = [_module_of(config) or ""], set[str](), set[str]()
+    while left:
+        if (module := left.pop()) in seen:
+            continue
+        seen.add(module)
+        for node in (n for part in _body(module) for n in ast.walk(part)):
+            match node:
+                case ast.ImportFrom(level=1, module=None, names=names):
+                    left += [alias.name for alias in names]
+                case ast.ImportFrom(level=1, module=str(name)):
+                    left.append(name)
+                case ast.Name(id=word) | ast.Attribute(attr=word) | ast.Constant(value=str(word)):
+                    words.add(word)
+    return frozenset(words)
+
+
 def _needed(where: Path, config: dict[str, Any]) -> tuple[str, ...]:
     """Keys without which the module of a model's kind cannot be set up."""
     if "model_type" not in config:

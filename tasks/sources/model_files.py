@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from tasks import starter
 from tasks.contract.cell import ModelSpec, NodeError
 from tasks.sources import host_copies as content
+from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
 from tasks.sources.jsonl import demand_file, read_json
@@ -29,6 +30,8 @@ SHIPPED = {"tiny": starter.TINY}
 """Models that are part of the program."""
 LARGE = 64 << 20
 """Bytes from which a file's digest is remembered: reading it takes longer than asking."""
+FLOATS = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+"""Types of numbers in weights' files, and MLX's names for them."""
 PATTERNS = (
     "*.json",
     "*.safetensors",
@@ -77,15 +80,20 @@ _EXPERT = re.compile(r"(?:^|\.)experts\.|switch_mlp\.")
 
 def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every tensor in a model's weight files; reads their headers only."""
-    found: dict[str, tuple[int, ...]] = {}
+    return {name: shape for name, (shape, _) in _tensors(folder).items()}
+
+
+def _tensors(folder: Path) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Name -> shape and type, as safetensors names it, of every tensor in a model's files."""
+    found: dict[str, tuple[tuple[int, ...], str]] = {}
     for path in _weights(folder):
         stat = path.stat()
-        found |= _shapes_in(path, stat.st_size, stat.st_mtime_ns)
+        found |= _tensors_in(path, stat.st_size, stat.st_mtime_ns)
     return found
 
 
 @cache
-def _shapes_in(path: Path, _size: int, _changed_ns: int) -> dict[str, tuple[int, ...]]:
+def _tensors_in(path: Path, _size: int, _changed_ns: int) -> dict[str, tuple[tuple[int, ...], str]]:
     """As `_header`, once for each version of a file; a notebook may outlive one."""
     return _header(path)
 
@@ -157,7 +165,8 @@ def _demand_usable(files: ModelFiles) -> None:
     where = files.folder
     if "model_file" in files.config:
         raise NodeError(f"{where}: config.json asks to run {files.config['model_file']!r}; refused")
-    demand_loadable(where / "config.json", files.config)
+    path = where / "config.json"
+    demand_loadable(path, files.config | earlier_words(path, files.config))
 
 
 def _read(folder: Path) -> ModelFiles:
@@ -206,6 +215,8 @@ def file_digests(folder: Path) -> dict[str, str]:
 def precision(files: ModelFiles) -> str:
     """How the base weights are stored, e.g. `bfloat16`, `q4`, or `q4/6` where bits are mixed.
 
+    The tensors say it; the config only where they have no type of FLOATS.
+
     Where a config asks for bits and no weight has scales, mlx-lm leaves the weights as they are.
     """
     config = files.config
@@ -216,6 +227,10 @@ def precision(files: ModelFiles) -> str:
         parts = [quantization, *(v for v in quantization.values() if isinstance(v, dict))]
         bits = {str(part["bits"]) for part in parts if "bits" in part}
         return "q" + ("/".join(sorted(bits)) or "?")
+    # older files keep the rates of the rotations, which mlx-lm leaves out
+    of_weights = (t for name, (_, t) in _tensors(files.folder).items() if "inv_freq" not in name)
+    if kinds := {FLOATS[kind] for kind in of_weights if kind in FLOATS}:
+        return kinds.pop() if len(kinds) == 1 else "mixed"
     return str(config.get("torch_dtype") or config.get("dtype") or "unknown")
 
 
@@ -269,10 +284,11 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("model*.safetensors") if not is_foreign(p.name))
 
 
-def _header(path: Path) -> dict[str, tuple[int, ...]]:
+def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
     try:
         with safe_open(path, framework="numpy") as tensors:
-            return {k: tuple(tensors.get_slice(k).get_shape()) for k in tensors.keys()}  # noqa: SIM118
+            parts = {k: tensors.get_slice(k) for k in tensors.keys()}  # noqa: SIM118
+            return {k: (tuple(part.get_shape()), part.get_dtype()) for k, part in parts.items()}
     except (SafetensorError, OSError) as error:
         raise NodeError(f"{path}: not a readable safetensors file ({error})") from None
 

@@ -1,6 +1,7 @@
 """A chat template, wherever a model keeps it, is the same for driver and cell."""
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -14,9 +15,11 @@ from tasks.data.rendering import (
     load_tokenizer,
     prompt_ids,
     prompt_rule,
+    text_ids,
 )
 from tasks.model.model import Models
 from tasks.sources.model_files import locate
+from tests.builders import a_spec
 from tests.toys import CHAT, make_model
 
 SAYS = "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n"
@@ -164,9 +167,29 @@ def test_a_file_without_a_template_is_one_sentence_or_nothing(tmp_path, content)
             load()
 
 
-def test_a_template_of_that_file_that_would_lose_a_plain_text_is_not_used(tmp_path):
-    folder = make_model(tmp_path / "m")
-    in_file("chat_template.json", folder, PARTS)
-    tokenizer = load_tokenizer(folder)
-    assert not has_template(tokenizer)
-    assert tokenizer.decode(list(prompt_ids(tokenizer, "Hello"))) == "Hello"
+@pytest.mark.slow
+def test_a_template_that_takes_parts_of_a_message_is_given_them(brought):
+    tokenizers = brought(PARTS)
+    assert both(tokenizers, lambda t: prompt_ids(t, "Hello")) == "Helloend"
+    said = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "you"}]
+    assert both(tokenizers, lambda t: chat_ids(t, said)) == "Helloyouend"
+    assert all("text in parts" in prompt_rule(t) for t in tokenizers)
+
+
+@pytest.mark.slow
+def test_a_template_that_leaves_out_what_is_said_is_refused_where_it_is_used(brought, place):
+    tokenizers = brought("<|im_start|>{{ messages | length }}")
+    for tokenizer in tokenizers:
+        if place == "chat_template.json":  # it was never read, and is not now
+            assert tokenizer.decode(list(prompt_ids(tokenizer, "Hello"))) == "Hello"
+            continue
+        assert text_ids(tokenizer, "Hello")
+        with pytest.raises(NodeError, match="template leaves out what is said; check"):
+            prompt_ids(tokenizer, "Hello")
+
+
+def test_a_training_on_parts_is_another_than_the_one_on_empty_messages():
+    data = a_spec().data
+    assert replace(data, rendered="a").identity == data.identity
+    parts = replace(data, rendered="a", template_parts=True)
+    assert parts.identity == [*data.identity, None, "a"]

@@ -56,11 +56,15 @@ WORKS = {
     "no end token": config(eos_token=None),
     "end token that is in no vocabulary": config(eos_token="<nowhere>"),
     "length below zero": config(model_max_length=-1),
-    "template with names": template([*NAMED, {"name": "default", "template": "a"}]),
+    "template with names": template(
+        [*NAMED, {"name": "default", "template": "{{ messages[0].content }}"}]
+    ),
     "template as a record": template({"default": "{{ messages[0].content }}"}),
     "empty template": template(""),
     "no template": template([]),
-    "template that marks answers": template("{% generation %}a{% endgeneration %}"),
+    "template that marks answers": template(
+        "{{ messages[0].content }}{% generation %}a{% endgeneration %}"
+    ),
 }
 BROKEN = {
     "class is a number": config(tokenizer_class=7),
@@ -142,6 +146,14 @@ def cell(folder) -> None:
 @pytest.fixture
 def folder(toy, tmp_path):
     return shutil.copytree(toy, tmp_path / "model")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [plan, cell])
+def test_a_length_that_the_tokenizer_names_is_no_warning(folder, by, caplog):
+    config(model_max_length=2)(folder)
+    by(folder)
+    assert "longer than" not in caplog.text
 
 
 @pytest.mark.slow

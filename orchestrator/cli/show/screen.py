@@ -21,7 +21,12 @@ def say(console: Console, text: Text, indent: int = 0) -> None:
 def wrapped(console: Console, text: Text, indent: int = 0, hanging: int = 0) -> list[Text]:
     """A text as lines of the console's width; `hanging` more columns before all but the first."""
     shown = Text(visible(text.plain), spans=text.spans, style=text.style)
-    lines = shown.wrap(console, max(1, console.width - indent - hanging))
+    room = console.width - indent
+    lines = shown.wrap(console, max(1, room))[:1]
+    rest = shown[sum(map(len, lines)) :]  # wrapped anew: it has less room than the first line
+    while rest.plain[:1].isspace():
+        rest = rest[1:]
+    lines += rest.wrap(console, max(1, room - hanging)) if rest else []
     found = []
     for i, line in enumerate(lines):
         line.rstrip()

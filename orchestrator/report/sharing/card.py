@@ -36,7 +36,13 @@ LIMITS = (
 )
 
 
-def card(content: ReportContent, row: Mapping[str, Any], arm: str, files: Mapping[str, str]) -> str:
+def card(
+    content: ReportContent,
+    row: Mapping[str, Any],
+    arm: str,
+    files: Mapping[str, str],
+    model_config: Mapping[str, Any],
+) -> str:
     """The card of one cell's adapter.
 
     Args:
@@ -44,6 +50,7 @@ def card(content: ReportContent, row: Mapping[str, Any], arm: str, files: Mappin
         row: Of the table `cells`.
         arm: Label of the cell's arm.
         files: Name of a folder beside the card -> what is in it.
+        model_config: What mlx-lm is told of the base model beside its config.json.
     """
     base = public_name(str(row["model"]))
     evidence = [e for e in content.evidence if e.arm_id == row["arm_id"]]
@@ -70,7 +77,7 @@ def card(content: ReportContent, row: Mapping[str, Any], arm: str, files: Mappin
     )
     head = {"base_model": base, "tags": ["rho-sweep", "lora", *files]}
     front = yaml.safe_dump(head, sort_keys=False, allow_unicode=False)
-    return f"---\n{front}---\n\n{as_markdown(report)}\n## Use\n\n{_use(base, files)}"
+    return f"---\n{front}---\n\n{as_markdown(report)}\n## Use\n\n{_use(base, files, model_config)}"
 
 
 def _made(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -116,7 +123,7 @@ MLX = """\
 ```python
 import mlx_lm
 
-model, tokenizer = mlx_lm.load({base}, adapter_path="mlx")
+model, tokenizer = mlx_lm.load({base}, adapter_path="mlx"{told})
 ```
 """
 PEFT = """
@@ -130,10 +137,11 @@ model = PeftModel.from_pretrained(base, "peft")
 """
 
 
-def _use(base: str, files: Mapping[str, str]) -> str:
+def _use(base: str, files: Mapping[str, str], model_config: Mapping[str, Any]) -> str:
     """Code that loads what is there; the name of the model is a string of Python."""
     text = MLX + (PEFT if "peft" in files else "")
-    return text.format(base=json.dumps(base))
+    told = f", model_config={dict(model_config)!r}" if model_config else ""
+    return text.format(base=json.dumps(base), told=told)
 
 
 def public_name(model: str) -> str:

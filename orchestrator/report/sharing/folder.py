@@ -1,5 +1,6 @@
 """A folder to hand on: an arm's adapter with its card, or all results as a data set."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pyarrow.parquet import read_metadata
@@ -27,8 +29,9 @@ from orchestrator.results.store import Store
 from orchestrator.visible import visible
 from tasks.contract.cell import Status
 from tasks.model import children
+from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
-from tasks.sources.model_files import file_digest, locate, shapes_of
+from tasks.sources.model_files import ModelFiles, file_digest, locate, shapes_of
 
 README = "README.md"
 CITATION = "CITATION.cff"
@@ -86,6 +89,7 @@ def share_adapter(
     model, files = locate(row["model"], row["model_revision"], download=fuse)
     if files.digest != row["model_digest"]:
         raise UserError(f"{row['model']}: is another model than the cell was trained on")
+    told = earlier_words(files.folder / "config.json", files.config)
     with _all_or_nothing(folder, earlier):
         write_adapter(folder / "mlx", adapter)
         written, notes = {"mlx": "the adapter as mlx-lm loads it"}, []
@@ -98,9 +102,9 @@ def share_adapter(
         except UserError as error:
             notes.append(str(error))
         if fuse:
-            _fuse(files.folder, folder)
+            _fuse(files, told, folder)
             written["fused"] = "the base model with the adapter in its weights"
-        write_whole(folder / README, card(content, row, label, written).encode())
+        write_whole(folder / README, card(content, row, label, written, told).encode())
     return Shared(folder=folder, notes=tuple(notes))
 
 
@@ -183,14 +187,19 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _fuse(base: Path, folder: Path) -> None:
+def _fuse(files: ModelFiles, told: dict[str, Any], folder: Path) -> None:
     """Have mlx-lm write the whole model, in a process of its own: this one never loads MLX."""
-    paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}
-    words = [word for name, path in paths.items() for word in (name, str(path))]
-    command = [sys.executable, "-m", "mlx_lm", "fuse", *words]
-    ran = subprocess.run(
-        command, env=children.environment(), capture_output=True, text=True, check=False
-    )
+    with TemporaryDirectory() as base:  # the model's files, with what mlx-lm is told in the config
+        for path in files.folder.iterdir():
+            (Path(base) / path.name).symlink_to(path.resolve())
+        (Path(base) / "config.json").unlink()
+        (Path(base) / "config.json").write_text(json.dumps(files.config | told))
+        paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}
+        words = [word for name, path in paths.items() for word in (name, str(path))]
+        command = [sys.executable, "-m", "mlx_lm", "fuse", *words]
+        ran = subprocess.run(
+            command, env=children.environment(), capture_output=True, text=True, check=False
+        )
     if ran.returncode:
         last = (ran.stderr.strip().splitlines() or ["no word of why"])[-1]
         raise UserError(f"mlx_lm fuse failed: {visible(last)}", "leave out --fuse")

@@ -1,12 +1,15 @@
 """Data on stdout, progress on stderr, exit codes by name."""
 
+import inspect
 import json
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 from orchestrator import __version__
+from orchestrator.cli.app import app
 from orchestrator.config.sweep_file import presets
 from tests.builders import a_failure, a_result, a_spec, filled, launched, model_folder
 from tests.orchestrator.inspection.test_status import SWEEP
@@ -211,6 +214,29 @@ def test_a_plan_refuses_the_folder_that_a_launch_would_refuse(rho_sweep, tmp_pat
         said = rho_sweep(*command, "--results", "r")
         assert (said.code, said.out) == (2, ""), said
         assert said.err.splitlines()[-1].startswith("error: r"), said
+
+
+def commands(group, path=()):
+    """(words, command) of every command below a group."""
+    for name in group.commands:
+        command = group.get_command(typer.Context(group), name)
+        yield (*path, name), command
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+
+
+def test_every_example_of_a_help_is_on_a_line_of_its_own(rho_sweep, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    found = 0
+    for words, command in commands(typer.main.get_command(app)):
+        said = inspect.getdoc(command.callback) or ""
+        examples = [x for x in said.splitlines() if x.startswith(("Example:", "  rho-sweep "))]
+        if examples:
+            shown = [line.strip() for line in rho_sweep(*words, "--help").out.splitlines()]
+            assert {x.strip() for x in examples} <= set(shown), words
+            assert "Examples:" in shown or "Examples:" not in said, words
+            found += len(examples)
+    assert found > 20
 
 
 def test_help_shows_every_command(rho_sweep):

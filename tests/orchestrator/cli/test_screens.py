@@ -6,6 +6,7 @@ import sys
 
 import pytest
 from rich.cells import cell_len
+from rich.text import Text
 
 from orchestrator.analysis.tables.arms import Arms
 from orchestrator.analysis.tables.columns import RHO
@@ -14,6 +15,7 @@ from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.view import Column, Shape, View
 from orchestrator.cli.show.claims import BOTH_SPLITS, claim_lines
 from orchestrator.cli.show.lines import shown
+from orchestrator.cli.show.screen import wrapped
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.config.preset_files import descriptions
 from orchestrator.execution.console import Console
@@ -214,6 +216,16 @@ def test_a_plan_of_any_preset_loses_nothing_at_the_edge_of_a_terminal(monkeypatc
         for width in (60, 80):
             monkeypatch.setenv("COLUMNS", str(width))
             assert_whole(monkeypatch, lines, width, hanging=9)
+
+
+@pytest.mark.parametrize("indent", [0, 2])
+def test_the_first_line_is_as_wide_as_the_screen_and_the_others_hang(indent):
+    text = "one two three four five six seven eight nine ten eleven twelve"
+    lines = [t.plain for t in wrapped(Console(width=30), Text(text), indent, hanging=8)]
+    assert " ".join(line.strip() for line in lines) == text
+    assert lines[0] == " " * indent + "one two three four five six"
+    assert all(line.startswith(" " * (indent + 8)) for line in lines[1:])
+    assert all(len(line) <= 30 for line in lines)
 
 
 @pytest.mark.parametrize("width", [30, 60, 80])

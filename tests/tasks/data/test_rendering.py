@@ -45,8 +45,8 @@ def test_seconds_and_zones_do_not_depend_on_the_process(monkeypatch):
 
 
 def test_a_template_is_told_the_recorded_date():
-    tokenizer = templated("{{ strftime_now('%Y-%m-%d') }}")
-    assert tokenizer.decode(list(prompt_ids(tokenizer, "x"))) == template_date(tokenizer)
+    tokenizer = templated("{{ strftime_now('%Y-%m-%d') }} {{ messages[0].content }}")
+    assert tokenizer.decode(list(prompt_ids(tokenizer, "x"))) == f"{template_date(tokenizer)} x"
     assert datetime.fromisoformat(template_date(tokenizer)).date() == NOW.date()
     assert template_date(load_tokenizer(TINY)) is None
 

@@ -94,7 +94,7 @@ def test_another_model_machine_or_version_is_chosen_anew(toy, monkeypatch, other
     if other == "digest":
         files = replace(files, digest="other")
     elif other == "precision":
-        files = replace(files, config=files.config | {"torch_dtype": "bfloat16"})
+        monkeypatch.setattr(paths, "precision", lambda _: "bfloat16")
     elif other == "code":
         monkeypatch.setattr(paths, "code_digest", lambda: "other")
     elif other == "device":

@@ -8,25 +8,36 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import mlx.core as mx
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from mlx.utils import tree_map
+from mlx_lm.utils import load as mlx_lm_load
 from safetensors.numpy import load_file, save
 
 from orchestrator.errors import UserError
+from orchestrator.report.sharing.card import _use
+from orchestrator.report.sharing.folder import _fuse
 from orchestrator.report.sharing.peft import as_peft
+from orchestrator.results.adapters import write_adapter
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
-from tasks.contract.cell import Adapter, Condition
+from tasks.contract.cell import Adapter, Condition, TrainSpec
+from tasks.model.model import Models, attached, save_adapter
+from tasks.sources.earlier_words import earlier_words
+from tasks.sources.model_files import locate
 from tasks.starter import PROBES
 from tests import ROOT
 from tests.builders import a_failure, a_result, launched
 from tests.orchestrator.cli.test_notebook import SWEEP
 from tests.tasks.sources.stand_in import COMMIT, serving
+from tests.toys import saved_twice
 
 TORCH = os.environ.get("RHO_SWEEP_TORCH")
 """A Python with torch, transformers and peft."""
+IDS = mx.arange(16)[None]
 TRAINED = """\
 name: handed-on
 model: tiny
@@ -307,3 +318,24 @@ def test_a_hub_gets_every_file_in_a_private_repository(scored, rho_sweep, tmp_pa
             assert "o/m: the hub did not take it (" in ran.err
             assert f"it is in {target}; to try again: hf auth login" in ran.err
             assert "hf_of_a_test" not in ran.err
+
+
+@pytest.mark.slow
+def test_a_base_that_transformers_saved_is_fused_and_loaded_as_it_was_computed(
+    tmp_path, monkeypatch
+):
+    _, after = saved_twice(tmp_path, "qwen3_moe")
+    spec, files = locate(str(after), None, download=False)
+    base = Models().get(spec)
+    told = earlier_words(after / "config.json", files.config)
+    with attached(base, TrainSpec(lora_keys=("q_proj",), lora_rank=2), 1) as lora:
+        base.model.update(tree_map(lambda half: half + 0.1, base.model.trainable_parameters()))
+        write_adapter(tmp_path / "mlx", save_adapter(base, lora))
+        computed = base.model(IDS)
+    _fuse(files, told, tmp_path)
+    fused, _ = mlx_lm_load(str(tmp_path / "fused"))
+    monkeypatch.chdir(tmp_path)
+    exec(_use(str(after), {}, told).split("```")[1].removeprefix("python"), names := {})
+    assert mx.array_equal(names["model"](IDS), computed)
+    assert mx.allclose(fused(IDS), computed, atol=1e-4)
+    assert not mx.allclose(base.model(IDS), computed, atol=1e-4)
