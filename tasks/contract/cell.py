@@ -54,16 +54,20 @@ class ModelSpec:
         name: Hub id, absolute path of a directory, or `tiny`.
         revision: Commit of a hub model; None for a directory.
         digest: sha256 over the model's files; None while the model is not on this machine.
+        told: sha256 over what mlx-lm is told of it beside its config.json; None where that is
+            nothing. Version 1 of this program told nothing, and got other numbers.
     """
 
     name: str
     revision: str | None = None
     digest: str | None = None
+    told: str | None = None
 
     @property
     def identity(self) -> str:
         """What makes two models the same: their content, or where it is to come from."""
-        return self.digest or f"unresolved:{self.name}@{self.revision}"
+        known = self.digest and "/".join(filter(None, (self.digest, self.told)))
+        return known or f"unresolved:{self.name}@{self.revision}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from tasks import starter
-from tasks.contract.cell import ModelSpec, NodeError
+from tasks.contract.cell import ModelSpec, NodeError, digest_of
 from tasks.sources import host_copies as content
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
@@ -146,7 +146,9 @@ def locate(
         ) from error
     _demand_usable(files)
     commit = folder.name if on_hub else None
-    return ModelSpec(name=name, revision=commit, digest=files.digest), files
+    words = earlier_words(files.folder / "config.json", files.config)
+    told = digest_of(words) if words else None
+    return ModelSpec(name=name, revision=commit, digest=files.digest, told=told), files
 
 
 def read_folder(folder: Path) -> ModelFiles:
