@@ -292,10 +292,14 @@ class Registration:
 
         Raises:
             UserError: A registered contrast was edited.
+            BadAnswerError: A part has another type, or is out of bounds.
         """
         raw = manifest.get(KEY)
         if raw is None:
             return cls()
+        demand(raw, {"alpha": float, "contrasts": [{}]}, "")
+        if not 0 < raw["alpha"] < 1:
+            raise BadAnswerError(f"its alpha {raw['alpha']:g} is no level")
         found = tuple(Registered.of(row) for row in raw["contrasts"])
         read = cls(alpha=raw["alpha"], contrasts=found)
         plain = read.plain()

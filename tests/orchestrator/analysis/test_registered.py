@@ -691,3 +691,14 @@ def test_what_is_registered_has_types_and_bounds_whatever_its_digests_say(tmp_pa
     path.write_text(yaml.safe_dump(manifest | {"analysis": json.loads(json.dumps(forged))}))
     with pytest.raises(UserError, match="what it registered cannot be read"):
         analyze([Store(tmp_path)])
+
+
+@pytest.mark.parametrize("alpha", ["x", [0.05], None, 0, 1, -0.05, float("nan"), 5])
+def test_a_level_that_is_none_is_refused_whatever_its_digests_say(tmp_path, alpha):
+    launch(tmp_path, sweep())
+    path = tmp_path / "sweep.yaml"
+    manifest = yaml.safe_load(path.read_text())
+    forged = replace(Registration.of(manifest), alpha=alpha).plain()
+    path.write_text(yaml.safe_dump(manifest | {"analysis": json.loads(json.dumps(forged))}))
+    with pytest.raises(UserError, match="what it registered cannot be read"):
+        analyze([Store(tmp_path)])
