@@ -66,6 +66,7 @@ def said(folder: Path, text: str) -> list[str]:
     return found.news(THEN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [
@@ -87,6 +88,7 @@ def test_one_more_dose_does_not_register_what_the_other_doses_have_answered(tmp_
     assert {r.contrast_id for r in rows(tmp_path) if r.registered} == {"up"}
 
 
+@pytest.mark.slow
 def test_a_trend_is_registered_while_half_of_its_doses_are_open_and_says_so(tmp_path):
     give(tmp_path, launch(tmp_path, only(pair("up"))), noisy(0.5))
     text = only(along("new", "trend", alternative="greater"), weights="0.2, 0.3, 0.4")
@@ -96,6 +98,7 @@ def test_a_trend_is_registered_while_half_of_its_doses_are_open_and_says_so(tmp_
     assert (row.verdict, f"{KNOWN_BEFORE}2 of 4 arms" in row.notes) == ("supported", True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last", [0.2, 0.4])
 def test_a_trend_cannot_be_turned_round_while_doses_are_open(tmp_path, last):
     weights = "0.1, 0.2, 0.3, 0.4, 0.5"
@@ -129,6 +132,7 @@ def test_a_number_of_another_tool_is_not_rounding_in_nats_per_token():
     assert words == ["identical", "supported"]
 
 
+@pytest.mark.slow
 def test_a_supported_rise_whose_means_fall_says_so_and_is_below_the_relevant_size(tmp_path):
     text = only(along("tr", "trend", alternative="greater", sesoi=0.05), seeds=range(1, 9))
     text = text.replace("[0.2]", "[0.1, 0.2, 0.3, 0.4, 0.5]")
@@ -155,6 +159,7 @@ def test_what_is_said_of_the_weakest_step_is_said_of_that_step(tmp_path):
     assert (row["p_strict"] > 0.99, row["monotone"]) == (True, None)
 
 
+@pytest.mark.slow
 def test_a_two_sided_claim_is_not_contradicted_before_its_last_look(tmp_path):
     looks = "analysis:\n  sequential: {looks: [3, 5, 8]}\n"
     text = only(pair("two", sesoi=0.1), seeds=range(1, 9)).replace("analysis:\n", looks)
