@@ -521,10 +521,10 @@ def _is_known(one: Registered, arms: Sequence[Arm], seen: Collection[str]) -> bo
     here = [a for a in arms if a.arm_id in one.planned or not a.cells]
     if not known.issubset(a.arm_id for a in here):
         return True
-    enough = 2 if one.contrast.kind.rules.takes_all else 4
     for _, choice in choices_of(one.contrast, here):
         there, trained = one.known({*choice.arms}, seen)
-        if choice.problem is None and one.covers(choice.arms) and there >= min(trained, enough):
+        enough = min(trained, 2) if one.contrast.kind.rules.takes_all else trained
+        if choice.problem is None and one.covers(choice.arms) and there >= enough:
             return True
     return False
 

@@ -59,7 +59,12 @@ def not_linear(config: dict[str, Any]) -> frozenset[str]:
 
 def words_known(config: dict[str, Any]) -> frozenset[str]:
     """Names and texts in the source of mlx-lm's module for a model, and of models it uses."""
-    left, seen, words = [_module_of(config) or ""], set[str](), set[str]()
+    return _words_of(_module_of(config) or "")
+
+
+@cache  # a plan and each cell ask several times
+def _words_of(first: str) -> frozenset[str]:
+    left, seen, words = [first], set[str](), set[str]()
     while left:
         if (module := left.pop()) in seen:
             continue

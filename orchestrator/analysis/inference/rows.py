@@ -255,9 +255,9 @@ def inferences(
             places = {place for place, _, _ in seen}
             for tested in whole.explored(contrast, alpha):
                 key, row = whole.key(contrast, tested.row), tested.row
-                again = [AGAIN] if key[0] in places else [PART_AGAIN]
-                if not (row.arms and _compared(row) in compared):
-                    again = []
+                again = []
+                if row.arms and _compared(row) in compared:
+                    again = [AGAIN if key[0] in places else PART_AGAIN]
                 if key not in seen:
                     found.append(replace(tested, row=replace(row, notes=(*row.notes, *again))))
     for row in settle(found, alpha, sizes):
