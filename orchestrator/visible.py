@@ -19,6 +19,8 @@ FORMULA = (*"=+-@\uff1d\uff0b\uff0d\uff20", "\t", "\r", "'")
 """What a spreadsheet takes for the start of a formula, or strips to get at one; and the mark."""
 LONGEST = 2_000
 """Characters of a line of `status`, `logs` or a note; a message in a table may have any length."""
+LONGEST_WORD = 300
+"""Characters of what a program says at its end, inside a message of ours."""
 STREAMS = {"<stdout>": "standard output", "<stderr>": "standard error"}
 _PLAIN = re.compile(r"[ -~\n\t]*")
 
@@ -32,6 +34,17 @@ def short(text: str) -> str:
     """A line for people, of at most `LONGEST` characters and how many more there are."""
     more = len(text) - LONGEST
     return text if more <= 0 else f"{text[:LONGEST]} ... ({more:,} more characters)"
+
+
+def last_line(text: str | bytes, silent: str = "it says nothing") -> str:
+    """What a program said last, of at most `LONGEST_WORD` characters.
+
+    Args:
+        text: What it wrote.
+        silent: What to say instead of a program that wrote nothing, as one that was killed.
+    """
+    lines = (text if isinstance(text, str) else text.decode(errors="replace")).strip().splitlines()
+    return lines[-1].strip()[:LONGEST_WORD] if lines else silent
 
 
 def size(count: int) -> str:

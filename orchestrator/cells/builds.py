@@ -4,6 +4,7 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+from orchestrator.visible import last_line
 from tasks.contract.cell import NodeError
 from tasks.model import children
 from tasks.sources.model_files import SHIPPED, ModelFiles
@@ -43,6 +44,5 @@ def _build(files: ModelFiles) -> bool:
         check=False,
     )
     if done.returncode:
-        said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
-        raise NodeError(said[-1])
+        raise NodeError(last_line(done.stderr, f"exit code {done.returncode}"))
     return True

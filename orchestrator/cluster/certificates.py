@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 
 from orchestrator.errors import UserError
+from orchestrator.visible import last_line
 from tasks.model import children
 
 DAYS = "825"  # the longest that macOS accepts
@@ -60,4 +61,5 @@ def _openssl(folder: Path, *arguments: str) -> None:
     except FileNotFoundError:
         raise UserError("tls: true needs the openssl command on this machine") from None
     if done.returncode != 0:
-        raise UserError(f"openssl {arguments[0]}: {done.stderr.strip().splitlines()[-1]}")
+        said = last_line(done.stderr, f"exit code {done.returncode}")
+        raise UserError(f"openssl {arguments[0]}: {said}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.cluster.remote_sweep import Far
-from orchestrator.cluster.ssh import LONGEST_LINE
 from orchestrator.errors import UserError
 from orchestrator.execution.display import CELLS, Display
 from orchestrator.results.attempts import last_attempts
@@ -18,6 +17,7 @@ from orchestrator.results.live import read_live
 from orchestrator.results.manifest import NAME, labels_to_run, load_manifest
 from orchestrator.results.store import Store
 from orchestrator.results.stress_record import units_in, units_of_pack
+from orchestrator.visible import last_line
 from tasks.contract.cell import Progress, Status
 
 EVERY_S = 2.0
@@ -135,8 +135,7 @@ def _last_words(log: Path) -> str:
     with suppress(OSError), log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - LOG_BYTES))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-        said = [line for line in lines if line and not line.startswith("[")]
-        return said[-1][:LONGEST_LINE] if said else "nothing"
+        return last_line("\n".join(x for x in lines if not x.startswith("[")), "nothing")
     return "nothing, for it is not there"
 
 

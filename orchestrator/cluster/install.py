@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from orchestrator.cluster.ray import refused
-from orchestrator.cluster.ssh import Gathered, Remote, last_line, on_all, quoted, remotes
+from orchestrator.cluster.ssh import Gathered, Remote, on_all, quoted, remotes
 from orchestrator.cluster.wheel import Wheel
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.config.hosts import Cluster
@@ -126,7 +126,7 @@ def _install(remote: Remote, parcel: Parcel, version: str | None, say: Say) -> s
         say(f"{remote.host.name}: Python {version} from uv")
         found = remote.run(UV.replace("VERSION", version), timeout_s=PIP_S)
         if found.code != 0:
-            raise remote.error(last_line(found) or "uv fails and says nothing")
+            raise remote.error(f"uv: {found.said}")
         base = quoted(found.stdout.decode(errors="replace").strip())
     _copy(remote, parcel, files, base, say)
     say(f"{remote.host.name}: making the environment")

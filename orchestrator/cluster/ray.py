@@ -17,7 +17,6 @@ from orchestrator.cluster.ssh import (
     LARGEST_ANSWER,
     Gathered,
     Remote,
-    last_line,
     on_all,
     quoted,
     remotes,
@@ -142,7 +141,7 @@ def run_there(
     if done.code == NOT_INSTALLED:
         raise remote.error("this version is not installed; run: rho-sweep cluster install")
     if done.code != 0:
-        raise remote.error(last_line(done) or f"{action} ended with exit code {done.code}")
+        raise remote.error(done.said)
     return done.stdout
 
 

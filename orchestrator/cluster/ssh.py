@@ -20,6 +20,7 @@ from typing import Any, BinaryIO, Generic, TypeVar
 
 from orchestrator.config.cluster_file import Cluster, Host
 from orchestrator.errors import UserError
+from orchestrator.visible import last_line
 from tasks.model import children
 
 T = TypeVar("T")
@@ -29,8 +30,6 @@ STALL_S = 300.0
 """Longest pause in which a host takes nothing of a file."""
 PIECE = 1 << 20
 LARGEST_ANSWER = 16 << 20
-LONGEST_LINE = 300
-SILENT = "failed without a word"
 LARGEST_COMPLAINT = 1 << 20
 """Bytes of standard error after which a connection is closed."""
 OPTIONS = {
@@ -62,6 +61,11 @@ class Finished:
     code: int
     stdout: bytes
     stderr: bytes
+
+    @property
+    def said(self) -> str:
+        """Its last line, on standard error or else on standard output; that it is silent if so."""
+        return last_line(self.stderr or self.stdout, f"ended with {self.code} and without a word")
 
 
 def quoted(path: str) -> str:
@@ -123,9 +127,7 @@ class Remote:
         """
         done = self.run(command, input=input, timeout_s=timeout_s)
         if done.code != 0:
-            raise self.error(
-                f"{last_line(done) or SILENT} (exit code {done.code} of: {_short(command)})"
-            )
+            raise self.error(f"{done.said} (exit code {done.code} of: {_short(command)})")
         return done.stdout
 
     def copy_to(self, local: Path, remote: str) -> None:
@@ -236,7 +238,7 @@ class Remote:
         if done.code == SSH_FAILED:
             raise self._unreachable(done.stderr)
         if done.code != 0:
-            raise self.error(last_line(done) or SILENT)
+            raise self.error(done.said)
 
     def _wait_for(self, process: subprocess.Popen[bytes], port: int) -> None:
         """Wait until ssh listens on the port, which it does once it has logged in."""
@@ -251,7 +253,7 @@ class Remote:
 
     def _unreachable(self, stderr: bytes) -> UserError:
         text = stderr.decode(errors="replace").strip()
-        last = text.splitlines()[-1][:LONGEST_LINE] if text else "ssh ended without a word"
+        last = last_line(text, "ssh ended without a word")
         user = f"{self.cluster.user}@" if self.cluster.user else ""
         place, port = self.host.address, self.host.ssh_port
         login = f"{user}{place}" if port == 22 else f"-p {port} {user}{place}"
@@ -401,9 +403,3 @@ def _write(pipe: int, piece: bytes) -> int | None:
 
 def _short(command: str) -> str:
     return command if len(command) <= 80 else command[:77] + "..."
-
-
-def last_line(done: Finished) -> str:
-    """What a command said last, on standard error or else on standard output; may be empty."""
-    lines = (done.stderr or done.stdout).decode(errors="replace").strip().splitlines()
-    return lines[-1].strip()[:LONGEST_LINE] if lines else ""

@@ -19,6 +19,7 @@ from typing import Any
 from orchestrator.cells.roofline import CHIPS, LAUNCHES, Chip, Effort
 from orchestrator.execution.gpu_faults import gpu_fault
 from orchestrator.inspection.macs import asked_here, findings
+from orchestrator.visible import last_line
 from tasks.contract.cell import CellSpec, digest_of
 from tasks.model import children
 from tasks.model.machine import chip, gpu_memory, system
@@ -120,8 +121,8 @@ def _ran(module: str, arguments: tuple[str, ...], spec: bytes) -> dict[str, Any]
         if done.returncode == 0:
             return {**json.loads(done.stdout.splitlines()[-1]), "with_start_s": seconds}
     said = done.stderr.decode(errors="replace").strip()
-    last = said.splitlines()[-1] if said else "it says nothing"
-    found = {"error": f"exit code {done.returncode}: {last[:300]}", "with_start_s": seconds}
+    error = f"exit code {done.returncode}: {last_line(said)}"
+    found = {"error": error, "with_start_s": seconds}
     return found | ({"meaning": meaning} if (meaning := gpu_fault(said[-4000:])) else {})
 
 

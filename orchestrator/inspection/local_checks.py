@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.visible import last_line
 from tasks.contract.cell import NodeError
 from tasks.data.probe_packs import PACKS, load_pack
 from tasks.model import blas, children
@@ -108,7 +109,7 @@ def _mlx(matmul: str) -> Iterator[Finding]:
         check=False,
     )
     if done.returncode != 0:
-        line = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        line = last_line(done.stderr, f"exit code {done.returncode}")
         yield Finding(PROBLEM, "mlx", f"does not run: {line}; install again: make venv")
         return
     found = json.loads(done.stdout)

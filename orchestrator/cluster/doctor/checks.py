@@ -16,7 +16,7 @@ from orchestrator.cluster.doctor import findings as host_findings
 from orchestrator.cluster.doctor.findings import Clock
 from orchestrator.cluster.prefetch import is_there
 from orchestrator.cluster.ray import Answer, ask, host_command, local_folder
-from orchestrator.cluster.ssh import Gathered, Remote, last_line, on_all, remotes
+from orchestrator.cluster.ssh import Gathered, Remote, on_all, remotes
 from orchestrator.cluster.wheel import this_version
 from orchestrator.config.foreign_json import BadAnswerError, parse, shown
 from orchestrator.config.hosts import Cluster, Host
@@ -161,7 +161,7 @@ def _sing(remote: Remote, spec: bytes) -> Song:
         host_command(remote.cluster, "orchestrator.cluster.canary"), input=spec, timeout_s=CANARY_S
     )
     if done.code != 0:
-        raise UserError(last_line(done) or f"exit code {done.code}")
+        raise UserError(done.said)
     try:
         return Song(**parse((done.stdout.splitlines() or [b""])[-1], SONG))
     except (BadAnswerError, TypeError) as error:  # TypeError: more keys than a song has

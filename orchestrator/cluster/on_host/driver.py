@@ -133,7 +133,8 @@ def _drive(request: Answer, plan: NodePlan, words: list[str]) -> Answer:
             with (folder / "launch.log").open("rb") as log:
                 log.seek(log_start)
                 said = log.read().decode(errors="replace").strip().splitlines()
-            return {"code": code, "said": "\n".join(said[-SAID_LINES:])}
+            silent = f"the driver ended without a word (exit code {code})"
+            return {"code": code, "said": "\n".join(said[-SAID_LINES:]) or silent}
         found = lock.holder(folder)
         if found and found[0] == process.pid:
             return {"pid": process.pid, "running": False, "without": unusable}

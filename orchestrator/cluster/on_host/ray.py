@@ -33,6 +33,7 @@ from orchestrator.execution.engines.ray_settings import (
     start_arguments,
 )
 from orchestrator.results.files import write_whole
+from orchestrator.visible import last_line
 from tasks.model import children
 from tasks.model.machine import chip, gpu_memory, system
 from tasks.model.open_files import raise_limit
@@ -141,7 +142,7 @@ def nodes(request: dict[str, Any]) -> Answer:
                 used = slots - int(free.get(node["NodeID"], {}).get(SLOT, slots))
                 found[node["NodeManagerAddress"]] = {"slots": slots, "used": used}
     except (OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"Ray does not answer at {plan.gcs} ({_last_line(str(error))})") from None
+        raise UserError(f"Ray does not answer at {plan.gcs} ({last_line(str(error))})") from None
     return {"alive": found}
 
 
@@ -188,7 +189,7 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
         if done.returncode == 0:
             return
         ray_processes.stop(place, spare=spare)
-    raise UserError(f"ray start failed ({_last_line(log.read_text())})", f"see {log}")
+    raise UserError(f"ray start failed ({last_line(log.read_text())})", f"see {log}")
 
 
 def is_taken(port: int) -> bool:
@@ -206,11 +207,6 @@ def is_taken(port: int) -> bool:
         except OSError:
             return True
     return False
-
-
-def _last_line(text: str) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1][:200] if lines else "it says nothing"
 
 
 ACTIONS: dict[str, Callable[[dict[str, Any]], Answer]] = {

@@ -14,6 +14,7 @@ from types import TracebackType
 from orchestrator.config.fields import Track
 from orchestrator.execution.display import Display
 from orchestrator.execution.tracking.trackers import TRACKERS
+from orchestrator.visible import last_line
 from tasks.contract.cell import without_names
 from tasks.model import children
 
@@ -111,9 +112,9 @@ class Following:
             process.wait()
             return
         if process.returncode:
-            text = (said.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+            text = said.decode(errors="replace")
             for key in keys.values():
                 text = text.replace(key, "***")
-            text = without_names(text)[:300]
+            text = without_names(last_line(text, f"exit code {process.returncode}"))
             problem = f"track.{tracker}: {text}; the next launch writes what is missing"
             self._problems[problem] = None

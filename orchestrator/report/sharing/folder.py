@@ -26,7 +26,7 @@ from orchestrator.results.files import write_whole
 from orchestrator.results.folder import CONFIG, one_named
 from orchestrator.results.schema import TABLES
 from orchestrator.results.store import Store
-from orchestrator.visible import visible
+from orchestrator.visible import last_line, visible
 from tasks.contract.cell import Status
 from tasks.model import children
 from tasks.sources.earlier_words import earlier_words
@@ -201,5 +201,5 @@ def _fuse(files: ModelFiles, told: dict[str, Any], folder: Path) -> None:
             command, env=children.environment(), capture_output=True, text=True, check=False
         )
     if ran.returncode:
-        last = (ran.stderr.strip().splitlines() or ["no word of why"])[-1]
-        raise UserError(f"mlx_lm fuse failed: {visible(last)}", "leave out --fuse")
+        last = visible(last_line(ran.stderr, f"exit code {ran.returncode}"))
+        raise UserError(f"mlx_lm fuse failed: {last}", "leave out --fuse")

@@ -256,6 +256,15 @@ def test_prompts_and_settings_reach_the_head_whole_and_its_words_come_back(
 
 
 @pytest.mark.usefixtures("up")
+def test_a_driver_that_is_killed_before_its_first_word_is_said_to_be(far, there, monkeypatch):
+    start = subprocess.Popen
+    dies = ["sh", "-c", "kill -9 $$"]
+    monkeypatch.setattr(far_host.subprocess, "Popen", lambda _, **more: start(dies, **more))
+    with pytest.raises(UserError, match=r"mac1: the driver ended without a word \(exit code -9\)"):
+        far.launch(SWEEP)
+
+
+@pytest.mark.usefixtures("up")
 def test_a_test_is_refused_where_there_is_nothing_or_a_launch_runs(far, head, driver):
     with pytest.raises(UserError, match="no results here"):
         far.later("stress", [], [])
