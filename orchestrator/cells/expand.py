@@ -166,7 +166,8 @@ def specs_of(point: Point, resolver: Resolver) -> tuple[CellSpec, ...]:
     )
     if data is None:
         return (baseline,)
-    train, records = _train(point), data.records
+    train = TrainSpec(**{f: point[f"train.{f}"] for f in TrainSpec.__dataclass_fields__})
+    records = data.records
     trained = CellSpec(
         condition=condition,
         model=model,
@@ -249,11 +250,6 @@ def _placed(field: str, message: str, point: Point) -> tuple[str, str]:
         if any(f'no behaviour "{b}"' in message for b in point[name]):
             return name, message
     return field, message
-
-
-def _train(point: Point) -> TrainSpec:
-    names = TrainSpec.__dataclass_fields__
-    return TrainSpec(**{name: point[f"train.{name}"] for name in names})
 
 
 def _steps(field: str, moments: Moments | None, train: TrainSpec, records: int) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from orchestrator.errors import show
@@ -35,6 +36,7 @@ class Sizes:
     value_bytes: float
 
     @classmethod
+    @cache
     def of(cls, files: ModelFiles) -> "Sizes":
         """From config.json; what it does not say, from the tensors.
 

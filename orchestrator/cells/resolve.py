@@ -3,7 +3,7 @@
 import sys
 from contextlib import suppress
 from dataclasses import replace
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from orchestrator.cells import tokenised
@@ -57,7 +57,9 @@ class FileResolver:
         self.models: dict[tuple[str, str | None], ModelFiles] = {}
         self._specs: dict[tuple[str, str | None], ModelSpec] = {}
         self._data: dict[tuple[object, ...], ResolvedData] = {}
-        self._probes = lru_cache(maxsize=None)(prepare_probes)
+        self._probes = cache(prepare_probes)
+        self._projections = cache(projections_of)
+        self._known_path = cache(known_path)
         self._probes_of: dict[tuple[object, ...], ResolvedProbes] = {}
         self._data_of: dict[tuple[object, ...], ResolvedData] = {}
         self._mixes: dict[str, Mix] = {}
@@ -77,7 +79,7 @@ class FileResolver:
         if key not in self._specs:
             self._specs[key] = self._locate(name, revision)
         if key in self.models:
-            _check_projections(projections_of(self.models[key].folder), lora_keys)
+            _check_projections(self._projections(self.models[key].folder), lora_keys)
         return self._specs[key]
 
     def _locate(self, name: str, revision: str | None) -> ModelSpec:
@@ -209,7 +211,7 @@ class FileResolver:
         files = self._files(spec)
         if files is None or spec.train is None:
             return None
-        found = projections_of(files.folder)
+        found = self._projections(files.folder)
         counts = ", ".join(f"{k} {found.linear.get(k, 0)}" for k in spec.train.lora_keys)
         left = [f"{found.experts[k]} of {k}" for k in spec.train.lora_keys if k in found.experts]
         note = f"; not adapted: {', '.join(left)} in a mixture's experts" if left else ""
@@ -220,7 +222,7 @@ class FileResolver:
         files = self._files(spec)
         if files is None:
             return None
-        known = known_path(files)
+        known = self._known_path(files)
         path = path_of_training(known or PACKED, spec.train)
         return sentence(spec.model.name, None if known is None and path == PACKED else path)
 
@@ -265,14 +267,14 @@ class FileResolver:
         if files is None or (spec.data and spec.data.digest not in self._mixes):
             return None
         texts, metal = self._texts_of(spec, files), sys.platform == "darwin"
-        return cell_memory(spec, files, texts, metal=metal, path=known_path(files))
+        return cell_memory(spec, files, texts, metal=metal, path=self._known_path(files))
 
     def effort(self, spec: CellSpec) -> Effort | None:
         """What a cell takes on a GPU; None where that is not known: see `memory`, and experts."""
         files = self._files(spec)
         if files is None or (spec.data and spec.data.digest not in self._mixes):
             return None
-        found, sizes = projections_of(files.folder), Sizes.of(files)
+        found, sizes = self._projections(files.folder), Sizes.of(files)
         if found.experts or found.linear != dict.fromkeys(sizes.matrices, sizes.layers):
             return None
         return cell_effort(spec, files, self._texts_of(spec, files))

@@ -90,7 +90,7 @@ def template_date(files: ModelFiles) -> str | None:
 
 def takes_parts(files: ModelFiles) -> bool:
     """As `rendering.takes_parts`."""
-    return bool(_remembered(files, "parts", None, rendering.takes_parts, _is_bool))
+    return bool(_remembered(files, "parts", None, rendering.takes_parts, lambda x: type(x) is bool))
 
 
 def prompt_rule(files: ModelFiles) -> str | None:
@@ -112,10 +112,6 @@ def _rows(
 
 def _is_word(value: Any) -> bool:
     return value is None or isinstance(value, str)
-
-
-def _is_bool(value: Any) -> bool:
-    return isinstance(value, bool)
 
 
 @cache

@@ -180,7 +180,10 @@ class Remote:
         except _TooMuchError:
             message = f"more than {LARGEST_COMPLAINT} bytes of complaints about a copy; cut off"
             raise self.error(message) from None
-        self._demand(done)
+        if done.code == SSH_FAILED:
+            raise self._unreachable(done.stderr)
+        if done.code != 0:
+            raise self.error(done.said)
 
     @contextlib.contextmanager
     def tunnel(self, remote_port: int, local_port: int = 0) -> Iterator[int]:
@@ -232,13 +235,6 @@ class Remote:
             parts += ["-l", self.cluster.user]
         parts += [*more, "--", self.host.address]
         return parts if command is None else [*parts, command]
-
-    def _demand(self, done: Finished) -> None:
-        """Raise a `UserError` if ssh or the command failed."""
-        if done.code == SSH_FAILED:
-            raise self._unreachable(done.stderr)
-        if done.code != 0:
-            raise self.error(done.said)
 
     def _wait_for(self, process: subprocess.Popen[bytes], port: int) -> None:
         """Wait until ssh listens on the port, which it does once it has logged in."""

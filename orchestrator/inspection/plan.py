@@ -242,6 +242,10 @@ def plan(
         _claims(s, e, place, done) for s, place, (e, _) in zip(sweeps, places, found, strict=True)
     ]
     efforts = [e for s in todo if (e := _first(r.effort(s) for _, r in found))]
+    stress = [
+        outlook_of(s, e.all, [row for _, some in answers for row in some])
+        for s, (e, _) in zip(sweeps, found, strict=True)
+    ]
     return Plan(
         named=sum(e.named for e, _ in found),
         cells=cells,
@@ -277,7 +281,7 @@ def plan(
         **_at_most(todo, files, [r for _, r in found]),
         downloads={name: one.weight_bytes for name, one in files.items() if not one.digest},
         free=_free(root),
-        stress=_outlooks(sweeps, [e for e, _ in found], answers),
+        stress=tuple(o for o in stress if o is not None),
         claims=tuple(line for _, lines in asked for line in lines),
     )
 
@@ -343,14 +347,6 @@ def _free(root: Path) -> tuple[int, int]:
     """Bytes free in memory, and on the disk where the results would be."""
     place = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
     return psutil.virtual_memory().available, shutil.disk_usage(place).free
-
-
-def _outlooks(
-    sweeps: list[Sweep], expansions: list[Expansion], answers: list[Rows]
-) -> tuple[StressOutlook, ...]:
-    rows = [row for _, some in answers for row in some]
-    found = [outlook_of(s, e.all, rows) for s, e in zip(sweeps, expansions, strict=True)]
-    return tuple(o for o in found if o is not None)
 
 
 def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:
@@ -477,7 +473,10 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
         contrasts[p.name].append(p)
     lines = []
     for name, group in contrasts.items():
-        seeds = dict.fromkeys(_seeds(p) for p in group)
+        seeds = dict.fromkeys(
+            f"{' and '.join(map(str, p.ns))} seeds, not paired" if p.ns else f"{p.n} seeds"
+            for p in group
+        )
         least = {p.p_attainable_min for p in group} - {None}
         smallest = f", exact p from {min(least):.2g}" if least else ""  # type: ignore[type-var]
         first = group[0]
@@ -506,10 +505,6 @@ def _power_lines(found: Sequence[Power]) -> list[str]:
         text = "".join([smallest, effect, *warnings])
         lines.append(f"power    {name}: {' or '.join(seeds)}{text}")
     return lines
-
-
-def _seeds(p: Power) -> str:
-    return f"{' and '.join(map(str, p.ns))} seeds, not paired" if p.ns else f"{p.n} seeds"
 
 
 def _aim(p: Power) -> str:

@@ -37,6 +37,7 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
     rows = {cell: row for cell, row in store.cells().items() if cell in labels}
     counts = Counter(str(r["status"]) for r in rows.values())
     trained = [r for r in rows.values() if r["adapter_sha256"] is not None]
+    scored = store.scored_units()
     holder = lock.holder(store.folder) or driver
     running = read_live(store.folder) if holder else NOTHING
     return {
@@ -50,7 +51,10 @@ def status(store: Store, driver: tuple[int, str] | None = None) -> dict[str, Any
         "open": len(labels) - counts["ok"] - counts["diverged"],
         "waiting": len(labels.keys() & waiting_cells(manifest) - rows.keys()),
         "stress": _stress(store),
-        "scored": _scored(store),
+        "scored": [
+            {"pack": name, "total": len(pack["units"]), "ok": len(pack["units"].keys() & scored)}
+            for name, pack in packs_in(store.folder).items()
+        ],
         "adapters_left_out": len(trained) if store.without_adapters else 0,
         "paths": dict(Counter(str(r["path"]) for r in rows.values() if r["path"])),
         "running": running["running"],
@@ -87,15 +91,6 @@ def _stress(store: Store) -> dict[str, Any] | None:
             if ended[g] != "ok"
         ],
     }
-
-
-def _scored(store: Store) -> list[dict[str, Any]]:
-    """How far the scoring of each further pack is."""
-    done = store.scored_units()
-    return [
-        {"pack": name, "total": len(found["units"]), "ok": len(found["units"].keys() & done)}
-        for name, found in packs_in(store.folder).items()
-    ]
 
 
 def status_lines(found: dict[str, Any], elapsed_s: float | None = None) -> list[str]:

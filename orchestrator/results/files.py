@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -106,11 +107,8 @@ def _opened(path: Path, *, private: bool) -> BinaryIO:
 
 
 def _made(path: Path, *, private: bool) -> BinaryIO:
-    return open(path, "xb", opener=_private if private else None)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    opener = partial(os.open, mode=0o600) if private else None
+    return open(path, "xb", opener=opener)
 
 
 def remove(path: Path) -> None:

@@ -34,8 +34,10 @@ def held(folder: Path) -> Iterator[bool]:
         file = (folder / NAME).open("ab", buffering=0)  # closing a full buffer would fail again
     with file:
         if not _taken(file):
+            found = holder(folder)
+            by = f" (process {found[0]} on {found[1]})" if found else ""
             raise UserError(
-                f"{folder}: another launch is running{_by(folder)}",
+                f"{folder}: another launch is running{by}",
                 f"see: {as_typed('status', folder)}, or end it: {as_typed('stop', folder)}",
             )
         died = file.tell() > 0
@@ -97,8 +99,3 @@ def stop(folder: Path) -> str:
     except OSError as error:
         raise UserError(f"{folder}: process {pid} cannot be stopped ({error.strerror})") from None
     return f"{folder}: asked process {pid} to stop; launch again to go on"
-
-
-def _by(folder: Path) -> str:
-    found = holder(folder)
-    return f" (process {found[0]} on {found[1]})" if found else ""

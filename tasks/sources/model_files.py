@@ -43,9 +43,9 @@ PATTERNS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelFiles:
-    """A model directory.
+    """A model directory as it was read; equal to itself only, so that answers about it are kept.
 
     Attributes:
         folder: Where `config.json` lies.
@@ -214,6 +214,7 @@ def file_digests(folder: Path) -> dict[str, str]:
     return {p.relative_to(folder).as_posix(): file_digest(p) for p in files if _matters(p)}
 
 
+@cache
 def precision(files: ModelFiles) -> str:
     """How the base weights are stored, e.g. `bfloat16`, `q4`, or `q4/6` where bits are mixed.
 

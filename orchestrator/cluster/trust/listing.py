@@ -58,7 +58,8 @@ def read_listing(raw: bytes) -> Listing:
     if len(files) > MOST_FILES:
         raise BadAnswerError(f"it lists {len(files)} files; more than {MOST_FILES} are refused")
     for name, stamp in files.items():
-        _demand_ours(name)
+        if not is_ours(name):
+            raise BadAnswerError(f"it lists {shown(name)}, which is no file of a results folder")
         if len(stamp) != 2 or stamp[0] > LARGEST_FILE:
             raise BadAnswerError(f"{name}: size and time {shown(stamp)} are refused")
     return Listing(files, _driver(found["launch"]))
@@ -94,11 +95,6 @@ def read_reply(raw: bytes, asked: dict[str, Stamp]) -> Iterator[tuple[str, bytes
         if hashlib.sha256(body).hexdigest() != digest:
             raise BadAnswerError(f"{name} arrived with other bytes; try again")
         yield name, body
-
-
-def _demand_ours(name: str) -> None:
-    if not is_ours(name):
-        raise BadAnswerError(f"it lists {shown(name)}, which is no file of a results folder")
 
 
 def _driver(raw: Any) -> tuple[int, str] | None:

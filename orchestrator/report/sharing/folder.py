@@ -151,17 +151,15 @@ def _earlier(folder: Path) -> list[Path]:
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     named = [p for p in there if not is_foreign(p.name)]
     others = [p.name for p in named if p.name not in OURS]
-    if not others and named and not _is_card(folder / README):
+    card = folder / README
+    text = card.read_text(errors="replace") if card.is_file() else ""
+    if not others and named and CARD.match(text) is None:
         others = [p.name for p in named if p.name != README] or [README]
     if others:
         raise UserError(
             f"{folder}: holds other files ({visible(others[0])})", "choose another with -o"
         )
     return named
-
-
-def _is_card(path: Path) -> bool:
-    return path.is_file() and CARD.match(path.read_text(errors="replace")) is not None
 
 
 @contextmanager

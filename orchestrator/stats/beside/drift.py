@@ -83,13 +83,16 @@ def drift(
     by_order = both @ ramp
     neighbours = (both[:, 1:] * both[:, :-1]).sum(axis=1)
     square = float(ranks @ ranks)
+    groups = [places == host for host in np.unique(places)]
+    # Kruskal and Wallis's statistic, but for its factor
+    between = sum(np.square(both[:, g].sum(axis=1)) / g.sum() for g in groups)
     found = Drift(
         n=len(ranks),
         rho=float(by_order[0]) / np.sqrt(square * float(ramp @ ramp)),
         p_order=_share(np.abs(by_order)),
         serial=float(neighbours[0]) / square,
         p_serial=_share(neighbours),
-        p_hosts=_share(_between(both, places)) if len(set(places.tolist())) > 1 else None,
+        p_hosts=_share(np.asarray(between)) if len(groups) > 1 else None,
     )
     return _warned(found, alpha)
 
@@ -114,12 +117,6 @@ def _alike(names: Array, seeds: Array) -> Iterator[Array]:
     for cells in by_seed.values():
         groups.setdefault(frozenset(cells), []).append([cells[arm] for arm in sorted(cells)])
     yield from map(np.array, groups.values())
-
-
-def _between(ranks: Array, places: Array) -> Array:
-    """Kruskal and Wallis's statistic of (R, N) centred ranks, but for its factor."""
-    groups = [places == host for host in np.unique(places)]
-    return np.asarray(sum(np.square(ranks[:, g].sum(axis=1)) / g.sum() for g in groups))
 
 
 def _share(null: Array) -> float:
