@@ -35,6 +35,7 @@ from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.execution.tracking.follow import Following
 from orchestrator.results.attempts import alone
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
+from orchestrator.results.files import UnreadableError
 from orchestrator.results.folder import one_named
 from orchestrator.results.manifest import demand_ours, kept_manifest, write_manifest
 from orchestrator.results.registration import Registration, ask
@@ -186,9 +187,15 @@ def launch(
         wanted, arms = {spec.cell_id: spec for spec in expansion.all}, arms_of(expansion.all)
         settled = store.done()
         done = settled & wanted.keys()
-        elsewhere, unread = done_elsewhere(folder, wanted.keys() - done)
-        for cell, other in elsewhere.items():
-            store.link_from(other, cell)
+        there, unread = done_elsewhere(folder, wanted.keys() - done)
+        elsewhere = set[str]()
+        for cell, other in there.items():
+            try:
+                store.link_from(other, cell)
+            except UnreadableError as error:  # a file of another user, say
+                unread.append(f"{wanted[cell].label}: {error}; the cell is run anew")
+            else:
+                elsewhere.add(cell)
         done |= {cell for cell in elsewhere if store.is_done(cell)}
         lacking = store.lacking(wanted.keys() - done)
         Checkpoints(folder / FOLDER).drop_all(done)
@@ -215,9 +222,9 @@ def launch(
             aside = done | left.cells | tried
             todo = {cell: spec for cell, spec in wanted.items() if cell not in aside}
             if todo or not tried:
-                there = done | (tried & store.done()) if tried else done
+                ended = done | (tried & store.done()) if tried else done
                 total = len(wanted.keys() - left.cells)
-                display.begin(total=total, done=len(there), linked=len(elsewhere))
+                display.begin(total=total, done=len(ended), linked=len(elsewhere))
             for text in notes:
                 display.note(text)
             if not todo:

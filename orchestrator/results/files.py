@@ -12,6 +12,11 @@ from typing import BinaryIO
 
 from orchestrator.errors import UserError, unwritable
 
+
+class UnreadableError(UserError):
+    """A file that was to be taken over cannot be read; nothing of ours is wrong."""
+
+
 _MARK = b"sealed:sha256:"
 _SEALED = _MARK + rb"[0-9a-f]{64}"
 _PAIR = re.compile(rb"(%b) \1" % _SEALED)
@@ -147,7 +152,8 @@ def link_whole(source: Path, target: Path) -> None:
     """A second name for a finished file, or a copy where the file system has no links.
 
     Raises:
-        UserError: The source cannot be read, or the place cannot be written to.
+        UnreadableError: The source cannot be read.
+        UserError: The place cannot be written to.
     """
     aside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
@@ -165,4 +171,4 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UnreadableError(f"{path}: cannot be read ({error.strerror})") from None

@@ -403,7 +403,12 @@ class Store:
         return [folder / name for name in ours(self.folder, table)]
 
     def link_from(self, other: "Store", cell_id: str) -> None:
-        """Take over a finished cell of another sweep, its `cells` row last."""
+        """Take over a finished cell of another sweep, its `cells` row last.
+
+        Raises:
+            UnreadableError: A file of the other sweep cannot be read; the cell is not done here.
+            UserError: This folder cannot be written to.
+        """
         files = _mark(other.path("cells", cell_id))["files"] or ()
         steps = (kept_step(file["name"], cell_id) for file in files)
         kept = sorted({step for step in steps if step is not None})

@@ -1,5 +1,6 @@
 """What is lost is made again by a launch, or named by every command that reads the results."""
 
+import errno
 import json
 import os
 import shutil
@@ -432,3 +433,26 @@ def test_a_changed_sweep_under_the_same_name_asks_for_a_new_one(undisturbed, toy
         ("helps.2", "less", False),
     ]
     launch(parsed(text.replace("greater", "less")), folder, Options(inline=True), PlainDisplay())
+
+
+@pytest.mark.slow
+def test_what_a_neighbour_keeps_to_himself_is_run_anew(results, undisturbed, tmp_path, capsys):
+    # root reads every file, so that the refusals of the system stand in for another user's files
+    cell = a_trained_cell(results)
+    own, read, link = results.path("scores", cell), Path.read_bytes, os.link
+
+    def may(path):
+        if Path(path) == own:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return path
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: read(may(path)))
+        patch.setattr(os, "link", lambda a, b: link(may(a), b))
+        sweep = parsed((tmp_path / "sweep.yaml").read_text())
+        summary = launch(sweep, tmp_path / "results/mine", Options(inline=True), PlainDisplay())
+    said = capsys.readouterr().err
+    assert f"{own}: cannot be read (Permission denied); the cell is run anew" in said
+    assert "4 already done (4 in other sweeps), 1 to run" in said
+    assert summary.unfinished == []
+    assert compare(Store(tmp_path / "results/mine"), undisturbed).same == 5
