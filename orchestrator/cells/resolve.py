@@ -1,28 +1,38 @@
 """Names to content: the resolver that looks at real models, packs and data."""
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 from orchestrator.cells import tokenised
 from orchestrator.cells.builds import demand_builds
-from orchestrator.cells.expand import DATA, ResolvedData, ResolvedProbes, template_of
+from orchestrator.cells.expand import DATA, PROBES, ResolvedData, ResolvedProbes, template_of
 from orchestrator.cells.known_models import known_model
 from orchestrator.cells.memory import Texts, cell_memory
 from orchestrator.cells.model_size import Sizes, text_config
 from orchestrator.cells.roofline import Effort, cell_effort
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint
-from tasks.contract.cell import PACKED, CellSpec, ChoiceSpec, ModelSpec, NodeError
+from tasks.contract.cell import (
+    PACKED,
+    UNRESOLVED,
+    CellSpec,
+    ChoiceSpec,
+    ModelSpec,
+    NodeError,
+    is_known,
+)
 from tasks.contract.measures import CAPABILITY
 from tasks.data import lengths
-from tasks.data.general import EncodedItems, Item, items_digest, load_items
+from tasks.data.general import EncodedItems, items_digest, load_items
 from tasks.data.lengths import Lengths
 from tasks.data.limits import demand_pairs, demand_records, limits_of
 from tasks.data.probe_packs import Pair
-from tasks.data.probes import Probes, prepare_mix, prepare_probes
+from tasks.data.probes import prepare_mix, prepare_probes
 from tasks.data.rendering import rendered_digest
 from tasks.data.sft import Mix, load_source, sft_source
 from tasks.data.tokens import EncodedPairs, Tokens
@@ -43,6 +53,28 @@ READ = ("model", "model_revision", "train.max_length", "data.template", *DATA)
 """Fields of a point that decide what is found of its pack and texts."""
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _once(look: Callable[P, T]) -> Callable[P, T]:
+    """As `functools.cache`, for errors too: a hub that does not answer is asked once."""
+    known: dict[object, T | NodeError] = {}
+
+    def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+        if args not in known:
+            try:
+                known[args] = look(*args, **kwargs)
+            except NodeError as error:
+                known[args] = error
+        found = known[args]
+        if isinstance(found, NodeError):
+            raise found.with_traceback(None)
+        return found
+
+    return ask
+
+
 class FileResolver:
     """Resolves against this machine's files; remembers what it found.
 
@@ -55,9 +87,10 @@ class FileResolver:
         self._download = download
         self.missing: list[str] = []
         self.models: dict[tuple[str, str | None], ModelFiles] = {}
-        self._specs: dict[tuple[str, str | None], ModelSpec] = {}
-        self._data: dict[tuple[object, ...], ResolvedData] = {}
-        self._probes = cache(prepare_probes)
+        self._located = _once(self._locate)
+        self._probes = _once(partial(prepare_probes, download=download))
+        self._mixed = _once(self._mix)
+        self._items = _once(partial(load_items, download=download))
         self._projections = cache(projections_of)
         self._known_path = cache(known_path)
         self._probes_of: dict[tuple[object, ...], ResolvedProbes] = {}
@@ -66,7 +99,6 @@ class FileResolver:
         self._rows: dict[tuple[Path, str, str | None], list[Tokens] | None] = {}
         self._pairs: dict[tuple[Path, tuple[Pair, ...], int], EncodedPairs | None] = {}
         self._texts: dict[tuple[object, ...], Texts] = {}
-        self._items: dict[str, tuple[Item, ...]] = {}
         self._answered: dict[tuple[Path, str, int], EncodedItems | None] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
@@ -75,12 +107,10 @@ class FileResolver:
         Raises:
             NodeError: It is missing or unsafe, or has no such projection.
         """
-        key = (name, revision)
-        if key not in self._specs:
-            self._specs[key] = self._locate(name, revision)
-        if key in self.models:
-            _check_projections(self._projections(self.models[key].folder), lora_keys)
-        return self._specs[key]
+        spec = self._located(name, revision)
+        if files := self.models.get((name, revision)):
+            _check_projections(self._projections(files.folder), lora_keys)
+        return spec
 
     def _locate(self, name: str, revision: str | None) -> ModelSpec:
         try:
@@ -114,7 +144,12 @@ class FileResolver:
         return (used, there, *(point[f] for f in READ))
 
     def _look_at_probes(self, point: Point) -> ResolvedProbes:
-        found = self._prepared(point)
+        try:
+            found = self._probes(*(point[f] for f in PROBES))
+        except NotHereError as error:
+            self._note(str(error))
+            name = UNRESOLVED + "/".join(str(point[f]) for f in PROBES)
+            return ResolvedProbes(name, name)
         if condition_of(point).has_pairs and (bare := found.untrainable(point["probes.train"])):
             raise NodeError(
                 f"probes.heldout: leaves no training pair of {', '.join(bare)} that is free of "
@@ -128,14 +163,6 @@ class FileResolver:
                     demand_pairs(encoded, limits_of(shapes_of(files.folder)))
         return ResolvedProbes(found.digest, found.pool_digest)
 
-    def _prepared(self, point: Point) -> Probes:
-        return self._probes(
-            point["probes.pack"],
-            point["probes.train"],
-            point["probes.evaluate"],
-            point["probes.heldout"],
-        )
-
     def data(self, point: Point) -> ResolvedData:
         """Digest and size of the SFT mix, and what the point's model makes of it.
 
@@ -148,12 +175,7 @@ class FileResolver:
         return self._data_of[key]
 
     def _look_at_data(self, point: Point) -> ResolvedData:
-        fields = ("data.sft", "data.size", "data.trap_fraction", "data.refusal_fraction")
-        probes = self._prepared(point)
-        key = (*(point[f] for f in fields), id(probes))
-        if key not in self._data:
-            self._data[key] = self._mix(point, probes)
-        found = self._data[key]
+        found = self._mixed(*(point[f] for f in DATA))
         files = self.models.get((point["model"], point["model_revision"]))
         mix = self._mixes.get(found.digest)
         if files is None or mix is None or not condition_of(point).has_sft:
@@ -179,22 +201,20 @@ class FileResolver:
         """
         name = point[CAPABILITY]
         try:
-            if name not in self._items:
-                self._items[name] = load_items(name, download=self._download)
+            items = self._items(name)
         except NotHereError as error:
             self._note(str(error))
-            return ChoiceSpec(name=name, digest=f"unresolved:{name}", texts=0)
+            return ChoiceSpec(name=name, digest=UNRESOLVED + name, texts=0)
         files = self.models.get((point["model"], point["model_revision"]))
         if files is not None:
             self._encoded_items(files, name, point["train.max_length"])
-        items = self._items[name]
         texts = sum(len(item.choices) for item in items)
         return ChoiceSpec(name=name, digest=items_digest(items), texts=texts)
 
     def _encoded_items(self, files: ModelFiles, name: str, max_length: int) -> EncodedItems | None:
         key = (files.folder, name, max_length)
         if key not in self._answered:
-            self._answered[key] = tokenised.items(files, self._items[name], max_length)
+            self._answered[key] = tokenised.items(files, self._items(name), max_length)
         return self._answered[key]
 
     def texts(self, point: Point) -> None:
@@ -239,9 +259,9 @@ class FileResolver:
                     f"{spec.model.name} is stored as {stored}, which MLX computes several times "
                     "slower than float32 on a CPU; rho-sweep doctor measures it"
                 )
-        if spec.data is None or spec.data.digest in self._mixes:
+        if self._has_texts(spec):
             found += self._beyond_trained(spec, files)
-        if spec.capability and spec.capability.name in self._items:
+        if spec.capability and is_known(spec.capability.digest):
             encoded = self._encoded_items(files, spec.capability.name, spec.max_length)
             if encoded and (out := len(encoded.excluded)):
                 found.append(
@@ -261,10 +281,15 @@ class FileResolver:
     def _files(self, spec: CellSpec) -> ModelFiles | None:
         return next((f for f in self.models.values() if f.digest == spec.model.digest), None)
 
+    def _has_texts(self, spec: CellSpec) -> bool:
+        """Whether the pairs and the SFT texts of a cell are here."""
+        mixed = spec.data is None or spec.data.digest in self._mixes
+        return mixed and is_known(spec.probes.digest)
+
     def memory(self, spec: CellSpec) -> int | None:
         """Estimated peak of a cell, bytes; None where its model or data are not here."""
         files = self._files(spec)
-        if files is None or (spec.data and spec.data.digest not in self._mixes):
+        if files is None or not self._has_texts(spec):
             return None
         texts, metal = self._texts_of(spec, files), sys.platform == "darwin"
         return cell_memory(spec, files, texts, metal=metal, path=self._known_path(files))
@@ -272,7 +297,7 @@ class FileResolver:
     def effort(self, spec: CellSpec) -> Effort | None:
         """What a cell takes on a GPU; None where that is not known: see `memory`, and experts."""
         files = self._files(spec)
-        if files is None or (spec.data and spec.data.digest not in self._mixes):
+        if files is None or not self._has_texts(spec):
             return None
         found, sizes = self._projections(files.folder), Sizes.of(files)
         if found.experts or found.linear != dict.fromkeys(sizes.matrices, sizes.layers):
@@ -322,7 +347,7 @@ class FileResolver:
     def _item_lengths(self, spec: CellSpec, files: ModelFiles) -> Lengths | None:
         if spec.capability is None:
             return None
-        known = spec.capability.name in self._items
+        known = is_known(spec.capability.digest)
         name, limit = spec.capability.name, spec.max_length
         return lengths.of_items(self._encoded_items(files, name, limit) if known else None, limit)
 
@@ -340,25 +365,36 @@ class FileResolver:
             self._pairs[key] = tokenised.pairs(files, pairs, max_length)
         return self._pairs[key]
 
-    def _mix(self, point: Point, probes: Probes) -> ResolvedData:
-        delivery = sft_source(point["data.sft"]).delivery
+    def _mix(
+        self,
+        pack: str,
+        train: tuple[str, ...],
+        evaluate: tuple[str, ...],
+        heldout: float,
+        sft: str,
+        size: int | None,
+        traps: float,
+        refusals: float,
+    ) -> ResolvedData:
+        """The SFT mix of a point's `DATA`."""
+        delivery = sft_source(sft).delivery
         revision = delivery.revision if isinstance(delivery, HubFiles) else None
+        pool = UNRESOLVED
         try:
+            probes = self._probes(pack, train, evaluate, heldout)
+            pool = probes.pool_digest
             mix = prepare_mix(
                 probes,
-                point["data.sft"],
-                size=point["data.size"],
-                trap_fraction=point["data.trap_fraction"],
-                refusal_fraction=point["data.refusal_fraction"],
+                sft,
+                size=size,
+                trap_fraction=traps,
+                refusal_fraction=refusals,
                 download=self._download,
             )
         except NotHereError as error:
             self._note(str(error))
-            shares = f"{point['data.trap_fraction']}/{point['data.refusal_fraction']}"
-            name = (
-                f"unresolved:{point['data.sft']}/{point['data.size']}/{shares}/{probes.pool_digest}"
-            )
-            return ResolvedData(name, point["data.size"] or 0, revision, templated=False)
+            name = f"{UNRESOLVED}{sft}/{size}/{traps}/{refusals}/{pool}"
+            return ResolvedData(name, size or 0, revision, templated=False)
         self._mixes[mix.digest] = mix
         return ResolvedData(mix.digest, len(mix.records), revision, mix.templated)
 

@@ -36,7 +36,7 @@ from orchestrator.results.store import Store, stores, unread_note
 from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
-from tasks.contract.cell import CellSpec
+from tasks.contract.cell import CellSpec, is_known
 from tasks.model.machine import chip, gpu_memory
 from tasks.sources.model_files import ModelFiles, precision
 
@@ -167,8 +167,8 @@ class Plan:
             "done": spec.cell_id in self.done,
             "provisional": spec.model.digest is None
             or any(
-                part is not None and part.digest.startswith("unresolved:")
-                for part in (spec.data, spec.capability)
+                part is not None and not is_known(part.digest)
+                for part in (spec.probes, spec.data, spec.capability)
             ),
             **asdict(spec),
         }

