@@ -15,6 +15,7 @@ NAT = "nat/token"
 LOG_RATIO = "log ratio of sds"
 PROPORTION = "proportion"
 CORRELATION = "correlation"
+MINUS = "{a} minus {b}"
 
 
 class Compared(StrEnum):
@@ -114,6 +115,7 @@ class Rules:
         within: Whether its test holds for several moments of one training, which are no
             independent samples.
         unit: Of the estimate and its interval; empty where there is no estimate.
+        estimate: What the estimate is, with {a} and {b} (the row's arms) and {step} (its weakest).
         claim: Sentence of a contrast whose author wrote none, with {a}, {b}, {over}, {sesoi},
             {first}, {second} (what lies `between`), {alternative} and {relation}.
         relations: What {relation} stands for, by alternative.
@@ -130,6 +132,7 @@ class Rules:
     supportable: bool = True
     within: bool = True
     unit: str = NAT
+    estimate: str = "the estimate"
     claim: str
     relations: Mapping[Alternative, str] | None = None
 
@@ -183,6 +186,7 @@ class Kind(StrEnum):
             "beside it",
             compares=Compared.PAIR,
             planned=Planned.MEANS,
+            estimate=MINUS,
             claim="{a} {relation} {b}",
             relations={
                 Alternative.GREATER: "scores above",
@@ -198,6 +202,7 @@ class Kind(StrEnum):
             test="t on the deltas; the baseline is one model and has no variance over seeds",
             compares=Compared.ONE,
             planned=Planned.MEANS,
+            estimate=MINUS,
             claim="one sample of {a}, {alternative}",
         ),
     )
@@ -211,6 +216,7 @@ class Kind(StrEnum):
             margin=Margin.BELOW,
             alternatives=NO_SIDE,
             populations=WITH_P,
+            estimate=MINUS,
             claim="{a} is not worse than {b} by more than {sesoi}",
         ),
     )
@@ -224,6 +230,7 @@ class Kind(StrEnum):
             margin=Margin.BOTH_SIDES,
             alternatives=NO_SIDE,
             populations=WITH_P,
+            estimate=MINUS,
             claim="{a} lies within {sesoi} of {b}",
         ),
     )
@@ -238,6 +245,7 @@ class Kind(StrEnum):
             planned=Planned.SPREAD,
             populations=SEEDS_ONLY,
             unit=LOG_RATIO,
+            estimate="the sd of {a} over that of {b}",
             claim="{a} {relation} {b}",
             relations={
                 Alternative.GREATER: "varies more than",
@@ -254,6 +262,7 @@ class Kind(StrEnum):
             compares=Compared.DOSES,
             planned=Planned.TREND,
             populations=SEEDS_ONLY,
+            estimate="from {a} to {b} the estimate",
             claim="trend of {a} over {over}, {alternative}",
         ),
     )
@@ -265,6 +274,7 @@ class Kind(StrEnum):
             compares=Compared.DOSES,
             alternatives=SIDES,
             populations=SEEDS_ONLY,
+            estimate="the weakest step, {step},",
             claim="strict monotone of {a} over {over}, {alternative}",
         ),
     )
@@ -279,6 +289,7 @@ class Kind(StrEnum):
             supportable=False,
             within=False,
             unit=f"{NAT} per dose",
+            estimate="the slope",
             claim="linearity of {a} over {over}, {alternative}",
         ),
     )
@@ -292,6 +303,7 @@ class Kind(StrEnum):
             compares=Compared.BEST,
             planned=Planned.BEST,
             populations=SEEDS_ONLY,
+            estimate=MINUS,
             claim="the best of {a} over {over} scores {relation} {b}",
             relations={
                 Alternative.GREATER: "above",
@@ -337,6 +349,7 @@ class Kind(StrEnum):
             compares=Compared.PAIR_OR_BASELINE,
             about=Subject.ANSWERS,
             unit=PROPORTION,
+            estimate=MINUS,
             claim="{a} {relation} {b}",
             relations={
                 Alternative.GREATER: "refuses more often than",
@@ -380,6 +393,7 @@ class Kind(StrEnum):
             compares=Compared.ALL,
             about=Subject.ANSWERS,
             unit=CORRELATION,
+            estimate="the rank correlation",
             claim="rank correlation of {a}, {alternative}",
         ),
     )

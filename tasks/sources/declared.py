@@ -25,7 +25,7 @@ class Delivery(StrEnum):
     SHIPPED = "shipped"
     """Part of the program."""
     INSTALLED = "pack"
-    """In a distribution that `cluster install` brings; a host's content is compared with ours."""
+    """In the predecessor's distribution, which `cluster install` brings; a host's is compared."""
     FILE = content.FILE
     """A file of the machine that launches; `cluster prefetch` copies it."""
 

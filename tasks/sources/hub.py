@@ -85,6 +85,8 @@ def _refusal(error: Exception, kind: str, repo: str, revision: str | None) -> st
     cause: BaseException = error
     if isinstance(error, errors.LocalEntryNotFoundError) and error.__cause__ is not None:
         cause = error.__cause__  # what the library met before it looked into its cache
+    at = f" --revision {revision}" if revision else ""
+    fetch = f"hf download {repo} --repo-type {kind}{at}"
     hub = without_names(constants.ENDPOINT)
     page = f"{hub}/{'datasets/' if kind == content.DATASET else ''}{repo}"
     match cause:
@@ -99,7 +101,7 @@ def _refusal(error: Exception, kind: str, repo: str, revision: str | None) -> st
         case errors.OfflineModeIsEnabled():
             return (
                 "is not on this machine and the hub may not be asked: HF_HUB_OFFLINE=1 is set; "
-                f"unset it and try: hf download {repo} --repo-type {kind}"
+                f"unset it and try: {fetch}"
             )
         case errors.HfHubHTTPError() if cause.response.status_code in (401, 403):
             return f"is refused by the hub ({reason_of(cause)}); see {page}, or: hf auth login"
@@ -111,5 +113,5 @@ def _refusal(error: Exception, kind: str, repo: str, revision: str | None) -> st
         case _:
             return (
                 f"is not on this machine and the hub did not give it ({reason_of(cause)}); "
-                f"try: hf download {repo} --repo-type {kind}"
+                f"try: {fetch}"
             )

@@ -16,7 +16,7 @@ from orchestrator.cells.memory import Texts
 from orchestrator.cells.model_size import Sizes
 from orchestrator.cells.roofline import CHIPS, step_effort
 from orchestrator.config.checked import Checked, at, must, schema_of
-from orchestrator.config.contrast_kinds import Kind, Population
+from orchestrator.config.contrast_kinds import NAT, Kind, Population
 from orchestrator.config.fields import (
     Base,
     Cell,
@@ -34,6 +34,7 @@ from orchestrator.stats.records import Alternative
 from orchestrator.stats.verdict import Verdict
 from tasks.contract.cell import TrainSpec
 from tasks.contract.conditions import Condition
+from tasks.contract.measures import MEASURES
 from tasks.data.lengths import Lengths
 from tasks.data.probe_packs import PACKS
 from tasks.data.sft import SOURCES
@@ -68,6 +69,12 @@ def kinds() -> list[tuple[str, ...]]:
     """One row per kind of contrast."""
     rows = ((f"`{kind}`", kind.rules.asks, kind.rules.test) for kind in Kind)
     return [("kind", "asks", "test"), *rows]
+
+
+def measures() -> list[tuple[str, ...]]:
+    """One row per measurement that a claim may name."""
+    rows = ((f"`{m.name}`", m.about, m.unit or NAT) for m in MEASURES)
+    return [("name", "value", "unit"), *rows]
 
 
 def sources(declared: Iterable[Source], head: str) -> list[tuple[str, ...]]:
@@ -183,7 +190,7 @@ def expected() -> dict[str, str]:
     schema["$defs"] = {n.__name__.lower(): {"enum": [str(member) for member in n]} for n in named}
     pages = {JSON_SCHEMA: json.dumps(schema, indent=1, ensure_ascii=False) + "\n"}
     derived = {
-        "analysis.md": {"### Kinds": kinds()},
+        "analysis.md": {"### Kinds": kinds(), "## What else changed": measures()},
         "conditions.md": {"# Conditions": conditions()},
         "data.md": {
             "## Probe packs": sources(PACKS, "pack"),

@@ -14,7 +14,7 @@ from orchestrator.analysis.inference.record import (
 )
 from orchestrator.analysis.tables.design.claims import by_claim, joint
 from orchestrator.analysis.tables.view import estimate_text, level_text, p_text
-from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION, Compared, Kind
+from orchestrator.config.contrast_kinds import CORRELATION, LOG_RATIO, PROPORTION
 from orchestrator.stats.verdict import Verdict, tally
 from tasks.contract.measures import OF_ITEMS
 
@@ -27,7 +27,6 @@ STYLES = {
 }
 UNITS = {PROPORTION: "of the answers", OF_ITEMS: "of the items", CORRELATION: ""}
 """How a unit reads behind a number, where not as it is."""
-BETWEEN_TWO = {Compared.PAIR, Compared.PAIR_OR_BASELINE, Compared.ONE, Compared.BEST}
 """What is compared where the estimate is one arm minus another."""
 
 BOTH_SPLITS = (
@@ -87,20 +86,7 @@ def _sentence(row: Inference) -> str:
     if word is Verdict.INCONCLUSIVE and row.n_for_80 is not None:
         tail.append(f"an effect of this size takes about {row.n_for_80} seeds an arm")
     end = "; ".join([f"{word.words}", *tail])
-    return f"{lead}{_estimated(row)} is {number(row.estimate)}{unit}{inside}: {end}"
-
-
-def _estimated(row: Inference) -> str:
-    """What the estimate of a row is of."""
-    rules = row.kind.rules
-    if rules.unit == LOG_RATIO:
-        return f"the sd of {row.arm_a} over that of {row.arm_b}"
-    if rules.compares in BETWEEN_TWO and row.arm_b:
-        return f"{row.arm_a} minus {row.arm_b}"
-    if row.kind is Kind.TREND:
-        return f"from {row.arm_a} to {row.arm_b} the estimate"
-    if row.kind is Kind.STRICT_MONOTONE:
-        steps = (note.removeprefix(WEAKEST) for note in row.notes if note.startswith(WEAKEST))
-        return f"the weakest step, {next(steps, 'of all')},"
-    named = {Kind.LINEARITY: "the slope", Kind.RANK_CORRELATION: "the rank correlation"}
-    return named.get(row.kind, "the estimate")
+    steps = (note.removeprefix(WEAKEST) for note in row.notes if note.startswith(WEAKEST))
+    named = {"a": row.arm_a, "b": row.arm_b or "the untrained model", "step": next(steps, "of all")}
+    estimate = row.kind.rules.estimate.format(**named)
+    return f"{lead}{estimate} is {number(row.estimate)}{unit}{inside}: {end}"

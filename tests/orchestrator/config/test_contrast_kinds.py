@@ -104,6 +104,13 @@ def test_every_kind_has_a_sentence_for_a_claim_that_nobody_wrote(kind, alternati
     assert "  " not in contrast.claim
 
 
+@pytest.mark.parametrize("kind", Kind)
+def test_every_kind_says_what_its_estimate_is(kind):
+    said = kind.rules.estimate.format(a="x", b="y", step="x to y")
+    assert said
+    assert "{" not in said
+
+
 def test_an_unknown_kind_is_the_only_complaint_about_its_keys():
     text = complaint(**everything(Kind.MEAN_DIFF) | {"kind": "mean_dif"})
     assert 'did you mean "mean_diff"?' in text

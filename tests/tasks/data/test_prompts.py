@@ -396,5 +396,5 @@ def test_a_file_of_a_hub_is_read_from_the_cache_and_else_said_to_be_missing(tmp_
     assert pinned == pinned_ == branch == branch_ == ["jailbreakbench:harmful", "harmful-0"]
     assert gone.startswith(f"NodeError: org/prompts@{commit}:data/gone.csv: no such file; its aut")
     assert gone_ == "NotHereError: dataset org/prompts is on this machine in part only"
-    assert "hf download org/none" in none
+    assert f"hf download org/none --repo-type dataset --revision {commit}" in none
     assert none_.startswith("NotHereError: dataset org/none@")

@@ -395,7 +395,7 @@ def test_a_model_that_is_not_here_is_told_apart_from_one_that_cannot_be_had(offl
     planned, launched = offline["other"]
     assert planned == "NotHereError: model org/none is not on this machine yet"
     assert launched.startswith("NodeError: model org/none is not on this machine and the hub")
-    assert "try: hf download org/none" in launched
+    assert "try: hf download org/none --repo-type model" in launched
 
 
 def test_a_snapshot_of_which_another_program_fetched_a_part_is_not_here_yet(offline):
