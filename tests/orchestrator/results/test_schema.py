@@ -53,7 +53,8 @@ HALF_DECLARED = {
         from tasks.contract import cell
         from tasks.contract.columns import Column
         new = [("wall_s", Annotated[float | None, Column(unit="s")], None)]
-        cell.Measurements = make_dataclass("Measurements", new, bases=(cell.Measurements,), frozen=True)
+        known = (cell.Measurements,)
+        cell.Measurements = make_dataclass("Measurements", new, bases=known, frozen=True)
         import orchestrator.results.schema
         """,
         "the table cells has the column wall_s twice",
