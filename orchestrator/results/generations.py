@@ -7,7 +7,7 @@ generated again.
 """
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator import __version__
 from orchestrator.errors import UserError
 from orchestrator.results.folder import ours
-from orchestrator.results.store import Store, read_file, siblings, unread_note
+from orchestrator.results.store import Store, advice, read_file, siblings, unread_note
 from tasks.contract.cell import CellFailure, Status, digest_of
 from tasks.contract.columns import as_row
 from tasks.contract.generation import GenerationResult, GenerationSpec
@@ -154,7 +154,7 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> tuple[int, list[str]
     found, notes = 0, list[str]()
     for other in (store, *siblings(store.folder)):
         problems = []
-        for rows in _whole_units(other, wanted.keys()):
+        for rows in _whole_units(other, wanted):
             if isinstance(rows, UserError):
                 if other is store:
                     raise rows
@@ -168,7 +168,19 @@ def adopt(store: Store, units: Iterable[GenerationSpec]) -> tuple[int, list[str]
     return found, notes
 
 
-def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row] | UserError]:
+def _answers(rows: list[Row], unit: GenerationSpec) -> bool:
+    """Whether the rows of a file are the answers to a unit's prompts, by its adapter."""
+    first = rows[0]
+    said = first["prompts_digest"], first["decoding"], first["adapter_sha256"]
+    asked = unit.prompts.digest, unit.decoding.text, unit.adapter_sha256
+    return said == asked and all(
+        row["response_sha256"] == response_digest(row["response"]) for row in rows
+    )
+
+
+def _whole_units(
+    store: Store, wanted: Mapping[str, list[GenerationSpec]]
+) -> Iterator[list[Row] | UserError]:
     """Rows of the wanted units that ended well in a store; errors of files that are unreadable."""
     try:
         names = ours(store.folder, TABLE)
@@ -181,5 +193,11 @@ def _whole_units(store: Store, wanted: Container[str]) -> Iterator[list[Row] | U
         except UserError as error:
             yield error
             continue
-        if rows and rows[0]["generation_id"] in wanted and rows[0]["status"] == Status.OK:
+        units = wanted.get(rows[0]["generation_id"], ())
+        if not units or rows[0]["status"] != Status.OK:
+            continue
+        if all(_answers(rows, unit) for unit in units):
             yield rows
+        else:
+            text = f"{store.folder / TABLE / name}: holds other answers than its generation_id says"
+            yield UserError(text, advice(TABLE))

@@ -31,6 +31,7 @@ from orchestrator.errors import UserError, writing
 from orchestrator.results import adapters
 from orchestrator.results.files import UNSEALED, intact, link_whole, remove, sealed, write_whole
 from orchestrator.results.folder import (
+    NAMES,
     damage,
     demand_plain,
     demand_results,
@@ -53,6 +54,7 @@ from orchestrator.results.schema import (
     to_arrow,
     versioned,
 )
+from orchestrator.results.values import wrong
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, NodeError, Status
 from tasks.contract.scoring import ScoringResult
 from tasks.sources.foreign import is_foreign
@@ -282,6 +284,8 @@ class Store:
         Returns:
             The content of the file.
         """
+        if not NAMES[table].fullmatch(f"{key}.arrow"):
+            raise ValueError(f"{key!r} is no name of a file of {table}")
         content = as_file(table, rows)
         write_whole(self.path(table, key), content)
         return content
@@ -370,6 +374,9 @@ class Store:
         parts = [read_file(path, table) for path in paths]
         none = pa.Table.from_batches([], versioned(table))  # `empty_table` would load pandas
         whole = pa.concat_tables(parts) if parts else none
+        if table == "cells" and wrong(whole, table):  # for all rows at once; others are, as read
+            for path, part in zip(paths, parts, strict=True):
+                demand_values(part, path, table)
         if twice := repeated_key(whole, table):
             rows = zip(paths, (p.select(list(twice)).to_pylist() for p in parts), strict=True)
             holders = [path for path, keys in rows if twice in keys]
@@ -385,7 +392,10 @@ class Store:
         Raises:
             UserError: The file is missing, corrupted or of another version.
         """
-        return read_file(self.path(table, cell_id), table)
+        path = self.path(table, cell_id)
+        found = read_file(path, table)
+        demand_values(found, path, table)
+        return found
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """As `read`, as dicts."""
@@ -508,7 +518,19 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
             raise UserError(f"{path}: its columns are not those of {table}", todo)
         found = rows
     _demand_own(found, path, table)
+    if table not in ("cells", *CHILDREN):
+        demand_values(found, path, table)
     return found
+
+
+def demand_values(found: pa.Table, path: Path, table: str) -> None:
+    """Check the values of a file, but for tables with many rows, whose readers do.
+
+    Raises:
+        UserError: Some are none that this program writes.
+    """
+    if table not in CHILDREN and (problem := wrong(found, table)):
+        raise UserError(f"{path}: {problem}", advice(table, path))
 
 
 def _demand_own(found: pa.Table, path: Path, table: str) -> None:
@@ -632,9 +654,9 @@ def owner_of(path: Path) -> str:
 
 def _mark(path: Path) -> dict[str, Any]:
     """The columns `MARK` of one row of `cells`."""
-    mark: dict[str, Any] = read_file(path, "cells", MARK).select(MARK).to_pylist()[0]
-    if mark["status"] not in tuple(Status):
-        raise UserError(f"{path}: status {mark['status']!r} is unknown", ADVICE)
+    found = read_file(path, "cells", MARK).select(MARK)
+    demand_values(found, path, "cells")
+    mark: dict[str, Any] = found.to_pylist()[0]
     return mark
 
 

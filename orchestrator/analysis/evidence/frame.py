@@ -21,7 +21,8 @@ from orchestrator.config.contrasts import step_of
 from orchestrator.config.foreign_json import shown
 from orchestrator.errors import UserError
 from orchestrator.results.schema import STEP
-from orchestrator.results.store import ADVICE, spec_of
+from orchestrator.results.store import ADVICE, advice, spec_of
+from orchestrator.results.values import LARGEST
 from orchestrator.stats.records import Summary
 from tasks.contract.cell import Condition, Status
 from tasks.contract.measures import MEASURES
@@ -493,10 +494,8 @@ def _by_arm(scores: pa.Table, arms: Mapping[str, Sequence[Row]]) -> dict[str, Sc
             # A cell without a score is absent, never 0.
             present = sorted((r for r in rows if r[1] is not None), key=lambda r: r[0])
             rhos = np.array([r[1] for r in present], dtype=np.float64)
-            if not np.isfinite(rhos).all():
-                raise UserError(
-                    "scores: rho must be finite or null; the file was not written by rho-sweep"
-                )
+            if not (np.abs(rhos) < LARGEST).all():
+                raise UserError("scores: a rho is no number that was measured", advice("scores"))
             shares = [r[2] for r in present if r[2] is not None]
             accuracy = float(np.mean(shares)) if shares else None
             seeds = [None if r[0] == -1 else r[0] for r in present]

@@ -26,8 +26,9 @@ from orchestrator.results import folder as folder_module
 from orchestrator.results import store as storing
 from orchestrator.results.store import Store, done_elsewhere, read_file, siblings
 from tasks.contract.cell import CellSpec, Measurements, Status
+from tasks.contract.prompts import PromptSet
 from tests import ROOT
-from tests.answers import a_unit, answered, judgement, keep
+from tests.answers import GREEDY, a_prompt, a_unit, answered, judgement, keep
 from tests.builders import MACHINE, a_failure, a_result, a_spec, filled, shuffled
 
 WRITES = 6  # adapter config and weights, steps, scores, probe_scores, cells
@@ -415,7 +416,7 @@ TIMES = [(t, f.name) for t, s in schema.TABLES.items() for f in s if pa.types.is
 def test_a_time_that_no_calendar_has_is_a_clear_error(tmp_path, table, name, us):
     wanted = schema.TABLES[table]
     path = tmp_path / f"{CELL}.arrow"
-    row = {f.name: _some(f) for f in wanted if not f.nullable}
+    row = _some_row(table)
     rows = schema.to_arrow(table, [row])
     place = wanted.get_field_index(name)
     odd = pa.array([us], pa.int64()).view(wanted.field(name).type)
@@ -491,7 +492,7 @@ def test_a_row_names_the_files_of_its_cell_with_size_and_digest(tmp_path):
 def test_a_file_that_lacks_columns_which_may_be_null_reads_as_null(tmp_path, table):
     wanted = schema.TABLES[table]
     path = tmp_path / f"{CELL}.arrow"
-    row = {f.name: _some(f) for f in wanted if not f.nullable}
+    row = _some_row(table)
     rewritten(path, schema.to_arrow(table, [row]).select(list(row)))
     found = read_file(path, table)
     assert found.schema.equals(wanted)
@@ -534,6 +535,17 @@ def test_columns_of_another_order_or_unknown_ones_are_an_error(tmp_path):
         rewritten(path, other)
         with pytest.raises(UserError, match="its columns are not those"):
             store.read("scores")
+
+
+def _some_row(table: str) -> dict[str, object]:
+    """The columns that must have a value; of the answers, those of a unit of one prompt."""
+    row = {f.name: _some(f) for f in schema.TABLES[table] if not f.nullable}
+    if table != "generations":
+        return row
+    asked = a_prompt(0, "benign", id=CELL, text=CELL, category=CELL)
+    digest = PromptSet(name=CELL, prompts=(asked,)).digest
+    unit = {"set": "benign", "intent": "benign", "prompts_digest": digest}
+    return row | unit | {"decoding": GREEDY.text, "status": "failed"}
 
 
 def _some(column: pa.Field) -> object:
