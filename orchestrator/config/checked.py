@@ -22,7 +22,7 @@ from orchestrator.errors import Problem, hint, show
 
 Schema = dict[str, Any]
 LARGEST = 2**63 - 1
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,199}$"  # of 255 bytes; files beside it add to the name
 NOT_BLANK = r"\S"
 TYPES = {
     "integer": "be a whole number",
@@ -33,7 +33,7 @@ TYPES = {
     "string": "be a text",
 }
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-PATTERNS = {NAME: "letters, digits, dots and dashes", NOT_BLANK: "a text"}
+PATTERNS = {NAME: "at most 200 letters, digits, dots and dashes", NOT_BLANK: "a text"}
 """A pattern and what it asks for, in words; a module with patterns of its own adds them."""
 
 

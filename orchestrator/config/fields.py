@@ -43,6 +43,9 @@ TRAINS, HAS_SFT, HAS_PAIRS = "trains", "has_sft", "has_pairs"
 OF_ITS_LOSS = "pair_settings"
 """Mark of a field that is of use only to conditions whose loss of pairs reads it."""
 
+MOST_RANK = 2**16
+"""No known model has a projection whose smaller side is longer; a higher rank adds nothing."""
+
 Fraction = Annotated[float, Field(ge=0, le=1), UNSIGNED_ZERO]
 BelowOne = Annotated[float, Field(ge=0, lt=1), UNSIGNED_ZERO]
 Positive = Annotated[float, Field(gt=0), UNSIGNED_ZERO]
@@ -151,7 +154,7 @@ class Base(Checked):
 class Train(Checked):
     """Optimisation of one adapter."""
 
-    lora_rank: Annotated[Count, TRAINS] = Field(
+    lora_rank: Annotated[Count, Field(le=MOST_RANK), TRAINS] = Field(
         default=TRAIN.lora_rank, description="rank of every adapted projection"
     )
     lora_alpha: Annotated[Positive, TRAINS] = Field(

@@ -1,8 +1,10 @@
 """YAML with line numbers: plain values, and the line of every path."""
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ Route = tuple[str | int, ...]
 
 MAX_VALUES = 200_000
 """Values of one file at most, those that aliases repeat included: 50 bytes can mean billions."""
+MAX_DEPTH = 50
+"""Levels of one file at most, for every value is kept with its whole path."""
 
 _INDEX = re.compile("0|[1-9][0-9]{0,5}")
 _NUMBERS = {
@@ -129,7 +133,7 @@ def parse_yaml(text: str, source: str, folder: Path) -> Document:
         node = _composed(text)
         if not isinstance(node, yaml.MappingNode):
             raise UserError(f"{source}: expected keys and values", "see: rho-sweep init quickstart")
-        document.value = _plain(node, (), document)
+        document.value = _plain(node, (), document, count(1))
     except RecursionError:
         raise UserError(f"{source}: nested too deeply; a sweep needs three levels") from None
     except yaml.MarkedYAMLError as error:
@@ -155,10 +159,13 @@ def dump_yaml(value: Any) -> str:
     return str(yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
-def _plain(node: yaml.Node, route: Route, document: Document) -> Any:
+def _plain(node: yaml.Node, route: Route, document: Document, visits: Iterator[int]) -> Any:
+    """The value of a node; `visits` counts, for keys given twice lead to one route often."""
     line = node.start_mark.line + 1
+    if len(route) > MAX_DEPTH:
+        raise RecursionError
     document.lines.setdefault(route, line)
-    if len(document.lines) > MAX_VALUES:
+    if next(visits) > MAX_VALUES:
         raise UserError(
             f"{document.source}:{line}: more than {MAX_VALUES:,} values, "
             "counting what aliases (*name) repeat",
@@ -169,7 +176,7 @@ def _plain(node: yaml.Node, route: Route, document: Document) -> Any:
     if node.tag not in (_Loader.DEFAULT_MAPPING_TAG, _Loader.DEFAULT_SEQUENCE_TAG):
         raise _unknown_tag(node)
     if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*route, i), document) for i, item in enumerate(node.value)]
+        return [_plain(item, (*route, i), document, visits) for i, item in enumerate(node.value)]
     found: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
@@ -179,7 +186,7 @@ def _plain(node: yaml.Node, route: Route, document: Document) -> Any:
         document.lines[(*route, key)] = key_node.start_mark.line + 1
         if key in found:
             document.problems.append(document.problem((*route, key), "given twice"))
-        found[key] = _plain(value_node, (*route, key), document)
+        found[key] = _plain(value_node, (*route, key), document, visits)
     return found
 
 
@@ -197,9 +204,11 @@ def _scalar(node: yaml.ScalarNode) -> Any:
             try:
                 if kind == "float":
                     return float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
-                return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
-            except ValueError:  # Python reads no whole number of more than 4,300 digits
+                number = int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+                str(number)
+            except ValueError:  # Python reads and writes no number of more than 4,300 digits
                 return text
+            return number
         case "int" | "float":
             return text
         case _:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orchestrator.config import yaml_lines
 from orchestrator.config.yaml_lines import (
     LOADERS,
+    MAX_DEPTH,
     MAX_VALUES,
     Document,
     assign,
@@ -36,6 +37,11 @@ probes: {pack: starter}
 BOMB = "a0: &a0 [x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)
 )
+
+TWICE = "a0: &a0 {a: 1}\n" + "".join(
+    f"a{n}: &a{n} {{{', '.join([f'a: *a{n - 1}'] * 10)}}}\n" for n in range(1, 9)
+)
+DEEP = "[" * MAX_DEPTH + "]" * MAX_DEPTH
 
 scalars = (
     st.none()
@@ -83,6 +89,36 @@ def test_any_text_is_a_document_or_a_clear_error(text):
     except UserError as error:
         found = str(error)
     assert isinstance(found, Document) or found.startswith("s.yaml")
+
+
+FORMS = ["[{}]", "{{a: {}}}", "{{<<: {}}}", "{{a: {0}, b: {0}}}", "{{a: {0}, a: {0}}}"]
+FORMS += ["{{<<: {0}, <<: {0}}}", "[{0}, {0}, {0}]", "{{a: [{0}, {0}], a: {0}, b: 1}}"]
+levels = st.lists(st.tuples(st.sampled_from(FORMS), st.booleans()), max_size=30)
+
+
+def nested(levels: list[tuple[str, bool]]) -> str:
+    """Every level holds the one before it, by an alias or written out once more."""
+    text, inner = "l: &l [1, 1]\n", "*l"
+    for n, (form, named) in enumerate(levels):
+        inner = form.format(inner)
+        if named or len(inner) > 2_000:
+            text, inner = f"{text}l{n}: &l{n} {inner}\n", f"*l{n}"
+    return f"{text}top: {inner}\n"
+
+
+@given(levels)
+@example([(FORMS[4], True)] * 30)
+@example([(FORMS[5], True)] * 30)
+def test_any_aliases_and_keys_given_twice_are_read_or_refused_in_few_steps(levels):
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(yaml_lines, "MAX_VALUES", 500)
+        plain, steps = yaml_lines._plain, []
+        context.setattr(yaml_lines, "_plain", lambda *a: (steps.append(1), plain(*a))[1])
+        try:
+            found, says = read(nested(levels)), ""
+        except UserError as error:
+            found, says = None, str(error)
+    assert len(steps) <= 500 if found else "more than 500 values" in says and len(steps) == 501
 
 
 SIGNS = [*"ab\n-:,[]{}&*!?|>'\"#%\t\\\x85\ufeff", "\n  ", "- ", ": ", "&a ", "*a", "---\n", "0x1f"]
@@ -168,6 +204,16 @@ def test_numbers_and_words_are_those_of_yaml_1_2(written, value):
     assert document.value["v"] == value
 
 
+@pytest.mark.parametrize(
+    "written", ["9" * 5000, f"-{'9' * 5000}", f"0x{'f' * 5000}", "0o" + "7" * 5000]
+)
+def test_a_whole_number_of_more_digits_than_python_writes_is_a_text(written):
+    document = read(f"v: {written}")
+    assert document.value["v"] == written
+    assign(document, f"v={written}")
+    assert document.value["v"] == written
+
+
 TEXTS = ["2024-13-45", "2024-01-02", "1:30.5", "0x_", "1:30", "1_0", "1_0e2", "0b1", "yes", "Off"]
 
 
@@ -201,6 +247,8 @@ def test_a_key_given_twice_is_a_problem_with_both_lines_told_apart():
         ("a: !!set {b}", "s.yaml:1: not YAML (the tag"),
         ("a: !!binary aGVsbG8=", "s.yaml:1: not YAML (the tag"),
         (BOMB, f"more than {MAX_VALUES:,} values"),
+        (TWICE, f"s.yaml:1: more than {MAX_VALUES:,} values"),
+        (f"a: &a {DEEP}\nb: [*a]", "s.yaml: nested too deeply"),
     ],
 )
 def test_what_is_no_mapping_is_one_clear_error(text, says):
