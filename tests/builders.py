@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save, save_file
 
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion, ResolvedData, ResolvedProbes, expand
@@ -93,8 +93,16 @@ def a_spec(
     )
 
 
+WEIGHTS = save({"lora_a": np.zeros(4, np.float32)})
+"""Of an adapter: the smallest file that can be loaded."""
+
+
 def a_result(
-    spec: CellSpec, rho: Scores | None = None, *, status: Status = Status.OK, weights: bytes = b"w"
+    spec: CellSpec,
+    rho: Scores | None = None,
+    *,
+    status: Status = Status.OK,
+    weights: bytes = WEIGHTS,
 ) -> CellResult:
     """The result of a cell, with two steps, and one pair behind every score."""
     ok = status is Status.OK

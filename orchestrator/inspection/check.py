@@ -1,27 +1,21 @@
 """Verifies every file of a results folder, and says how to have anew what is damaged."""
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
-
 from orchestrator.errors import UserError, as_typed, shell_word
 from orchestrator.results.files import intact
 from orchestrator.results.folder import (
-    ADAPTER,
     SCORED,
-    WEIGHTS,
-    kept_step,
     ours,
     passed_over,
 )
 from orchestrator.results.generations import response_digest
 from orchestrator.results.manifest import NAME, load_manifest
-from orchestrator.results.schema import IMPORTED_TABLE, KEYS, spec_row
+from orchestrator.results.schema import IMPORTED_TABLE, KEYS
 from orchestrator.results.store import (
     ADVICE,
     CHANGED,
@@ -30,14 +24,10 @@ from orchestrator.results.store import (
     RERUN,
     Store,
     advice,
-    demand_values,
-    read_file,
-    repeated_key,
-    said_twice,
+    own_spec,
+    read_unique,
 )
 from orchestrator.results.stress_record import FILE, packs_in, read_plan
-from tasks.contract.cell import CellSpec
-from tasks.sources.jsonl import parse_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,78 +153,35 @@ class _Check:
         for file in ours(self.folder, table):
             name = f"{table}/{file}"
             try:
-                rows = read_file(self.folder / name, table)
-                demand_values(rows, self.folder / name, table)
+                rows = read_unique(self.folder / name, table)
             except UserError as error:
                 self.unreadable(name, error, advice(table, Path(file)))
-                continue
-            if twice := repeated_key(rows, table):
-                self.wrong(name, said_twice(twice), advice(table, Path(file)))
             else:
                 yield name, rows
 
     def cell(self, row: Row, store: Store) -> None:
         """The files that a row of `cells` promises."""
         cell = row["cell_id"]
-        for lack in store.lacks(row):
-            name, _, problem = lack.partition(" ")
+        for name, problem in store.flaws(row):
             if name.startswith("adapters/") and store.without_adapters:
                 then = "put it back, or launch again: the cells are run anew"
                 self.wrong("adapters", "is missing, with the adapters of all cells", then)
             else:
                 there = (self.folder / name).exists()
                 self.wrong(name, problem, ADVICE if there else RERUN)
-        names = {f"{table}/{cell}.arrow" for table in CHILDREN}
-        names |= {f"adapters/{cell}/{name}" for name in ADAPTER}
-        digests = {file["name"]: file["sha256"] for file in row["files"] or ()}
-        kept = {name for name in digests if kept_step(name, cell) is not None}
-        names |= kept
-        for name in sorted(names & digests.keys()):
-            if self._digest(name) not in (None, digests[name]):
-                self.wrong(name, CHANGED, ADVICE)
-        if row["adapter_sha256"] is not None:
-            name = f"adapters/{cell}/{WEIGHTS}"
-            known = digests.get(name) == row["adapter_sha256"]
-            if not known and self._digest(name) not in (None, row["adapter_sha256"]):
-                self.wrong(name, "is another adapter than that of its row", ADVICE)
-            self._tensors(name)
-        for name in sorted(name for name in kept if name.endswith(WEIGHTS)):
-            self._tensors(name)
 
     def settings(self, rows: "pa.Table", labels: Mapping[str, str]) -> None:
         """The columns of a row of `cells` are those of its spec, and so is the manifest's label."""
         cell = rows["cell_id"][0].as_py()
+        name = f"cells/{cell}.arrow"
         try:
-            spec = CellSpec.from_dict(parse_json(rows["spec"][0].as_py()))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            problem = f"its spec is unreadable ({error})"
+            spec = own_spec(rows, self.folder / name)
+        except UserError as error:
+            self.unreadable(name, error, ADVICE)
         else:
-            columns = spec_row(spec)
-            (row,) = rows.select(list(columns)).to_pylist()
-            others = [
-                name
-                for name in columns.keys() - {"spec", "code_version", "git_revision"}
-                if row[name] not in (None, columns[name])
-            ]
-            problem = f"its {', '.join(sorted(others))} are not those of its spec" if others else ""
-            if columns["cell_id"] != cell:
-                named = columns["cell_id"]
-                problem = f"its spec is of another cell or version of rho-sweep: {named}"
-            elif labels.get(cell, spec.label) != spec.label:
+            if labels.get(cell, spec.label) != spec.label:
                 other = f"calls {cell} {labels[cell]!r}, and its row says {spec.label!r}"
                 self.wrong(NAME, other, "launch the sweep again")
-        if problem:
-            self.wrong(f"cells/{cell}.arrow", problem, ADVICE)
-
-    def _tensors(self, name: str) -> None:
-        """Whether an adapter that is there can be loaded."""
-        if not (self.folder / name).is_file():
-            return
-        try:
-            with safe_open(self.folder / name, framework="numpy") as tensors:
-                tensors.keys()
-        except (SafetensorError, OSError) as error:
-            self.wrong(name, f"is no safetensors file ({error})", ADVICE)
 
     def answers(self, cells: Mapping[str, Row]) -> None:
         """Answers belong to the adapter of their cell, labels to an answer that is here."""
@@ -261,16 +208,6 @@ class _Check:
                 if (other := seen.setdefault(key, name)) != name:
                     self.wrong(name, f"holds a key that {other} has, too", advice(table))
                 yield name, row
-
-    def _digest(self, name: str) -> str | None:
-        """sha256 of a file; None where `lacks` has named what keeps it from being read."""
-        if name in self.found and self.found[name].then == ADVICE and "/" in name:
-            return None
-        try:
-            with (self.folder / name).open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError:
-            return None
 
 
 def lines_of(found: Checked, folder: Path) -> list[str]:

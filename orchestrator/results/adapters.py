@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+
+from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 from orchestrator.results.folder import ADAPTER, CONFIG, WEIGHTS
 from tasks.contract.cell import Adapter
@@ -32,3 +35,16 @@ def read_adapter(folder: Path) -> Adapter | None:
     except (OSError, ValueError):
         return None
     return Adapter(weights=weights, config=config if isinstance(config, dict) else {})
+
+
+def demand_loadable(weights: Path) -> None:
+    """Check that the weights of an adapter can be loaded.
+
+    Raises:
+        UserError: They cannot.
+    """
+    try:
+        with safe_open(weights, framework="numpy") as tensors:
+            tensors.keys()
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{weights}: is no safetensors file ({error})") from None

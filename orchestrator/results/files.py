@@ -14,7 +14,7 @@ from orchestrator.errors import UserError, unwritable
 
 
 class UnreadableError(UserError):
-    """A file that was to be taken over cannot be read; nothing of ours is wrong."""
+    """A file that was to be taken over is damaged or not readable; nothing of ours is wrong."""
 
 
 _MARK = b"sealed:sha256:"

@@ -29,9 +29,18 @@ import pyarrow.ipc
 from orchestrator.config.foreign_json import BadAnswerError, parse
 from orchestrator.errors import UserError, writing
 from orchestrator.results import adapters
-from orchestrator.results.files import UNSEALED, intact, link_whole, remove, sealed, write_whole
+from orchestrator.results.files import (
+    UNSEALED,
+    UnreadableError,
+    intact,
+    link_whole,
+    remove,
+    sealed,
+    write_whole,
+)
 from orchestrator.results.folder import (
     NAMES,
+    WEIGHTS,
     damage,
     demand_plain,
     demand_results,
@@ -51,6 +60,7 @@ from orchestrator.results.schema import (
     result_row,
     result_rows,
     scored_rows,
+    spec_row,
     to_arrow,
     versioned,
 )
@@ -58,7 +68,7 @@ from orchestrator.results.values import wrong
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, NodeError, Status
 from tasks.contract.scoring import ScoringResult
 from tasks.sources.foreign import is_foreign
-from tasks.sources.jsonl import demand_file
+from tasks.sources.jsonl import demand_file, parse_json
 
 SETTLED = (Status.OK, Status.DIVERGED)
 """A cell that ended so is not run again; a failed one is."""
@@ -360,6 +370,57 @@ class Store:
         found = ((name, damage(place + name, sizes.get(name))) for name in names)
         return [f"{name} {problem}" for name, problem in found if problem]
 
+    def flaws(self, mark: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """As `lacks`, by reading every file that a row of `cells` promises.
+
+        Yields:
+            (file, what is wrong with it), e.g. `scores/<cell id>.arrow` and `is missing`.
+        """
+        if mark["status"] not in SETTLED:
+            return
+        cell = mark["cell_id"]
+        lacking = dict(lack.split(" ", 1) for lack in self.lacks(mark))
+        yield from lacking.items()
+        digests = {file["name"]: file["sha256"] for file in mark["files"] or ()}
+        names = {f"{table}/{cell}.arrow" for table in CHILDREN}
+        names |= {f"adapters/{cell}/{name}" for name in adapters.FILES}
+        names |= {name for name in digests if kept_step(name, cell) is not None}
+        weights, trained = f"adapters/{cell}/{WEIGHTS}", mark["adapter_sha256"]
+        for name in sorted(names & (digests.keys() | {weights}) - lacking.keys()):
+            if name == weights and trained is None and name not in digests:
+                continue
+            path = self.folder / name
+            try:
+                with path.open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
+                if found != digests.get(name, found):
+                    yield name, CHANGED
+                elif name == weights and trained not in (None, found):
+                    yield name, "is another adapter than that of its row"
+                elif name.endswith(WEIGHTS):
+                    adapters.demand_loadable(path)
+            except OSError as error:
+                yield name, f"cannot be read ({error.strerror})"
+            except UserError as error:
+                yield name, error.reason.removeprefix(f"{path}: ")
+
+    def demand_whole(self, cell_id: str) -> None:
+        """Check a cell, its attempts too, by reading every file of it.
+
+        Raises:
+            UserError: Something is missing, damaged or unreadable; the first is named.
+        """
+        path = self.path("cells", cell_id)
+        rows = read_unique(path, "cells")
+        own_spec(rows, path)
+        (mark,) = rows.select(MARK).to_pylist()
+        for name, problem in self.flaws(mark):
+            raise UserError(f"{self.folder / name}: {problem}", ADVICE)
+        for table in CHILDREN:
+            read_unique(self.path(table, cell_id), table)
+        for path in self.files_of("attempts", cell_id):
+            read_unique(path, "attempts")
+
     def read(self, table: str) -> pa.Table:
         """All rows of a table that belong to committed cells.
 
@@ -392,10 +453,7 @@ class Store:
         Raises:
             UserError: The file is missing, corrupted or of another version.
         """
-        path = self.path(table, cell_id)
-        found = read_file(path, table)
-        demand_values(found, path, table)
-        return found
+        return read_unique(self.path(table, cell_id), table)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """As `read`, as dicts."""
@@ -416,10 +474,15 @@ class Store:
         """Take over a finished cell of another sweep, its `cells` row last.
 
         Raises:
-            UnreadableError: A file of the other sweep cannot be read; the cell is not done here.
+            UnreadableError: A file of the other sweep is damaged or not readable; the cell is not
+                done here.
             UserError: This folder cannot be written to.
         """
-        files = _mark(other.path("cells", cell_id))["files"] or ()
+        try:
+            other.demand_whole(cell_id)
+            files = _mark(other.path("cells", cell_id))["files"] or ()
+        except UserError as error:
+            raise UnreadableError(error.reason) from None
         steps = (kept_step(file["name"], cell_id) for file in files)
         kept = sorted({step for step in steps if step is not None})
         self._clear(cell_id, kept)
@@ -472,6 +535,33 @@ def spec_of(row: Mapping[str, Any]) -> dict[str, Any]:
             f"cells/{row['cell_id']}.arrow: its spec is unreadable ({error})", ADVICE
         ) from None
     return found
+
+
+def own_spec(rows: pa.Table, path: Path) -> CellSpec:
+    """The spec in the one row of a file of `cells`, from which its other columns follow.
+
+    Raises:
+        UserError: It is unreadable, or of another cell than the row.
+    """
+    cell = rows["cell_id"][0].as_py()
+    try:
+        spec = CellSpec.from_dict(parse_json(rows["spec"][0].as_py()))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{path}: its spec is unreadable ({error})", ADVICE) from None
+    columns = spec_row(spec)
+    if columns["cell_id"] != cell:
+        other = f"its spec is of another cell or version of rho-sweep: {columns['cell_id']}"
+        raise UserError(f"{path}: {other}", ADVICE)
+    (row,) = rows.select(list(columns)).to_pylist()
+    others = [
+        name
+        for name in columns.keys() - {"spec", "code_version", "git_revision"}
+        if row[name] not in (None, columns[name])
+    ]
+    if others:
+        unlike = f"its {', '.join(sorted(others))} are not those of its spec"
+        raise UserError(f"{path}: {unlike}", ADVICE)
+    return spec
 
 
 def as_file(table: str, rows: list[dict[str, Any]]) -> bytes:
@@ -645,6 +735,19 @@ def _compressed(message: pa.ipc.Message) -> bool:
 def _options(table: str, columns: tuple[str, ...]) -> pa.ipc.IpcReadOptions:
     chosen = sorted(map(TABLES[table].get_field_index, columns))
     return pa.ipc.IpcReadOptions(use_threads=False, included_fields=chosen)
+
+
+def read_unique(path: Path, table: str) -> pa.Table:
+    """As `read_file`, with values that this program writes, and no key twice.
+
+    Raises:
+        UserError: It has others, or is corrupted, unreadable, or of another version.
+    """
+    found = read_file(path, table)
+    demand_values(found, path, table)
+    if twice := repeated_key(found, table):
+        raise UserError(f"{path}: {said_twice(twice)}", advice(table, path))
+    return found
 
 
 def owner_of(path: Path) -> str:

@@ -17,8 +17,9 @@ from safetensors.numpy import save
 from orchestrator.errors import UserError
 from orchestrator.execution.display import PlainDisplay
 from orchestrator.execution.launch import Options, launch
+from orchestrator.inspection.check import check
 from orchestrator.inspection.compare_results import compare
-from orchestrator.results.folder import passed_over
+from orchestrator.results.folder import WEIGHTS, passed_over
 from orchestrator.results.manifest import HEAD, load_manifest
 from orchestrator.results.store import Store
 from tasks.contract.cell import CellSpec
@@ -456,3 +457,36 @@ def test_what_a_neighbour_keeps_to_himself_is_run_anew(results, undisturbed, tmp
     assert "4 already done (4 in other sweeps), 1 to run" in said
     assert summary.unfinished == []
     assert compare(Store(tmp_path / "results/mine"), undisturbed).same == 5
+
+
+@pytest.mark.slow
+def test_damage_that_a_neighbour_shares_is_not_taken_over_and_the_advice_mends_it(
+    results, undisturbed, tmp_path, capsys
+):
+    sweep, mine = parsed((tmp_path / "sweep.yaml").read_text()), tmp_path / "results/mine"
+
+    def launched_again():
+        launch(sweep, mine, Options(inline=True), PlainDisplay())
+        return capsys.readouterr().err
+
+    def flip(path):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)  # in place: both names of the file
+
+    cell = a_trained_cell(results)
+    scores, weights = results.path("scores", cell), results.adapter_folder(cell) / WEIGHTS
+    flip(scores)
+    said = launched_again()
+    assert f"{scores}: has other bytes than when it was written; the cell is run anew" in said
+    assert "4 already done (4 in other sweeps), 1 to run" in said
+    assert check(Store(mine)).problems == ()
+    shutil.rmtree(mine)
+    scores.write_bytes(undisturbed.path("scores", cell).read_bytes())
+    assert "5 already done (5 in other sweeps)" in launched_again()
+    flip(weights)
+    (problem,) = check(Store(mine)).problems
+    subprocess.run(problem.command, shell=True, check=True)
+    assert f"{weights}: has other bytes" in launched_again()
+    assert check(Store(mine)).problems == ()
+    assert compare(Store(mine), undisturbed).same == 5

@@ -5,12 +5,10 @@ import shutil
 from pathlib import Path
 from random import Random
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.numpy import save
 
 from orchestrator.errors import UserError
 from orchestrator.inspection.check import Checked, check, lines_of
@@ -28,14 +26,13 @@ name: s
 model: m
 grid: {condition: [sft-only], seed: [1, 2]}
 """
-WEIGHTS = save({"lora_a": np.zeros(4, np.float32)})
 
 
 def filled(folder: Path) -> Store:
     """Two trained cells and a baseline, answers of one and their labels."""
     store, expansion = launched(folder, SWEEP)
     for spec in expansion.all:
-        result = a_result(spec, weights=WEIGHTS)
+        result = a_result(spec)
         store.commit(result, attempts=1, ray=None)
         row = {"cell_id": spec.cell_id, "attempt": 1, "started_at": 0, "outcome": "ok"}
         store.write_attempt(row)

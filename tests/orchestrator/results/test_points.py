@@ -14,7 +14,7 @@ from orchestrator.inspection.compare_results import compare
 from orchestrator.results.folder import kept_step, passed_over
 from orchestrator.results.schema import TABLES, fitted, versioned
 from tasks.contract.cell import Adapter, Point, Status
-from tests.builders import a_result, a_score, a_spec, filled
+from tests.builders import WEIGHTS, a_result, a_score, a_spec, filled
 
 FINAL = {("factual", "heldout"): 0.5}
 SPEC = replace(a_spec(), eval_steps=(1,), keep_steps=(1,))
@@ -27,7 +27,7 @@ def with_points(spec=SPEC, *, rho=-0.25, status=Status.OK):
         step=1,
         scores=earlier.scores,
         probe_scores=earlier.probe_scores,
-        adapter=Adapter(weights=b"early", config={"rank": 8}),
+        adapter=Adapter(weights=WEIGHTS, config={"rank": 8}),
         passes=1,
     )
     return replace(result, points=(point,))
@@ -56,14 +56,14 @@ def test_a_kept_adapter_is_promised_checked_linked_and_cleared(tmp_path):
     store = filled(tmp_path / "a", with_points())
     kept = store.adapter_folder(SPEC.cell_id, 1)
     assert kept.name == f"{SPEC.cell_id}.1"
-    assert (kept / "adapters.safetensors").read_bytes() == b"early"
+    assert (kept / "adapters.safetensors").read_bytes() == WEIGHTS
     assert passed_over(store.folder) == []
     other = filled(tmp_path / "b")
     other.link_from(store, SPEC.cell_id)
     assert other.is_done(SPEC.cell_id)
     weights = other.adapter_folder(SPEC.cell_id, 1) / "adapters.safetensors"
     weights.unlink()  # the link, not the file of the other results
-    weights.write_bytes(b"farly")
+    weights.write_bytes(WEIGHTS[:-1] + b"x")
     changed = [p.path for p in check(other).problems]
     assert f"adapters/{SPEC.cell_id}.1/adapters.safetensors" in changed
     shutil.rmtree(kept)

@@ -3,14 +3,16 @@
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import count
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +27,7 @@ from orchestrator.results import adapters, files, schema
 from orchestrator.results import folder as folder_module
 from orchestrator.results import store as storing
 from orchestrator.results.store import Store, done_elsewhere, read_file, siblings
-from tasks.contract.cell import CellSpec, Measurements, Status
+from tasks.contract.cell import CellSpec, Measurements, Point, Status
 from tasks.contract.prompts import PromptSet
 from tests import ROOT
 from tests.answers import GREEDY, a_prompt, a_unit, answered, judgement, keep
@@ -766,8 +768,47 @@ def test_a_crash_while_linking_leaves_no_cell(tmp_path, monkeypatch):
 def test_a_sibling_that_lacks_a_table_is_a_clear_error(tmp_path):
     a = filled(tmp_path / "a", a_result(a_spec()))
     a.path("scores", a_spec().cell_id).unlink()
-    with pytest.raises(UserError, match=r"scores.*No such file"):
+    with pytest.raises(UserError, match=r"scores.*is missing"):
         filled(tmp_path / "b").link_from(a, a_spec().cell_id)
+
+
+@given(seed=st.integers(0, 2**32))
+def test_no_changed_bit_of_a_cell_beside_is_taken_over(a_cell_beside, seed):
+    rng, store, cell = Random(seed), a_cell_beside, a_spec().cell_id
+    changed = rng.choice([p for p in sorted(store.folder.rglob("*")) if p.is_file()])
+    before = changed.read_bytes()
+    content = bytearray(before)
+    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    changed.write_bytes(content)
+    new = Store(store.folder.with_name("new"))
+    new.create()
+    try:
+        with pytest.raises(files.UnreadableError, match=re.escape(f"{changed}: ")):
+            new.link_from(store, cell)
+        assert [p for p in new.folder.rglob("*") if p.is_file()] == []
+    finally:
+        changed.write_bytes(before)
+
+
+@pytest.fixture(scope="module")
+def a_cell_beside(tmp_path_factory) -> Store:
+    """A cell with an adapter from within its training, and an attempt."""
+    spec = a_spec()
+    trained = a_result(spec)
+    kept = replace(trained, points=(Point(step=1, adapter=trained.adapter),))
+    store = filled(tmp_path_factory.mktemp("beside") / "a", kept)
+    store.write_attempt({"cell_id": spec.cell_id, "attempt": 1, "started_at": 0, "outcome": "ok"})
+    store.flush()
+    return store
+
+
+def test_a_cell_beside_whose_spec_is_of_another_is_not_taken_over(tmp_path):
+    a, (cell, other) = filled(tmp_path / "a"), (a_spec(), a_spec(seed=9))
+    a.commit(a_result(cell), attempts=1, ray=None)
+    (row,) = a.rows("cells")
+    a.write("cells", cell.cell_id, [row | {"spec": json.dumps(asdict(other), sort_keys=True)}])
+    with pytest.raises(files.UnreadableError, match="its spec is of another cell"):
+        filled(tmp_path / "b").link_from(a, cell.cell_id)
 
 
 def test_only_settled_cells_of_siblings_count(tmp_path):
