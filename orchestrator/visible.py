@@ -11,6 +11,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 from typing import Any, TextIO
 
 HIDDEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
@@ -59,11 +60,23 @@ def visible_lines(text: str) -> str:
     """
     if _PLAIN.fullmatch(text):
         return text
-    return "".join(_shown(c) for c in text)
+    return _suspects().sub(_shown, text)
 
 
-def _shown(character: str) -> str:
-    if character in "\n\t" or unicodedata.category(character) not in HIDDEN:
+@cache
+def _suspects() -> re.Pattern[str]:
+    """What `_shown` is asked about: the hidden characters, and all with two units in UTF-16.
+
+    To look at those, too, would take longer than most commands: there are a million.
+    """
+    units = (chr(unit) for unit in range(0x10000))
+    hidden = "".join(u for u in units if u not in "\n\t" and unicodedata.category(u) in HIDDEN)
+    return re.compile(f"[{re.escape(hidden)}\U00010000-\U0010ffff]")
+
+
+def _shown(found: re.Match[str]) -> str:
+    character = found[0]
+    if unicodedata.category(character) not in HIDDEN:
         return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))

@@ -5,10 +5,11 @@ import io
 import json
 import re
 import sys
+import time
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
@@ -43,6 +44,33 @@ def test_no_hidden_character_is_left_and_all_others_are(text):
     assert not set("\n\t") & set(visible(text))
     kept = re.sub(r"\\u[0-9a-f]{4}", "", visible_lines(text))
     assert visible_lines(kept) == kept
+
+
+ANY = st.text(st.characters(exclude_categories=())) | st.text(
+    st.characters(categories=sorted(HIDDEN)) | st.sampled_from("ab\n\t]^-\\\u00e9\U0001f600")
+)
+
+
+@given(ANY)
+@example("".join(map(chr, range(0x10000))))
+@example("".join(map(chr, range(0x10000, 0x110000, 7))))
+def test_lines_are_shown_character_by_character(text):
+    def shown(character: str) -> str:
+        units = character.encode("utf-16-be", "surrogatepass").hex()
+        return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
+
+    assert visible_lines(text) == "".join(shown(c) if hidden(c) else c for c in text)
+
+
+def test_a_long_text_with_a_hidden_character_takes_no_time_for_each_character():
+    text = "An answer in plain words. " * 40_000
+    visible_lines("\u200b")
+    took = {}
+    for begun in ("", "\u200b"):
+        start = time.process_time()
+        visible_lines(begun + text)
+        took[begun] = time.process_time() - start
+    assert took["\u200b"] < 0.1 + 4 * took[""]
 
 
 @given(st.recursive(st.none() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
