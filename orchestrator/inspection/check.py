@@ -161,7 +161,6 @@ class _Check:
 
     def cell(self, row: Row, store: Store) -> None:
         """The files that a row of `cells` promises."""
-        cell = row["cell_id"]
         for name, problem in store.flaws(row):
             if name.startswith("adapters/") and store.without_adapters:
                 then = "put it back, or launch again: the cells are run anew"
