@@ -435,9 +435,9 @@ class Store:
         parts = [read_file(path, table) for path in paths]
         none = pa.Table.from_batches([], versioned(table))  # `empty_table` would load pandas
         whole = pa.concat_tables(parts) if parts else none
-        if table == "cells" and wrong(whole, table):  # for all rows at once; others are, as read
+        if table == "cells" and wrong(whole, table):
             for path, part in zip(paths, parts, strict=True):
-                demand_values(part, path, table)
+                _demand_values(part, path, table)
         if twice := repeated_key(whole, table):
             rows = zip(paths, (p.select(list(twice)).to_pylist() for p in parts), strict=True)
             holders = [path for path, keys in rows if twice in keys]
@@ -609,11 +609,11 @@ def read_file(path: Path, table: str, columns: Sequence[str] = ()) -> pa.Table:
         found = rows
     _demand_own(found, path, table)
     if table not in ("cells", *CHILDREN):
-        demand_values(found, path, table)
+        _demand_values(found, path, table)
     return found
 
 
-def demand_values(found: pa.Table, path: Path, table: str) -> None:
+def _demand_values(found: pa.Table, path: Path, table: str) -> None:
     """Check the values of a file, but for tables with many rows, whose readers do.
 
     Raises:
@@ -744,7 +744,8 @@ def read_unique(path: Path, table: str) -> pa.Table:
         UserError: It has others, or is corrupted, unreadable, or of another version.
     """
     found = read_file(path, table)
-    demand_values(found, path, table)
+    if table == "cells":  # of which ten thousand are read at once elsewhere; others are, as read
+        _demand_values(found, path, table)
     if twice := repeated_key(found, table):
         raise UserError(f"{path}: {said_twice(twice)}", advice(table, path))
     return found
@@ -758,8 +759,10 @@ def owner_of(path: Path) -> str:
 def _mark(path: Path) -> dict[str, Any]:
     """The columns `MARK` of one row of `cells`."""
     found = read_file(path, "cells", MARK).select(MARK)
-    demand_values(found, path, "cells")
     mark: dict[str, Any] = found.to_pylist()[0]
+    whole = all(file and None not in file.values() for file in mark["files"] or ())
+    if not whole or mark["status"] not in tuple(Status):  # a quick look: there may be ten thousand
+        _demand_values(found, path, "cells")
     return mark
 
 

@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import pyarrow as pa
 
+from orchestrator.results.schema import TABLES
 from tasks.contract.cell import Status, digest_of
 from tasks.contract.prompts import Intent, Part
 
@@ -33,26 +36,45 @@ def wrong(found: pa.Table, table: str) -> str | None:
         found: Its rows, or some columns of them.
         table: Their table.
     """
-    for field in found.schema:
-        name, chunks = field.name, found[field.name].chunks
-        if pa.types.is_floating(field.type):
-            if any(x is not None and not abs(x) < LARGEST for c in chunks for x in c.to_pylist()):
-                return f"its {name} is no number that was measured"
-        elif pa.types.is_list(field.type):
-            if any(map(_has_gap, chunks)):
-                return f"its {name} lacks a value"
-        elif words := WORDS.get((table, name)):
-            others = {x for c in chunks for x in c.to_pylist()} - words - {None}
-            if others:
-                return f"{name} {min(others)!r} is unknown"
+    checks = _checks(table)
+    for place, name in enumerate(found.column_names):
+        if name in checks:
+            column = found.column(place)
+            values = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+            if problem := checks[name](values):
+                return f"its {name} {problem}"
     return _wrong_unit(found) if table == "generations" else None
 
 
-def _has_gap(chunk: pa.ListArray) -> bool:
+@cache
+def _checks(table: str) -> dict[str, Callable[[pa.Array], str | None]]:
+    """Column -> what is wrong with its values, where not all of its type may stand."""
+    found: dict[str, Callable[[pa.Array], str | None]] = {}
+    for field in TABLES[table]:
+        if pa.types.is_floating(field.type):
+            found[field.name] = _no_number
+        elif pa.types.is_list(field.type):
+            found[field.name] = _gap
+        elif words := WORDS.get((table, field.name)):
+            found[field.name] = partial(_no_word, words)
+    return found
+
+
+def _no_number(values: pa.Array) -> str | None:
+    odd = any(x is not None and not abs(x) < LARGEST for x in values.to_pylist())
+    return "is no number that was measured" if odd else None
+
+
+def _no_word(words: frozenset[str], values: pa.Array) -> str | None:
+    others = set(values.to_pylist()) - words - {None}
+    return f"{min(others)!r} is unknown" if others else None
+
+
+def _gap(lists: pa.ListArray) -> str | None:
     """Whether an entry of a list, or a part of one, is null."""
-    entries = chunk.flatten()
+    entries = lists.flatten()
     parts = entries.flatten() if pa.types.is_struct(entries.type) else []
-    return any(part.null_count for part in (entries, *parts))
+    return "lacks a value" if any(part.null_count for part in (entries, *parts)) else None
 
 
 def _wrong_unit(found: pa.Table) -> str | None:

@@ -235,7 +235,7 @@ def test_many_problems_of_one_kind_are_a_few_lines(store):
 def test_a_status_that_no_launch_knows_is_named(store):
     row = store.rows("cells")[0]
     store.write("cells", row["cell_id"], [row | {"status": "odd"}])
-    assert problems(store)[f"cells/{row['cell_id']}.arrow"] == "status 'odd' is unknown"
+    assert problems(store)[f"cells/{row['cell_id']}.arrow"] == "its status 'odd' is unknown"
 
 
 def test_a_file_that_begins_as_ours_and_goes_on_as_another_table_is_named(store):
