@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any
 
 import pyarrow as pa
 
@@ -93,7 +92,10 @@ def _wrong_unit(found: pa.Table) -> str | None:
     samples = _samples(first["decoding"])
     if samples is None:
         return f"decoding {first['decoding']!r} is none"
-    asked = [_prompt_of(row) for row in rows]
+    asked = [  # as `asdict` of a `Prompt`
+        {"id": row["prompt_id"], "text": row["prompt"]} | {k: row[k] for k in OF_PROMPT}
+        for row in rows
+    ]
     places = [(prompt, index) for prompt in asked[::samples] for index in range(samples)]
     whole = places == [(p, row["sample_index"]) for p, row in zip(asked, rows, strict=True)]
     if not whole or digest_of(asked[::samples]) != first["prompts_digest"]:
@@ -102,11 +104,6 @@ def _wrong_unit(found: pa.Table) -> str | None:
         lacks = next((name for name in OF_ANSWER if found[name].null_count), None)
         return f"an answer lacks its {lacks}" if lacks else None
     return None
-
-
-def _prompt_of(row: dict[str, Any]) -> dict[str, Any]:
-    """As `asdict` of a `Prompt`."""
-    return {"id": row["prompt_id"], "text": row["prompt"]} | {k: row[k] for k in OF_PROMPT}
 
 
 def _samples(decoding: str) -> int | None:

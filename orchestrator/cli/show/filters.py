@@ -88,11 +88,12 @@ class Filter:
 
     def view(self, view: View) -> View:
         """A table without the rows and columns that are about anything else."""
-        columns = tuple(c for c in view.columns if not self._hides(c.fields[0]))
+        columns = tuple(
+            c
+            for c in view.columns
+            if not any(c.fields[0] == b or c.fields[0].startswith(f"{b}_") for b in self.hidden)
+        )
         return replace(view, columns=columns, rows=tuple(r for r in view.rows if self._row(r)))
-
-    def _hides(self, field: str) -> bool:
-        return any(field == b or field.startswith(f"{b}_") for b in self.hidden)
 
     def _row(self, row: Row) -> bool:
         behaviors = [
