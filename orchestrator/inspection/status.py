@@ -239,7 +239,10 @@ def log_lines(store: Store, cell: str) -> list[str]:
     if path.is_file():
         demand_file(path)
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    lines += [_attempt_line(attempt) for attempt in store.attempts_of(cell)]
+    for attempt in store.attempts_of(cell):
+        message = f": {attempt['message']}" if attempt["message"] else ""
+        head = f"attempt {attempt['attempt']} on {attempt['host']}"
+        lines.append(f"{head}: {attempt['outcome']}{message}")
     if (row := _row_of(store, cell)) is not None:
         if row["stage"]:
             lines.append(f"failed in stage {row['stage']}: {row['message']}")
@@ -252,8 +255,3 @@ def _row_of(store: Store, key: str) -> dict[str, Any] | None:
     if is_plain(store.path("cells", key)):
         return next(r for r in store.rows("cells") if r["cell_id"] == key)
     return next((r for r in store.rows("generations") if r["generation_id"] == key), None)
-
-
-def _attempt_line(attempt: dict[str, Any]) -> str:
-    message = f": {attempt['message']}" if attempt["message"] else ""
-    return f"attempt {attempt['attempt']} on {attempt['host']}: {attempt['outcome']}{message}"
