@@ -13,6 +13,8 @@ from orchestrator.visible import last_line
 from tasks.model import children
 
 DAYS = "825"  # the longest that macOS accepts
+LONGEST_CN = 64
+"""Characters of a common name (X.509, `ub-common-name`)."""
 KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
 
 
@@ -29,9 +31,10 @@ def make(cluster: str, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
     Raises:
         UserError: There is no openssl command, or it fails.
     """
-    with tempfile.TemporaryDirectory(prefix="rho-sweep-") as name:
-        folder = Path(name)
-        authority = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", f"/CN=rho-sweep {cluster}"]
+    with tempfile.TemporaryDirectory(prefix="rho-sweep-") as place:
+        folder = Path(place)
+        name = f"rho-sweep {cluster}"[:LONGEST_CN]
+        authority = ["-keyout", "ca.key", "-out", "ca.crt", "-subj", f"/CN={name}"]
         _openssl(folder, "req", "-x509", *KEY, *authority, "-days", DAYS)
         made = {}
         for host, address in addresses.items():
