@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 from orchestrator.cells import tokenised
 from orchestrator.cells.builds import demand_builds
@@ -53,18 +53,17 @@ READ = ("model", "model_revision", "train.max_length", "data.template", *DATA)
 """Fields of a point that decide what is found of its pack and texts."""
 
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def _once(look: Callable[P, T]) -> Callable[P, T]:
+def _once(look: Callable[..., T]) -> Callable[..., T]:
     """As `functools.cache`, for errors too: a hub that does not answer is asked once."""
-    known: dict[object, T | NodeError] = {}
+    known: dict[tuple[object, ...], T | NodeError] = {}
 
-    def ask(*args: P.args, **kwargs: P.kwargs) -> T:
+    def ask(*args: object) -> T:
         if args not in known:
             try:
-                known[args] = look(*args, **kwargs)
+                known[args] = look(*args)
             except NodeError as error:
                 known[args] = error
         found = known[args]
