@@ -33,7 +33,7 @@ TYPES = {
     "string": "be a text",
 }
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
-PATTERNS = {NAME: "at most 200 letters, digits, dots and dashes", NOT_BLANK: "a text"}
+PATTERNS = {NAME: "letters, digits, dots and dashes (200 at most)", NOT_BLANK: "a text"}
 """A pattern and what it asks for, in words; a module with patterns of its own adds them."""
 
 

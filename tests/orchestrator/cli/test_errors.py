@@ -250,7 +250,7 @@ def missing_name(place):
     return launch(place, old="name: bad\n", new="")
 
 
-@case('name (line 1): must be at most 200 letters, digits, dots and dashes, got "../bad"')
+@case('name (line 1): must be letters, digits, dots and dashes (200 at most), got "../bad"')
 def bad_name(place):
     return launch(place, old="name: bad", new="name: ../bad")
 
