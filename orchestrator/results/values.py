@@ -71,7 +71,7 @@ def _no_word(words: frozenset[str], values: pa.Array) -> str | None:
 
 def _gap(lists: pa.ListArray) -> str | None:
     """Whether an entry of a list, or a part of one, is null."""
-    entries = lists.flatten()
+    entries = lists.values  # `flatten` loads pyarrow.compute
     parts = entries.flatten() if pa.types.is_struct(entries.type) else []
     return "lacks a value" if any(part.null_count for part in (entries, *parts)) else None
 
