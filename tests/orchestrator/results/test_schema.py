@@ -72,6 +72,7 @@ HALF_DECLARED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "said"), HALF_DECLARED.values(), ids=HALF_DECLARED)
 def test_what_is_declared_by_half_stops_the_import(code, said):
     command = [sys.executable, "-c", textwrap.dedent(code)]

@@ -113,6 +113,7 @@ def test_no_key_leads_out_of_its_folder(store, table, key):
         store.write(table, key, [])
 
 
+@pytest.mark.slow
 def test_no_command_writes_where_a_table_says(tmp_path, rho_sweep):
     store, expansion = launched(tmp_path / "results/s", SWEEP)
     for cell in expansion.all:
