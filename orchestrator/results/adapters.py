@@ -3,8 +3,6 @@
 import json
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 from orchestrator.results.folder import ADAPTER, CONFIG, WEIGHTS
@@ -43,6 +41,8 @@ def demand_loadable(weights: Path) -> None:
     Raises:
         UserError: They cannot.
     """
+    from safetensors import SafetensorError, safe_open  # few commands look into an adapter
+
     try:
         with safe_open(weights, framework="numpy") as tensors:
             tensors.keys()

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import __version__
+from orchestrator.cells.provenance import git_revision
 from orchestrator.config.foreign_json import ID, demand, shown
 from orchestrator.config.yaml_lines import Document, dump_yaml, parse_yaml
 from orchestrator.errors import UserError
 from orchestrator.results.files import UNSEALED, demand_spelling, intact, sealed, write_whole
 from orchestrator.results.folder import MANIFEST
-from orchestrator.results.provenance import git_revision
 from tasks.contract.cell import NodeError
 from tasks.sources.jsonl import demand_file
 

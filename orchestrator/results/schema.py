@@ -9,7 +9,7 @@ from typing import Any, get_args
 import pyarrow as pa
 
 from orchestrator import __version__
-from orchestrator.results.provenance import git_revision
+from orchestrator.cells.provenance import git_revision
 from tasks.contract.cell import (
     CellFailure,
     CellResult,

@@ -404,8 +404,8 @@ class Store:
             except UserError as error:
                 yield name, error.reason.removeprefix(f"{path}: ")
 
-    def demand_whole(self, cell_id: str) -> None:
-        """Check a cell, its attempts too, by reading every file of it.
+    def demand_whole(self, cell_id: str) -> dict[str, Any]:
+        """Check a cell, its attempts too, by reading every file of it; returns its `MARK`.
 
         Raises:
             UserError: Something is missing, damaged or unreadable; the first is named.
@@ -420,6 +420,8 @@ class Store:
             read_unique(self.path(table, cell_id), table)
         for path in self.files_of("attempts", cell_id):
             read_unique(path, "attempts")
+        whole: dict[str, Any] = mark
+        return whole
 
     def read(self, table: str) -> pa.Table:
         """All rows of a table that belong to committed cells.
@@ -479,8 +481,7 @@ class Store:
             UserError: This folder cannot be written to.
         """
         try:
-            other.demand_whole(cell_id)
-            files = _mark(other.path("cells", cell_id))["files"] or ()
+            files = other.demand_whole(cell_id)["files"] or ()
         except UserError as error:
             raise UnreadableError(error.reason) from None
         steps = (kept_step(file["name"], cell_id) for file in files)
