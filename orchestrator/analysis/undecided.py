@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 from orchestrator.analysis.inference.record import Inference
 from orchestrator.cells.choose import Arm
-from orchestrator.execution.launch import Aside
+from orchestrator.cells.expand import Aside
 from orchestrator.results.registration import Registered
 from orchestrator.results.store import Store
 from orchestrator.stats.verdict import Verdict

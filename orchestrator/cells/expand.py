@@ -94,6 +94,19 @@ class Expansion:
         return self.baselines + self.cells
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """Cells of a sweep that are not run now.
+
+    Attributes:
+        cells: Cells without a result: that no undecided claim needs yet, or that nobody named.
+        told: Which claims are looked at next, or what was named in vain; for people.
+    """
+
+    cells: frozenset[str] = frozenset()
+    told: str = ""
+
+
 def expand(sweep: Sweep, resolver: Resolver) -> tuple[Expansion, list[Problem]]:
     """All cells, and everything about models, data and probes that does not fit."""
     cells: dict[str, CellSpec] = {}

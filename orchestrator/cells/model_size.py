@@ -1,9 +1,10 @@
-"""What a model's configuration says of its size."""
+"""What a model's configuration says of its size, also before the model is on this machine."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import show
@@ -15,6 +16,19 @@ FLOAT = 4
 _BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.(\d+)\.")
 LARGEST = 1 << 31
 """No size of a model reaches it."""
+QWEN_7B = {
+    "model_type": "qwen2",
+    "torch_dtype": "bfloat16",
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "vocab_size": 152064,
+    "use_sliding_window": False,
+}
+KNOWN = {"Qwen/Qwen2.5-7B-Instruct": (QWEN_7B, 15_231_233_024)}
+"""Name on the hub -> the part of its configuration that estimates read, and bytes of weights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,3 +151,11 @@ def text_config(files: ModelFiles) -> dict[str, Any]:
             f"got {show(nested)}; get the file anew, or choose another model"
         )
     return files.config | nested
+
+
+def known_model(name: str) -> ModelFiles | None:
+    """The sizes of a model that need not be here; None for one that is not in the list."""
+    if name not in KNOWN:
+        return None
+    config, weight_bytes = KNOWN[name]
+    return ModelFiles(folder=Path(name), config=config, digest="", weight_bytes=weight_bytes)

@@ -11,9 +11,8 @@ from typing import TypeVar
 from orchestrator.cells import tokenised
 from orchestrator.cells.builds import demand_builds
 from orchestrator.cells.expand import DATA, PROBES, ResolvedData, ResolvedProbes, template_of
-from orchestrator.cells.known_models import known_model
 from orchestrator.cells.memory import Texts, cell_memory
-from orchestrator.cells.model_size import Sizes, text_config
+from orchestrator.cells.model_size import Sizes, known_model, text_config
 from orchestrator.cells.roofline import Effort, cell_effort
 from orchestrator.config.condition_rules import Point, condition_of
 from orchestrator.errors import hint

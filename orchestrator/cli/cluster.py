@@ -60,9 +60,9 @@ def prefetch(
 
     Example: rho-sweep cluster prefetch cluster.yaml sweep.yaml
     """
+    from orchestrator.cells.load import load
     from orchestrator.cluster.assets import of_sweep
     from orchestrator.cluster.prefetch import prefetch as prefetch_to
-    from orchestrator.execution.launch import load
 
     named = _read(cluster)
     wanted = of_sweep(load(sweep, set_), download=from_here)
@@ -88,8 +88,8 @@ def doctor(
 
     Example: rho-sweep cluster doctor cluster.yaml sweep.yaml
     """
+    from orchestrator.cells.load import load
     from orchestrator.cluster.doctor.checks import examine
-    from orchestrator.execution.launch import load
 
     named = _read(cluster)
     report = examine(named, load(sweep, set_) if sweep else None, _say)

@@ -74,9 +74,10 @@ def launch(
     demand_one_place(cluster, local=local, inline=inline, slots=slots)
     if cell and (cluster is not None or until is not None):
         raise UserError("--cell is for launches on this machine without --until")
+    from orchestrator.cells.load import load
     from orchestrator.cli import launching
     from orchestrator.config.cluster_file import load_cluster
-    from orchestrator.execution.launch import NO_RULE, RULE_HINT, Options, load
+    from orchestrator.execution.launch import NO_RULE, RULE_HINT, Options
 
     loaded = load(sweep, [*set_, *([f"name={rename}"] if rename is not None else [])])
     if until is not None and not (loaded.questions.looks and loaded.questions.contrasts):

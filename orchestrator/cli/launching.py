@@ -10,13 +10,14 @@ from pathlib import Path
 
 import typer
 
+from orchestrator.cells.load import resolve
 from orchestrator.cli.stressing import after_launch, tell, tell_far
 from orchestrator.cluster.follow import demand_ended, follow
 from orchestrator.cluster.remote_sweep import Far
 from orchestrator.config.hosts import Cluster
 from orchestrator.config.sweep_file import Sweep, as_text
 from orchestrator.errors import UserError, as_typed
-from orchestrator.execution.launch import Decide, Options, Summary, launch, resolve, summary
+from orchestrator.execution.launch import Decide, Options, Summary, launch, summary
 from orchestrator.execution.terminal import FAILED, INTERRUPTED, interruptible, shown
 from orchestrator.inspection.status import kept_line
 from orchestrator.results import lock

@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from orchestrator.analysis.analyze import Analysis, analyze
 from orchestrator.analysis.output import inference_table
 from orchestrator.analysis.tables import render
+from orchestrator.cells.load import load
 from orchestrator.cli.stressing import after_launch
 from orchestrator.errors import UserError, hint
-from orchestrator.execution.launch import Options, load
+from orchestrator.execution.launch import Options
 from orchestrator.execution.launch import launch as run
 from orchestrator.execution.terminal import shown
 from orchestrator.inspection import plan as planning

@@ -99,8 +99,8 @@ def plan(
 
       rho-sweep plan scale --cluster cluster.yaml
     """
+    from orchestrator.cells.load import load
     from orchestrator.cli.show.lines import shown
-    from orchestrator.execution.launch import load
     from orchestrator.inspection.plan import describe, plan_into
 
     frame = None

@@ -104,9 +104,9 @@ def estimate() -> int | None:
 
 
 def _resolved() -> tuple[CellSpec, "FileResolver"]:
+    from orchestrator.cells.load import resolve
     from orchestrator.config.sweep_file import parse
     from orchestrator.config.yaml_lines import parse_yaml
-    from orchestrator.execution.launch import resolve
 
     expansion, resolver = resolve(parse(parse_yaml(SWEEP, "canary", Path("/"))), download=False)
     return expansion.cells[0], resolver

@@ -3,8 +3,6 @@
 `docs/launch.md` tells the whole way, with processes and files.
 """
 
-import os
-import platform
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from contextlib import closing
@@ -15,15 +13,13 @@ from pathlib import Path
 import psutil
 
 from orchestrator.cells.choose import Arm, arms_of
-from orchestrator.cells.expand import Expansion, expand, unresolved
+from orchestrator.cells.expand import Aside
+from orchestrator.cells.load import resolve
 from orchestrator.cells.memory import RUNTIME_BYTES
-from orchestrator.cells.prompt_sets import prompt_problems, unfit_prompts
 from orchestrator.cells.resolve import FileResolver
-from orchestrator.config import sweep_file
 from orchestrator.config.fields import RunSettings
 from orchestrator.config.sweep_file import Sweep
-from orchestrator.config.yaml_lines import raise_problems
-from orchestrator.errors import Problem, UserError
+from orchestrator.errors import UserError
 from orchestrator.execution.display import Display
 from orchestrator.execution.engines.base import Engine, InlineEngine
 from orchestrator.execution.engines.node import Node
@@ -41,7 +37,7 @@ from orchestrator.results.manifest import demand_ours, kept_manifest, write_mani
 from orchestrator.results.registration import Registration, ask
 from orchestrator.results.store import Store, done_elsewhere
 from tasks.contract.cell import CellSpec, Status
-from tasks.model.machine import gpu_memory
+from tasks.model.machine import default_slots, gpu_memory
 
 NO_RULE = "--until decided adds seeds by a registered rule, and this sweep has no claim with one"
 RULE_HINT = (
@@ -94,57 +90,6 @@ class Options:
     without: frozenset[str] = frozenset()
     keep: bool = False
     only: tuple[str, ...] = ()
-
-
-def load(sweep: str, settings: Sequence[str] = ()) -> Sweep:
-    """Read a sweep file or preset, as `sweep_file.load`.
-
-    Models, packs, data and prompts are looked at only if the file itself has problems, so that one
-    message has all; for a file without problems `resolve` does it.
-
-    Raises:
-        SweepError: Everything that is wrong with the file.
-    """
-    return sweep_file.load(sweep, settings, _more_problems)
-
-
-def _more_problems(sweep: Sweep) -> list[Problem]:
-    """What does not fit of what this machine has, in a sweep that has other problems."""
-    found = unresolved(sweep, FileResolver(download=False))
-    return [*found, *prompt_problems(sweep, download=False)]
-
-
-def resolve(sweep: Sweep, *, download: bool) -> tuple[Expansion, FileResolver]:
-    """The cells of a sweep, checked against models, packs and data.
-
-    Reads, digests and tokenises all of them in this process, without MLX; writes no results.
-
-    Args:
-        sweep: The sweep.
-        download: Whether what is missing here is fetched from the hub.
-
-    Raises:
-        SweepError: All that is wrong or missing, in one message.
-    """
-    resolver = FileResolver(download=download)
-    expansion, problems = expand(sweep, resolver)
-    problems += prompt_problems(sweep, download=download)
-    problems = problems or list(unfit_prompts(sweep, resolver.models.values()))
-    raise_problems(sweep.document, problems)
-    return expansion, resolver
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aside:
-    """Cells of a sweep that are not run now.
-
-    Attributes:
-        cells: Cells without a result: that no undecided claim needs yet, or that nobody named.
-        told: Which claims are looked at next, or what was named in vain; for people.
-    """
-
-    cells: frozenset[str] = frozenset()
-    told: str = ""
 
 
 def _others(
@@ -370,13 +315,6 @@ def engine_of(
     available = min(psutil.virtual_memory().available, gpu_memory() or sys.maxsize)
     slots = max(1, min(slots, len(memory), available // max(memory.values())))
     return engine(slots=slots)
-
-
-def default_slots() -> int:
-    """Cells at once on this machine: one on a Mac, which has one GPU; otherwise one per core."""
-    if platform.system() == "Darwin":
-        return 1
-    return max(1, len(os.sched_getaffinity(0)))
 
 
 def summary(store: Store, labels: dict[str, str], reused: int) -> Summary:

@@ -17,6 +17,7 @@ import psutil
 from orchestrator.analysis.undecided import left_aside
 from orchestrator.cells.choose import arms_of
 from orchestrator.cells.expand import Expansion
+from orchestrator.cells.load import resolve
 from orchestrator.cells.memory import adapter_size
 from orchestrator.cells.model_size import FLOAT, Sizes
 from orchestrator.cells.resolve import FileResolver
@@ -24,7 +25,6 @@ from orchestrator.cells.roofline import CHIPS, Effort
 from orchestrator.config.contrast_kinds import Margin, Planned, Subject
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
-from orchestrator.execution.launch import default_slots, resolve
 from orchestrator.execution.scheduling.speed import cell_work
 from orchestrator.inspection.plan_power import Power, power_of
 from orchestrator.inspection.stress_outlook import StressOutlook, as_json, outlook_of
@@ -37,7 +37,7 @@ from orchestrator.stats.exact import min_sign_flip_p
 from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
 from tasks.contract.cell import CellSpec, is_known
-from tasks.model.machine import chip, gpu_memory
+from tasks.model.machine import chip, default_slots, gpu_memory
 from tasks.sources.model_files import ModelFiles, precision
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """Name, chip and versions of this machine, and which chips compute the same bits."""
 
 import importlib.metadata
+import os
 import platform
 import re
 import subprocess
@@ -91,6 +92,13 @@ def gpu_memory() -> int | None:
     if limit:
         return min(total, limit << 20)
     return total * 3 // 4 if total > LARGE_MAC else total * 2 // 3
+
+
+def default_slots() -> int:
+    """Cells at once on this machine: one on a Mac, which has one GPU; otherwise one per core."""
+    if sys.platform == "darwin":
+        return 1
+    return max(1, len(os.sched_getaffinity(0)))
 
 
 def system() -> str:

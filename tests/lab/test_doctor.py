@@ -27,7 +27,7 @@ probes: {pack: ./pairs.jsonl, train: [factual], evaluate: [factual], heldout: 0.
 SPEC = """\
 import json
 from dataclasses import asdict
-from orchestrator.execution.launch import resolve
+from orchestrator.cells.load import resolve
 from orchestrator.config.sweep_file import load
 print(json.dumps(asdict(resolve(load("local.yaml"), download=False)[0].cells[0])))
 """

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from orchestrator.cells.load import resolve
 from orchestrator.cluster import assets as needs
 from orchestrator.cluster import canary
 from orchestrator.cluster import ray as cluster_ray
@@ -22,7 +23,6 @@ from orchestrator.config.foreign_json import BadAnswerError, parse, shown
 from orchestrator.config.hosts import Cluster, Host
 from orchestrator.config.sweep_file import Sweep
 from orchestrator.errors import UserError
-from orchestrator.execution.launch import resolve
 from orchestrator.inspection import macs
 from orchestrator.inspection.local_checks import NOTE, OK, PROBLEM, Finding
 from orchestrator.results.files import write_whole

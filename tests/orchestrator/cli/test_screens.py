@@ -13,13 +13,13 @@ from orchestrator.analysis.tables.columns import RHO
 from orchestrator.analysis.tables.render import terminal
 from orchestrator.analysis.tables.scores.changes import changes
 from orchestrator.analysis.tables.view import Column, Shape, View
+from orchestrator.cells.load import load
 from orchestrator.cli.show.claims import BOTH_SPLITS, claim_lines
 from orchestrator.cli.show.lines import shown
 from orchestrator.cli.show.screen import wrapped
 from orchestrator.config.contrast_kinds import Kind
 from orchestrator.config.preset_files import descriptions
 from orchestrator.execution.console import Console
-from orchestrator.execution.launch import load
 from orchestrator.execution.live_display import LiveDisplay
 from orchestrator.inspection.plan import describe, plan_into
 from orchestrator.inspection.status import status, status_lines

@@ -10,11 +10,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from orchestrator.cells import resolve as resolving
-from orchestrator.cells.known_models import KNOWN
-from orchestrator.cells.model_size import Sizes
+from orchestrator.cells.load import resolve
+from orchestrator.cells.model_size import KNOWN, Sizes
 from orchestrator.config.sweep_file import load
 from orchestrator.errors import SweepError, UserError
-from orchestrator.execution.launch import resolve
 from orchestrator.inspection import plan as planning
 from orchestrator.inspection.plan import Plan, describe, plan
 from orchestrator.results.manifest import HEAD

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from orchestrator.cells.load import resolve
 from orchestrator.cells.prompt_sets import as_jsonl, load_sets
 from orchestrator.cells.stress_estimate import Pace, generation_memory, generation_work, pace_of
-from orchestrator.execution.launch import resolve
 from orchestrator.inspection.plan import describe, plan
 from orchestrator.inspection.stress_outlook import power_note
 from orchestrator.stats.power import power_mcnemar
