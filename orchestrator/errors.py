@@ -16,6 +16,8 @@ NEXT_STEPS = {
     errno.EFBIG: "raise the limit of a file's size (ulimit -f), then run this again",
 }
 """What to do about a file that the system refuses to write, by the kind of its error."""
+MOST_TOLD = 100
+"""Problems of a file that are printed: a short file can hold very many."""
 
 
 class UserError(Exception):
@@ -54,12 +56,15 @@ class Problem:
 
 
 class SweepError(UserError):
-    """Everything that is wrong with a sweep file, at once."""
+    """Everything that is wrong with a sweep file, at once; its text has the first `MOST_TOLD`."""
 
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        super().__init__("\n".join([f"{source}: {count}", *(f"  {p}" for p in problems)]))
+        told = [str(p) for p in problems[:MOST_TOLD]]
+        if left := len(problems) - len(told):
+            told.append(f"and {left} more")
+        super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in told)]))
 
 
 def as_typed(*words: str | Path) -> str:

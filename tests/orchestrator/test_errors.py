@@ -1,4 +1,4 @@
-"""Commands in messages are what a shell takes, whatever a folder is called."""
+"""Commands in messages are what a shell takes; a list of problems is told, however long it is."""
 
 import re
 import shlex
@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import as_typed
+from orchestrator.errors import Problem, SweepError, as_typed
 from tests import ROOT
 
 
@@ -28,3 +28,19 @@ def test_no_message_puts_a_name_into_a_command_by_itself():
         if re.search(r'f".*rho-sweep [a-z ]+\{(?!as_typed)', line)
     ]
     assert not found
+
+
+def test_a_file_with_thousands_of_mistakes_is_told_with_its_first_ones():
+    problems = [Problem(f"grid.seed[{i}]", "must be a whole number", 4) for i in range(5000)]
+    error = SweepError("my.yaml", problems)
+    lines = str(error).splitlines()
+    assert lines[0] == "my.yaml: 5000 problems"
+    assert lines[1:-1] == [f"  {problem}" for problem in problems[: len(lines) - 2]]
+    assert len(lines) <= 102
+    assert lines[-1] == f"  and {5000 - (len(lines) - 2)} more"
+    assert error.problems == tuple(problems)
+
+
+def test_a_file_with_some_mistakes_is_told_with_all():
+    problems = [Problem(f"grid.seed[{i}]", "must be a whole number", 4) for i in range(100)]
+    assert len(str(SweepError("my.yaml", problems)).splitlines()) == 101
