@@ -36,7 +36,7 @@ def _build(files: ModelFiles) -> bool:
         demand_build(files.folder)
         return True
     done = subprocess.run(
-        [sys.executable, "-m", "tasks.model.build", str(files.folder)],
+        children.python("-m", "tasks.model.build", str(files.folder)),
         capture_output=True,
         text=True,
         errors="replace",

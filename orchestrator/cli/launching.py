@@ -23,6 +23,7 @@ from orchestrator.inspection.status import kept_line
 from orchestrator.results import lock
 from orchestrator.results.manifest import demand_ours, labels_to_run, load_manifest
 from orchestrator.results.store import Store
+from tasks.model import children
 
 
 def here(loaded: Sweep, folder: Path, options: Options, *, until_decided: bool = False) -> None:
@@ -58,7 +59,7 @@ def detached(loaded: Sweep, folder: Path) -> None:
     resolve(loaded, download=True)
     demand_ours(folder)
     Store(folder).create()
-    command = [sys.executable, "-m", "orchestrator", *sys.argv[1:]]
+    command = children.python("-m", "orchestrator", *sys.argv[1:])
     command.remove("--detach")
     with (folder / "launch.log").open("ab") as log:
         process = subprocess.Popen(
@@ -77,7 +78,7 @@ def detached(loaded: Sweep, folder: Path) -> None:
 def again(words: list[str]) -> str:
     """Launch in the background as another process would; returns what it said."""
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "launch", *words, "--detach"],
+        children.python("-m", "orchestrator", "launch", *words, "--detach"),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -131,15 +131,14 @@ def _install(remote: Remote, parcel: Parcel, version: str | None, say: Say) -> s
     _copy(remote, parcel, files, base, say)
     say(f"{remote.host.name}: making the environment")
     python = quoted(f"{folder}/bin/python")
-    _step(remote, f"{base} -m venv --clear {quoted(folder)}")
-    pip = f"{python} -m pip install --quiet --no-input --disable-pip-version-check --no-deps"
+    _step(remote, f"{base} -I -m venv --clear {quoted(folder)}")
+    pip = f"{python} -I -m pip install --quiet --no-input --disable-pip-version-check --no-deps"
     source = f" --no-index --find-links {quoted(files)}" if parcel.offline else ""
     for lock in parcel.locks:
         _step(remote, f"{pip}{source} --require-hashes -r {quoted(f'{files}/{lock}')}")
     _step(remote, f"{pip} --no-index {quoted(f'{files}/{parcel.wheel}')}")
-    _step(
-        remote, f"{python} -c 'import orchestrator.cluster.on_host.ray, ray' && : > {quoted(mark)}"
-    )
+    probe = "import orchestrator.cluster.on_host.ray, ray"
+    _step(remote, f"{python} -P -c {quoted(probe)} && : > {quoted(mark)}")
     say(f"{remote.host.name}: installed in {time.monotonic() - started:.0f} s")
     return "installed"
 
@@ -148,7 +147,7 @@ def _copy(remote: Remote, parcel: Parcel, folder: str, base: str, say: Say) -> N
     """Copy the files that the host lacks, or has with other bytes; `base` is an interpreter."""
     wanted = {path.name: path for path in parcel.files}
     paths = json.dumps([f"{folder}/{name}" for name in wanted]).encode()
-    ask = f"{base} -c {quoted(HAVE)}"
+    ask = f"{base} -I -c {quoted(HAVE)}"
     have = _have(remote, ask, paths)
     missing = [p for name, p in wanted.items() if have.get(name) != parcel.files[p]]
     said = 0.0

@@ -150,7 +150,7 @@ def host_command(cluster: Cluster, module: str) -> str:
     folder = environment_folder(cluster)
     return (
         f"test -f {quoted(folder + '/complete')} || exit {NOT_INSTALLED}; "
-        f"exec {quoted(folder + '/bin/python')} -m {module}"
+        f"exec {quoted(folder + '/bin/python')} -P -m {module}"
     )
 
 

@@ -107,7 +107,7 @@ def _ran(module: str, arguments: tuple[str, ...], spec: bytes) -> dict[str, Any]
     started = time.perf_counter()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", module, *arguments],
+            children.python("-m", module, *arguments),
             input=spec,
             capture_output=True,
             env=children.environment(),

@@ -102,7 +102,7 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
 def _mlx(matmul: str) -> Iterator[Finding]:
     """Run the script in a process of its own: the driver never loads MLX."""
     done = subprocess.run(
-        [sys.executable, "-c", matmul],
+        children.python("-c", matmul),
         capture_output=True,
         text=True,
         env=children.environment(),

@@ -1,4 +1,6 @@
-"""The environment of child processes: what this process has, without the user's secrets.
+"""Child processes: how this Python starts another, and the environment that it gets.
+
+A child has what this process has, without the user's secrets, and no code of the working folder.
 
 A key of a judge, a token of a hub or a password is for this process. ssh, openssl, git, commands
 on events, Ray and the compiler that MLX asks for work without it.
@@ -6,6 +8,7 @@ on events, Ray and the compiler that MLX asks for work without it.
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -16,6 +19,15 @@ SECRET = re.compile(
     re.IGNORECASE,
 )
 """Names of variables that may hold a secret."""
+
+
+def python(*words: str) -> list[str]:
+    """The command that runs this Python with words such as `-m` and a module.
+
+    Python would look for modules in the working folder first: a `tasks/` of the user's own would
+    hide ours, and a stranger's folder would be run.
+    """
+    return [sys.executable, "-P", *words]
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -30,6 +30,7 @@ from orchestrator.results import lock
 from orchestrator.results.files import write_whole
 from orchestrator.results.manifest import demand_ours
 from orchestrator.results.store import Store
+from tasks.model import children
 
 START_S = 120.0
 SAID_LINES = 8
@@ -111,7 +112,7 @@ def _demand_idle(request: Answer) -> NodePlan:
 def _drive(request: Answer, plan: NodePlan, words: list[str]) -> Answer:
     """Start a driver with these command words, and wait until it holds the results folder."""
     folder, place = folder_of(request), _place(request)
-    command = [sys.executable, "-m", "orchestrator", *words, "--ray", plan.gcs]
+    command = children.python("-m", "orchestrator", *words, "--ray", plan.gcs)
     verdicts = canary.read_file(place.folder / canary.FILE, this_version().environment)
     unusable = [host for host, verdict in verdicts.items() if not verdict.usable]
     command += [word for host in unusable for word in ("--without", host)]

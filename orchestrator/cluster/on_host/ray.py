@@ -93,7 +93,7 @@ def start(request: dict[str, Any]) -> Answer:
     start_node(place, plan, head=head)
     with (place.folder / "keeper.log").open("ab") as log:
         subprocess.Popen(
-            [sys.executable, "-m", ray_processes.KEEPER, str(place.folder)],
+            children.python("-m", ray_processes.KEEPER, str(place.folder)),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -165,7 +165,7 @@ def start_node(place: Place, plan: NodePlan, *, head: bool) -> None:
         )
     raise_limit(FILES_WANTED)  # on macOS it is 256
     client = importlib.util.find_spec("grpc") is not None
-    command = [sys.executable, "-m", "ray.scripts.scripts", "start"]
+    command = children.python("-m", "ray.scripts.scripts", "start")
     command += start_arguments(plan, place, head=head, client=client)
     spare = ("keeper",) if head else ("keeper", *OF_THE_HEAD)
     log = place.folder / "start.log"

@@ -438,7 +438,7 @@ def _connect(address: str) -> None:
     try:
         if is_dead(address):
             raise ConnectionRefusedError("nothing listens there")
-        ray.init(address=address, **ray_local.QUIET)
+        ray.init(address=address, **ray_local.ours())
     except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
         said = ray_local.first_line(error)
         raise UserError(

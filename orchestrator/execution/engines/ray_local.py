@@ -13,12 +13,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from stat import S_ISDIR
-from typing import IO
+from typing import IO, Any
 
 import ray
 from ray._private import ray_constants, worker
 from ray._private.node import Node
 from ray._raylet import Config  # type: ignore[attr-defined]  # compiled
+from ray.job_config import JobConfig
 
 from orchestrator.errors import UserError
 from orchestrator.execution.engines.ray_settings import (
@@ -37,12 +38,6 @@ PREFIX = "rho-ray-"
 MAKING_S = 60.0
 LEAST_BYTES = 1 << 20
 """Free space for Ray's files. With 56 KiB it waits 35 s for one of its own; with 1 MiB it ran."""
-QUIET = {
-    "log_to_driver": False,
-    "logging_level": "CRITICAL",
-    "configure_logging": True,
-    "_skip_env_hook": True,
-}
 # under `uv run` Ray would upload the whole working directory; its variable is read too early for us
 ray_constants.RAY_ENABLE_UV_RUN_RUNTIME_ENV = False
 # a thread that prints paragraphs of Ray's, in colour, about a lost worker; the launch says it too
@@ -53,6 +48,21 @@ for _name in ("start_api_server", "start_monitor", "start_log_monitor"):
     setattr(Node, _name, lambda *_, **__: None)
 _TOKEN = secrets.token_hex(32)
 """One for all Rays of this process, for Ray reads it once."""
+
+
+def ours() -> dict[str, Any]:
+    """What every `ray.init` of this program is told: Ray prints nothing and changes no import path.
+
+    Ray puts the folder in which a driver was started before all others where its workers look for
+    modules; only a job of Ray's remote client has none. A `tasks/` of the user's own hid ours.
+    """
+    return {
+        "log_to_driver": False,
+        "logging_level": "CRITICAL",
+        "configure_logging": True,
+        "_skip_env_hook": True,
+        "job_config": JobConfig(_client_job=True),
+    }
 
 
 class PrivateFolder:
@@ -128,7 +138,7 @@ def start(slots: int) -> PrivateFolder:
                     include_dashboard=False,
                     _temp_dir=str(folder.ray),
                     _node_ip_address="127.0.0.1",
-                    **QUIET,
+                    **ours(),
                 )
         except Exception as error:  # noqa: BLE001 - Ray raises plain exceptions, of any type
             ray.shutdown()

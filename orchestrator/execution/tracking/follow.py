@@ -4,7 +4,6 @@ import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -94,7 +93,7 @@ class Following:
         """Let a process write what is new."""
         keys = {k: os.environ[k] for k in TRACKERS[tracker].keys if k in os.environ}
         process = subprocess.Popen(
-            [sys.executable, "-m", __package__, str(self._results), tracker, name],
+            children.python("-m", __package__, str(self._results), tracker, name),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -194,7 +193,7 @@ def _fuse(files: ModelFiles, told: dict[str, Any], folder: Path) -> None:
         (Path(base) / "config.json").write_text(json.dumps(files.config | told))
         paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}
         words = [word for name, path in paths.items() for word in (name, str(path))]
-        command = [sys.executable, "-m", "mlx_lm", "fuse", *words]
+        command = children.python("-m", "mlx_lm", "fuse", *words)
         ran = subprocess.run(
             command, env=children.environment(), capture_output=True, text=True, check=False
         )

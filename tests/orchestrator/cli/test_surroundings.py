@@ -6,6 +6,7 @@ import resource
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from tasks.sources.remembered import cache_folder
 from tests import ROOT
 from tests.orchestrator.cluster.hostile import rho_sweep
+from tests.toys import make_model
 
 SWEEP = """\
 name: c
@@ -156,6 +158,57 @@ def test_a_variable_that_a_library_does_not_understand_is_one_sentence(name):
     assert "cannot be loaded (ValueError: " in done.stdout, done.stderr
     assert "nonsense" in done.stdout
     assert done.stdout.splitlines()[-1].endswith("the environment that it reads this from")
+
+
+SHADOWS = ("orchestrator", "tasks", "mlx", "mlx_lm", "ray", "numpy", "safetensors", "json")
+"""Names of modules that a working folder has too: a user's own `tasks/`, or a stranger's code."""
+
+
+def shadowed(place: Path) -> Path:
+    """A folder with modules of other people, each of which notes that it was run."""
+    place.mkdir()
+    for name in SHADOWS:
+        (place / name).mkdir()
+        note = place / f"ran-{name}"
+        (place / name / "__init__.py").write_text(f"open({str(note)!r}, 'w').close()\n")
+    return place
+
+
+@pytest.mark.slow
+def test_code_in_the_working_folder_is_never_run(tmp_path):
+    make_model(tmp_path / "toy")
+    place = shadowed(tmp_path / "place")
+    (place / "s.yaml").write_text(SWEEP.replace("model: tiny", "model: ../toy"))
+    commands = [
+        ["plan", "s.yaml"],
+        ["launch", "s.yaml"],
+        ["launch", "s.yaml", "--inline", "--detach", "--results", "aside"],
+        ["card", "results/c", "sft-only", "--fuse", "-o", "card"],
+    ]
+    for words in commands:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "orchestrator", *words],
+            cwd=place,
+            env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=250,
+        )
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
+    while not (ended := "cells scored" in (place / "aside/launch.log").read_text()):
+        time.sleep(0.2)
+    assert ended
+    assert not list(place.glob("ran-*"))
+
+
+def test_other_processes_of_this_python_are_started_in_one_way():
+    found = [
+        str(path.relative_to(ROOT))
+        for package in ("orchestrator", "tasks")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if "sys.executable" in path.read_text()
+    ]
+    assert found == ["tasks/model/children.py"]
 
 
 def in_a_shell(command, folder) -> subprocess.CompletedProcess[str]:
