@@ -61,7 +61,7 @@ class SweepError(UserError):
     def __init__(self, source: str, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        told = [str(p) for p in problems[:MOST_TOLD]]
+        told = [" ".join(str(p).splitlines()) for p in problems[:MOST_TOLD]]
         if left := len(problems) - len(told):
             told.append(f"and {left} more")
         super().__init__("\n".join([f"{source}: {count}", *(f"  {line}" for line in told)]))

@@ -11,6 +11,8 @@ from tasks.sources.model_files import SHIPPED, ModelFiles
 from tasks.sources.remembered import code_digest, remembered
 
 LIBRARIES = ("mlx", "mlx-lm")
+LONGEST_S = 600
+"""For mlx-lm to set a model up: it takes seconds, and no weight is read."""
 
 
 def demand_builds(files: ModelFiles) -> None:
@@ -35,14 +37,21 @@ def _build(files: ModelFiles) -> bool:
 
         demand_build(files.folder)
         return True
-    done = subprocess.run(
-        children.python("-m", "tasks.model.build", str(files.folder)),
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=children.environment(),
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            children.python("-m", "tasks.model.build", str(files.folder)),
+            capture_output=True,
+            text=True,
+            errors="replace",
+            env=children.environment(),
+            timeout=LONGEST_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise NodeError(
+            f"{files.folder}: mlx-lm had not set this model up after {LONGEST_S} s; "
+            "check its config.json, or choose another model"
+        ) from None
     if done.returncode:
         raise NodeError(last_line(done.stderr, f"exit code {done.returncode}"))
     return True

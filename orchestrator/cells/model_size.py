@@ -16,6 +16,8 @@ FLOAT = 4
 _BLOCK = re.compile(r"(?:^|\.)(?:layers|h|blocks?)\.(\d+)\.")
 LARGEST = 1 << 31
 """No size of a model reaches it."""
+MOST_LAYERS = 1 << 10
+"""mlx-lm makes an object of each, also of those for which there are no weights."""
 QWEN_7B = {
     "model_type": "qwen2",
     "torch_dtype": "bfloat16",
@@ -74,6 +76,7 @@ class Sizes:
                 "n_layers",
                 "num_layers",
                 measured=len({m[1] for name in shapes if (m := _BLOCK.search(name))}) or None,
+                most=MOST_LAYERS,
             ),
             heads=heads,
             vocabulary=_size(files, "vocab_size", measured=rows),
@@ -112,7 +115,11 @@ def _embedding(
 
 
 def _size(
-    files: ModelFiles, *names: str, default: int | None = None, measured: int | None = None
+    files: ModelFiles,
+    *names: str,
+    default: int | None = None,
+    measured: int | None = None,
+    most: int = LARGEST,
 ) -> int:
     """A number of the configuration, by the first name it has; text models may be nested.
 
@@ -121,6 +128,7 @@ def _size(
         names: Of the number.
         default: What it is where the configuration does not say, or says null.
         measured: What the tensors say; counts where the configuration has none of the names.
+        most: What no model reaches.
 
     Raises:
         NodeError: Nothing says it, or it is no size.
@@ -134,10 +142,10 @@ def _size(
         raise NodeError(f"{where}: no {names[0]} in it; is it a text model?")
     # some models have a size per layer
     layers: list[int] = found if isinstance(found, list) and found else [found]
-    if not all(type(size) is int and 0 < size < LARGEST for size in layers):
+    if not all(type(size) is int and 0 < size < most for size in layers):
         raise NodeError(
-            f"{where}: {names[0]} must be a whole number above 0, got {show(found)}; "
-            "get the file anew, or choose another model"
+            f"{where}: {names[0]} must be a whole number above 0 and below {most:,}, "
+            f"got {show(found)}; get the file anew, or choose another model"
         )
     return max(layers)
 

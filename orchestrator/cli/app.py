@@ -18,7 +18,7 @@ from orchestrator.cli import analyze, cluster, judge, launch, results, serve, st
 from orchestrator.cli.options import Group, apart
 from orchestrator.errors import UserError, next_step
 from orchestrator.execution.terminal import FAILED, FIXABLE, INTERRUPTED
-from orchestrator.visible import door, short
+from orchestrator.visible import door, short, visible
 from tasks.contract.cell import NodeError
 
 app = typer.Typer(
@@ -149,7 +149,8 @@ def _run() -> int:
     except (UserError, NodeError) as error:
         if _debug:
             raise
-        _tell(error)
+        # what a node says of foreign files is one line, whatever they hold
+        _tell(visible(str(error)) if isinstance(error, NodeError) else error)
         return FIXABLE
     except TyperException as error:
         context = getattr(error, "ctx", None)

@@ -41,6 +41,10 @@ PATTERNS = (
     "*.tiktoken",
     "tiktoken.model",
 )
+MOST_BYTES = 1 << 27
+"""Of a file of a model: the largest vocabularies have a quarter of it."""
+MOST_BYTES_OF = {".safetensors": sys.maxsize, ".jinja": 1 << 20}
+"""By the end of its name; real templates have a hundredth of a mebibyte."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,11 +88,23 @@ def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _tensors(folder: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Name -> shape and type, as safetensors names it, of every tensor in a model's files."""
+    """Name -> shape and type, as safetensors names it, of every tensor in a model's files.
+
+    Raises:
+        NodeError: A file cannot be read, or two hold a tensor of one name: mlx-lm would take that
+            of the file which the file system lists last.
+    """
     found: dict[str, tuple[tuple[int, ...], str]] = {}
+    holder: dict[str, str] = {}
     for path in _weights(folder):
         stat = path.stat()
-        found |= _tensors_in(path, stat.st_size, stat.st_mtime_ns)
+        held = _tensors_in(path, stat.st_size, stat.st_mtime_ns)
+        if twice := next((name for name in held if name in holder), None):
+            raise NodeError(
+                f"{folder}: {twice} is in {holder[twice]} and in {path.name}; keep one of them"
+            )
+        holder |= dict.fromkeys(held, path.name)
+        found |= held
     return found
 
 
@@ -184,8 +200,7 @@ def _read(folder: Path) -> ModelFiles:
         raise NodeError(f"{folder}: no model*.safetensors (other weight formats are not loaded)")
     if absent := _absent_shards(folder):
         raise NodeError(f"{folder}: {absent[0]} is missing, which {INDEX} names")
-    for path in weights:
-        _header(path)
+    _tensors(folder)
     return ModelFiles(
         folder=folder,
         config=config,
@@ -201,7 +216,7 @@ def _demand_file(path: Path) -> None:
         NodeError: It is a pipe or a device, or too long.
     """
     try:
-        demand_file(path, sys.maxsize if path.suffix == ".safetensors" else None)
+        demand_file(path, MOST_BYTES_OF.get(path.suffix, MOST_BYTES))
     except FileNotFoundError:  # a link that leads nowhere; what needs it will say so
         return
     except OSError as error:

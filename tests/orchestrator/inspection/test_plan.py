@@ -24,6 +24,7 @@ from tasks.sources.model_files import read_folder
 from tasks.starter import TINY
 from tests.answers import a_unit, answered, keep
 from tests.builders import a_result, a_spec, filled, model_folder, parsed
+from tests.orchestrator.cluster.hostile import rho_sweep
 
 PUBLISHED = ("dose-response", "ablation", "no-margin")
 SWEEP = """\
@@ -299,6 +300,42 @@ def test_a_size_that_is_none_is_named_with_its_value(tmp_path, text, model, name
     (model / "config.json").write_text(json.dumps(config | {name: value}))
     with pytest.raises(SweepError, match=rf"config.json: {name} must be a whole number above 0"):
         planned(text, tmp_path)
+
+
+def test_more_layers_than_any_model_has_are_not_set_up(tmp_path, text, model):
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 100_000}))
+    with pytest.raises(SweepError, match="num_hidden_layers must be a whole number .* got 100000"):
+        planned(text, tmp_path)
+
+
+@pytest.mark.parametrize("other", ["model-00002-of-00002.safetensors", "model.fp16.safetensors"])
+def test_a_tensor_that_is_in_two_files_of_weights_is_named_with_both(tmp_path, text, model, other):
+    twice = "model.layers.1.mlp.up_proj.weight"
+    save_file({twice: np.ones((2, 2), np.float32)}, model / other)
+    said = f"{twice} is in (model.safetensors and in {other}|{other} and in model.safetensors)"
+    with pytest.raises(SweepError, match=rf"{said}; keep one of them"):
+        planned(text, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("chat_template.jinja", 1 << 24), ("tokenizer.json", 1 << 29)]
+)
+def test_a_file_of_a_model_that_no_model_has_so_long_is_not_read(tmp_path, text, model, name, size):
+    with (model / name).open("wb") as file:
+        file.truncate(size)
+    with pytest.raises(SweepError, match=rf"{name}: {size:,} bytes; at most [0-9,]+ are read"):
+        planned(text, tmp_path)
+
+
+def test_a_name_of_many_lines_in_a_file_of_a_model_stays_in_one_line(tmp_path, text, model, capsys):
+    shards = {"weight_map": {"a": "x\nerror: all is well\n" * 50}}
+    (model / "model.safetensors.index.json").write_text(json.dumps(shards))
+    (tmp_path / "s.yaml").write_text(text)
+    assert rho_sweep("plan", str(tmp_path / "s.yaml")) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert "is missing, which model.safetensors.index.json names" in lines[1]
 
 
 @pytest.mark.parametrize("value", [[1], 7, "x"])
