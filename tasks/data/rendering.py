@@ -25,8 +25,8 @@ NOW = datetime(2026, 1, 1, 12, 0, 0)
 TEMPLATE_DATE = f"{NOW:%Y-%m-%d}"
 LONGEST_S = 5
 """CPU time of a template for one conversation; real ones take less than a hundredth of a second."""
-MOST_CHARACTERS = 1 << 24
-"""Of a conversation that a template writes."""
+MOST_CHARACTERS, MOST_FOR_EACH = 1 << 16, 16
+"""Of a conversation that a template writes: at all, and beside that for each that it is given."""
 _ADDRESS = re.compile(r" at (0x[0-9a-f]{6,})>")
 CLOCK = "strftime_now"
 """The function by which transformers lets a template read the clock."""
@@ -225,7 +225,7 @@ def chat_ids(
 
     Raises:
         NodeError: The template leaves out what is said, refuses the conversation or fails on it,
-            draws random text, takes more than `LONGEST_S`, or writes more than `MOST_CHARACTERS`.
+            draws random text, takes more than `LONGEST_S`, or writes too much (`MOST_CHARACTERS`).
             The time is limited in the main thread only, and not within one operation of Python,
             e.g. `10 ** 10 ** 9`.
     """
@@ -319,6 +319,25 @@ def prompt_rule(tokenizer: Any) -> str | None:
     return ", ".join(rules) or None
 
 
+def sample(folder: Path) -> str | None:
+    """Digest of a short conversation as a model's template has it, to be compared with another's.
+
+    Two processes have another one where a template writes what is of the process: the order of a
+    set, or a part of an address. None without a template, or where it or the tokenizer fails,
+    which is said where they are used.
+    """
+    if not has_tokenizer(folder):
+        return None
+    turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
+    try:
+        tokenizer = load_tokenizer(folder)
+        if not has_template(tokenizer):
+            return None
+        return rendered_digest([chat_ids(tokenizer, turns), prompt_ids(tokenizer, "hello")])
+    except NodeError:
+        return None
+
+
 def rendered_digest(rows: Sequence[tuple[int, ...]]) -> str:
     """sha256 over the token ids of texts, in order."""
     return digest_of([list(row) for row in rows])
@@ -354,18 +373,20 @@ def _tame(source: str) -> None:
     template.environment.filters["random"] = _refuse_chance
 
     def render(**values: Any) -> str:
-        parts, left = [], MOST_CHARACTERS
+        given = str(values)
+        parts, most = [], MOST_CHARACTERS + MOST_FOR_EACH * len(given)
+        left = most
         with _deadline():
             for part in template.generate(**values):
                 left -= len(part)
                 if left < 0:
                     raise NodeError(
-                        f"the model's chat template writes more than {MOST_CHARACTERS:,} "
+                        f"the model's chat template writes more than {most:,} "
                         "characters; choose another model, or a shorter text"
                     )
                 parts.append(part)
         text = "".join(parts)
-        if found := next((a for a in _ADDRESS.findall(text) if a not in str(values)), None):
+        if found := next((a for a in _ADDRESS.findall(text) if a not in given), None):
             raise NodeError(
                 "the model's chat template writes an address in memory, which is another in each "
                 f"process ({found[:80]!r}); choose another model"

@@ -5,9 +5,11 @@ Also a command:
     python -m tasks.model.build FOLDER
 
 It loads a model lazily: its modules are set up, names and shapes of its weights are held against
-them, and one pass is drawn up. No weight is read, and nothing is computed.
+them, and one pass is drawn up. No weight is read, and nothing is computed. It prints a digest of
+what the model's chat template writes here, as JSON.
 """
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import mlx.core as mx
 
 from tasks.contract.cell import NodeError, reason_of
+from tasks.data.rendering import sample
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.jsonl import read_json
 from tasks.sources.quick_import import import_transformers
@@ -59,5 +62,6 @@ def demand_build(folder: Path) -> None:
 if __name__ == "__main__":
     try:
         demand_build(Path(sys.argv[1]))
+        print(json.dumps(sample(Path(sys.argv[1]))))
     except NodeError as wrong:
         sys.exit(str(wrong))

@@ -7,9 +7,14 @@ does a name that leads here (DNS rebinding) pass the check of the header `Host`.
 import hmac
 import re
 import secrets
+import socket
 import socketserver
+import sys
+import time
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import parse_qs
 
 from orchestrator.errors import UserError
@@ -49,6 +54,7 @@ class Server(ThreadingHTTPServer):
 
     def __init__(self, site: Site, port: int = 0) -> None:
         self.site, self.token = site, secrets.token_urlsafe(24)
+        self._arriving: dict[socket.socket, float] = {}
         try:
             super().__init__((LOOPBACK, port), Handler)
         except OSError as error:
@@ -59,6 +65,33 @@ class Server(ThreadingHTTPServer):
         """Bind; unlike the parent class, ask no server for the name of this machine."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = LOOPBACK, int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread; until `arrived` the request is one that may be cut off."""
+        self._arriving[request] = time.monotonic()
+        super().process_request(request, client_address)
+
+    def arrived(self, request: socket.socket) -> None:
+        """Note that all of a request is here."""
+        self._arriving.pop(request, None)
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection, and forget it."""
+        self.arrived(request)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """Cut off who sends a request byte by byte: a limit of each read would never end it."""
+        late = time.monotonic() - TIMEOUT_S
+        for request, since in list(self._arriving.items()):
+            if since < late:
+                with suppress(OSError):
+                    request.shutdown(socket.SHUT_RDWR)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away; anything else is a fault of ours."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
 
     @property
     def address(self) -> str:
@@ -75,6 +108,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """A page, a log, the report, a style sheet or a script."""
+        self.server.arrived(self.connection)
         if (path := self._path()) is None:
             return
         site = self.server.site
@@ -108,6 +142,7 @@ class Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.NOT_FOUND)
         else:
             form = parse_qs(self.rfile.read(int(length)).decode("ascii", "replace"))
+            self.server.arrived(self.connection)
             self.server.site.act(found[1] or found[2], found[3], form.get("pid", [""])[0])
             self.send_response(HTTPStatus.SEE_OTHER)
             self.send_header("Location", f"/{self.server.token}/")

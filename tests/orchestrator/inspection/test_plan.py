@@ -1,7 +1,10 @@
 """What a launch would do, without doing any of it."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +25,11 @@ from tasks.data import probe_packs
 from tasks.sources.declared import HubFiles, Source
 from tasks.sources.model_files import read_folder
 from tasks.starter import TINY
+from tests import ROOT
 from tests.answers import a_unit, answered, keep
 from tests.builders import a_result, a_spec, filled, model_folder, parsed
 from tests.orchestrator.cluster.hostile import rho_sweep
+from tests.toys import make_model
 
 PUBLISHED = ("dose-response", "ablation", "no-margin")
 SWEEP = """\
@@ -305,7 +310,7 @@ def test_a_size_that_is_none_is_named_with_its_value(tmp_path, text, model, name
 def test_more_layers_than_any_model_has_are_not_set_up(tmp_path, text, model):
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 100_000}))
-    with pytest.raises(SweepError, match="num_hidden_layers must be a whole number .* got 100000"):
+    with pytest.raises(SweepError, match=r"num_hidden_layers must be a whole number .* got 100000"):
         planned(text, tmp_path)
 
 
@@ -336,6 +341,38 @@ def test_a_name_of_many_lines_in_a_file_of_a_model_stays_in_one_line(tmp_path, t
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2
     assert "is missing, which model.safetensors.index.json names" in lines[1]
+
+
+WRITES_ALL = "{% for m in messages %}{{ m.content }}{% endfor %}"
+KEYS = "{'alpha': 1, 'beta': 2, 'gamma': 3, 'delta': 4, 'epsilon': 5}.keys()"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("chance", "code"),
+    [
+        (f"{{% for k in {KEYS} - [] %}}{{{{ k }}}}{{% endfor %}}", 2),
+        (f"{{% for k in ({KEYS} - []) | sort %}}{{{{ k }}}}{{% endfor %}}", 0),
+        ("{{ (cycler('a') | string)[-8:-1] }}", 2),
+        ("{{ joiner('a') | string | upper }}", 2),
+    ],
+)
+def test_a_template_that_writes_what_is_of_the_process_is_refused(tmp_path, text, chance, code):
+    model = make_model(tmp_path / "toy")
+    path = model / "tokenizer_config.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"chat_template": WRITES_ALL + chance})
+    )
+    (tmp_path / "s.yaml").write_text(text.replace(str(tmp_path / "model"), str(model)))
+    ran = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "plan", "s.yaml"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == code, ran.stderr
+    assert ("its chat template writes another text in each process" in ran.stderr) == (code == 2)
 
 
 @pytest.mark.parametrize("value", [[1], 7, "x"])

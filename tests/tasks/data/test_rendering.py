@@ -59,6 +59,8 @@ def test_a_template_is_told_the_recorded_date():
         ("{{ strftime_now('%Q') }}", "asks for the time as '%Q'"),
         ("{{ raise_exception('System role not supported') }}", "System role not supported"),
         ("{{ raise_exception | string }}", "an address in memory"),
+        ("{{ messages[0].content }}{{ 'x ' * 500000 }}", "writes more than [0-9,]+ characters"),
+        ("{% for i in range(99999) %}{{ messages }}{% endfor %}", "writes more than"),
         ("{{ namespace().get | string }}{{ messages[0].keys | string }}", "an address in memory"),
     ],
 )

@@ -1,14 +1,16 @@
 """The live page: what it shows, who may ask for it, and what its buttons do."""
 
 import socket
+import struct
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
-from orchestrator.report.serving import site
+from orchestrator.report.serving import server, site
 from orchestrator.report.serving.losses import TAIL, logged, losses
 from orchestrator.report.serving.server import LOOPBACK, POLICY, Server
 from orchestrator.results import lock
@@ -16,6 +18,10 @@ from tests import wait_for
 from tests.builders import a_result, launched
 from tests.orchestrator.report.conftest import HOSTILE, SWEEP, running
 from tests.orchestrator.report.reading import read
+
+GET = "GET {home} HTTP/1.0\r\nHost: {host}\r\n\r\n"
+POST = "POST {home}stop HTTP/1.0\r\nHost: {host}\r\nOrigin: http://{host}\r\n"
+POST += "Content-Length: 400\r\n\r\n"
 
 # who may ask
 
@@ -72,6 +78,37 @@ def test_a_body_of_any_length_is_refused_unread(client):
     assert client.post("stop", "x" * 5000) == 413
     assert client.post("stop", "pid=", **client.own, **{"Content-Length": "1e3"}) == 413
     assert client.post("nothing", "pid=") == 404
+
+
+@pytest.mark.parametrize("sent", ["GET /", GET, POST])
+def test_one_who_goes_away_writes_nothing_on_the_terminal(client, capfd, sent):
+    words = {"home": client.home, "host": f"{LOOPBACK}:{client.port}"}
+    for _ in range(3):
+        gone = socket.create_connection((LOOPBACK, client.port))
+        gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        gone.sendall(sent.format(**words).encode())
+        time.sleep(0.05)
+        gone.close()  # with a reset
+    assert "1 of 5 cells scored" in client.get()
+    wait_for(lambda: not any("process_request" in t.name for t in threading.enumerate()), "the end")
+    assert capfd.readouterr().err == ""
+
+
+def test_one_who_sends_byte_by_byte_is_cut_off(client, monkeypatch):
+    monkeypatch.setattr(server, "TIMEOUT_S", 0.5)
+
+    def ended() -> bool:
+        try:
+            slow.sendall(b"a")
+            return slow.recv(1, socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+    with socket.create_connection((LOOPBACK, client.port)) as slow:
+        slow.sendall(b"GET / HTTP/1.0\r\nA: ")
+        wait_for(ended, "the end", timeout_s=30)
 
 
 def test_one_who_sends_nothing_keeps_nobody_waiting(client):
