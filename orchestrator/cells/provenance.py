@@ -2,16 +2,16 @@
 
 import subprocess
 from functools import cache
-from pathlib import Path
 
 import orchestrator
 from tasks.model import children
+from tasks.sources.jsonl import real
 
 
 @cache
 def git_revision() -> str | None:
     """Commit of the checkout this runs from, `-dirty` with local changes; None if installed."""
-    root = Path(orchestrator.__file__).resolve().parents[1]
+    root = real(orchestrator.__file__).parents[1]
     if not (root / ".git").exists():
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]

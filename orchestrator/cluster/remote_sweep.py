@@ -23,6 +23,7 @@ from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.foreign_json import BadAnswerError
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
+from tasks.sources.jsonl import real
 
 MODULE = "orchestrator.cluster.on_host.driver"
 LAUNCH_S, SHORT_S = 180.0, 60.0
@@ -63,7 +64,7 @@ class Far:
 
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.folder = folder
-        self._sweep = folder.resolve().name
+        self._sweep = real(folder).name
         self._head = Remote(cluster, cluster.head_host)
         self._memory = Memory(folder)
 
@@ -80,7 +81,7 @@ class Far:
 
     def remember(self, cluster_file: Path) -> None:
         """Let later commands on this folder find the cluster."""
-        self._memory.cluster_file = cluster_file.resolve()
+        self._memory.cluster_file = real(cluster_file)
         self._memory.keep()
 
     def launch(

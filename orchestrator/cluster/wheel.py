@@ -11,11 +11,11 @@ import io
 import zipfile
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import orchestrator
 from orchestrator import __version__
 from orchestrator.errors import UserError
+from tasks.sources.jsonl import real
 
 PACKAGES = ("orchestrator", "tasks")
 LOCKS = ("requirements.lock", "probes.lock")
@@ -54,7 +54,7 @@ def this_version() -> Wheel:
     Raises:
         UserError: It is not installed, or its requirements.lock is not there.
     """
-    code = Path(orchestrator.__file__).resolve().parents[1]
+    code = real(orchestrator.__file__).parents[1]
     locks = {}
     for name in LOCKS:
         # beside a checkout's code, or the copy that a wheel of ours carries

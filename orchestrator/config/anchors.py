@@ -5,6 +5,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tasks.sources.jsonl import real
+
 PATHS = ("model", "data.sft", "probes.pack", "evaluate.capability", "stress.prompts")
 """Fields that may hold a path."""
 
@@ -47,5 +49,5 @@ def anchored(name: str, value: Any, folder: Path) -> Any:
         path = Path(os.path.expanduser(value))  # noqa: PTH111 - never raises
         looks_like_path = path.suffix in (".jsonl", ".json") or value.startswith((".", "~", "/"))
         if looks_like_path or os.path.exists(folder / path):  # noqa: PTH110 - never raises
-            return str((folder / path).resolve())
+            return str(real(folder / path))
     return value

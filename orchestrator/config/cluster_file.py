@@ -7,7 +7,7 @@ from orchestrator.config.hosts import Cluster, Host, Ports, ThisMachine
 from orchestrator.config.yaml_lines import Document, parse_yaml
 from orchestrator.errors import UserError
 from tasks.contract.cell import NodeError
-from tasks.sources.jsonl import read_text
+from tasks.sources.jsonl import read_text, real
 
 __all__ = ["Cluster", "Host", "Ports", "demand_cluster", "load_cluster", "parse_cluster"]
 
@@ -22,7 +22,7 @@ def load_cluster(path: Path) -> Cluster | None:
         text = read_text(path)
     except NodeError as error:
         raise UserError(str(error)) from None
-    document = parse_yaml(text, str(path), path.resolve().parent)
+    document = parse_yaml(text, str(path), real(path).parent)
     if "address" not in document.value:
         return parse_cluster(document)
     demand(ThisMachine, document)

@@ -50,7 +50,7 @@ from orchestrator.config.yaml_lines import (
 )
 from orchestrator.errors import Problem, SweepError, UserError
 from tasks.contract.cell import NodeError
-from tasks.sources.jsonl import read_text
+from tasks.sources.jsonl import read_text, real
 
 MOST_POINTS = 200_000
 """Of all grids of a file; a launch of so many cells would take years."""
@@ -190,7 +190,7 @@ def load(sweep: str, settings: Sequence[str] = (), also: Also | None = None) -> 
             text = read_text(Path(sweep))
         except NodeError as error:
             raise UserError(str(error)) from None
-        document = parse_yaml(text, sweep, Path(sweep).resolve().parent)
+        document = parse_yaml(text, sweep, real(sweep).parent)
     else:
         document = parse_yaml(preset_text(sweep), sweep, Path.cwd())
     for setting in settings:

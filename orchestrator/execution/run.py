@@ -29,6 +29,7 @@ from tasks.contract.cell import CellFailure, CellResult, Spec, Status
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Beat, Outcome
 from tasks.contract.scoring import ScoringResult
+from tasks.sources.jsonl import real
 
 POLL_S = 0.25
 Key = tuple[str, int]
@@ -250,7 +251,7 @@ class Run:
     def _tell(self, event: str, reason: str, **more: str) -> None:
         facts = {
             "sweep": self._store.folder.name,
-            "results": str(self._store.folder.resolve()),
+            "results": str(real(self._store.folder)),
             "reason": reason,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "cells": len(self._work.specs),

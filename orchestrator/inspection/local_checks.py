@@ -19,6 +19,7 @@ from tasks.data.probe_packs import PACKS, load_pack
 from tasks.model import blas, children
 from tasks.model.machine import describe, gpu_memory
 from tasks.sources.declared import Delivery
+from tasks.sources.jsonl import real
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 ENOUGH_DISK = 5 << 30
@@ -83,7 +84,7 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
         yield Finding(PROBLEM, "memory", f"{text}; end other programs first")
     else:
         yield Finding(OK, "memory", text)
-    folder = next(p for p in (results.resolve(), *results.resolve().parents) if p.exists())
+    folder = next(p for p in (real(results), *real(results).parents) if p.exists())
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
         yield Finding(PROBLEM, "results", f"{folder} is read-only; use --results DIR")

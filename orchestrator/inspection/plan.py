@@ -38,6 +38,7 @@ from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
 from tasks.contract.cell import CellSpec, is_known
 from tasks.model.machine import chip, default_slots, gpu_memory
+from tasks.sources.jsonl import real
 from tasks.sources.model_files import ModelFiles, precision
 
 if TYPE_CHECKING:
@@ -345,7 +346,7 @@ def _at_most(
 
 def _free(root: Path) -> tuple[int, int]:
     """Bytes free in memory, and on the disk where the results would be."""
-    place = next(p for p in (root.resolve(), *root.resolve().parents) if p.exists())
+    place = next(p for p in (real(root), *real(root).parents) if p.exists())
     return psutil.virtual_memory().available, shutil.disk_usage(place).free
 
 

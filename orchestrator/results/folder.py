@@ -9,7 +9,7 @@ from stat import S_ISREG
 
 from orchestrator.errors import UserError, as_typed, hint, shell_word
 from orchestrator.visible import visible
-from tasks.sources.jsonl import demand_file, parse_json
+from tasks.sources.jsonl import demand_file, parse_json, real
 
 _ID = "[0-9a-f]{16}"
 _OF_CELL = re.compile(rf"{_ID}\.arrow")
@@ -97,7 +97,7 @@ def demand_apart(path: Path) -> None:
     Raises:
         UserError: It would replace a file that a launch makes, or lie in a folder of such files.
     """
-    place = path.resolve()
+    place = real(path)
     for folder in place.parents:
         name = place.relative_to(folder).parts[0]
         if name in _DATA and (folder / "cells").is_dir():

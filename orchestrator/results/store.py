@@ -68,7 +68,7 @@ from orchestrator.results.values import wrong
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, NodeError, Status
 from tasks.contract.scoring import ScoringResult
 from tasks.sources.foreign import is_foreign
-from tasks.sources.jsonl import demand_file, parse_json
+from tasks.sources.jsonl import demand_file, parse_json, real
 
 SETTLED = (Status.OK, Status.DIVERGED)
 """A cell that ended so is not run again; a failed one is."""
@@ -783,7 +783,7 @@ def _has_cells(folder: Path) -> bool:
 
 def siblings(folder: Path) -> Iterator[Store]:
     """Other sweeps' results under the same root."""
-    own = folder.resolve()
+    own = real(folder)
     return (store for store in stores(own.parent) if store.folder != own)
 
 

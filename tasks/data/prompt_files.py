@@ -22,7 +22,7 @@ from typing import Any
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
 from tasks.sources.hub import NotHereError, snapshot
-from tasks.sources.jsonl import read_json, read_text
+from tasks.sources.jsonl import demand_file, read_json, read_text
 
 Row = Mapping[str, Any]
 HARMFUL, BENIGN = INTENTS = "harmful", "benign"
@@ -188,6 +188,7 @@ def read(source: Source, *, download: bool) -> list[tuple[str, dict[str, Any]]]:
     path = _path(source, download=download)
     if not os.path.isfile(path):  # noqa: PTH113 - never raises
         raise NodeError(f"{source.where}: no such file; {_how_to_get(layout)}")
+    demand_file(path)
     _check_bytes(source, path)
     rows = _json_rows(path) if path.suffix == ".json" else _csv_rows(path, layout)
     return [
@@ -217,7 +218,8 @@ def _how_to_get(layout: Layout) -> str:
 def _check_bytes(source: Source, path: Path) -> None:
     if source.sha256 is None:
         return
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != source.sha256:
         raise NodeError(
             f"{source.where}: sha256 is {found}, not {source.sha256}; "

@@ -1,6 +1,7 @@
 """Reading texts, JSON and JSON Lines of others, with errors that name the line."""
 
 import json
+import os
 import re
 import stat
 from pathlib import Path
@@ -10,6 +11,8 @@ from tasks.contract.cell import NodeError
 
 MOST_BYTES = 2**30
 """Of a text file; a longer one is refused before it is read."""
+LONGEST_RECORD = 1 << 20
+"""Characters of a line: all of a text is tokenised, though its first tokens are all that counts."""
 
 
 def read_text(path: Path) -> str:
@@ -27,6 +30,14 @@ def read_text(path: Path) -> str:
         raise NodeError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise NodeError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def real(path: str | Path) -> Path:
+    """An absolute path without links; a loop of links stays one, and whoever reads it says so.
+
+    `Path.resolve` raises RuntimeError for it in some versions of Python.
+    """
+    return Path(os.path.realpath(path))
 
 
 def demand_file(path: Path, most: int | None = None) -> None:
@@ -109,10 +120,16 @@ def read_objects(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """(line number, object) of every non-blank line.
 
     Raises:
-        NodeError: The file cannot be read, a line is no JSON object, or there is none.
+        NodeError: The file cannot be read, a line is no JSON object or longer than
+            `LONGEST_RECORD`, or there is none.
     """
     rows: list[tuple[int, dict[str, Any]]] = []
     for number, line in enumerate(read_text(path).split("\n"), 1):
+        if len(line) > LONGEST_RECORD:
+            raise NodeError(
+                f"{path}:{number}: a record of {len(line):,} characters; shorten it to "
+                f"{LONGEST_RECORD:,}, or divide it"
+            )
         if line.strip():
             rows.append((number, _object(path, number, line)))
     if not rows:

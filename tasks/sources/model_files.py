@@ -19,7 +19,7 @@ from tasks.sources import host_copies as content
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
-from tasks.sources.jsonl import demand_file, read_json
+from tasks.sources.jsonl import demand_file, read_json, real
 from tasks.sources.mlx_lm_kinds import demand_loadable, not_linear
 from tasks.sources.remembered import remembered
 
@@ -265,7 +265,7 @@ def _folder(name: str, revision: str | None, *, download: bool) -> Path:
     if name in SHIPPED:
         return SHIPPED[name]
     if _is_folder(name):
-        return Path(name).resolve()
+        return real(name)
     if Path(name).is_absolute() or name.startswith((".", "~")) or not HUB_ID.fullmatch(name):
         raise NodeError(f"model {name}: no such directory, and no hub id of the form owner/name")
     return snapshot(name, revision, PATTERNS, download=download)
@@ -319,13 +319,13 @@ def _matters(path: Path) -> bool:
 
 def file_digest(path: Path) -> str:
     """Digest of a file; a hub cache names its large blobs by it, so those need no reading."""
-    blob = path.resolve()
+    blob = real(path)
     if path.is_symlink() and blob.parent.name == "blobs" and _is_digest(blob.name):
         return blob.name
     stat = path.stat()
     if stat.st_size < LARGE:
         return _digest_read(path)
-    given = [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+    given = [str(real(path)), stat.st_size, stat.st_mtime_ns]
     return str(remembered("digests", given, lambda: _digest_read(path), _is_digest))
 
 

@@ -33,7 +33,7 @@ from orchestrator.results.registration import log_questions
 from orchestrator.stats.records import ALPHA
 from orchestrator.visible import short
 from tasks.contract.cell import NodeError
-from tasks.sources.jsonl import read_text
+from tasks.sources.jsonl import read_text, real
 
 ALL = "all"
 
@@ -51,7 +51,7 @@ def questions_of(path: Path | None) -> Questions | None:
     if path is None:
         return None
     try:
-        document = parse_yaml(read_text(path), str(path), path.resolve().parent)
+        document = parse_yaml(read_text(path), str(path), real(path).parent)
     except NodeError as error:
         raise UserError(str(error)) from None
     found = parse_questions(document)

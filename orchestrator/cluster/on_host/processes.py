@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.execution.engines.ray_settings import Place
+from tasks.sources.jsonl import real
 
 BINARIES = ("raylet", "gcs_server")
 KEEPER = "orchestrator.cluster.on_host.keeper"
@@ -78,7 +79,7 @@ def session(raylet: psutil.Process) -> str | None:
 def is_under(process: psutil.Process, folder: Path) -> bool:
     """Whether a process runs a program of a folder; one that has just ended counts as such."""
     try:
-        return Path(process.exe()).is_relative_to(folder.resolve())
+        return Path(process.exe()).is_relative_to(real(folder))
     except psutil.Error:
         return True
 
@@ -126,7 +127,7 @@ def _is_ours(process: psutil.Process, place: Place) -> bool:
     if names_folder(words, place.folder):
         return True
     # a worker's command line does not name the folder, but its log is there
-    logs = place.temp.resolve()
+    logs = real(place.temp)
     return any(Path(file.path).is_relative_to(logs) for file in process.open_files())
 
 

@@ -23,6 +23,7 @@ from orchestrator.errors import UserError, writing
 from orchestrator.results.files import sync, sync_folder, write_whole
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
+from tasks.sources.jsonl import real
 
 CHUNK = 1 << 20
 BLOB = re.compile(r"[0-9a-f]{64}")
@@ -122,7 +123,7 @@ def download(request: Request) -> Request:
     answer = digest(request | {"download": True})
     where = needs.place_here(request["kind"], request["name"], request["revision"])
     for path in where.rglob("*"):
-        blob = path.resolve()
+        blob = real(path)
         if path.is_symlink() and BLOB.fullmatch(blob.name) and _sha256(blob) != blob.name:
             blob.unlink()
             path.unlink()

@@ -19,6 +19,7 @@ from orchestrator.errors import UserError, writing
 from orchestrator.results.files import write_whole
 from orchestrator.results.folder import NOTE
 from tasks.model.machine import machine_id
+from tasks.sources.jsonl import real
 
 if TYPE_CHECKING:  # it loads pyarrow, and `stop` asks here first
     from orchestrator.cluster.trust.listing import Stamp
@@ -54,7 +55,7 @@ class Memory:
             UserError: The file in the state folder is damaged.
         """
         self._folder = folder
-        key = json.dumps([machine_id(), str(folder.resolve())]).encode()
+        key = json.dumps([machine_id(), str(real(folder))]).encode()
         self._path = state_folder() / "folders" / f"{hashlib.sha256(key).hexdigest()[:32]}.json"
         self.cluster_file: Path | None = None
         self.files: dict[str, Stamp] = {}
@@ -88,7 +89,7 @@ class Memory:
             self._mark = secrets.token_hex(16)
             write_in(self._folder, NOTE, json.dumps({"mark": self._mark}).encode())
         content = {
-            "folder": str(self._folder.resolve()),
+            "folder": str(real(self._folder)),
             "mark": self._mark,
             "cluster": str(self.cluster_file) if self.cluster_file else None,
             "head": self._head,

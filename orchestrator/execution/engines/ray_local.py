@@ -33,6 +33,7 @@ from orchestrator.execution.engines.ray_settings import (
 )
 from orchestrator.results.files import write_whole
 from tasks.model import children
+from tasks.sources.jsonl import real
 
 PREFIX = "rho-ray-"
 MAKING_S = 60.0
@@ -183,7 +184,7 @@ def first_line(error: Exception) -> str:
 
 def _base() -> Path:
     """The folder for temporary files if Ray can start in it, otherwise `/tmp`."""
-    wanted = Path(tempfile.gettempdir()).resolve()
+    wanted = real(tempfile.gettempdir())
     longest = len(f"{wanted}/{PREFIX}12345678/r{SOCKET_NAME}".encode())
     usable = longest <= SOCKET_PATH_LIMIT and FOLDER.fullmatch(str(wanted))
     return wanted if usable else Path("/tmp")

@@ -8,6 +8,7 @@ from orchestrator.cells.facts import facts
 from orchestrator.cells.settings import value_text
 from orchestrator.results.store import Store, spec_of, to_rows
 from tasks.contract.cell import Status
+from tasks.sources.jsonl import real
 
 SCORES = ("rho", "rho_completion", "accuracy")
 """Columns of `scores` that are written, each as `rho/toxicity/heldout`."""
@@ -69,7 +70,7 @@ def tracked(store: Store, cell: str, name: str) -> Tracked:
     return Tracked(
         cell_id=cell,
         name=name,
-        sweep=store.folder.resolve().name,
+        sweep=real(store.folder).name,
         settings={
             k: v if isinstance(v, str | int | float | bool) else value_text(v)
             for k, v in settings.items()

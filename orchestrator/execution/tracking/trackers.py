@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from orchestrator.execution.tracking.runs import Tracked
+from tasks.sources.jsonl import real
 
 PARAMS, METRICS = 100, 1000
 """What MLflow takes at once."""
@@ -76,7 +77,7 @@ class Mlflow:
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.where = os.environ.get("MLFLOW_TRACKING_URI") or folder.resolve().as_uri()
+        self.where = os.environ.get("MLFLOW_TRACKING_URI") or real(folder).as_uri()
         self._name = name
 
     def write(self, run: Tracked) -> None:

@@ -30,12 +30,15 @@ from tasks.contract.cell import Status
 from tasks.model import children
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
+from tasks.sources.jsonl import real
 from tasks.sources.model_files import ModelFiles, file_digest, locate, shapes_of
 
 README = "README.md"
 CITATION = "CITATION.cff"
 CARD = re.compile(r"---\n(?:(?!---).*\n)*tags:\n- rho-sweep\n")
 """How the README of a card begins."""
+HEAD = 1 << 16
+"""Characters of a README in which that is looked for: somebody may have put any file there."""
 BEGUN = b"---\ntags:\n- rho-sweep\n---\n\nThis card is not complete: write it again.\n"
 OURS = {README, CITATION, "mlx", "peft", "fused", *(f"{name}.parquet" for name in TABLES)}
 
@@ -151,7 +154,10 @@ def _earlier(folder: Path) -> list[Path]:
     named = [p for p in there if not is_foreign(p.name)]
     others = [p.name for p in named if p.name not in OURS]
     card = folder / README
-    text = card.read_text(errors="replace") if card.is_file() else ""
+    text = ""
+    if card.is_file():
+        with card.open(errors="replace") as file:
+            text = file.read(HEAD)
     if not others and named and CARD.match(text) is None:
         others = [p.name for p in named if p.name != README] or [README]
     if others:
@@ -188,7 +194,7 @@ def _fuse(files: ModelFiles, told: dict[str, Any], folder: Path) -> None:
     """Have mlx-lm write the whole model, in a process of its own: this one never loads MLX."""
     with TemporaryDirectory() as base:  # the model's files, with what mlx-lm is told in the config
         for path in files.folder.iterdir():
-            (Path(base) / path.name).symlink_to(path.resolve())
+            (Path(base) / path.name).symlink_to(real(path))
         (Path(base) / "config.json").unlink()
         (Path(base) / "config.json").write_text(json.dumps(files.config | told))
         paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}

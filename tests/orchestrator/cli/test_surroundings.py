@@ -140,6 +140,16 @@ def test_a_path_that_no_file_can_have_is_one_problem(tmp_path, capsys, field, te
     assert f"1 problem\n  {field}: " in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("field", ["model", "probes.pack", "data.sft", "evaluate.capability"])
+def test_a_loop_of_links_is_one_problem(tmp_path, capsys, field):
+    (tmp_path / "loop.jsonl").symlink_to("loop.jsonl")
+    (tmp_path / "s.yaml").write_text(SWEEP)
+    value = str(tmp_path / "loop.jsonl")
+    assert rho_sweep("plan", str(tmp_path / "s.yaml"), "--set", f"{field}={value}") == 2
+    assert f"1 problem\n  {field}: " in capsys.readouterr().err
+
+
 LIBRARIES = {
     "HF_HUB_ETAG_TIMEOUT": "from tasks.sources import hub; hub.commit_of('a/b', None)",
     "MPLBACKEND": "from orchestrator.report.figures import canvas; canvas._matplotlib_svg(None)",

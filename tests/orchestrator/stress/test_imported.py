@@ -11,7 +11,9 @@ from orchestrator.analysis.analyze import Asked, analyze
 from orchestrator.config.contrasts import parse_questions
 from orchestrator.config.yaml_lines import parse_yaml
 from orchestrator.errors import UserError
+from orchestrator.stress import imported
 from orchestrator.stress.imported import import_file
+from tasks.contract.cell import NodeError
 from tests.builders import a_result, launched
 from tests.orchestrator.stress.layouts import inspect_log, lm_eval
 
@@ -112,6 +114,33 @@ def test_a_log_of_inspect_is_read_as_json_and_as_eval(store, tmp_path, zipped):
     assert [row[k] for k in ("value", "stderr", "n", "task_version", "tool_version")] == [
         0.75, 0.05, 40, "3", "0.3.9",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "kind", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+)
+def test_a_damaged_log_is_one_sentence_wherever_the_damage_is(store, tmp_path, kind):
+    cell = trained(store)[0]["cell_id"]
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", kind) as archive:
+        archive.writestr("header.json", json.dumps(inspect_log(f"/x/adapters/{cell}", scorers=2)))
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(
+            whole[:place] + bytes(b ^ 0xA5 for b in whole[place : place + 3]) + whole[place + 3 :]
+        )
+        with suppress(UserError, NodeError):  # damage that nothing reads is none
+            import_file(store, "inspect", path, None)
+
+
+def test_a_header_that_lies_of_its_length_is_not_read_to_its_end(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(imported, "MOST_HEADER", 1000)
+    path = tmp_path / "log.eval"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("header.json", b" " * 5000)
+    path.write_bytes(path.read_bytes().replace((5000).to_bytes(4, "little"), b"d\0\0\0"))
+    with pytest.raises(UserError):
+        import_file(store, "inspect", path, None)
 
 
 @pytest.mark.parametrize(

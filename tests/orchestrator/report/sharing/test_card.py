@@ -300,6 +300,15 @@ def test_a_folder_that_no_card_made_is_left_as_it_is(scored, rho_sweep, tmp_path
 
 
 @pytest.mark.slow
+def test_a_readme_of_any_length_is_not_read_to_its_end(scored, rho_sweep, tmp_path):
+    (tmp_path / "own").mkdir()
+    with (tmp_path / "own/README.md").open("wb") as file:
+        file.truncate(1 << 40)  # no memory holds it
+    ran = rho_sweep("card", scored.folder, "-o", tmp_path / "own")
+    assert (ran.code, "holds other files (README.md)" in ran.err) == (2, True), ran
+
+
+@pytest.mark.slow
 def test_a_hub_gets_every_file_in_a_private_repository(scored, rho_sweep, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
     target = tmp_path / "data"
