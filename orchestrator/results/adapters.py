@@ -6,10 +6,12 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.results.files import write_whole
 from orchestrator.results.folder import ADAPTER, CONFIG, WEIGHTS
-from tasks.contract.cell import Adapter
-from tasks.sources.jsonl import parse_json
+from tasks.contract.cell import Adapter, NodeError
+from tasks.sources.jsonl import demand_file, parse_json
 
 FILES = ADAPTER
+LARGEST_ADAPTER = 1 << 32
+"""Bytes of the weights: a thousand million numbers, more than LoRA trains of any model."""
 
 
 def write_adapter(folder: Path, adapter: Adapter) -> dict[Path, bytes]:
@@ -28,9 +30,11 @@ def write_adapter(folder: Path, adapter: Adapter) -> dict[Path, bytes]:
 def read_adapter(folder: Path) -> Adapter | None:
     """The adapter as it lies there, unchecked; None where a file is missing or unreadable."""
     try:
+        for path in (folder / CONFIG, folder / WEIGHTS):
+            demand_file(path, LARGEST_ADAPTER)
         config = parse_json((folder / CONFIG).read_bytes())
         weights = (folder / WEIGHTS).read_bytes()
-    except (OSError, ValueError):
+    except (OSError, ValueError, NodeError):
         return None
     return Adapter(weights=weights, config=config if isinstance(config, dict) else {})
 

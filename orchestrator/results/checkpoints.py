@@ -4,10 +4,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from orchestrator.results.adapters import LARGEST_ADAPTER
 from orchestrator.results.files import write_whole
+from tasks.contract.cell import NodeError
 from tasks.contract.checkpoint_envelope import Envelope, UnusableError, unseal
+from tasks.sources.jsonl import demand_file
 
 FOLDER = "checkpoints"
+MOST_BYTES = 3 * LARGEST_ADAPTER
+"""Beside the adapter a checkpoint holds two moments of each of its numbers."""
 
 
 class Checkpoints:
@@ -44,8 +49,9 @@ class Checkpoints:
         """The bytes as they lie there; who uses them checks them."""
         path = self.folder / cell_id
         try:
-            return path.read_bytes() if path.is_file() else None  # a pipe would wait for ever
-        except OSError:
+            demand_file(path, MOST_BYTES)
+            return path.read_bytes()
+        except (OSError, NodeError):
             return None
 
     def look(self, cell_id: str) -> Envelope | None:

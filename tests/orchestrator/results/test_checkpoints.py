@@ -7,8 +7,9 @@ import pytest
 from orchestrator.execution.engines.base import Ended, InlineEngine, Saved
 from orchestrator.execution.scheduling.hosts import HostUp
 from orchestrator.execution.scheduling.schedule import HostLost, Lost, Rules
+from orchestrator.results.adapters import read_adapter, write_adapter
 from orchestrator.results.checkpoints import FOLDER, Checkpoints
-from tasks.contract.cell import Status
+from tasks.contract.cell import Adapter, Status
 from tasks.contract.checkpoint_envelope import Envelope, Origin, seal
 from tests.builders import a_failure, a_result
 from tests.orchestrator.execution.test_run import SPECS, Script, only, outcomes, run
@@ -56,6 +57,16 @@ def test_a_torn_file_gives_way_to_a_whole_one(tmp_path):
     assert kept.look(CELL) is None
     kept.keep(CELL, sealed(1))
     assert kept.read(CELL) == sealed(1)
+
+
+def test_files_that_no_memory_holds_are_not_read(tmp_path):
+    adapter = write_adapter(tmp_path / "a", Adapter(weights=b"x", config={}))
+    for path in (tmp_path / CELL, *adapter):
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    assert Checkpoints(tmp_path).read(CELL) is None
+    assert Checkpoints(tmp_path).keep(CELL, sealed(1)) is not None
+    assert read_adapter(tmp_path / "a") is None
 
 
 def test_the_next_attempt_is_given_the_newest_and_stays_on_its_chip_family(tmp_path):
