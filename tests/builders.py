@@ -245,7 +245,7 @@ def launched(folder: Path, text: str, resolver: Any = None) -> tuple[Store, Expa
 
 
 def model_folder(folder: Path) -> Path:
-    """A model directory, as small as mlx-lm can set one up, without a tokenizer."""
+    """A model directory, as small as mlx-lm can set one up; its tokenizer knows three words."""
     folder.mkdir(parents=True, exist_ok=True)
     attention = {f"self_attn.{p}_proj.weight": (2, 2) for p in "qkvo"}
     biases = {f"self_attn.{p}_proj.bias": (2,) for p in "qkv"}
@@ -260,6 +260,13 @@ def model_folder(folder: Path) -> Path:
     sizes = {"hidden_size": 2, "num_hidden_layers": 2, "vocab_size": 3, "intermediate_size": 2}
     sizes |= {"num_attention_heads": 1, "num_key_value_heads": 1, "rms_norm_eps": 1e-6}
     (folder / "config.json").write_text(json.dumps({"model_type": "qwen2", **sizes}))
+    words = {"type": "WordLevel", "vocab": {"?": 0, "a": 1, "b": 2}, "unk_token": "?"}
+    tokenizer = {"version": "1.0", "added_tokens": [], "model": words}
+    tokenizer["pre_tokenizer"] = {"type": "Whitespace"}
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    named = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "?", "eos_token": "b"}
+    named["chat_template"] = "{% for m in messages %}{{ m.content }} b {% endfor %}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(named))
     return folder
 
 

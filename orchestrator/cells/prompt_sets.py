@@ -85,9 +85,9 @@ def rendered_prompts(files: ModelFiles | None, prompts: PromptSet, decoding: Dec
         NodeError: The model's template refuses a prompt, or one is too long for the model.
     """
     texts = [p.text for p in prompts.prompts]
-    rows = tokenised.prompts(files, texts, decoding.thinking) if files else None
-    if files is None or rows is None:
+    if files is None:
         return Rendered()
+    rows = tokenised.prompts(files, texts, decoding.thinking)
     asked = ((p.id, p.text, ids) for p, ids in zip(prompts.prompts, rows, strict=True))
     demand_prompts(asked, limits_of(shapes_of(files.folder)), decoding.max_tokens)
     return Rendered(rendered=rendered_digest(rows), prompt_rule=tokenised.prompt_rule(files))

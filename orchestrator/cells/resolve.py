@@ -94,10 +94,10 @@ class FileResolver:
         self._probes_of: dict[tuple[object, ...], ResolvedProbes] = {}
         self._data_of: dict[tuple[object, ...], ResolvedData] = {}
         self._mixes: dict[str, Mix] = {}
-        self._rows: dict[tuple[Path, str, str | None], list[Tokens] | None] = {}
-        self._pairs: dict[tuple[Path, tuple[Pair, ...], int], EncodedPairs | None] = {}
+        self._rows: dict[tuple[Path, str, str | None], list[Tokens]] = {}
+        self._pairs: dict[tuple[Path, tuple[Pair, ...], int], EncodedPairs] = {}
         self._texts: dict[tuple[object, ...], Texts] = {}
-        self._answered: dict[tuple[Path, str, int], EncodedItems | None] = {}
+        self._answered: dict[tuple[Path, str, int], EncodedItems] = {}
 
     def model(self, name: str, revision: str | None, lora_keys: tuple[str, ...]) -> ModelSpec:
         """Which model it is.
@@ -157,8 +157,8 @@ class FileResolver:
         if files is not None:
             trained = point["probes.train"] if condition_of(point).has_pairs else ()
             for pairs in (found.evaluated, found.pool_of(trained)):
-                if encoded := self._encoded(files, pairs, point["train.max_length"]):
-                    demand_pairs(encoded, limits_of(shapes_of(files.folder)))
+                encoded = self._encoded(files, pairs, point["train.max_length"])
+                demand_pairs(encoded, limits_of(shapes_of(files.folder)))
         return ResolvedProbes(found.digest, found.pool_digest)
 
     def data(self, point: Point) -> ResolvedData:
@@ -180,8 +180,6 @@ class FileResolver:
             return found
         template = template_of(point) if found.templated else None
         rows = self._rendered(files, mix, template)
-        if rows is None:
-            return found
         limits = limits_of(shapes_of(files.folder))
         demand_records(mix.records, rows, limits, point["train.max_length"])
         return replace(
@@ -209,7 +207,7 @@ class FileResolver:
         texts = sum(len(item.choices) for item in items)
         return ChoiceSpec(name=name, digest=items_digest(items), texts=texts)
 
-    def _encoded_items(self, files: ModelFiles, name: str, max_length: int) -> EncodedItems | None:
+    def _encoded_items(self, files: ModelFiles, name: str, max_length: int) -> EncodedItems:
         key = (files.folder, name, max_length)
         if key not in self._answered:
             self._answered[key] = tokenised.items(files, self._items(name), max_length)
@@ -261,7 +259,7 @@ class FileResolver:
             found += self._beyond_trained(spec, files)
         if spec.capability and is_known(spec.capability.digest):
             encoded = self._encoded_items(files, spec.capability.name, spec.max_length)
-            if encoded and (out := len(encoded.excluded)):
+            if out := len(encoded.excluded):
                 found.append(
                     f"{spec.capability.name}: {out} of {out + len(encoded.kept)} items do not fit "
                     f"into {spec.max_length} tokens (train.max_length), and are left out"
@@ -349,15 +347,13 @@ class FileResolver:
         name, limit = spec.capability.name, spec.max_length
         return lengths.of_items(self._encoded_items(files, name, limit) if known else None, limit)
 
-    def _rendered(self, files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] | None:
+    def _rendered(self, files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens]:
         key = (files.folder, mix.digest, template)
         if key not in self._rows:
             self._rows[key] = tokenised.records(files, mix, template)
         return self._rows[key]
 
-    def _encoded(
-        self, files: ModelFiles, pairs: tuple[Pair, ...], max_length: int
-    ) -> EncodedPairs | None:
+    def _encoded(self, files: ModelFiles, pairs: tuple[Pair, ...], max_length: int) -> EncodedPairs:
         key = (files.folder, pairs, max_length)
         if key not in self._pairs:
             self._pairs[key] = tokenised.pairs(files, pairs, max_length)

@@ -46,7 +46,7 @@ def generation_work(unit: GenerationSpec, files: ModelFiles) -> float:
 
 def _lengths(unit: GenerationSpec, files: ModelFiles) -> Lengths:
     texts = [p.text for p in unit.prompts.prompts]
-    return of_prompts(tokenised.prompts(files, texts, unit.decoding.thinking) or texts)
+    return of_prompts(tokenised.prompts(files, texts, unit.decoding.thinking))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from tasks.data import rendering, tokens
 from tasks.data.general import EncodedItems, Item, encode_items
 from tasks.data.limits import limits_of
 from tasks.data.probe_packs import Pair
-from tasks.data.rendering import has_tokenizer, load_tokenizer, text_ids
+from tasks.data.rendering import load_tokenizer, text_ids
 from tasks.data.sft import Mix
 from tasks.data.tokens import EncodedPairs, Tokens, encode_pairs
 from tasks.sources.model_files import ModelFiles, shapes_of
@@ -25,26 +25,22 @@ from tasks.sources.remembered import code_digest, remembered
 LIBRARIES = ("transformers", "tokenizers", "jinja2")
 
 
-def pairs(files: ModelFiles, given: Sequence[Pair], max_length: int) -> EncodedPairs | None:
-    """Pairs as token ids; None for a model without a tokenizer.
+def pairs(files: ModelFiles, given: Sequence[Pair], max_length: int) -> EncodedPairs:
+    """Pairs as token ids.
 
     Raises:
         NodeError: The tokenizer cannot be loaded.
     """
-    if not has_tokenizer(files.folder):
-        return None
     known = _known(files, {text for pair in given for text in (pair.positive, pair.negative)})
     return encode_pairs(known, given, max_length)
 
 
-def items(files: ModelFiles, given: Sequence[Item], max_length: int) -> EncodedItems | None:
-    """A multiple-choice set as token ids; None for a model without a tokenizer.
+def items(files: ModelFiles, given: Sequence[Item], max_length: int) -> EncodedItems:
+    """A multiple-choice set as token ids.
 
     Raises:
         NodeError: The tokenizer cannot be loaded, or the model cannot be fed the set.
     """
-    if not has_tokenizer(files.folder):
-        return None
     known = _known(files, {text for item in given for text in (item.context, *item.texts)})
     return encode_items(known, given, max_length, limits_of(shapes_of(files.folder)))
 
@@ -56,26 +52,22 @@ def _known(files: ModelFiles, given: Collection[str]) -> Any:
     return SimpleNamespace(encode=dict(zip(texts, rows, strict=True)).__getitem__)
 
 
-def records(files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens] | None:
-    """SFT texts as token ids, whole, as `tokens.render`; None for a model without a tokenizer.
+def records(files: ModelFiles, mix: Mix, template: str | None) -> list[Tokens]:
+    """SFT texts as token ids, whole, as `tokens.render`.
 
     Raises:
         NodeError: The tokenizer cannot be loaded, or its template refuses a text.
     """
-    if not has_tokenizer(files.folder):
-        return None
     given = [mix.digest, template]
     return _rows(files, "records", given, lambda t: tokens.render(t, mix.records, template))
 
 
-def prompts(files: ModelFiles, texts: Sequence[str], thinking: str) -> list[Tokens] | None:
-    """Prompts as token ids, as `rendering.prompt_ids`; None for a model without a tokenizer.
+def prompts(files: ModelFiles, texts: Sequence[str], thinking: str) -> list[Tokens]:
+    """Prompts as token ids, as `rendering.prompt_ids`.
 
     Raises:
         NodeError: The tokenizer cannot be loaded, or its template refuses a prompt.
     """
-    if not has_tokenizer(files.folder):
-        return None
     given = [list(texts), thinking]
     return _rows(
         files, "prompts", given, lambda t: [rendering.prompt_ids(t, x, thinking) for x in texts]

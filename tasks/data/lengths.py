@@ -64,7 +64,7 @@ def of_items(items: EncodedItems | None, max_length: int) -> Lengths:
 
 
 def of_prompts(rows: Sequence[Sequence[Any]]) -> Lengths:
-    """Prompts as a unit asks them; their letters where the model's tokenizer is not here."""
+    """Prompts as a unit asks them."""
     return _lengths(map(len, rows))
 
 

@@ -31,7 +31,6 @@ _ADDRESS = re.compile(r" at (0x[0-9a-f]{6,})>")
 CLOCK = "strftime_now"
 """The function by which transformers lets a template read the clock."""
 TEMPLATE_FILE = "chat_template.json"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "tiktoken.model", "vocab.json", "vocab.txt")
 _DIRECTIVES = {
     "Y": "2026", "y": "26", "C": "20", "G": "2026", "g": "26",
     "m": "01", "B": "January", "b": "Jan", "h": "Jan",
@@ -45,11 +44,6 @@ _DIRECTIVES = {
 }  # fmt: skip
 """What `strftime` writes for NOW in UTC and the C locale; `strftime` itself asks the process for
 both."""
-
-
-def has_tokenizer(folder: Path) -> bool:
-    """Whether a model brings a tokenizer."""
-    return any((folder / name).is_file() for name in TOKENIZER_FILES)
 
 
 def load_tokenizer(folder: Path) -> Any:
@@ -326,8 +320,6 @@ def sample(folder: Path) -> str | None:
     set, or a part of an address. None without a template, or where it or the tokenizer fails,
     which is said where they are used.
     """
-    if not has_tokenizer(folder):
-        return None
     turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
     try:
         tokenizer = load_tokenizer(folder)

@@ -97,16 +97,6 @@ def test_the_estimate_follows_the_path_and_the_precision(
     assert 0.75 < estimate / (measured.memory_peak_bytes - others) < 1.25
 
 
-def test_a_model_without_a_known_tokenizer_is_taken_to_fill_every_text(tmp_path):
-    folder = make_model(tmp_path / "m")
-    spec, resolver = trained(folder, "rho-guided", 256, 2, "")
-    known = resolver.memory(spec)
-    other = make_model(tmp_path / "n")
-    (other / "tokenizer.json").unlink()
-    spec, resolver = trained(other, "rho-guided", 256, 2, "")
-    assert resolver.memory(spec) > 2 * known - RUNTIME_BYTES
-
-
 def test_a_real_model_on_metal_has_a_plausible_estimate(tmp_path):
     # Qwen2.5-7B in bf16: 15.2 GB of weights
     folder = make_model(tmp_path / "m")

@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 from tasks.contract.cell import ModelSpec
 from tasks.data.lengths import of_pairs, of_rows, of_texts
 from tasks.data.probe_packs import load_pack
-from tasks.data.rendering import has_tokenizer, load_tokenizer, prompt_ids
+from tasks.data.rendering import load_tokenizer, prompt_ids
 from tasks.data.sft import load_source
 from tasks.data.tokens import encode_pairs, render
 from tasks.model.model import Models
@@ -71,8 +71,7 @@ def test_what_is_baked_into_a_tokenizer_file_changes_no_length(base, tmp_path, b
         assert prompt_ids(found, "Hello") == prompt_ids(base.tokenizer, "Hello")
 
 
-def test_a_model_without_a_tokenizer_means_the_longest(tmp_path):
-    assert not has_tokenizer(tmp_path)
+def test_texts_that_are_not_here_are_taken_for_the_longest():
     assert of_texts(None, 64).longest == 64
     assert of_pairs(None, 64).longest == 128
     assert of_rows(None, 64).longest == 64
