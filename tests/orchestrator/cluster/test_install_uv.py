@@ -13,8 +13,8 @@ from orchestrator.errors import UserError
 from tests.macs import put_tool
 
 PYTHON = """\
-[ "$2" = venv ] || exit 0
-mkdir -p "$4/bin" && cp "$0" "$4/bin/python"
+[ "$3" = venv ] || exit 0
+mkdir -p "$5/bin" && cp "$0" "$5/bin/python"
 """
 CLUSTER = Cluster(
     name="c", python="/nowhere/python3", hosts=(Host(name="one", address="10.0.0.1"),)
