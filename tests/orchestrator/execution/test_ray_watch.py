@@ -42,6 +42,7 @@ def test_a_call_that_does_not_return_ends_the_process_as_an_error_that_can_be_me
     assert err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_short_calls_may_add_up_to_any_time():
     process = calls(0.9, 0.9, 0.9, 0.9)
     out, err = process.communicate(timeout=30)
@@ -49,6 +50,7 @@ def test_short_calls_may_add_up_to_any_time():
     assert out.endswith("whole\n")
 
 
+@pytest.mark.slow
 def test_a_process_that_slept_in_a_call_goes_on():
     process = calls(0.5)
     assert process.stdout.readline() == "in\n"

@@ -29,6 +29,7 @@ def test_the_bits_of_all_parts_are_named(tmp_path, config, word):
     assert precision(files) == word
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", ["bfloat16", "float16", None])
 @pytest.mark.parametrize(("stored", "word"), [("f4", "float32"), ("f2", "float16")])
 def test_the_type_is_that_of_the_weights_whatever_the_config_says(tmp_path, stored, word, said):
