@@ -41,8 +41,6 @@ def cell_says(monkeypatch, model, **changes):
     with monkeypatch.context() as blind:
         for name in ("demand_pairs", "demand_records"):
             blind.setattr(f"orchestrator.cells.resolve.{name}", lambda *_: None)
-        for name in ("records", "pairs"):
-            blind.setattr(f"orchestrator.cells.tokenised.{name}", lambda *_: None)
         spec = spec_of(model, "sft-only", **changes)
     with pytest.raises(NodeError) as refused:
         run_cell(spec)
