@@ -5,9 +5,9 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+from orchestrator.cells import tokenised
 from orchestrator.visible import last_line
 from tasks.contract.cell import NodeError
-from tasks.data.rendering import sample
 from tasks.model import children
 from tasks.sources.model_files import SHIPPED, ModelFiles
 from tasks.sources.remembered import code_digest, remembered
@@ -59,7 +59,7 @@ def _build(files: ModelFiles) -> bool:
         ) from None
     if done.returncode:
         raise NodeError(last_line(done.stderr, f"exit code {done.returncode}"))
-    if json.loads(done.stdout.splitlines()[-1]) != sample(files.folder):
+    if json.loads(done.stdout.splitlines()[-1]) != tokenised.sample(files):
         raise NodeError(
             f"{files.folder}: its chat template writes another text in each process, such as the "
             "order of a set or an address in memory; no cell can be repeated with it; choose "

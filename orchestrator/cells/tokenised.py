@@ -91,6 +91,11 @@ def prompt_rule(files: ModelFiles) -> str | None:
     return rule
 
 
+def sample(files: ModelFiles) -> str | None:
+    """As `rendering.sample`, in this process and each time anew: it is compared with another's."""
+    return rendering.sample(lambda: _tokenizer(files.folder, files.digest))
+
+
 def _rows(
     files: ModelFiles, what: str, given: object, make: Callable[[Any], Sequence[Tokens]]
 ) -> list[Tokens]:

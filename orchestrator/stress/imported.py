@@ -140,21 +140,20 @@ def _content(path: Path) -> bytes:
         demand_file(path)
         if not zipfile.is_zipfile(path):
             return path.read_bytes()
-        with zipfile.ZipFile(path) as archive:
-            with archive.open(HEADER) as header:  # which says of its length what it likes
-                content = header.read(MOST_HEADER + 1)
-            if len(content) > MOST_HEADER:
-                raise UserError(f"{path}: its {HEADER} is longer than {MOST_HEADER:,} bytes")
-            return content
+        with zipfile.ZipFile(path) as archive, archive.open(HEADER) as header:
+            content = header.read(MOST_HEADER + 1)  # it says of its length what it likes
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except UserError:
+    except NodeError:
         raise
     except Exception:  # noqa: BLE001 - zipfile lets through what each kind of compression raises
         raise UserError(
             f"{path}: has no {HEADER} that can be read here",
             "turn it into JSON with: inspect log convert --to json",
         ) from None
+    if len(content) > MOST_HEADER:
+        raise UserError(f"{path}: its {HEADER} is longer than {MOST_HEADER:,} bytes")
+    return content
 
 
 def _parsed(path: Path, content: bytes) -> Raw:

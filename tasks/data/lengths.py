@@ -1,7 +1,7 @@
 """How long the texts of a cell are, for estimates. Never loads MLX.
 
-The token ids are those of the cell. Where the model's tokenizer is not on this machine, None stands
-for them, and every text counts as long as it may be.
+The token ids are those of the cell. Where model or texts are not on this machine, None stands for
+them, and every text counts as long as it may be.
 """
 
 from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ what is trained on. A template sees no clock, no time zone, no locale and no ran
 import re
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -313,16 +313,19 @@ def prompt_rule(tokenizer: Any) -> str | None:
     return ", ".join(rules) or None
 
 
-def sample(folder: Path) -> str | None:
+def sample(load: Callable[[], Any]) -> str | None:
     """Digest of a short conversation as a model's template has it, to be compared with another's.
 
     Two processes have another one where a template writes what is of the process: the order of a
     set, or a part of an address. None without a template, or where it or the tokenizer fails,
     which is said where they are used.
+
+    Args:
+        load: Loads the model's tokenizer.
     """
     turns = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]
     try:
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load()
         if not has_template(tokenizer):
             return None
         return rendered_digest([chat_ids(tokenizer, turns), prompt_ids(tokenizer, "hello")])

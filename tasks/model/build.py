@@ -12,13 +12,14 @@ what the model's chat template writes here, as JSON.
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
 from tasks.contract.cell import NodeError, reason_of
-from tasks.data.rendering import sample
+from tasks.data.rendering import load_tokenizer, sample
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.jsonl import read_json
 from tasks.sources.quick_import import import_transformers
@@ -61,7 +62,8 @@ def demand_build(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        demand_build(Path(sys.argv[1]))
-        print(json.dumps(sample(Path(sys.argv[1]))))
+        model = Path(sys.argv[1])
+        demand_build(model)
+        print(json.dumps(sample(partial(load_tokenizer, model))))
     except NodeError as wrong:
         sys.exit(str(wrong))

@@ -110,8 +110,13 @@ def _tensors(folder: Path) -> dict[str, tuple[tuple[int, ...], str]]:
 
 @cache
 def _tensors_in(path: Path, _size: int, _changed_ns: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """As `_header`, once for each version of a file; a notebook may outlive one."""
-    return _header(path)
+    """The same of one file, once for each version of it; a notebook may outlive one."""
+    try:
+        with safe_open(path, framework="numpy") as tensors:
+            parts = {k: tensors.get_slice(k) for k in tensors.keys()}  # noqa: SIM118
+            return {k: (tuple(part.get_shape()), part.get_dtype()) for k, part in parts.items()}
+    except (SafetensorError, OSError) as error:
+        raise NodeError(f"{path}: not a readable safetensors file ({error})") from None
 
 
 def projections_of(folder: Path) -> Projections:
@@ -302,15 +307,6 @@ def _weights(folder: Path) -> list[Path]:
     return sorted(p for p in folder.glob("model*.safetensors") if not is_foreign(p.name))
 
 
-def _header(path: Path) -> dict[str, tuple[tuple[int, ...], str]]:
-    try:
-        with safe_open(path, framework="numpy") as tensors:
-            parts = {k: tensors.get_slice(k) for k in tensors.keys()}  # noqa: SIM118
-            return {k: (tuple(part.get_shape()), part.get_dtype()) for k, part in parts.items()}
-    except (SafetensorError, OSError) as error:
-        raise NodeError(f"{path}: not a readable safetensors file ({error})") from None
-
-
 def _matters(path: Path) -> bool:
     if not path.is_file() or is_foreign(path.name):
         return False
@@ -325,7 +321,7 @@ def file_digest(path: Path) -> str:
     stat = path.stat()
     if stat.st_size < LARGE:
         return _digest_read(path)
-    given = [str(real(path)), stat.st_size, stat.st_mtime_ns]
+    given = [str(blob), stat.st_size, stat.st_mtime_ns]
     return str(remembered("digests", given, lambda: _digest_read(path), _is_digest))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.cells.expand import specs_of
 from orchestrator.cells.memory import PACKED_SCORING, RUNTIME_BYTES, Texts, mlx_peak
-from orchestrator.cells.model_size import Sizes
+from orchestrator.cells.model_size import QWEN_7B, Sizes
 from orchestrator.cells.resolve import FileResolver
 from orchestrator.config.sweep_file import parse
 from orchestrator.config.yaml_lines import parse_yaml
@@ -101,17 +101,8 @@ def test_a_real_model_on_metal_has_a_plausible_estimate(tmp_path):
     # Qwen2.5-7B in bf16: 15.2 GB of weights
     folder = make_model(tmp_path / "m")
     spec, resolver = trained(folder, "rho-guided", 256, 2, "")
-    config = {
-        "hidden_size": 3584,
-        "intermediate_size": 18944,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "vocab_size": 152064,
-        "torch_dtype": "bfloat16",
-    }
     files = replace(
-        next(iter(resolver.models.values())), config=config, weight_bytes=15_231_000_000
+        next(iter(resolver.models.values())), config=QWEN_7B, weight_bytes=15_231_000_000
     )
     usual = Lengths(mean=60, longest=200)
     texts = Texts(scored=usual, sft=usual, pairs=usual)

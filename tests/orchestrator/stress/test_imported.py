@@ -1,6 +1,7 @@
 """Result files of other tools: whose they are, what they hold, and what is made of them."""
 
 import json
+import os
 import time
 import zipfile
 from contextlib import suppress
@@ -131,6 +132,12 @@ def test_a_damaged_log_is_one_sentence_wherever_the_damage_is(store, tmp_path, k
         )
         with suppress(UserError, NodeError):  # damage that nothing reads is none
             import_file(store, "inspect", path, None)
+
+
+def test_a_pipe_in_the_place_of_a_log_is_called_one(store, tmp_path):
+    os.mkfifo(tmp_path / "log.eval")
+    with pytest.raises(NodeError, match="a pipe or a device"):
+        import_file(store, "inspect", tmp_path / "log.eval", None)
 
 
 def test_a_header_that_lies_of_its_length_is_not_read_to_its_end(store, tmp_path, monkeypatch):
