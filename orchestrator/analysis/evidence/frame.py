@@ -236,7 +236,7 @@ class Frame:
             ranks = list(Condition)
             found = (e for arm, g in scored.items() for e in self._evidence_of(arm, g, baselines))
             self._evidence[step] = sorted(
-                (replace(e, step=step) for e in found),
+                found if step is None else (replace(e, step=step) for e in found),
                 key=lambda e: (
                     ranks.index(e.condition),
                     e.rho_weight or 0.0,

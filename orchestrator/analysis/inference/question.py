@@ -1,6 +1,6 @@
 """A contrast on its way to a test, the row that comes of it, and what a kind of contrast takes."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,9 +46,9 @@ class Study:
         """Set of prompts that a contrast on answers is about."""
         return self.contrast.prompts or JAILBREAK
 
-    def arm(self, arm_id: str) -> Arm:
+    def arm(self, arm_id: str, steps: Iterable[int] = ()) -> Arm:
         """An arm as far as choosing needs it."""
-        return Arm(arm_id=arm_id, facts=self.selector.facts(arm_id))
+        return Arm(arm_id=arm_id, facts=self.selector.facts(arm_id), steps=tuple(steps))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """The arms that a contrast compares, with their evidence."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import cycle
 from typing import Any
 
@@ -46,10 +46,11 @@ def _of_scores(study: Study) -> Iterator[Chosen]:
                 problem = "nothing was scored within a training; see train.eval_at"
             yield Chosen(problem=problem, **place)
             continue
-        arms_there = [
-            replace(study.arm(arm), steps=tuple(s for a, s in common if a == arm and s is not None))
-            for arm in scored
-        ]
+        steps = defaultdict(list)
+        for arm, step in common:
+            if step is not None:
+                steps[arm].append(step)
+        arms_there = [study.arm(arm, steps[arm]) for arm in scored]
         for choice in choose(contrast, arms_there, "scored cell"):
             arms = [
                 found[key]

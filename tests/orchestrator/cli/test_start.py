@@ -123,6 +123,26 @@ def test_a_completion_loads_nothing_heavy():
     assert loaded_by(**asked) == set()
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Mac's numpy has no OpenBLAS")
+@pytest.mark.parametrize(("asked", "threads"), [({}, 1), ({"OPENBLAS_NUM_THREADS": "2"}, 2)])
+def test_numpy_starts_no_threads_that_nobody_asked_for(asked, threads):
+    code = (
+        "import os; from orchestrator.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "import numpy; print('threads', len(os.listdir('/proc/self/task')))"
+    )
+    ours = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "version"],
+        env=ours | asked,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert f"threads {min(threads, os.cpu_count() or 1)}" in ran.stdout, ran.stderr
+
+
 def test_stop_loads_nothing_heavy(folder):
     assert loaded_by("stop", folder) == set()
 
