@@ -43,15 +43,8 @@ def _build(files: ModelFiles) -> bool:
         demand_build(files.folder)
         return True
     try:
-        done = subprocess.run(
-            children.python("-m", "tasks.model.build", str(files.folder)),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=children.environment(OTHER_ORDER),
-            timeout=LONGEST_S,
-            check=False,
-        )
+        command = children.python("-m", "tasks.model.build", str(files.folder))
+        done = children.ran(command, OTHER_ORDER, timeout=LONGEST_S)
     except subprocess.TimeoutExpired:
         raise NodeError(
             f"{files.folder}: mlx-lm had not set this model up after {LONGEST_S} s; "

@@ -1,11 +1,10 @@
 """Which code is running."""
 
-import subprocess
 from functools import cache
 
 import orchestrator
 from tasks.model import children
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 
 @cache
@@ -16,14 +15,6 @@ def git_revision() -> str | None:
         return None
     command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        done = subprocess.run(
-            command,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=children.environment(),
-            check=False,
-        )
+        return children.ran(command).stdout.strip() or None
     except FileNotFoundError:
         return None
-    return done.stdout.strip() or None

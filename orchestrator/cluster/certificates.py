@@ -4,7 +4,6 @@ Made with the openssl command; the authority's key is deleted when all are signe
 """
 
 import ipaddress
-import subprocess
 import tempfile
 from pathlib import Path
 
@@ -52,15 +51,7 @@ def make(cluster: str, addresses: dict[str, str]) -> dict[str, dict[str, str]]:
 
 def _openssl(folder: Path, *arguments: str) -> None:
     try:
-        done = subprocess.run(
-            ["openssl", *arguments],
-            cwd=folder,
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            env=children.environment(),
-            check=False,
-        )
+        done = children.ran(["openssl", *arguments], cwd=folder)
     except FileNotFoundError:
         raise UserError("tls: true needs the openssl command on this machine") from None
     if done.returncode != 0:

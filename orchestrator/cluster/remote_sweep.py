@@ -23,7 +23,7 @@ from orchestrator.config.cluster_file import demand_cluster
 from orchestrator.config.foreign_json import BadAnswerError
 from orchestrator.config.hosts import Cluster
 from orchestrator.errors import UserError
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 MODULE = "orchestrator.cluster.on_host.driver"
 LAUNCH_S, SHORT_S = 180.0, 60.0

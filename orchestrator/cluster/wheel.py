@@ -15,7 +15,7 @@ from functools import cache
 import orchestrator
 from orchestrator import __version__
 from orchestrator.errors import UserError
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 PACKAGES = ("orchestrator", "tasks")
 LOCKS = ("requirements.lock", "probes.lock")

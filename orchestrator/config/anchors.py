@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 PATHS = ("model", "data.sft", "probes.pack", "evaluate.capability", "stress.prompts")
 """Fields that may hold a path."""

@@ -7,7 +7,8 @@ from orchestrator.config.hosts import Cluster, Host, Ports, ThisMachine
 from orchestrator.config.yaml_lines import Document, parse_yaml
 from orchestrator.errors import UserError
 from tasks.contract.cell import NodeError
-from tasks.sources.jsonl import read_text, real
+from tasks.sources.jsonl import read_text
+from tasks.sources.paths import real
 
 __all__ = ["Cluster", "Host", "Ports", "demand_cluster", "load_cluster", "parse_cluster"]
 

@@ -50,7 +50,8 @@ from orchestrator.config.yaml_lines import (
 )
 from orchestrator.errors import Problem, SweepError, UserError
 from tasks.contract.cell import NodeError
-from tasks.sources.jsonl import read_text, real
+from tasks.sources.jsonl import read_text
+from tasks.sources.paths import real
 
 MOST_POINTS = 200_000
 """Of all grids of a file; a launch of so many cells would take years."""

@@ -29,7 +29,7 @@ from tasks.contract.cell import CellFailure, CellResult, Spec, Status
 from tasks.contract.generation import GenerationResult
 from tasks.contract.reports import Beat, Outcome
 from tasks.contract.scoring import ScoringResult
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 POLL_S = 0.25
 Key = tuple[str, int]

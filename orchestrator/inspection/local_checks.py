@@ -5,7 +5,6 @@ import json
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from tasks.data.probe_packs import PACKS, load_pack
 from tasks.model import blas, children
 from tasks.model.machine import describe, gpu_memory
 from tasks.sources.declared import Delivery
-from tasks.sources.jsonl import real
+from tasks.sources.paths import nearest
 
 OK, NOTE, PROBLEM = "ok", "note", "problem"
 ENOUGH_DISK = 5 << 30
@@ -84,7 +83,7 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
         yield Finding(PROBLEM, "memory", f"{text}; end other programs first")
     else:
         yield Finding(OK, "memory", text)
-    folder = next(p for p in (real(results), *real(results).parents) if p.exists())
+    folder = nearest(results)
     free = shutil.disk_usage(folder).free
     if not os.access(folder, os.W_OK):
         yield Finding(PROBLEM, "results", f"{folder} is read-only; use --results DIR")
@@ -102,13 +101,7 @@ def examine(results: Path, matmul: str = MATMUL) -> Iterator[Finding]:
 
 def _mlx(matmul: str) -> Iterator[Finding]:
     """Run the script in a process of its own: the driver never loads MLX."""
-    done = subprocess.run(
-        children.python("-c", matmul),
-        capture_output=True,
-        text=True,
-        env=children.environment(),
-        check=False,
-    )
+    done = children.ran(children.python("-c", matmul))
     if done.returncode != 0:
         line = last_line(done.stderr, f"exit code {done.returncode}")
         yield Finding(PROBLEM, "mlx", f"does not run: {line}; install again: make venv")

@@ -38,8 +38,8 @@ from orchestrator.stats.records import Alternative
 from orchestrator.visible import size
 from tasks.contract.cell import CellSpec, is_known
 from tasks.model.machine import chip, default_slots, gpu_memory
-from tasks.sources.jsonl import real
 from tasks.sources.model_files import ModelFiles, precision
+from tasks.sources.paths import nearest
 
 if TYPE_CHECKING:
     from orchestrator.analysis.evidence.frame import Frame  # loads pyarrow.compute
@@ -346,8 +346,7 @@ def _at_most(
 
 def _free(root: Path) -> tuple[int, int]:
     """Bytes free in memory, and on the disk where the results would be."""
-    place = next(p for p in (real(root), *real(root).parents) if p.exists())
-    return psutil.virtual_memory().available, shutil.disk_usage(place).free
+    return psutil.virtual_memory().available, shutil.disk_usage(nearest(root)).free
 
 
 def _union(groups: list[tuple[CellSpec, ...]]) -> tuple[CellSpec, ...]:

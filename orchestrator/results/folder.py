@@ -9,7 +9,8 @@ from stat import S_ISREG
 
 from orchestrator.errors import UserError, as_typed, hint, shell_word
 from orchestrator.visible import visible
-from tasks.sources.jsonl import demand_file, parse_json, real
+from tasks.sources.jsonl import demand_file, parse_json
+from tasks.sources.paths import real
 
 _ID = "[0-9a-f]{16}"
 _OF_CELL = re.compile(rf"{_ID}\.arrow")

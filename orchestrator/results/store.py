@@ -68,7 +68,8 @@ from orchestrator.results.values import wrong
 from tasks.contract.cell import CellFailure, CellResult, CellSpec, NodeError, Status
 from tasks.contract.scoring import ScoringResult
 from tasks.sources.foreign import is_foreign
-from tasks.sources.jsonl import demand_file, parse_json, real
+from tasks.sources.jsonl import demand_file, parse_json
+from tasks.sources.paths import real
 
 SETTLED = (Status.OK, Status.DIVERGED)
 """A cell that ended so is not run again; a failed one is."""

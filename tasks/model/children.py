@@ -8,9 +8,11 @@ on events, Ray and the compiler that MLX asks for work without it.
 
 import os
 import re
+import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 SECRET = re.compile(
     r"(?!RAY_TLS_|GIT_CONFIG_KEY_|.*_(PATH|FILE|DIR)$)"  # where a secret lies is none
@@ -38,6 +40,31 @@ def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     # no `items()`: another thread may take secrets away meanwhile
     return {k: os.environ[k] for k in os.environ if not SECRET.match(k)} | dict(more or {})
+
+
+def ran(
+    command: Sequence[str], more: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    """A child that has ended, with all that it wrote as text.
+
+    Args:
+        command: Program and words.
+        more: As of `environment`.
+        options: More of `subprocess.run`, e.g. `timeout`.
+
+    Raises:
+        OSError: The program cannot be started.
+        subprocess.TimeoutExpired: It had not ended after `timeout` seconds, and was killed.
+    """
+    return subprocess.run(
+        command,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=environment(more),
+        check=False,
+        **options,
+    )
 
 
 @contextmanager

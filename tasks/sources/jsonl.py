@@ -1,7 +1,6 @@
 """Reading texts, JSON and JSON Lines of others, with errors that name the line."""
 
 import json
-import os
 import re
 import stat
 from pathlib import Path
@@ -30,14 +29,6 @@ def read_text(path: Path) -> str:
         raise NodeError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise NodeError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def real(path: str | Path) -> Path:
-    """An absolute path without links; a loop of links stays one, and whoever reads it says so.
-
-    `Path.resolve` raises RuntimeError for it in some versions of Python.
-    """
-    return Path(os.path.realpath(path))
 
 
 def demand_file(path: Path, most: int | None = None) -> None:

@@ -19,8 +19,9 @@ from tasks.sources import host_copies as content
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
 from tasks.sources.hub import HUB_ID, NotHereError, snapshot
-from tasks.sources.jsonl import demand_file, read_json, real
+from tasks.sources.jsonl import demand_file, read_json
 from tasks.sources.mlx_lm_kinds import demand_loadable, not_linear
+from tasks.sources.paths import real
 from tasks.sources.remembered import remembered
 
 INDEX, GENERATION = "model.safetensors.index.json", "generation_config.json"

@@ -33,7 +33,8 @@ from orchestrator.results.registration import log_questions
 from orchestrator.stats.records import ALPHA
 from orchestrator.visible import short
 from tasks.contract.cell import NodeError
-from tasks.sources.jsonl import read_text, real
+from tasks.sources.jsonl import read_text
+from tasks.sources.paths import real
 
 ALL = "all"
 

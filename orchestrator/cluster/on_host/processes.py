@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from orchestrator.execution.engines.ray_settings import Place
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 BINARIES = ("raylet", "gcs_server")
 KEEPER = "orchestrator.cluster.on_host.keeper"

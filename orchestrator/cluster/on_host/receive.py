@@ -23,7 +23,7 @@ from orchestrator.errors import UserError, writing
 from orchestrator.results.files import sync, sync_folder, write_whole
 from tasks.contract.cell import NodeError
 from tasks.sources import host_copies as content
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 CHUNK = 1 << 20
 BLOB = re.compile(r"[0-9a-f]{64}")

@@ -19,7 +19,7 @@ from orchestrator.errors import UserError, writing
 from orchestrator.results.files import write_whole
 from orchestrator.results.folder import NOTE
 from tasks.model.machine import machine_id
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 if TYPE_CHECKING:  # it loads pyarrow, and `stop` asks here first
     from orchestrator.cluster.trust.listing import Stamp

@@ -33,7 +33,7 @@ from orchestrator.execution.engines.ray_settings import (
 )
 from orchestrator.results.files import write_whole
 from tasks.model import children
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 PREFIX = "rho-ray-"
 MAKING_S = 60.0

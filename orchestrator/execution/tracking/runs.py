@@ -8,7 +8,7 @@ from orchestrator.cells.facts import facts
 from orchestrator.cells.settings import value_text
 from orchestrator.results.store import Store, spec_of, to_rows
 from tasks.contract.cell import Status
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 SCORES = ("rho", "rho_completion", "accuracy")
 """Columns of `scores` that are written, each as `rho/toxicity/heldout`."""

@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 from orchestrator.execution.tracking.runs import Tracked
-from tasks.sources.jsonl import real
+from tasks.sources.paths import real
 
 PARAMS, METRICS = 100, 1000
 """What MLflow takes at once."""

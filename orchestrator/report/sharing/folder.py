@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,8 +29,8 @@ from tasks.contract.cell import Status
 from tasks.model import children
 from tasks.sources.earlier_words import earlier_words
 from tasks.sources.foreign import is_foreign
-from tasks.sources.jsonl import real
 from tasks.sources.model_files import ModelFiles, file_digest, locate, shapes_of
+from tasks.sources.paths import real
 
 README = "README.md"
 CITATION = "CITATION.cff"
@@ -199,10 +198,7 @@ def _fuse(files: ModelFiles, told: dict[str, Any], folder: Path) -> None:
         (Path(base) / "config.json").write_text(json.dumps(files.config | told))
         paths = {"--model": base, "--adapter-path": folder / "mlx", "--save-path": folder / "fused"}
         words = [word for name, path in paths.items() for word in (name, str(path))]
-        command = children.python("-m", "mlx_lm", "fuse", *words)
-        ran = subprocess.run(
-            command, env=children.environment(), capture_output=True, text=True, check=False
-        )
-    if ran.returncode:
-        last = visible(last_line(ran.stderr, f"exit code {ran.returncode}"))
+        done = children.ran(children.python("-m", "mlx_lm", "fuse", *words))
+    if done.returncode:
+        last = visible(last_line(done.stderr, f"exit code {done.returncode}"))
         raise UserError(f"mlx_lm fuse failed: {last}", "leave out --fuse")

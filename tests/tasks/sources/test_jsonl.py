@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 from tasks.contract.cell import NodeError
 from tasks.data.prompt_files import _json_rows
 from tasks.sources import jsonl
-from tasks.sources.jsonl import parse_json, read_objects, read_text, real
+from tasks.sources.jsonl import parse_json, read_objects, read_text
 from tasks.sources.model_files import _object
-from tests import ROOT
 
 HOSTILE = {
     "deep": b"[" * 20_000,
@@ -104,16 +103,3 @@ def test_a_record_that_is_too_long_is_named_with_its_line(tmp_path):
     path.write_text('{"a": 1}\n' + json.dumps({"a": "x" * (1 << 20)}) + "\n")
     with pytest.raises(NodeError, match=r"x.jsonl:2: a record of 1,048,585 characters; shorten"):
         read_objects(path)
-
-
-def test_a_loop_of_links_is_a_path_like_others(tmp_path):
-    (tmp_path / "a").symlink_to("b")
-    (tmp_path / "b").symlink_to("a")
-    assert real(tmp_path / "a" / "x").name == "x"
-    (tmp_path / "c").symlink_to(tmp_path / "here")
-    assert real(tmp_path / "c" / "x") == tmp_path / "here" / "x"
-
-
-def test_no_path_is_resolved_in_a_way_that_fails_for_a_loop():
-    code = [p for part in ("orchestrator", "tasks") for p in (ROOT / part).rglob("*.py")]
-    assert [p for p in code if ".resolve()" in p.read_text()] == []
