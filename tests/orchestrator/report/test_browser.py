@@ -65,6 +65,8 @@ class Browser:
         size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 500}
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.command("Emulation.setDeviceMetricsOverride", size)
+        # without a desktop no window may ever have the focus, and nothing on its page then has it
+        self.command("Emulation.setFocusEmulationEnabled", {"enabled": True})
         self.command("Emulation.setEmulatedMedia", {"media": media, "features": [feature]})
         self.driver.get_log("performance")
         self.driver.get(path.as_uri() if isinstance(path, Path) else path)
