@@ -435,9 +435,10 @@ class Store:
         if table in (*CHILDREN, "generations", IMPORTED_TABLE):
             committed = {owner_of(p) for p in self._files("cells")}
             paths = [p for p in paths if owner_of(p) in committed]
+        if not paths:  # `empty_table` would load pandas, and so would a look at no values
+            return pa.Table.from_batches([], versioned(table))
         parts = [read_file(path, table) for path in paths]
-        none = pa.Table.from_batches([], versioned(table))  # `empty_table` would load pandas
-        whole = pa.concat_tables(parts) if parts else none
+        whole = pa.concat_tables(parts)
         if table == "cells" and wrong(whole, table):
             for path, part in zip(paths, parts, strict=True):
                 _demand_values(part, path, table)

@@ -154,6 +154,13 @@ def test_status_and_logs_load_arrow_and_no_more_than_arrow_loads(folder, args):
     assert loaded_by(command, folder, *rest) <= {"pyarrow", "numpy"}
 
 
+@pytest.mark.slow
+def test_results_without_a_finished_cell_load_no_more(tmp_path):
+    begun = launched(tmp_path / "s", SWEEP)[0].folder
+    assert loaded_by("status", begun) <= {"pyarrow", "numpy"}
+    assert loaded_by("plan", "quickstart", "--results", tmp_path / "q") <= PLANS | COUNTS
+
+
 def test_the_list_of_cells_loads_no_statistics(folder):
     assert loaded_by("logs", folder) <= {"pyarrow", "numpy", "rich"}
 
