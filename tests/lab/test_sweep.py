@@ -15,8 +15,8 @@ from benchmarks.chaos.sites import InLab
 from tests.lab.machines import ASK_S, LAPTOP, Lab, Machine, wait_until
 from tests.orchestrator.stress.test_score import MORE, a_pack
 
-SEEDS = 20
-"""41 cells."""
+SEEDS = 30
+"""61 cells."""
 EPOCHS = 14
 """So that the sweep lasts longer than all faults together."""
 CHECKPOINT_S = 3
